@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package aggregation
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"hash/maphash"
+	"slices"
+)
+
+// Builder collects user records and encodes them as one aggregate. The zero
+// value is ready to use and small (under 300 bytes), so one Builder per shard
+// of a large stream is affordable; tables grow with the records added.
+//
+// A Builder keeps references to the strings and slices handed to it until
+// Reset. Until then they must not change. It must not be copied after first
+// use and is not safe for concurrent use; the Size methods count as uses too,
+// because they remember the key they looked up.
+type Builder struct {
+	recs []builderRecord
+	pks  keyTable[string]
+	ehks keyTable[HashKey]
+	// seed makes collisions unpredictable: keys often come from outside.
+	seed maphash.Seed
+
+	protoBytes    int // exact length of the protobuf message
+	estimateBytes int // the KPL's estimate, by its formula for two or more records
+}
+
+type builderRecord struct {
+	data []byte
+	pk   uint32
+	ehk  uint32 // index plus one; 0 if the record has no explicit hash key
+}
+
+// Add appends a record whose place on the hash ring follows from its partition
+// key.
+func (b *Builder) Add(partitionKey string, data []byte) {
+	exact, estimate := b.cost(partitionKey, data)
+	b.protoBytes += exact
+	b.estimateBytes += estimate
+	b.recs = append(b.recs, builderRecord{data: data, pk: b.usePartitionKey()})
+}
+
+// AddExplicit appends a record with an explicit hash key, which overrides the
+// partition key's place on the hash ring.
+func (b *Builder) AddExplicit(partitionKey string, ehk HashKey, data []byte) {
+	exact, estimate := b.costExplicit(partitionKey, ehk, data)
+	b.protoBytes += exact
+	b.estimateBytes += estimate
+	pk := b.usePartitionKey()
+	if b.ehks.fresh() {
+		b.ehks.insert()
+	}
+	b.recs = append(b.recs, builderRecord{data: data, pk: pk, ehk: uint32(b.ehks.memo.index) + 1})
+}
+
+// usePartitionKey returns the index of the partition key last looked up and
+// enters it into the table if need be.
+func (b *Builder) usePartitionKey() uint32 {
+	if b.pks.fresh() {
+		b.pks.insert()
+	}
+	return uint32(b.pks.memo.index)
+}
+
+// Len returns the number of user records.
+func (b *Builder) Len() int { return len(b.recs) }
+
+// Size returns the exact number of bytes AppendTo would append: 0 if the
+// Builder is empty. It takes constant time.
+func (b *Builder) Size() int {
+	if len(b.recs) == 0 {
+		return 0
+	}
+	return frameBytes + b.protoBytes
+}
+
+// SizeWith returns what Size would return after Add with the same arguments,
+// without adding anything. It takes constant time. A following Add with the same
+// partition key does not hash it again.
+func (b *Builder) SizeWith(partitionKey string, data []byte) int {
+	exact, _ := b.cost(partitionKey, data)
+	return frameBytes + b.protoBytes + exact
+}
+
+// SizeWithExplicit returns what Size would return after AddExplicit with the
+// same arguments, like SizeWith.
+func (b *Builder) SizeWithExplicit(partitionKey string, ehk HashKey, data []byte) int {
+	exact, _ := b.costExplicit(partitionKey, ehk, data)
+	return frameBytes + b.protoBytes + exact
+}
+
+// EstimatedSize returns the KPL's estimate of the size in constant time; see the
+// function [EstimatedSize].
+func (b *Builder) EstimatedSize() int {
+	switch len(b.recs) {
+	case 0:
+		return 0
+	case 1:
+		return len(b.recs[0].data)
+	}
+	return b.estimateBytes
+}
+
+// cost returns by how much one more record makes the protobuf message and the
+// KPL's estimate grow. It leaves the key's table position in the memo.
+func (b *Builder) cost(partitionKey string, data []byte) (exact, estimate int) {
+	exact, estimate = b.partitionKeyCost(partitionKey)
+	exact += fieldLen(recordLen(b.pks.memo.index, -1, len(data)))
+	estimate += len(data) + estimatePerField + estimatePerIndex
+	return exact, estimate
+}
+
+func (b *Builder) costExplicit(partitionKey string, ehk HashKey, data []byte) (exact, estimate int) {
+	exact, estimate = b.partitionKeyCost(partitionKey)
+	if !b.ehks.recall(ehk) {
+		b.ehks.search(ehk, b.hashHashKey(ehk))
+	}
+	if b.ehks.fresh() {
+		n := ehk.DecimalLen()
+		exact += fieldLen(n)
+		estimate += n + estimatePerField
+	}
+	exact += fieldLen(recordLen(b.pks.memo.index, b.ehks.memo.index, len(data)))
+	estimate += len(data) + estimatePerField + 2*estimatePerIndex
+	return exact, estimate
+}
+
+// partitionKeyCost looks a partition key up and returns the cost of its table
+// entry, nothing if it has one already.
+func (b *Builder) partitionKeyCost(partitionKey string) (exact, estimate int) {
+	if !b.pks.recall(partitionKey) {
+		b.ensureSeed()
+		b.pks.search(partitionKey, uint32(maphash.String(b.seed, partitionKey)))
+	}
+	if !b.pks.fresh() {
+		return 0, 0
+	}
+	return fieldLen(len(partitionKey)), len(partitionKey) + estimatePerField
+}
+
+func (b *Builder) hashHashKey(k HashKey) uint32 {
+	var buf [16]byte
+	binary.NativeEndian.PutUint64(buf[:8], k.Hi)
+	binary.NativeEndian.PutUint64(buf[8:], k.Lo)
+	return uint32(maphash.Bytes(b.seed, buf[:]))
+}
+
+func (b *Builder) ensureSeed() {
+	if b.seed == (maphash.Seed{}) {
+		b.seed = maphash.MakeSeed()
+	}
+}
+
+// AppendTo appends the aggregate to dst and returns the extended slice. It
+// appends exactly Size bytes, nothing if the Builder is empty, and copies each
+// payload once. It allocates only if dst lacks room. The Builder keeps its
+// records; call Reset to start the next aggregate. dst must not overlap any
+// data added.
+func (b *Builder) AppendTo(dst []byte) []byte {
+	if len(b.recs) == 0 {
+		return dst
+	}
+	dst = slices.Grow(dst, b.Size())
+	dst = append(dst, magic...)
+	start := len(dst)
+	for _, pk := range b.pks.keys {
+		dst = append(dst, tagPartitionKey)
+		dst = binary.AppendUvarint(dst, uint64(len(pk)))
+		dst = append(dst, pk...)
+	}
+	for _, ehk := range b.ehks.keys {
+		// At most 39 digits, so the length is one byte, filled in afterwards.
+		dst = append(dst, tagExplicitHashKey, 0)
+		at := len(dst)
+		dst = ehk.AppendDecimal(dst)
+		dst[at-1] = byte(len(dst) - at)
+	}
+	for i := range b.recs {
+		dst = b.recs[i].appendTo(dst)
+	}
+	sum := md5.Sum(dst[start:])
+	return append(dst, sum[:]...)
+}
+
+func (r *builderRecord) appendTo(dst []byte) []byte {
+	dst = append(dst, tagRecord)
+	dst = binary.AppendUvarint(dst, uint64(recordLen(int(r.pk), int(r.ehk)-1, len(r.data))))
+	// proto2 has presence: index 0 and empty data are written.
+	dst = append(dst, tagPartitionKeyIndex)
+	dst = binary.AppendUvarint(dst, uint64(r.pk))
+	if r.ehk != 0 {
+		dst = append(dst, tagExplicitHashKeyIndex)
+		dst = binary.AppendUvarint(dst, uint64(r.ehk-1))
+	}
+	dst = append(dst, tagData)
+	dst = binary.AppendUvarint(dst, uint64(len(r.data)))
+	return append(dst, r.data...)
+}
+
+// Reset empties the Builder. It keeps the memory of its tables for the next
+// aggregate and drops all references to keys and data.
+func (b *Builder) Reset() {
+	clear(b.recs)
+	b.recs = b.recs[:0]
+	b.pks.reset()
+	b.ehks.reset()
+	b.protoBytes, b.estimateBytes = 0, 0
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// route sends one item on its way: into the aggregate of its shard, alone if
+// it must not or cannot be aggregated, or to its end if it is too late or too
+// large. Called with the lock held.
+func (pl *pipeline) route(it *item) {
+	if it.expires != 0 && pl.now > it.expires {
+		pl.expire(it)
+		return
+	}
+	if n := len(it.rec.Data) + len(it.partitionKey()); n > pl.facts.maxRecordBytes {
+		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
+			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
+		return
+	}
+	if pl.holding() {
+		pl.held = append(pl.held, it)
+		return
+	}
+	m := pl.shardMap.Load()
+	var sh *shard
+	switch {
+	case pl.facts.auto || m == nil:
+	case it.is(itemSpread):
+		sh = pl.spreadShard(m)
+	case it.shard != nil && it.shard.current:
+		sh = it.shard
+	default:
+		sh = m.lookup(it.hash)
+		it.shard = sh
+	}
+	if sh == nil || it.is(itemAlone) || !pl.cfg.aggregation {
+		pl.alone(it, sh)
+		return
+	}
+	pl.aggregate(it, sh)
+}
+
+// alone makes a Kinesis record of one item.
+func (pl *pipeline) alone(it *item, sh *shard) {
+	kr := pl.newRecord()
+	kr.shard = sh
+	kr.chooseSpread(it)
+	if it.is(itemSpread) {
+		pl.spread = nil // the next one picks anew
+	}
+	kr.add(it, kr.sizeWith(it))
+	kr.deadline = pl.now + pl.bufferedNanos
+	pl.limit(kr)
+}
+
+// aggregate adds the item to the open aggregate of the shard.
+func (pl *pipeline) aggregate(it *item, sh *shard) {
+	kr := sh.open
+	var size int
+	if kr != nil {
+		kr.chooseSpread(it)
+		size = kr.sizeWith(it)
+		if size > pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount {
+			pl.closeAggregate(kr)
+			if it.is(itemSpread) {
+				sh = pl.spreadShard(pl.shardMap.Load())
+			}
+			if kr = sh.open; kr != nil { // another shard, picked just now
+				pl.aggregate(it, sh)
+				return
+			}
+		}
+	}
+	if kr == nil {
+		kr = pl.newRecord()
+		kr.shard = sh
+		kr.chooseSpread(it)
+		size = kr.sizeWith(it)
+		kr.deadline = pl.now + pl.bufferedNanos
+		sh.open = kr
+		pl.openList.push(kr)
+	}
+	kr.add(it, size)
+	if size >= pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount {
+		pl.closeAggregate(kr)
+	}
+}
+
+// chooseSpread gives the Kinesis record an explicit hash key for its spread
+// records if the item is the first of them. It is chosen once, so that the key
+// table has one entry for all; at random inside the shard, so that the children
+// share the load after a split.
+func (kr *kinesisRecord) chooseSpread(it *item) {
+	if !it.is(itemSpread) || kr.hasSpread {
+		return
+	}
+	lo, hi := aggregation.HashKey{}, aggregation.MaxHashKey
+	if kr.shard != nil {
+		lo, hi = kr.shard.start, kr.shard.end
+	}
+	kr.hasSpread, kr.spread = true, randomHash(lo, hi)
+}
+
+// closeAggregate hands an open aggregate to the limiter.
+func (pl *pipeline) closeAggregate(kr *kinesisRecord) {
+	pl.detach(kr)
+	pl.limit(kr)
+}
+
+// detach takes an aggregate out of the set of open ones.
+func (pl *pipeline) detach(kr *kinesisRecord) {
+	pl.openList.remove(kr)
+	kr.shard.open = nil
+	if pl.spread == kr.shard {
+		pl.spread = nil // the next spread record picks anew
+	}
+}
+
+// spreadShard returns the shard that spread records go to. It stays the same
+// until its aggregate is closed, so that low traffic over many shards still
+// fills aggregates; then the better of a few random ones follows, so that a
+// throttled or busy shard loses traffic to the others.
+func (pl *pipeline) spreadShard(m *shardMap) *shard {
+	if pl.spread != nil && pl.spread.current {
+		return pl.spread
+	}
+	var best *shard
+	bestWait := int64(0)
+	for range min(spreadCandidates, len(m.shards)) {
+		sh := m.shards[rand.IntN(len(m.shards))]
+		wait := sh.waitEstimate(pl.now)
+		if best == nil || wait < bestWait {
+			best, bestWait = sh, wait
+		}
+	}
+	pl.spread = best
+	return best
+}
+
+// spreadCandidates is how many shards are compared. A few random candidates
+// balance nearly as well as looking at all of them.
+const spreadCandidates = 4
+
+// randomHash returns a random hash key from lo to hi.
+func randomHash(lo, hi aggregation.HashKey) aggregation.HashKey {
+	// span = hi - lo; a random 128-bit number is cut to the bits of span and
+	// drawn again until it fits, two tries on average.
+	spanLo, borrow := bits.Sub64(hi.Lo, lo.Lo, 0)
+	spanHi, _ := bits.Sub64(hi.Hi, lo.Hi, borrow)
+	maskHi, maskLo := mask(spanHi), ^uint64(0)
+	if spanHi == 0 {
+		maskLo = mask(spanLo)
+	}
+	for {
+		r := aggregation.HashKey{Hi: rand.Uint64() & maskHi, Lo: rand.Uint64() & maskLo}
+		if r.Hi > spanHi || r.Hi == spanHi && r.Lo > spanLo {
+			continue
+		}
+		var carry uint64
+		r.Lo, carry = bits.Add64(r.Lo, lo.Lo, 0)
+		r.Hi, _ = bits.Add64(r.Hi, lo.Hi, carry)
+		return r
+	}
+}
+
+func mask(n uint64) uint64 { return 1<<bits.Len64(n) - 1 }

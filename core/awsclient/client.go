@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// Config is what a user may set. The zero value means: everything from the
+// environment.
+type Config struct {
+	// Region, such as "eu-central-1". Default: AWS_REGION, AWS_DEFAULT_REGION
+	// or the profile's region; without any New fails.
+	Region string
+	// Endpoint of Kinesis: host, host:port, or a URL with http or https.
+	// Default: the region's.
+	Endpoint string
+	// Profile of the shared configuration files. Default: AWS_PROFILE or
+	// "default".
+	Profile string
+	// RoleARN is a role to assume with the credentials of the chain. Default: none.
+	RoleARN string
+	// ExternalID goes with RoleARN. Default: none.
+	ExternalID string
+	// STSEndpoint is where the role is assumed, in the forms of Endpoint.
+	// Default: the region's.
+	STSEndpoint string
+	// MaxConnections bounds the connections to Kinesis. Default 24, as in the
+	// KPL; range 1 to 256. It should not be below the producer's MaxInFlight.
+	MaxConnections int
+	// ConnectTimeout bounds dialling and the TLS handshake, each. Default 6 s,
+	// as in the KPL; range 100 ms to 5 min.
+	ConnectTimeout time.Duration
+	// Product and Version are sent as part of the user agent. Default: nothing.
+	Product, Version string
+}
+
+func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
+	var errs []error
+	endpoint, err = ParseEndpoint(c.Endpoint)
+	errs = append(errs, err)
+	stsEndpoint, err = ParseEndpoint(c.STSEndpoint)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("sts %w", err))
+	}
+	if c.ExternalID != "" && c.RoleARN == "" {
+		errs = append(errs, errors.New("external ID is set without a role ARN"))
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 24
+	}
+	if c.MaxConnections < 1 || c.MaxConnections > 256 {
+		errs = append(errs, fmt.Errorf("max connections %d is out of range; allowed: 1 to 256", c.MaxConnections))
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 6 * time.Second
+	}
+	if c.ConnectTimeout < 100*time.Millisecond || c.ConnectTimeout > 5*time.Minute {
+		errs = append(errs, fmt.Errorf("connect timeout %v is out of range; allowed: 100ms to 5m", c.ConnectTimeout))
+	}
+	return endpoint, stsEndpoint, errors.Join(errs...)
+}
+
+// New makes a client. The error names every setting that is wrong. ctx is used
+// for reading configuration files only.
+func New(ctx context.Context, c Config) (core.Client, error) {
+	endpoint, stsEndpoint, err := c.validate()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make Kinesis client: %w", err)
+	}
+	transport := newTransport(&c)
+	load := []func(*config.LoadOptions) error{config.WithHTTPClient(transport)}
+	if c.Region != "" {
+		load = append(load, config.WithRegion(c.Region))
+	}
+	if c.Profile != "" {
+		load = append(load, config.WithSharedConfigProfile(c.Profile))
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot load AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, errors.New("cannot make Kinesis client: no region is set; set region, AWS_REGION or the profile's region")
+	}
+	if c.RoleARN != "" {
+		client := sts.NewFromConfig(cfg, func(o *sts.Options) {
+			if stsEndpoint != "" {
+				o.BaseEndpoint = &stsEndpoint
+			}
+		})
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, c.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+			if c.ExternalID != "" {
+				o.ExternalID = &c.ExternalID
+			}
+		}))
+	}
+	cache, _ := cfg.Credentials.(*aws.CredentialsCache)
+	k := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+		o.Retryer = aws.NopRetryer{}
+		o.HTTPClient = withoutWriterTo{transport}
+		if c.Product != "" {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return awsmiddleware.AddUserAgentKeyValue(c.Product, c.Version)(s)
+			})
+		}
+	})
+	return &client{Client: k, credentials: cache}, nil
+}
+
+func newTransport(c *Config) *http.Client {
+	dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Client{
+		Transport: &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         dialer.DialContext,
+			TLSHandshakeTimeout: c.ConnectTimeout,
+			MaxConnsPerHost:     c.MaxConnections,
+			MaxIdleConns:        2 * c.MaxConnections,
+			MaxIdleConnsPerHost: c.MaxConnections,
+			// Kinesis closes idle connections after a minute; a reused dead
+			// one costs an attempt of unknown outcome.
+			IdleConnTimeout: 45 * time.Second,
+			WriteBufferSize: 64 << 10,
+		},
+		// An API does not redirect; following one could carry data elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// withoutWriterTo hides the WriteTo of request bodies; see the package comment.
+type withoutWriterTo struct{ c *http.Client }
+
+// Do implements the SDK's HTTPClient.
+func (h withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil && r.Body != http.NoBody {
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return h.c.Do(r)
+}
+
+// client drops credentials that the service says have expired.
+type client struct {
+	*kinesis.Client
+	credentials *aws.CredentialsCache
+}
+
+var _ core.Client = (*client)(nil)
+
+// PutRecords implements core.Client.
+func (c *client) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	out, err := c.Client.PutRecords(ctx, in, opts...)
+	c.check(err)
+	return out, err
+}
+
+// ListShards implements core.Client.
+func (c *client) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	out, err := c.Client.ListShards(ctx, in, opts...)
+	c.check(err)
+	return out, err
+}
+
+// DescribeStreamSummary implements core.Client.
+func (c *client) DescribeStreamSummary(ctx context.Context, in *kinesis.DescribeStreamSummaryInput, opts ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	out, err := c.Client.DescribeStreamSummary(ctx, in, opts...)
+	c.check(err)
+	return out, err
+}
+
+func (c *client) check(err error) {
+	var api smithy.APIError
+	if c.credentials == nil || !errors.As(err, &api) {
+		return
+	}
+	switch api.ErrorCode() {
+	case "ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId":
+		c.credentials.Invalidate()
+	}
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// ParseEndpoint turns a host, host:port or http(s)://host[:port] into a URL. What
+// comes without a scheme means https. Empty stays empty: the service's own
+// endpoint.
+func ParseEndpoint(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	text := s
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
+	}
+	u, err := url.Parse(text)
+	ok := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		(u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "" && u.User == nil && validHost(u.Hostname())
+	if ok && u.Port() != "" {
+		n, err := strconv.Atoi(u.Port())
+		ok = err == nil && n >= 1 && n <= 65535
+	}
+	if ok && strings.HasSuffix(u.Host, ":") {
+		ok = false
+	}
+	if !ok {
+		return "", fmt.Errorf("endpoint %q is not valid; allowed: host, host:port, http://host[:port] or https://host[:port]", s)
+	}
+	return u.Scheme + "://" + u.Host, nil
+}
+
+func validHost(h string) bool {
+	if net.ParseIP(h) != nil {
+		return true
+	}
+	for i := 0; i < len(h); i++ {
+		c := h[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return len(h) <= 253
+}

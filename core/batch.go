@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"time"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// Attempt is one try to deliver a user record.
+type Attempt struct {
+	// Start is when the request was handed to the client, End when its
+	// outcome was known.
+	Start, End time.Time
+	// ShardID and SequenceNumber are set when Kinesis stored the record, which
+	// includes the case of a wrong shard.
+	ShardID, SequenceNumber string
+	// Code and Message are empty for the attempt that confirmed the record.
+	// Besides the codes of Kinesis there are "Wrong Shard", "Expired",
+	// "Record Count Mismatch" and "RequestFailed" (no answer).
+	Code, Message string
+	// Uncertain is set when the request may have been stored although it
+	// failed here, so that a further attempt may have doubled the record.
+	Uncertain bool
+}
+
+// Result is what became of one user record.
+type Result struct {
+	// Settled is false as long as the outcome is open.
+	Settled bool
+	// ShardID and SequenceNumber say where the confirmed record is. All user
+	// records of one aggregate share the sequence number.
+	ShardID, SequenceNumber string
+	// Attempts lists every attempt, oldest first.
+	Attempts []Attempt
+	// Err is nil when the record is confirmed or still open.
+	Err *RecordError
+}
+
+// Confirmed reports whether Kinesis has confirmed the record.
+func (r Result) Confirmed() bool { return r.Settled && r.Err == nil }
+
+// attemptNode links the attempts of a record, newest first. User records that
+// travelled together share nodes.
+type attemptNode struct {
+	Attempt
+	prev *attemptNode
+}
+
+// item is one user record on its way. Items of a batch live in one slice.
+type item struct {
+	batch   *Batch
+	rec     *Record
+	hash    aggregation.HashKey // where the record belongs; unset for a spread record
+	shard   *shard              // prediction made at hand-over, checked again under the lock
+	last    *attemptNode
+	err     *RecordError
+	expires int64 // nanoseconds since the producer's start, 0 for never
+	size    int32 // key and data bytes
+	tries   uint16
+	flags   itemFlags
+}
+
+type itemFlags uint8
+
+const (
+	itemExplicit itemFlags = 1 << iota // the user gave an explicit hash key
+	itemSpread                         // the producer chooses the shard
+	itemSettled
+	itemAlone    // must not share a Kinesis record again
+	itemBuffered // holds room in the buffer
+)
+
+func (it *item) is(f itemFlags) bool { return it.flags&f != 0 }
+
+// Batch is a set of records handed over together and the place where their
+// outcomes appear. It is safe for concurrent use.
+type Batch struct {
+	pipe    *pipeline
+	records []Record
+	items   []item
+	done    chan struct{}
+
+	// Guarded by pipe.mu until done is closed, constant afterwards.
+	open    int // records not settled
+	failed  int
+	waiters int
+	seq     uint64
+	prev    *Batch // list of open batches, oldest first
+	next    *Batch
+}
+
+// Len returns the number of records.
+func (b *Batch) Len() int { return len(b.items) }
+
+// Done is closed when every record is settled: confirmed or failed.
+func (b *Batch) Done() <-chan struct{} { return b.done }
+
+// Wait returns nil once every record is settled, whatever the outcomes, and
+// the context's error if that ends first. The records go on in that case; Wait
+// may be called again. While every open batch of a stream is being waited for,
+// the producer sends partly filled aggregates at once, since nobody is left who
+// could fill them.
+func (b *Batch) Wait(ctx context.Context) error {
+	select {
+	case <-b.done:
+		return nil
+	default:
+	}
+	b.pipe.waiting(b, +1)
+	defer b.pipe.waiting(b, -1)
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Counts returns how many records are confirmed, failed and still open.
+func (b *Batch) Counts() (confirmed, failed, pending int) {
+	defer b.lock()()
+	return len(b.items) - b.open - b.failed, b.failed, b.open
+}
+
+// Result returns what is known of record i, in the order of hand-over.
+func (b *Batch) Result(i int) Result {
+	defer b.lock()()
+	it := &b.items[i]
+	r := Result{Settled: it.is(itemSettled), Err: it.err}
+	n := 0
+	for a := it.last; a != nil; a = a.prev {
+		n++
+	}
+	if n > 0 {
+		r.Attempts = make([]Attempt, n)
+		for a := it.last; a != nil; a = a.prev {
+			n--
+			r.Attempts[n] = a.Attempt
+		}
+		if r.Settled && r.Err == nil {
+			r.ShardID, r.SequenceNumber = it.last.ShardID, it.last.SequenceNumber
+		}
+	}
+	return r
+}
+
+// Err returns nil if every settled record is confirmed, else the error of the
+// first failed one.
+func (b *Batch) Err() error {
+	defer b.lock()()
+	if b.failed == 0 {
+		return nil
+	}
+	for i := range b.items {
+		if b.items[i].err != nil {
+			return b.items[i].err
+		}
+	}
+	return nil
+}
+
+// Failures calls yield for each failed record until it returns false.
+func (b *Batch) Failures(yield func(i int, err *RecordError) bool) {
+	type failure struct {
+		i   int
+		err *RecordError
+	}
+	unlock := b.lock()
+	list := make([]failure, 0, b.failed)
+	for i := range b.items {
+		if b.items[i].err != nil {
+			list = append(list, failure{i, b.items[i].err})
+		}
+	}
+	unlock()
+	for _, f := range list {
+		if !yield(f.i, f.err) {
+			return
+		}
+	}
+}
+
+// lock gives a consistent view of a batch that may still be settling.
+func (b *Batch) lock() (unlock func()) {
+	select {
+	case <-b.done:
+		return func() {}
+	default:
+		b.pipe.mu.Lock()
+		return b.pipe.mu.Unlock
+	}
+}

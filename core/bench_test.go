@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core_test
+
+import (
+	"context"
+	"crypto/md5"
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"testing"
+
+	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// benchRecords makes n records of 200 bytes with keys drawn from a set.
+func benchRecords(n, keys int) []core.Record {
+	rng := rand.New(rand.NewPCG(1, 2))
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprintf("%016x", rng.Uint64())
+	}
+	records := make([]core.Record, n)
+	for i := range records {
+		data := make([]byte, 200)
+		for j := range data {
+			data[j] = byte(rng.Uint32())
+		}
+		records[i] = core.Record{PartitionKey: names[i%keys], Data: data}
+	}
+	return records
+}
+
+const benchBatch = 8192
+
+// BenchmarkPutBatch is the whole way from hand-over to result, with a client
+// in the same process that only counts. One operation is one record.
+func BenchmarkPutBatch(b *testing.B) {
+	for _, c := range []struct {
+		name         string
+		shards, keys int
+	}{
+		{"shards=16/keys=distinct", 16, benchBatch},
+		{"shards=16/keys=100", 16, 100},
+		{"shards=10000/keys=distinct", 10000, benchBatch},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			s := kinesistest.New(kinesistest.WithStream(stream, c.shards), kinesistest.WithCountOnly())
+			p := newProducer(b, s.Client(), core.WithRateLimit(1_000_000))
+			records := benchRecords(benchBatch, c.keys)
+			ctx := context.Background()
+			warm, err := p.PutBatch(ctx, stream, records)
+			if err != nil {
+				b.Fatal(err)
+			}
+			wait(b, warm)
+			b.SetBytes(200)
+			b.ReportAllocs()
+			b.ResetTimer()
+			// Two batches in flight, as from a host with several workers.
+			var last *core.Batch
+			for n := 0; n < b.N; n += benchBatch {
+				batch, err := p.PutBatch(ctx, stream, records[:min(benchBatch, b.N-n)])
+				if err != nil {
+					b.Fatal(err)
+				}
+				if last != nil {
+					wait(b, last)
+				}
+				last = batch
+			}
+			wait(b, last)
+			b.StopTimer()
+			if err := last.Err(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
+
+// BenchmarkYardstick does only what cannot be avoided: the MD5 of each key, the
+// lookup of the shard, one copy of the data and the MD5 of each aggregate.
+func BenchmarkYardstick(b *testing.B) {
+	const shards = 16
+	records := benchRecords(benchBatch, benchBatch)
+	var ends [shards]aggregation.HashKey
+	for i := range ends {
+		ends[i] = aggregation.HashKey{Hi: uint64(i+1)<<60 - 1, Lo: ^uint64(0)}
+	}
+	var blobs [shards][]byte
+	for i := range blobs {
+		blobs[i] = make([]byte, 0, 60000)
+	}
+	var sum [16]byte
+	b.SetBytes(200)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		r := &records[n%benchBatch]
+		h := aggregation.HashPartitionKey(r.PartitionKey)
+		i := sort.Search(shards, func(i int) bool { return ends[i].Compare(h) >= 0 })
+		blobs[i] = append(blobs[i], r.Data...)
+		if len(blobs[i]) > 50<<10 {
+			sum = md5.Sum(blobs[i])
+			blobs[i] = blobs[i][:0]
+		}
+	}
+	_ = sum
+}

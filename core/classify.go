@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// action is what the retrier does about a failure.
+type action uint8
+
+const (
+	// actRetry: the failure may pass; try again after a backoff.
+	actRetry action = iota
+	// actThrottle: as actRetry, and the shard has said that it is full.
+	actThrottle
+	// actBisect: one record of the request is not acceptable; find it.
+	actBisect
+	// actFail: every record of the stream fails like this until somebody acts.
+	actFail
+)
+
+// verdict is the classification of a failed request or record.
+type verdict struct {
+	action  action
+	reason  Reason // for actFail and, once the culprit is alone, actBisect
+	code    string
+	message string
+	// uncertain is set when Kinesis may have stored the records all the same.
+	uncertain bool
+}
+
+// codes lists every error code with a meaning of its own. What is not listed is
+// retried: giving up on an unknown code would lose data, and the log names it.
+// Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+// and .../CommonErrors.html (checked 2026-11-24).
+var codes = map[string]verdict{
+	// The shard, or the call as a whole, is over its limit.
+	"ProvisionedThroughputExceededException": {action: actThrottle, reason: ReasonThrottled},
+	"LimitExceededException":                 {action: actRetry},
+	"ThrottlingException":                    {action: actRetry},
+	"Throttling":                             {action: actRetry},
+	"RequestLimitExceeded":                   {action: actRetry},
+	"KMSThrottlingException":                 {action: actRetry},
+
+	// The service has trouble.
+	"InternalFailure":             {action: actRetry},
+	"InternalFailureException":    {action: actRetry},
+	"InternalServerError":         {action: actRetry},
+	"ServiceUnavailable":          {action: actRetry},
+	"ServiceUnavailableException": {action: actRetry},
+	// The stream is being created or changed.
+	"ResourceInUseException": {action: actRetry},
+
+	// Credentials: new ones come from the provider chain.
+	"ExpiredToken":                        {action: actRetry},
+	"ExpiredTokenException":               {action: actRetry},
+	"RequestExpired":                      {action: actRetry},
+	"UnrecognizedClientException":         {action: actRetry},
+	"InvalidClientTokenId":                {action: actRetry},
+	"InvalidSignatureException":           {action: actRetry},
+	"SignatureDoesNotMatch":               {action: actRetry},
+	"IncompleteSignature":                 {action: actRetry},
+	"MissingAuthenticationToken":          {action: actRetry},
+	"MissingAuthenticationTokenException": {action: actRetry},
+
+	// Somebody has to act; every record of the stream is hit.
+	"ResourceNotFoundException": {action: actFail, reason: ReasonStreamNotFound},
+	"AccessDenied":              {action: actFail, reason: ReasonAccessDenied},
+	"AccessDeniedException":     {action: actFail, reason: ReasonAccessDenied},
+	"NotAuthorized":             {action: actFail, reason: ReasonAccessDenied},
+	"OptInRequired":             {action: actFail, reason: ReasonAccessDenied},
+	"KMSAccessDeniedException":  {action: actFail, reason: ReasonAccessDenied},
+	"KMSDisabledException":      {action: actFail, reason: ReasonAccessDenied},
+	"KMSInvalidStateException":  {action: actFail, reason: ReasonAccessDenied},
+	"KMSNotFoundException":      {action: actFail, reason: ReasonAccessDenied},
+	"KMSOptInRequired":          {action: actFail, reason: ReasonAccessDenied},
+
+	// At least one record is not acceptable.
+	"ValidationException":      {action: actBisect, reason: ReasonInvalid},
+	"ValidationError":          {action: actBisect, reason: ReasonInvalid},
+	"InvalidArgumentException": {action: actBisect, reason: ReasonInvalid},
+	"SerializationException":   {action: actBisect, reason: ReasonInvalid},
+	"RequestEntityTooLarge":    {action: actBisect, reason: ReasonTooLarge},
+}
+
+// codeNoAnswer stands for a call that ended without an answer of the service.
+const codeNoAnswer = "RequestFailed"
+
+// classifyEntry judges one failed entry of a PutRecords answer. Such a record
+// was not stored.
+func classifyEntry(code, message string) verdict {
+	v := codes[code] // the zero verdict retries
+	v.code, v.message = code, message
+	return v
+}
+
+// classifyRequest judges a call that failed as a whole.
+func classifyRequest(err error) verdict {
+	status := 0
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) && resp.Response != nil {
+		status = resp.HTTPStatusCode()
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		v, known := codes[api.ErrorCode()]
+		v.code, v.message = api.ErrorCode(), api.ErrorMessage()
+		switch {
+		case known:
+		case status == 413:
+			v.action, v.reason = actBisect, ReasonTooLarge
+		case status == 403:
+			v.action, v.reason = actFail, ReasonAccessDenied
+		}
+		if v.message == "" && status != 0 {
+			v.message = "HTTP status " + strconv.Itoa(status)
+		}
+		// An error of the server's side does not say how far it had come.
+		v.uncertain = status >= 500
+		return v
+	}
+	v := verdict{code: codeNoAnswer, message: err.Error(), uncertain: true}
+	if errors.Is(err, context.DeadlineExceeded) {
+		v.message = "no answer within the request timeout"
+	}
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial", errors.As(err, &dns):
+		v.uncertain = false
+	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "get identity"):
+		// The SDK has no error type for a provider chain that came up empty.
+		v.code, v.uncertain = "NoCredentials", false
+	}
+	return v
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+// collector gathers Kinesis records until they fill a request or have to
+// leave. Its fields are guarded by the pipeline's lock.
+type collector struct {
+	ready     []*kinesisRecord // in the order of arrival
+	bytes     int
+	deadline  int64 // the earliest of ready, undefined if it is empty
+	hotShards int   // shards with at least shardRequestBytes in here
+
+	// requests waits for a free place; it is served before ready. Only
+	// bisecting puts requests here.
+	requests []*request
+	inFlight int
+}
+
+// collect takes a record that may leave as far as its shard is concerned.
+func (pl *pipeline) collect(kr *kinesisRecord) {
+	c := &pl.collector
+	if len(c.ready) == 0 || kr.deadline < c.deadline {
+		c.deadline = kr.deadline
+	}
+	c.ready = append(c.ready, kr)
+	c.bytes += kr.size
+	if sh := kr.shard; sh != nil {
+		if before := sh.readyBytes; before < shardRequestBytes && before+kr.size >= shardRequestBytes {
+			c.hotShards++
+		}
+		sh.readyBytes += kr.size
+	}
+	if pl.full() {
+		pl.pump()
+	}
+}
+
+func (pl *pipeline) full() bool {
+	c := &pl.collector
+	return len(c.ready) >= pl.cfg.collectionMaxCount || c.bytes >= pl.cfg.collectionMaxBytes || c.hotShards > 0
+}
+
+// pump starts requests as long as there is something to send that is full, due
+// or not worth waiting with, and a place for one more call.
+func (pl *pipeline) pump() {
+	c := &pl.collector
+	for c.inFlight < pl.cfg.maxInFlight {
+		switch {
+		case len(c.requests) > 0:
+			req := c.requests[0]
+			c.requests = c.requests[1:]
+			pl.start(req)
+		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || pl.quiet()):
+			pl.start(pl.take())
+		default:
+			return
+		}
+	}
+}
+
+// take forms one request from the front of the collector.
+func (pl *pipeline) take() *request {
+	c := &pl.collector
+	req := pl.newRequest()
+	n := 0
+	for _, kr := range c.ready {
+		if n == pl.cfg.collectionMaxCount || n > 0 && req.bytes+kr.size > pl.cfg.collectionMaxBytes {
+			break
+		}
+		if sh := kr.shard; sh != nil {
+			if sh.requestBytes >= shardRequestBytes {
+				break
+			}
+			sh.requestBytes += kr.size
+		}
+		req.bytes += kr.size
+		n++
+	}
+	req.records = append(req.records, c.ready[:n]...)
+	for _, kr := range req.records {
+		pl.uncount(kr)
+		if kr.shard != nil {
+			kr.shard.requestBytes = 0
+		}
+	}
+	rest := copy(c.ready, c.ready[n:])
+	clear(c.ready[rest:])
+	c.ready = c.ready[:rest]
+	pl.findDeadline()
+	return req
+}
+
+// uncount takes a record out of the sums.
+func (pl *pipeline) uncount(kr *kinesisRecord) {
+	pl.collector.bytes -= kr.size
+	if sh := kr.shard; sh != nil {
+		if sh.readyBytes >= shardRequestBytes && sh.readyBytes-kr.size < shardRequestBytes {
+			pl.collector.hotShards--
+		}
+		sh.readyBytes -= kr.size
+	}
+}
+
+func (pl *pipeline) findDeadline() {
+	c := &pl.collector
+	for i, kr := range c.ready {
+		if i == 0 || kr.deadline < c.deadline {
+			c.deadline = kr.deadline
+		}
+	}
+}

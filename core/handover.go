@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// newBatch checks the records and computes their hash keys. It runs without
+// any lock.
+func (pl *pipeline) newBatch(records []Record) *Batch {
+	b := &Batch{pipe: pl, records: records, items: make([]item, len(records)), done: make(chan struct{}), open: len(records)}
+	var cache keyCache
+	m := pl.shardMap.Load()
+	for i := range records {
+		r, it := &records[i], &b.items[i]
+		it.batch, it.rec = b, r
+		it.size = int32(min(len(r.Data)+len(r.PartitionKey)+len(r.ExplicitHashKey), 1<<30))
+		switch {
+		case r.ExplicitHashKey != "":
+			h, err := aggregation.ParseHashKey(r.ExplicitHashKey)
+			if err != nil {
+				it.err = pl.invalid(err.Error())
+				continue
+			}
+			it.hash = h
+			it.flags |= itemExplicit
+			if r.PartitionKey == "" {
+				it.err = pl.invalid("explicit hash key without a partition key")
+				continue
+			}
+		case r.PartitionKey == "":
+			it.flags |= itemSpread
+			continue
+		default:
+			it.hash = cache.hash(r.PartitionKey)
+		}
+		if len(r.PartitionKey) > maxPartitionKeyChars {
+			if n := utf8.RuneCountInString(r.PartitionKey); n > maxPartitionKeyChars {
+				it.err = pl.invalid(fmt.Sprintf("partition key has %d characters; allowed: 1 to %d", n, maxPartitionKeyChars))
+				continue
+			}
+		}
+		if m != nil {
+			it.shard = m.lookup(it.hash)
+		}
+	}
+	return b
+}
+
+func (pl *pipeline) invalid(detail string) *RecordError {
+	return &RecordError{Stream: pl.stream.name, Reason: ReasonInvalid, Detail: detail}
+}
+
+// keyCache remembers the MD5 of recent partition keys. It lives no longer than
+// the hand-over, since the keys may share memory that is used again later.
+type keyCache [64]struct {
+	key  string
+	hash aggregation.HashKey
+}
+
+var keySeed = maphash.MakeSeed()
+
+func (c *keyCache) hash(key string) aggregation.HashKey {
+	e := &c[maphash.String(keySeed, key)%uint64(len(c))]
+	if e.key != key {
+		e.key, e.hash = key, aggregation.HashPartitionKey(key)
+	}
+	return e.hash
+}
+
+// begin registers a batch. Called with the lock held.
+func (pl *pipeline) begin(b *Batch) {
+	pl.submitting++
+	pl.open++
+	pl.seq++
+	b.seq = pl.seq
+	if b.prev = pl.newest; b.prev != nil {
+		b.prev.next = b
+	} else {
+		pl.oldest = b
+	}
+	pl.newest = b
+	pl.stats.Accepted += uint64(len(b.items))
+	expires := int64(0)
+	if ttl := pl.cfg.recordTTL; ttl > 0 {
+		expires = pl.now + int64(ttl)
+	}
+	for i := range b.items {
+		it := &b.items[i]
+		it.expires = expires
+		if it.err != nil {
+			pl.settle(it, it.err)
+		}
+	}
+}
+
+// submit routes items for which room has been taken. Called with the lock held.
+func (pl *pipeline) submit(items []item) {
+	for i := range items {
+		items[i].flags |= itemBuffered
+		pl.route(&items[i])
+	}
+}
+
+// handOver takes a batch over, in stretches, as there is room for it.
+func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
+	pl.lock()
+	pl.begin(b)
+	pl.unlock()
+	var err error
+	for rest := b.items; len(rest) > 0; {
+		n := 0
+		for n < len(rest) && n < handOverRecords && rest[n].err == nil {
+			n++
+		}
+		if n == 0 {
+			rest = rest[1:] // an invalid one, settled by begin
+			continue
+		}
+		took := pl.p.buffer.tryTake(rest[:n])
+		if took == 0 {
+			// A caller that waits for room cannot add to the aggregates, so
+			// it counts among those who wait.
+			pl.blocked(b, +1)
+			took, err = pl.p.buffer.wait(ctx, pl.p.closing, rest[:n])
+			pl.blocked(b, -1)
+			if err != nil {
+				pl.turnAway(rest)
+				break
+			}
+		}
+		pl.lock()
+		pl.submit(rest[:took])
+		pl.unlock()
+		rest = rest[took:]
+	}
+	pl.lock()
+	pl.submitting--
+	pl.unlock()
+	return err
+}
+
+// turnAway settles the records that were not taken over.
+func (pl *pipeline) turnAway(items []item) {
+	pl.lock()
+	defer pl.unlock()
+	err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
+	for i := range items {
+		if items[i].err == nil {
+			pl.settle(&items[i], err)
+		}
+	}
+}
+
+func (pl *pipeline) blocked(b *Batch, d int) {
+	pl.lock()
+	pl.submitting -= d
+	pl.addWaiters(b, d)
+	pl.unlock()
+}
+
+// waiting counts the callers that wait for a batch.
+func (pl *pipeline) waiting(b *Batch, d int) {
+	pl.lock()
+	pl.addWaiters(b, d)
+	pl.unlock()
+}
+
+func (pl *pipeline) addWaiters(b *Batch, d int) {
+	had := b.waiters > 0
+	b.waiters += d
+	if has := b.waiters > 0; has != had && b.open > 0 {
+		pl.waited += d
+	}
+}
+
+// settle gives a user record its final outcome. Called with the lock held.
+func (pl *pipeline) settle(it *item, err *RecordError) {
+	it.err = err
+	it.flags |= itemSettled
+	b := it.batch
+	if err != nil {
+		b.failed++
+		pl.stats.Failed[err.Reason]++
+	} else {
+		pl.stats.Confirmed++
+		pl.stats.ConfirmedBytes += uint64(len(it.rec.Data))
+	}
+	if it.is(itemBuffered) {
+		pl.releaseBytes += it.cost()
+		pl.releaseRecords++
+	}
+	b.open--
+	if b.open == 0 {
+		pl.closeBatch(b)
+	}
+}
+
+// closeBatch tells those who wait for a batch that it is settled.
+func (pl *pipeline) closeBatch(b *Batch) {
+	pl.open--
+	if b.waiters > 0 {
+		pl.waited--
+	}
+	if b.prev != nil {
+		b.prev.next = b.next
+	} else {
+		pl.oldest = b.next
+	}
+	if b.next != nil {
+		b.next.prev = b.prev
+	} else {
+		pl.newest = b.prev
+	}
+	b.prev, b.next = nil, nil
+	close(b.done)
+	keep := pl.drained[:0]
+	for _, w := range pl.drained {
+		if pl.oldest == nil || pl.oldest.seq > w.seq {
+			close(w.done)
+		} else {
+			keep = append(keep, w)
+		}
+	}
+	clear(pl.drained[len(keep):])
+	pl.drained = keep
+}
+
+// drainWaiter waits until every batch up to seq is settled.
+type drainWaiter struct {
+	seq  uint64
+	done chan struct{}
+}
+
+// drain returns a channel that is closed when every batch handed over so far is
+// settled. Called with the lock held.
+func (pl *pipeline) drain() <-chan struct{} {
+	w := drainWaiter{seq: pl.seq, done: make(chan struct{})}
+	if pl.oldest == nil {
+		close(w.done)
+	} else {
+		pl.drained = append(pl.drained, w)
+	}
+	return w.done
+}
+
+// abort settles everything that is still open. No call is under way any more.
+func (pl *pipeline) abort(reason Reason) (left int) {
+	pl.lock()
+	defer pl.unlock()
+	pl.aborted = true
+	err := &RecordError{Stream: pl.stream.name, Reason: reason, Detail: "the producer was closed before the record was confirmed"}
+	for b := pl.oldest; b != nil; {
+		next := b.next
+		for i := range b.items {
+			if it := &b.items[i]; !it.is(itemSettled) {
+				left++
+				pl.settle(it, err)
+			}
+		}
+		b = next
+	}
+	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
+	pl.openList, pl.collector = recordList{}, collector{}
+	return left
+}
+
+func (pl *pipeline) snapshot() Stats {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	s := pl.stats
+	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
+	return s
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// kinesisRecord is one entry of a PutRecords call in the making: an aggregate,
+// or a user record alone.
+type kinesisRecord struct {
+	items []*item
+	agg   aggregation.Builder
+	// shard is the predicted shard, nil if there is no prediction. A record
+	// without prediction holds one user record only: mixing shards in an
+	// aggregate makes consumers drop data.
+	shard *shard
+	// spread is the explicit hash key of the spread records in here. All of
+	// them share it, and so one entry of the key table.
+	spread    aggregation.HashKey
+	hasSpread bool
+	size      int   // data plus outer partition key, in bytes
+	deadline  int64 // when the request that carries it must leave
+	due       int64 // while it waits for a retry
+
+	prev, next *kinesisRecord // list of open aggregates, oldest first
+}
+
+// partitionKey returns the key a consumer will see for the item.
+func (it *item) partitionKey() string {
+	if it.rec.PartitionKey == "" {
+		return spreadPartitionKey
+	}
+	return it.rec.PartitionKey
+}
+
+// explicit returns the explicit hash key that goes with the item, if any.
+func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
+	switch {
+	case it.is(itemSpread):
+		return kr.spread, true
+	case it.is(itemExplicit):
+		return it.hash, true
+	default:
+		return aggregation.HashKey{}, false
+	}
+}
+
+// sizeWith returns what the size would be with the item added.
+func (kr *kinesisRecord) sizeWith(it *item) int {
+	key := it.partitionKey()
+	if len(kr.items) == 0 {
+		return len(it.rec.Data) + len(key)
+	}
+	if ehk, ok := kr.explicit(it); ok {
+		return kr.agg.SizeWithExplicit(key, ehk, it.rec.Data) + len(aggregatePartitionKey)
+	}
+	return kr.agg.SizeWith(key, it.rec.Data) + len(aggregatePartitionKey)
+}
+
+// add puts the item in, at the size that sizeWith gave.
+func (kr *kinesisRecord) add(it *item, size int) {
+	key := it.partitionKey()
+	if ehk, ok := kr.explicit(it); ok {
+		kr.agg.AddExplicit(key, ehk, it.rec.Data)
+	} else {
+		kr.agg.Add(key, it.rec.Data)
+	}
+	kr.items = append(kr.items, it)
+	kr.size = size
+}
+
+// outerHash is the hash key that routes the whole Kinesis record.
+func (kr *kinesisRecord) outerHash() aggregation.HashKey {
+	if it := kr.items[0]; !it.is(itemSpread) {
+		return it.hash
+	}
+	return kr.spread
+}
+
+// appendData returns what Kinesis stores. A user record alone goes as it is,
+// an aggregate is encoded at the end of buf.
+func (kr *kinesisRecord) appendData(buf []byte) (data, rest []byte, key string) {
+	if len(kr.items) == 1 {
+		data = kr.items[0].rec.Data
+		if data == nil {
+			data = []byte{} // the SDK takes nil for a missing field
+		}
+		return data, buf, kr.items[0].partitionKey()
+	}
+	start := len(buf)
+	buf = kr.agg.AppendTo(buf)
+	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
+}
+
+// reset makes the record ready for other user records and lets go of the old.
+func (kr *kinesisRecord) reset() {
+	clear(kr.items)
+	items := kr.items[:0]
+	kr.agg.Reset()
+	*kr = kinesisRecord{items: items, agg: kr.agg}
+}
+
+// newRecord takes a record from the free list. Called with the lock held.
+func (pl *pipeline) newRecord() *kinesisRecord {
+	if n := len(pl.free); n > 0 {
+		kr := pl.free[n-1]
+		pl.free[n-1] = nil
+		pl.free = pl.free[:n-1]
+		return kr
+	}
+	return &kinesisRecord{}
+}
+
+// recycle gives a record back whose items are settled or elsewhere.
+func (pl *pipeline) recycle(kr *kinesisRecord) {
+	kr.reset()
+	if len(pl.free) < maxFreeRecords {
+		pl.free = append(pl.free, kr)
+	}
+}
+
+// maxFreeRecords bounds the free list; a record holds some 10 KiB of tables.
+const maxFreeRecords = 1024
+
+// recordList is the list of open aggregates. It is in the order of opening,
+// which is the order of deadlines.
+type recordList struct{ head, tail *kinesisRecord }
+
+func (l *recordList) push(kr *kinesisRecord) {
+	kr.prev, kr.next = l.tail, nil
+	if l.tail != nil {
+		l.tail.next = kr
+	} else {
+		l.head = kr
+	}
+	l.tail = kr
+}
+
+func (l *recordList) remove(kr *kinesisRecord) {
+	if kr.prev != nil {
+		kr.prev.next = kr.next
+	} else {
+		l.head = kr.next
+	}
+	if kr.next != nil {
+		kr.next.prev = kr.prev
+	} else {
+		l.tail = kr.prev
+	}
+	kr.prev, kr.next = nil, nil
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import "time"
+
+// Service limits of Amazon Kinesis Data Streams, as documented on
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+// and https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+// (checked 2026-11-24).
+const (
+	// maxRequestRecords is the most Kinesis records one PutRecords call takes.
+	maxRequestRecords = 500
+	// maxRequestBytes is the most bytes (data plus partition keys) one
+	// PutRecords call takes. It was 5 MiB until October 2025.
+	maxRequestBytes = 10 << 20
+	// defaultMaxRecordBytes is the record size limit of a stream that nobody
+	// raised with UpdateMaxRecordSize: data plus partition key.
+	defaultMaxRecordBytes = 1 << 20
+	// absoluteMaxRecordBytes is the highest limit UpdateMaxRecordSize accepts.
+	absoluteMaxRecordBytes = 10 << 20
+	// maxPartitionKeyChars is counted in Unicode characters, not bytes.
+	maxPartitionKeyChars = 256
+	// shardRecordsPerSecond and shardBytesPerSecond are what one shard takes.
+	shardRecordsPerSecond = 1000
+	shardBytesPerSecond   = 1 << 20
+	// listShardsPage is the default and a safe page size of ListShards.
+	listShardsPage = 1000
+)
+
+// PutPayloadUnit is the billing unit of provisioned streams: every Kinesis
+// record is charged in steps of 25 KiB.
+// Source: https://aws.amazon.com/kinesis/data-streams/pricing/ (checked 2026-11-24).
+const PutPayloadUnit = 25 << 10
+
+const (
+	// aggregatePartitionKey is the key the KPL writes on every aggregate; the
+	// explicit hash key does the routing.
+	aggregatePartitionKey = "a"
+	// spreadPartitionKey is what a consumer sees as the key of a record for
+	// which none was given.
+	spreadPartitionKey = "a"
+
+	// shardRequestBytes is the KPL's guard: a request is closed when it holds
+	// this much for one shard, so that a hot shard cannot fill whole requests.
+	shardRequestBytes = 256 << 10
+
+	// refreshBackoffMin and refreshBackoffMax bound the wait between failed
+	// ListShards rounds; the wait grows by half each time, as in the KPL.
+	refreshBackoffMin = time.Second
+	refreshBackoffMax = 30 * time.Second
+	// closedRangeTTL is how long the hash range of a closed shard is kept to
+	// judge answers of requests that were under way during a reshard.
+	closedRangeTTL = 90 * time.Second
+	// startupGrace is how long records wait for the first shard map while
+	// ListShards fails with errors that may pass.
+	startupGrace = 10 * time.Second
+	// unresolvedGrace is how long the outcome of an aggregate that an unknown
+	// shard took may stay open while the map is refreshed.
+	unresolvedGrace = 5 * time.Second
+	// factsInterval is the mean time between DescribeStreamSummary calls. The
+	// operation is limited to 20 calls a second for a whole account, hence
+	// rare and jittered.
+	factsInterval = 10 * time.Minute
+	// recordOverheadBytes is what a buffered user record costs in memory
+	// besides its key and data; it is part of the buffer bound.
+	recordOverheadBytes = 128
+	// handOverRecords is how many records one stretch of hand-over takes
+	// under the pipeline's lock.
+	handOverRecords = 512
+)

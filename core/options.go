@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Option changes one setting of a Producer. Options are made by the With
+// functions of this package only.
+type Option interface{ apply(*config) }
+
+type optionFunc func(*config)
+
+func (f optionFunc) apply(c *config) { f(c) }
+
+// config holds every setting; defaultConfig says what holds without options.
+type config struct {
+	// Aggregation.
+	aggregation         bool
+	aggregationMaxBytes int
+	aggregationMaxCount int
+	maxBufferedTime     time.Duration
+
+	// Requests.
+	collectionMaxCount int
+	collectionMaxBytes int
+	maxInFlight        int
+	requestTimeout     time.Duration
+
+	// Pace and retry.
+	rateLimitPercent int
+	failIfThrottled  bool
+	recordTTL        time.Duration
+	retryBackoffMin  time.Duration
+	retryBackoffMax  time.Duration
+
+	// Bounds.
+	bufferBytes   int
+	bufferRecords int
+
+	logger *slog.Logger
+}
+
+func defaultConfig() config {
+	return config{
+		aggregation:         true,
+		aggregationMaxBytes: 2 * PutPayloadUnit,
+		aggregationMaxCount: 1 << 20,
+		maxBufferedTime:     100 * time.Millisecond,
+		collectionMaxCount:  maxRequestRecords,
+		collectionMaxBytes:  1 << 20,
+		maxInFlight:         16,
+		requestTimeout:      6 * time.Second,
+		rateLimitPercent:    100,
+		retryBackoffMin:     100 * time.Millisecond,
+		retryBackoffMax:     5 * time.Second,
+		bufferBytes:         64 << 20,
+		bufferRecords:       1 << 20,
+		logger:              slog.New(slog.DiscardHandler),
+	}
+}
+
+// WithAggregation switches KPL aggregation on or off. Default: on. Streams
+// whose record distribution strategy is AUTO never get aggregates, whatever is
+// set here, because consumers would drop records out of them.
+func WithAggregation(on bool) Option {
+	return optionFunc(func(c *config) { c.aggregation = on })
+}
+
+// WithAggregationMaxBytes bounds one aggregate, framing and outer partition key
+// included. Default 51,200 (two PUT payload units), range 64 to 1,048,576. A
+// user record that is larger goes alone and unframed. Multiples of
+// PutPayloadUnit cost least.
+func WithAggregationMaxBytes(n int) Option {
+	return optionFunc(func(c *config) { c.aggregationMaxBytes = n })
+}
+
+// WithAggregationMaxCount bounds the user records of one aggregate. Default and
+// maximum 1,048,576, minimum 1.
+func WithAggregationMaxCount(n int) Option {
+	return optionFunc(func(c *config) { c.aggregationMaxCount = n })
+}
+
+// WithMaxBufferedTime bounds how long a user record waits for others before it
+// is sent on. Default 100 ms, range 0 to 1 min. It is a bound, not a delay: when
+// everybody who has handed records over is waiting for the outcome, they are
+// sent at once. The wait for shard capacity is not part of it.
+func WithMaxBufferedTime(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.maxBufferedTime = d })
+}
+
+// WithCollectionMaxCount bounds the Kinesis records of one PutRecords call.
+// Default and maximum 500, minimum 1.
+func WithCollectionMaxCount(n int) Option {
+	return optionFunc(func(c *config) { c.collectionMaxCount = n })
+}
+
+// WithCollectionMaxBytes bounds data plus partition keys of one PutRecords call.
+// Default 1 MiB, range 52,224 to 10,485,760. A larger single record goes alone.
+// The KPL's default is 5 MiB; smaller requests cost little more and keep
+// memory and the price of a lost reply low.
+func WithCollectionMaxBytes(n int) Option {
+	return optionFunc(func(c *config) { c.collectionMaxBytes = n })
+}
+
+// WithMaxInFlight bounds the PutRecords calls under way at one time for one
+// stream. Default 16, range 1 to 256.
+func WithMaxInFlight(n int) Option {
+	return optionFunc(func(c *config) { c.maxInFlight = n })
+}
+
+// WithRequestTimeout bounds one call to Kinesis. Default 6 s, range 100 ms to
+// 10 min. When it passes, the outcome is unknown and the records are sent again.
+func WithRequestTimeout(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.requestTimeout = d })
+}
+
+// WithRateLimit sets the share of a shard's capacity (1,000 records and 1 MiB
+// a second) this producer may use, in percent. Default 100, range 1 to
+// 1,000,000. The KPL's default of 150 makes throttling routine.
+func WithRateLimit(percent int) Option {
+	return optionFunc(func(c *config) { c.rateLimitPercent = percent })
+}
+
+// WithFailIfThrottled makes a throttled record fail with ReasonThrottled
+// instead of being retried. Default: off.
+func WithFailIfThrottled(on bool) Option {
+	return optionFunc(func(c *config) { c.failIfThrottled = on })
+}
+
+// WithRecordTTL gives up on a record with ReasonExpired when it was not
+// confirmed this long after hand-over. Default 0: never, because giving up loses
+// data; the KPL's default is 30 s. Range 100 ms to 24 h, or 0.
+func WithRecordTTL(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.recordTTL = d })
+}
+
+// WithRetryBackoff sets the bounds of the wait before a retry: a random time up
+// to min doubled with each attempt, never more than max. Defaults 100 ms and
+// 5 s, range 1 ms to 5 min.
+func WithRetryBackoff(minimum, maximum time.Duration) Option {
+	return optionFunc(func(c *config) { c.retryBackoffMin, c.retryBackoffMax = minimum, maximum })
+}
+
+// WithBufferBytes bounds what the producer holds, over all streams: keys, data
+// and 128 bytes a record. Default 64 MiB, range 1 MiB to 16 GiB. A single
+// record that is larger than the bound is taken when the buffer is empty.
+func WithBufferBytes(n int) Option {
+	return optionFunc(func(c *config) { c.bufferBytes = n })
+}
+
+// WithBufferRecords bounds the user records the producer holds, over all
+// streams. Default 1,048,576, range 1 to 1,073,741,824.
+func WithBufferRecords(n int) Option {
+	return optionFunc(func(c *config) { c.bufferRecords = n })
+}
+
+// WithLogger sets where changes of state are logged: never once per record,
+// never record data or credentials. Default: nowhere.
+func WithLogger(l *slog.Logger) Option {
+	return optionFunc(func(c *config) {
+		if l != nil {
+			c.logger = l
+		}
+	})
+}
+
+// validate checks every setting and returns all problems at once.
+func (c *config) validate() error {
+	var errs []error
+	check := func(ok bool, name string, value any, allowed string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("option %s: value %v is out of range; allowed: %s", name, value, allowed))
+		}
+	}
+	between := func(name string, v, lo, hi int) {
+		check(v >= lo && v <= hi, name, v, fmt.Sprintf("%d to %d", lo, hi))
+	}
+	lasting := func(name string, v, lo, hi time.Duration) {
+		check(v >= lo && v <= hi, name, v, fmt.Sprintf("%v to %v", lo, hi))
+	}
+	between("AggregationMaxBytes", c.aggregationMaxBytes, 64, 1<<20)
+	between("AggregationMaxCount", c.aggregationMaxCount, 1, 1<<20)
+	lasting("MaxBufferedTime", c.maxBufferedTime, 0, time.Minute)
+	between("CollectionMaxCount", c.collectionMaxCount, 1, maxRequestRecords)
+	between("CollectionMaxBytes", c.collectionMaxBytes, 52224, maxRequestBytes)
+	between("MaxInFlight", c.maxInFlight, 1, 256)
+	lasting("RequestTimeout", c.requestTimeout, 100*time.Millisecond, 10*time.Minute)
+	between("RateLimit", c.rateLimitPercent, 1, 1_000_000)
+	check(c.recordTTL == 0 || c.recordTTL >= 100*time.Millisecond && c.recordTTL <= 24*time.Hour,
+		"RecordTTL", c.recordTTL, "0 (never) or 100ms to 24h")
+	lasting("RetryBackoff minimum", c.retryBackoffMin, time.Millisecond, 5*time.Minute)
+	lasting("RetryBackoff maximum", c.retryBackoffMax, time.Millisecond, 5*time.Minute)
+	check(c.retryBackoffMin <= c.retryBackoffMax, "RetryBackoff", c.retryBackoffMin,
+		fmt.Sprintf("a minimum not above the maximum of %v", c.retryBackoffMax))
+	between("BufferBytes", c.bufferBytes, 1<<20, 16<<30)
+	between("BufferRecords", c.bufferRecords, 1, 1<<30)
+	return errors.Join(errs...)
+}

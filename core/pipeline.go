@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"container/heap"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// never is a moment that does not come.
+const never = math.MaxInt64
+
+// pipeline is everything the producer knows and holds of one stream. The stages
+// are methods in files of their own, in the order of the data: handover.go,
+// aggregator.go, limiter.go, collector.go, sender.go, retrier.go.
+//
+// One lock guards the state. It is held for short stretches: encoding, hashing
+// and calls happen outside. Times are nanoseconds since the producer's start.
+type pipeline struct {
+	p      *Producer
+	cfg    *config
+	stream streamID
+	// shardMap may be read without the lock.
+	shardMap atomic.Pointer[shardMap]
+	wake     chan struct{} // tells the loop that something is due earlier than it thinks
+
+	bufferedNanos int64 // max buffered time
+	slackNanos    int64 // the part of it that is left to the collector
+
+	mu sync.Mutex // guards all that follows
+	// now is the time at which the lock was taken.
+	now   int64
+	armed int64 // when the loop will look next by itself
+
+	// Who is handing records over and who waits; see quiet.
+	submitting int
+	open       int // batches not settled
+	waited     int // open batches that somebody waits for
+	flushing   int
+	closing    bool
+	aborted    bool
+	seq        uint64
+	oldest     *Batch // list of open batches
+	newest     *Batch
+	drained    []drainWaiter
+
+	// Shard map and stream facts.
+	shards         map[string]*shard
+	closed         map[string]hashRange
+	refreshing     bool
+	refreshAgain   bool
+	refreshDue     int64
+	refreshBackoff int64
+	mapTrouble     string
+	missing        *RecordError // the stream does not exist
+	unaggregated   bool         // the shard map cannot be had
+	facts          facts
+	factsWarned    bool
+	describing     bool
+	describeDue    int64
+	created        int64
+
+	// Records on their way.
+	held       []*item // waiting for the first shard map and the facts
+	openList   recordList
+	spread     *shard
+	wakes      wakeHeap
+	collector  collector
+	retries    retryHeap
+	unresolved []unresolved
+	free       []*kinesisRecord
+	scratch    []*item
+
+	// Cache of attempted.
+	linkFrom, linkOf, link *attemptNode
+
+	// Bookkeeping.
+	accepted       bool // Kinesis has taken at least one record
+	stats          Stats
+	troubleCode    string
+	troubleSince   int64
+	troubleLogged  int64
+	releaseBytes   int // to give back after the lock
+	releaseRecords int
+}
+
+func newPipeline(p *Producer, id streamID) *pipeline {
+	pl := &pipeline{
+		p: p, cfg: &p.cfg, stream: id,
+		wake:          make(chan struct{}, 1),
+		bufferedNanos: int64(p.cfg.maxBufferedTime),
+		slackNanos:    int64(p.cfg.maxBufferedTime) / 5,
+		shards:        map[string]*shard{},
+		closed:        map[string]hashRange{},
+		armed:         never,
+		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
+	}
+	pl.created = int64(time.Since(p.start))
+	pl.refreshDue, pl.describeDue = pl.created, pl.created
+	return pl
+}
+
+// lock takes the lock and reads the clock.
+func (pl *pipeline) lock() {
+	pl.mu.Lock()
+	pl.now = int64(time.Since(pl.p.start))
+}
+
+// unlock sends on what need not wait, wakes the loop if it would oversleep, and
+// gives the lock and settled room in the buffer back.
+func (pl *pipeline) unlock() {
+	pl.moveOn()
+	if pl.nextEvent() < pl.armed {
+		select {
+		case pl.wake <- struct{}{}:
+		default:
+		}
+	}
+	bytes, records := pl.releaseBytes, pl.releaseRecords
+	pl.releaseBytes, pl.releaseRecords = 0, 0
+	pl.mu.Unlock()
+	pl.p.buffer.release(bytes, records)
+}
+
+// moveOn sends on what need not wait any longer.
+func (pl *pipeline) moveOn() {
+	if pl.quiet() {
+		for pl.openList.head != nil {
+			pl.closeAggregate(pl.openList.head)
+		}
+	}
+	pl.pump()
+}
+
+// quiet reports whether waiting for more records cannot help: everybody who has
+// an open batch has handed it over whole and waits for its outcome.
+func (pl *pipeline) quiet() bool {
+	if pl.flushing > 0 || pl.closing {
+		return true
+	}
+	return pl.submitting == 0 && pl.open > 0 && pl.waited == pl.open
+}
+
+// holding reports whether records must wait, because it is not known yet which
+// shards the stream has and whether it may get aggregates.
+func (pl *pipeline) holding() bool {
+	if pl.missing != nil {
+		return false
+	}
+	return !pl.facts.known || pl.shardMap.Load() == nil && !pl.unaggregated
+}
+
+// releaseHeld routes the records that waited for the shard map and the facts.
+func (pl *pipeline) releaseHeld() {
+	if pl.holding() || len(pl.held) == 0 {
+		return
+	}
+	list := pl.held
+	pl.held = nil
+	for _, it := range list {
+		pl.route(it)
+	}
+}
+
+// reroute takes the Kinesis records that match out of the stages before the
+// sender and routes their user records anew.
+func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
+	var out []*kinesisRecord
+	for kr := pl.openList.head; kr != nil; {
+		next := kr.next
+		if match(kr) {
+			pl.detach(kr)
+			out = append(out, kr)
+		}
+		kr = next
+	}
+	filter := func(list []*kinesisRecord) []*kinesisRecord {
+		keep := list[:0]
+		for _, kr := range list {
+			if match(kr) {
+				out = append(out, kr)
+			} else {
+				keep = append(keep, kr)
+			}
+		}
+		clear(list[len(keep):])
+		return keep
+	}
+	for i := len(pl.wakes) - 1; i >= 0; i-- {
+		// Every shard with a queue waits in this heap.
+		sh := pl.wakes[i]
+		if sh.queue = filter(sh.queue); len(sh.queue) == 0 {
+			sh.wakePos = -1
+			pl.wakes[i] = nil
+		}
+	}
+	keep := pl.wakes[:0]
+	for _, sh := range pl.wakes {
+		if sh != nil {
+			keep = append(keep, sh)
+		}
+	}
+	clear(pl.wakes[len(keep):])
+	pl.wakes = keep
+	for i, sh := range pl.wakes {
+		sh.wakePos = i
+	}
+	heap.Init(&pl.wakes)
+
+	before := len(out)
+	pl.collector.ready = filter(pl.collector.ready)
+	for _, kr := range out[before:] {
+		pl.uncount(kr)
+	}
+	pl.findDeadline()
+	for _, kr := range out {
+		pl.dissolve(kr)
+	}
+}
+
+// run is the pipeline's only lasting goroutine. It does what is due by time.
+func (pl *pipeline) run() {
+	defer pl.p.work.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-pl.wake:
+		case <-pl.p.ctx.Done():
+			return
+		}
+		pl.lock()
+		pl.advance()
+		pl.moveOn() // may make something else due
+		pl.armed = pl.nextEvent()
+		d := time.Duration(pl.armed - pl.now)
+		pl.unlock()
+		timer.Reset(max(d, 0))
+	}
+}
+
+// advance does everything that is due.
+func (pl *pipeline) advance() {
+	if pl.aborted {
+		return
+	}
+	for kr := pl.openList.head; kr != nil && kr.deadline-pl.slackNanos <= pl.now; kr = pl.openList.head {
+		pl.closeAggregate(kr)
+	}
+	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
+		sh := heap.Pop(&pl.wakes).(*shard)
+		pl.admit(sh)
+	}
+	pl.retryDue()
+	if pl.refreshDue <= pl.now && !pl.refreshing {
+		pl.refreshing, pl.refreshDue = true, never
+		pl.p.work.Add(1)
+		go pl.refresh(pl.now)
+	}
+	if pl.describeDue <= pl.now && !pl.describing {
+		pl.describing, pl.describeDue = true, never
+		pl.p.work.Add(1)
+		go pl.describe()
+	}
+	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.created+int64(startupGrace) {
+		// The records go alone rather than not at all.
+		pl.unaggregated, pl.facts.known = true, true
+		pl.releaseHeld()
+	}
+	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
+		pl.resolve()
+	}
+}
+
+// nextEvent returns when advance has to be called next.
+func (pl *pipeline) nextEvent() int64 {
+	if pl.aborted {
+		return never
+	}
+	at := min(pl.refreshDue, pl.describeDue)
+	if kr := pl.openList.head; kr != nil {
+		at = min(at, kr.deadline-pl.slackNanos)
+	}
+	if c := &pl.collector; len(c.ready) > 0 && c.inFlight < pl.cfg.maxInFlight {
+		at = min(at, c.deadline)
+	}
+	if len(pl.wakes) > 0 {
+		at = min(at, pl.wakes[0].wakeAt)
+	}
+	if len(pl.retries) > 0 {
+		at = min(at, pl.retries[0].due)
+	}
+	if len(pl.held) > 0 && pl.holding() {
+		at = min(at, pl.created+int64(startupGrace))
+	}
+	if len(pl.unresolved) > 0 {
+		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))
+	}
+	return at
+}
+
+// trouble logs that requests fail: when the cause changes, and once a minute
+// while it lasts.
+func (pl *pipeline) trouble(v verdict) {
+	if pl.troubleCode == v.code && pl.now-pl.troubleLogged < int64(time.Minute) {
+		return
+	}
+	if pl.troubleCode == "" {
+		pl.troubleSince = pl.now
+	}
+	pl.troubleCode, pl.troubleLogged = v.code, pl.now
+	next := "retrying"
+	if v.action == actFail {
+		next = "records fail"
+	}
+	args := []any{"stream", pl.stream.name, "code", v.code, "detail", v.message, "next", next}
+	if v.reason == ReasonAccessDenied {
+		args = append(args, "needs", neededAction(v.code))
+	}
+	pl.cfg.logger.Error("cannot put records", args...)
+}
+
+// neededAction names the IAM action whose absence the code tells of.
+func neededAction(code string) string {
+	if len(code) > 3 && code[:3] == "KMS" {
+		return "kms:GenerateDataKey on the stream's key"
+	}
+	return "kinesis:PutRecords"
+}
+
+func (pl *pipeline) recovered() {
+	if pl.troubleCode == "" {
+		return
+	}
+	pl.cfg.logger.Info("records are put again", "stream", pl.stream.name, "after", pl.troubleCode,
+		"outage", time.Duration(pl.now-pl.troubleSince).Round(time.Millisecond))
+	pl.troubleCode = ""
+}

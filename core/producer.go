@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Producer delivers user records to Kinesis streams. It is safe for concurrent
+// use. Close must be called when it is no longer needed.
+type Producer struct {
+	cfg    config
+	client Client
+	start  time.Time
+	buffer *buffer
+
+	ctx     context.Context // ends calls and loops
+	cancel  context.CancelFunc
+	closing chan struct{}  // closed when no more records are taken
+	handing sync.WaitGroup // callers in the middle of a hand-over
+	work    sync.WaitGroup // every goroutine
+
+	mu        sync.Mutex // guards pipelines and closed
+	pipelines map[string]*pipeline
+	closed    bool
+	finished  chan struct{} // closed when Close is through
+	closeErr  error         // set before finished is closed
+}
+
+// New makes a producer. It does not use the network; that begins with the first
+// record for a stream. The error lists every option that is out of range.
+func New(client Client, opts ...Option) (*Producer, error) {
+	p := &Producer{
+		cfg: defaultConfig(), client: client, start: time.Now(),
+		closing: make(chan struct{}), finished: make(chan struct{}),
+		pipelines: map[string]*pipeline{},
+	}
+	for _, o := range opts {
+		o.apply(&p.cfg)
+	}
+	if client == nil {
+		return nil, errors.New("cannot make producer: client is nil")
+	}
+	if err := p.cfg.validate(); err != nil {
+		return nil, fmt.Errorf("cannot make producer: %w", err)
+	}
+	p.buffer = newBuffer(p.cfg.bufferBytes, p.cfg.bufferRecords)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p, nil
+}
+
+// pipeline returns the pipeline of a stream and makes it on first use. The
+// caller must call p.handing.Done when its hand-over has ended.
+func (p *Producer) pipeline(stream string) (*pipeline, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	if pl := p.pipelines[stream]; pl != nil {
+		p.handing.Add(1)
+		return pl, nil
+	}
+	id, err := newStreamID(stream)
+	if err != nil {
+		return nil, err
+	}
+	pl := newPipeline(p, id)
+	p.pipelines[stream] = pl
+	p.work.Add(1)
+	go pl.run()
+	p.handing.Add(1)
+	return pl, nil
+}
+
+// PutBatch hands records over to a stream, given by name or ARN, and returns
+// the batch in which their outcomes appear. It waits as long as the buffer has
+// no room. If ctx ends meanwhile, it returns the batch together with the
+// context's error: what was taken over goes on, the rest is settled with
+// ReasonNotAccepted. Invalid records settle at once as failed and do not hold
+// the others up. After Close it returns ErrClosed and no batch.
+//
+// The records, their keys and data must not change until the batch is settled.
+func (p *Producer) PutBatch(ctx context.Context, stream string, records []Record) (*Batch, error) {
+	pl, err := p.pipeline(stream)
+	if err != nil {
+		return nil, err
+	}
+	defer p.handing.Done()
+	b := pl.newBatch(records)
+	if len(records) == 0 {
+		close(b.done)
+		return b, nil
+	}
+	return b, pl.handOver(ctx, b)
+}
+
+// TryPutBatch is PutBatch for callers that cannot wait: it takes all records
+// or, if they do not fit into the buffer at this moment, none and returns
+// ErrBufferFull. More than one record that can never fit is refused likewise.
+func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) {
+	pl, err := p.pipeline(stream)
+	if err != nil {
+		return nil, err
+	}
+	defer p.handing.Done()
+	b := pl.newBatch(records)
+	if len(records) == 0 {
+		close(b.done)
+		return b, nil
+	}
+	if !p.buffer.takeAll(b.items) {
+		return nil, ErrBufferFull
+	}
+	pl.lock()
+	for i := range b.items {
+		b.items[i].flags |= itemBuffered
+	}
+	pl.begin(b)
+	for i := range b.items {
+		if it := &b.items[i]; it.err == nil {
+			pl.route(it)
+		}
+	}
+	pl.submitting--
+	pl.unlock()
+	return b, nil
+}
+
+// Put hands one record over; see PutBatch.
+func (p *Producer) Put(ctx context.Context, stream string, r Record) (*Batch, error) {
+	return p.PutBatch(ctx, stream, []Record{r})
+}
+
+// PutSync hands one record over and waits for its outcome. The error is the
+// context's, ErrClosed, or the *RecordError of the result.
+func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result, error) {
+	b, err := p.Put(ctx, stream, r)
+	if err == nil {
+		err = b.Wait(ctx)
+	}
+	if b == nil {
+		return Result{}, err
+	}
+	res := b.Result(0)
+	if err == nil && res.Err != nil {
+		err = res.Err
+	}
+	return res, err
+}
+
+// Flush sends on what waits to be filled up, and returns nil when every record
+// handed over before the call is settled, or the context's error.
+func (p *Producer) Flush(ctx context.Context) error {
+	for _, pl := range p.all() {
+		pl.lock()
+		pl.flushing++
+		done := pl.drain()
+		pl.unlock()
+		var err error
+		select {
+		case <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		pl.lock()
+		pl.flushing--
+		pl.unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close takes no more records, delivers what it has, and ends every goroutine.
+// If ctx ends first, the records left fail with ReasonClosed and the error says
+// how many there were; some of them may be stored all the same. Further calls
+// wait for the first and return its error.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		select {
+		case <-p.finished:
+			return p.closeErr
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	p.closed = true
+	close(p.closing)
+	p.mu.Unlock()
+	p.handing.Wait() // short: who waits for room gives up
+
+	list := p.all()
+	for _, pl := range list {
+		pl.lock()
+		pl.closing = true
+		pl.unlock()
+	}
+	for _, pl := range list {
+		pl.lock()
+		done := pl.drain()
+		pl.unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	p.cancel()
+	p.work.Wait()
+	left := 0
+	for _, pl := range list {
+		left += pl.abort(ReasonClosed)
+	}
+	if left > 0 {
+		p.closeErr = fmt.Errorf("cannot deliver %d records before the producer was closed: %w", left, context.Cause(ctx))
+	}
+	close(p.finished)
+	return p.closeErr
+}
+
+func (p *Producer) all() []*pipeline {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]*pipeline, 0, len(p.pipelines))
+	for _, pl := range p.pipelines {
+		list = append(list, pl)
+	}
+	return list
+}
+
+// Stats returns the counters of the producer, summed over its streams.
+func (p *Producer) Stats() Stats {
+	var s Stats
+	for _, pl := range p.all() {
+		one := pl.snapshot()
+		s.add(&one)
+	}
+	bytes, _ := p.buffer.used()
+	s.BufferedBytes = uint64(bytes)
+	return s
+}

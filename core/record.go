@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+// Record is one user record handed to the producer.
+//
+// A record with neither PartitionKey nor ExplicitHashKey is spread: the
+// producer chooses the shard. Data and PartitionKey are kept by reference and
+// must not change until the batch that carries the record has settled.
+type Record struct {
+	// PartitionKey is 1 to 256 characters, or empty for a spread record.
+	PartitionKey string
+	// ExplicitHashKey is a decimal number from 0 to 2^128-1 that overrides the
+	// hash of PartitionKey, or empty.
+	ExplicitHashKey string
+	// Data is the payload. It may be empty.
+	Data []byte
+}

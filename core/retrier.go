@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"container/heap"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+)
+
+// Codes of attempts that no answer of Kinesis stands for; the KPL's names.
+const (
+	codeWrongShard    = "Wrong Shard"
+	codeExpired       = "Expired"
+	codeCountMismatch = "Record Count Mismatch"
+)
+
+// finish works the outcome of a call into the records it carried. Called with
+// the lock held; the request must not be used afterwards.
+func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
+	if err != nil && pl.p.ctx.Err() != nil {
+		return // Close gave up on the call and settles the records
+	}
+	base := Attempt{Start: start, End: end}
+	switch {
+	case err != nil:
+		pl.requestFailed(req, classifyRequest(err), base)
+	case len(out.Records) != len(req.records):
+		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
+			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
+		pl.stats.RequestErrors++
+		pl.trouble(v)
+		for _, kr := range req.records {
+			pl.fail(kr, v, base)
+		}
+	default:
+		// From the last to the first, so that throttled records of a shard
+		// return to the head of its queue in their order.
+		worst := verdict{}
+		for i := len(req.records) - 1; i >= 0; i-- {
+			kr, e := req.records[i], &out.Records[i]
+			if aws.ToString(e.SequenceNumber) != "" {
+				a := base
+				a.ShardID, a.SequenceNumber = aws.ToString(e.ShardId), *e.SequenceNumber
+				pl.stored(kr, a)
+				continue
+			}
+			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
+			if v.action != actThrottle {
+				worst = v
+			}
+			pl.refused(kr, v, base)
+		}
+		if worst.code != "" {
+			pl.trouble(worst)
+		} else {
+			pl.recovered()
+		}
+	}
+	req.done()
+}
+
+// stored handles a record that Kinesis has taken, in whatever shard.
+func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
+	pl.stats.KinesisRecords++
+	pl.stats.KinesisBytes += uint64(kr.size)
+	pl.stats.PutPayloadUnits += uint64(max(1, (kr.size+PutPayloadUnit-1)/PutPayloadUnit))
+	pl.accepted = true
+	if pl.shardMap.Load() == nil && pl.mapTrouble == codeNoAnswer && !pl.refreshing {
+		pl.refreshDue = pl.now // the network is back
+	}
+	sh := kr.shard
+	if sh == nil || sh.id == a.ShardID {
+		if sh != nil {
+			sh.throttles = 0
+		}
+		pl.confirm(kr, a)
+		return
+	}
+	pl.suspect(sh, pl.sinceStart(a.Start))
+	if len(kr.items) == 1 {
+		// A user record alone is where its hash key led it. Consumers take
+		// it as it is; writing it again would only double it.
+		pl.confirm(kr, a)
+		return
+	}
+	r, known := pl.rangeOf(a.ShardID)
+	if !known {
+		// A shard that came into being after our map: who belongs to it can be
+		// said when the new map is here. To write everything again now would
+		// double those that do.
+		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now})
+		pl.refreshSoon()
+		return
+	}
+	pl.judge(kr, a, r)
+}
+
+// confirm settles every user record of a stored Kinesis record.
+func (pl *pipeline) confirm(kr *kinesisRecord, a Attempt) {
+	node := &attemptNode{Attempt: a}
+	for _, it := range kr.items {
+		pl.attempted(it, node)
+		pl.settle(it, nil)
+	}
+	pl.recycle(kr)
+}
+
+// judge settles the user records that belong to the shard that answered, and
+// writes the others again: consumers drop them there.
+func (pl *pipeline) judge(kr *kinesisRecord, a Attempt, r hashRange) {
+	right := &attemptNode{Attempt: a}
+	wrong := &attemptNode{Attempt: a}
+	wrong.Code, wrong.Message = codeWrongShard, "the record does not belong to the shard that took its aggregate"
+	again := pl.scratch[:0]
+	for _, it := range kr.items {
+		hash := it.hash
+		if it.is(itemSpread) {
+			hash = kr.spread
+		}
+		if r.contains(hash) {
+			pl.attempted(it, right)
+			pl.settle(it, nil)
+			continue
+		}
+		pl.attempted(it, wrong)
+		pl.stats.WrongShard++
+		if it.tries >= maxWrongShards {
+			// Whatever places the records does not follow the map. Alone, a
+			// record cannot be in the wrong shard.
+			it.flags |= itemAlone
+		}
+		again = append(again, it)
+	}
+	pl.recycle(kr)
+	pl.routeAll(again)
+}
+
+// maxWrongShards is how often a user record may travel in an aggregate and end
+// in a wrong shard.
+const maxWrongShards = 3
+
+// unresolved is a stored aggregate of which it is not known yet whom of its
+// user records the shard that took it may hold.
+type unresolved struct {
+	kr      *kinesisRecord
+	attempt Attempt
+	since   int64
+}
+
+// resolve looks at the open cases again, after a new map or when time is up.
+func (pl *pipeline) resolve() {
+	list := pl.unresolved
+	pl.unresolved = nil
+	for _, u := range list {
+		r, known := pl.rangeOf(u.attempt.ShardID)
+		m := pl.shardMap.Load()
+		switch {
+		case known:
+			pl.judge(u.kr, u.attempt, r)
+		case m != nil && m.fetched > u.since || pl.now-u.since >= int64(unresolvedGrace):
+			// The shard has come and gone, or the map cannot be had. Writing
+			// all again can double some; not writing can lose some.
+			pl.stats.Uncertain += uint64(len(u.kr.items))
+			u.attempt.Uncertain = true
+			pl.judge(u.kr, u.attempt, hashRange{empty: true})
+		default:
+			pl.unresolved = append(pl.unresolved, u)
+		}
+	}
+}
+
+// refused handles a record that Kinesis has not taken while the call succeeded.
+func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
+	if v.action == actThrottle {
+		pl.stats.Throttled++
+	} else {
+		pl.stats.InternalFailures++
+	}
+	switch {
+	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
+		pl.fail(kr, v, a)
+	case v.action == actBisect && len(kr.items) == 1:
+		pl.fail(kr, pl.blame(v), a)
+	case v.action == actBisect:
+		pl.attemptedAll(kr, v, a)
+		pl.separate(kr)
+	case v.action == actThrottle && kr.shard != nil && kr.shard.current:
+		pl.attemptedAll(kr, v, a)
+		pl.throttled(kr.shard)
+		if pl.cfg.recordTTL == 0 || !pl.dropExpired(kr) {
+			pl.limitFirst(kr)
+		}
+	default:
+		pl.attemptedAll(kr, v, a)
+		pl.retryLater(kr, pl.backoff(int(kr.items[0].tries)))
+	}
+}
+
+// requestFailed handles the records of a call that failed as a whole.
+func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
+	pl.stats.RequestErrors++
+	a.Uncertain = v.uncertain
+	switch {
+	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
+		pl.trouble(v)
+		for _, kr := range req.records {
+			pl.fail(kr, v, a)
+		}
+	case v.action == actBisect && len(req.records) > 1:
+		half := len(req.records) / 2
+		for _, part := range [][]*kinesisRecord{req.records[:half], req.records[half:]} {
+			next := pl.newRequest()
+			for _, kr := range part {
+				pl.attemptedAll(kr, v, a)
+				next.records = append(next.records, kr)
+				next.bytes += kr.size
+			}
+			pl.collector.requests = append(pl.collector.requests, next)
+		}
+	case v.action == actBisect && len(req.records[0].items) > 1:
+		pl.attemptedAll(req.records[0], v, a)
+		pl.separate(req.records[0])
+	case v.action == actBisect:
+		v = pl.blame(v)
+		pl.trouble(v)
+		pl.fail(req.records[0], v, a)
+	default:
+		pl.trouble(v)
+		// All wait for the same time, so that they fill a request again.
+		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
+		for _, kr := range req.records {
+			if v.uncertain {
+				pl.stats.Uncertain += uint64(len(kr.items))
+			}
+			pl.attemptedAll(kr, v, a)
+			pl.retryLater(kr, wait)
+		}
+	}
+}
+
+// blame decides whether a record that was refused alone is itself the cause.
+// Its key and size were checked before it was sent, so as long as the stream
+// has never taken anything, a wrong configuration is more likely; to call the
+// record invalid then would make the host throw good data away.
+func (pl *pipeline) blame(v verdict) verdict {
+	v.action = actFail
+	if !pl.accepted {
+		v.reason = ReasonRefused
+	}
+	return v
+}
+
+// fail settles every user record of a Kinesis record with an error.
+func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
+	if v.action == actThrottle {
+		v.reason = ReasonThrottled
+	}
+	a.Uncertain = v.uncertain
+	pl.attemptedAll(kr, v, a)
+	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	for _, it := range kr.items {
+		pl.settle(it, err)
+	}
+	pl.recycle(kr)
+}
+
+// separate sends each user record of an aggregate again, alone.
+func (pl *pipeline) separate(kr *kinesisRecord) {
+	for _, it := range kr.items {
+		it.flags |= itemAlone
+	}
+	pl.dissolve(kr)
+}
+
+// dissolve routes the user records of a Kinesis record anew.
+func (pl *pipeline) dissolve(kr *kinesisRecord) {
+	again := append(pl.scratch[:0], kr.items...)
+	pl.recycle(kr)
+	pl.routeAll(again)
+}
+
+// routeAll routes items that were collected in the scratch slice.
+func (pl *pipeline) routeAll(items []*item) {
+	pl.scratch = nil // routing may come here again
+	for _, it := range items {
+		pl.route(it)
+	}
+	clear(items)
+	pl.scratch = items[:0]
+}
+
+// attempted adds an attempt to the history of a user record. The first node of
+// a record is shared with its companions; later ones need the link back.
+func (pl *pipeline) attempted(it *item, node *attemptNode) {
+	if it.tries < math.MaxUint16 {
+		it.tries++
+	}
+	if it.last == nil {
+		it.last = node
+		return
+	}
+	pl.stats.Retries++
+	if pl.linkFrom != it.last || pl.linkOf != node {
+		pl.linkFrom, pl.linkOf = it.last, node
+		pl.link = &attemptNode{Attempt: node.Attempt, prev: it.last}
+	}
+	it.last = pl.link
+}
+
+// attemptedAll adds a failed attempt to every user record of a Kinesis record.
+func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
+	a.Code, a.Message = v.code, v.message
+	node := &attemptNode{Attempt: a}
+	for _, it := range kr.items {
+		pl.attempted(it, node)
+	}
+}
+
+// expire settles a user record whose TTL has passed.
+func (pl *pipeline) expire(it *item) {
+	at := pl.p.start.Add(time.Duration(pl.now))
+	pl.attempted(it, &attemptNode{Attempt: Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
+	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
+		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
+}
+
+// dropExpired settles the expired user records of a Kinesis record, if it has
+// any, and routes the others anew. It reports whether the record is gone.
+func (pl *pipeline) dropExpired(kr *kinesisRecord) bool {
+	for _, it := range kr.items {
+		if it.expires != 0 && pl.now > it.expires {
+			pl.dissolve(kr)
+			return true
+		}
+	}
+	return false
+}
+
+// retryLater keeps a record until its backoff has passed.
+func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
+	kr.due = pl.now + wait
+	heap.Push(&pl.retries, kr)
+}
+
+// retryDue sends records on whose backoff has passed: as they are if their
+// shard is still there, else taken apart and routed anew.
+func (pl *pipeline) retryDue() {
+	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now {
+		kr := heap.Pop(&pl.retries).(*kinesisRecord)
+		switch {
+		case pl.cfg.recordTTL > 0 && pl.dropExpired(kr):
+		case kr.shard != nil && kr.shard.current:
+			kr.deadline = pl.now // it has waited enough
+			pl.limit(kr)
+		default:
+			pl.dissolve(kr)
+		}
+	}
+}
+
+// retryHeap orders the records that wait for a retry by time.
+type retryHeap []*kinesisRecord
+
+func (h retryHeap) Len() int           { return len(h) }
+func (h retryHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push implements heap.Interface.
+func (h *retryHeap) Push(x any) { *h = append(*h, x.(*kinesisRecord)) }
+
+// Pop implements heap.Interface.
+func (h *retryHeap) Pop() any {
+	old := *h
+	kr := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return kr
+}

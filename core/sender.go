@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// request is one PutRecords call.
+type request struct {
+	records []*kinesisRecord
+	bytes   int
+
+	// Memory that is used again by later requests.
+	blob    []byte // the aggregates, one after the other
+	decimal []byte // the explicit hash keys, likewise
+	keys    []string
+	entries []types.PutRecordsRequestEntry
+}
+
+var requestPool = sync.Pool{New: func() any { return new(request) }}
+
+func (pl *pipeline) newRequest() *request {
+	return requestPool.Get().(*request)
+}
+
+// done gives the request's memory back. A blob that a few giant records made
+// large is left to the garbage collector.
+func (r *request) done() {
+	const keep = 2 << 20
+	if cap(r.blob) > keep {
+		r.blob = nil
+	}
+	clear(r.records)
+	clear(r.entries)
+	clear(r.keys)
+	*r = request{records: r.records[:0], blob: r.blob[:0], decimal: r.decimal[:0], keys: r.keys[:0], entries: r.entries[:0]}
+	requestPool.Put(r)
+}
+
+// start sends the request in a goroutine of its own, which ends with the call.
+// Called with the lock held.
+func (pl *pipeline) start(req *request) {
+	pl.collector.inFlight++
+	pl.stats.Requests++
+	pl.p.work.Add(1)
+	go pl.send(req)
+}
+
+func (pl *pipeline) send(req *request) {
+	defer pl.p.work.Done()
+	start := time.Now()
+	out, err := pl.call(req)
+	end := time.Now()
+	pl.lock()
+	pl.collector.inFlight--
+	pl.finish(req, out, err, start, end)
+	pl.unlock()
+}
+
+// call makes the PutRecords call. A panic of the client becomes an error, since
+// it must not take the host down; it says nothing about what was stored.
+func (pl *pipeline) call(req *request) (out *kinesis.PutRecordsOutput, err error) {
+	defer recoverTo(&err, "PutRecords")
+	ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+	defer cancel()
+	return pl.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
+		Records:    req.encode(),
+		StreamName: &pl.stream.name,
+		StreamARN:  pl.stream.arn,
+	})
+}
+
+// recoverTo turns a panic of the client into an error.
+func recoverTo(err *error, operation string) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic in %s: %v", operation, r)
+	}
+}
+
+// encode lays the records out as the API wants them. It runs outside of the
+// lock: while a record is in a request, nobody else touches it.
+func (r *request) encode() []types.PutRecordsRequestEntry {
+	if cap(r.blob) < r.bytes {
+		r.blob = make([]byte, 0, r.bytes)
+	}
+	const decimals = 39 // digits of 2^128-1
+	if need := len(r.records) * decimals; cap(r.decimal) < need {
+		r.decimal = make([]byte, 0, need)
+	}
+	for _, kr := range r.records {
+		r.decimal = kr.outerHash().AppendDecimal(r.decimal)
+	}
+	// One string holds all decimals; keys and entries point into it.
+	all := string(r.decimal)
+	for _, kr := range r.records {
+		n := kr.outerHash().DecimalLen()
+		r.keys = append(r.keys, all[:n], "")
+		all = all[n:]
+	}
+	for i, kr := range r.records {
+		var data []byte
+		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob)
+		r.entries = append(r.entries, types.PutRecordsRequestEntry{
+			Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: &r.keys[2*i+1],
+		})
+	}
+	return r.entries
+}

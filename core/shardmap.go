@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// shardMap is a snapshot of the open shards. It never changes; a new fetch
+// makes a new one, and the old one stays in use until then.
+type shardMap struct {
+	shards  []*shard // by end of range
+	ends    []aggregation.HashKey
+	fetched int64 // when the fetch began
+}
+
+// lookup returns the shard that holds the hash, or nil if the map has a gap there.
+func (m *shardMap) lookup(h aggregation.HashKey) *shard {
+	i := sort.Search(len(m.ends), func(i int) bool { return m.ends[i].Compare(h) >= 0 })
+	if i < len(m.shards) && m.shards[i].contains(h) {
+		return m.shards[i]
+	}
+	return nil
+}
+
+// hashRange is the range of a shard, both ends inclusive.
+type hashRange struct {
+	start, end aggregation.HashKey
+	empty      bool
+	until      int64 // for a closed shard: when it is forgotten
+}
+
+func (r hashRange) contains(h aggregation.HashKey) bool {
+	return !r.empty && r.start.Compare(h) <= 0 && h.Compare(r.end) <= 0
+}
+
+// rangeOf returns the range of a shard that is open or was until a short while ago.
+func (pl *pipeline) rangeOf(id string) (hashRange, bool) {
+	if sh, ok := pl.shards[id]; ok {
+		return hashRange{start: sh.start, end: sh.end}, true
+	}
+	r, ok := pl.closed[id]
+	return r, ok
+}
+
+// suspect is told of an answer from another shard than predicted. The map is
+// fetched again if it still holds the predicted shard and was fetched before
+// the request left: an answer to an older request says nothing new.
+func (pl *pipeline) suspect(predicted *shard, requestStart int64) {
+	if m := pl.shardMap.Load(); m != nil && predicted.current && requestStart > m.fetched {
+		pl.refreshSoon()
+	}
+}
+
+// refreshSoon asks for a new map. One fetch runs at a time; a fetch that is
+// already under way may have seen the old state, so another follows it.
+func (pl *pipeline) refreshSoon() {
+	switch {
+	case pl.refreshing:
+		pl.refreshAgain = true
+	case pl.refreshBackoff == 0:
+		pl.refreshDue = pl.now
+	}
+	// While failed fetches are backed off, the next one is due soon anyway.
+}
+
+// refresh fetches the map. It runs in a goroutine that ends with the fetch.
+func (pl *pipeline) refresh(started int64) {
+	defer pl.p.work.Done()
+	list, err := pl.listShards()
+	pl.lock()
+	defer pl.unlock()
+	pl.refreshing = false
+	if pl.p.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		pl.refreshFailed(err)
+		return
+	}
+	pl.stats.MapRefreshes++
+	pl.refreshBackoff, pl.refreshDue = 0, never
+	if pl.refreshAgain {
+		pl.refreshAgain = false
+		pl.refreshDue = pl.now
+	}
+	if pl.mapTrouble != "" {
+		pl.mapTrouble = ""
+		pl.cfg.logger.Info("shard map is available", "stream", pl.stream.name, "shards", len(list))
+	}
+	pl.missing, pl.unaggregated = nil, false
+	pl.install(list, started)
+	pl.releaseHeld()
+	pl.resolve()
+}
+
+func (pl *pipeline) refreshFailed(err error) {
+	v := classifyRequest(err)
+	pl.refreshAgain = false
+	pl.refreshBackoff = min(max(pl.refreshBackoff+pl.refreshBackoff/2, int64(refreshBackoffMin)), int64(refreshBackoffMax))
+	pl.refreshDue = pl.now + int64(float64(pl.refreshBackoff)*(0.8+0.4*rand.Float64()))
+	if pl.mapTrouble != v.code {
+		pl.mapTrouble = v.code
+		pl.cfg.logger.Warn("cannot list shards; trying again", "stream", pl.stream.name, "code", v.code, "detail", v.message)
+	}
+	pl.missing = nil
+	if pl.shardMap.Load() != nil {
+		pl.resolve()
+		return // the old map stays in use
+	}
+	switch {
+	case v.action == actFail && v.reason == ReasonStreamNotFound:
+		// Records could only fail later and slower.
+		pl.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	case v.action == actFail, v.action == actBisect:
+		pl.unaggregated = true
+		pl.cfg.logger.Warn("without the shard map every record goes alone, which costs more",
+			"stream", pl.stream.name, "needs", "kinesis:ListShards")
+	}
+	pl.releaseHeld()
+}
+
+// listShards fetches all pages of the open shards.
+func (pl *pipeline) listShards() (list []types.Shard, err error) {
+	defer recoverTo(&err, "ListShards")
+	in := &kinesis.ListShardsInput{
+		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
+		MaxResults:  aws.Int32(listShardsPage),
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+	}
+	for {
+		ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+		out, err := pl.p.client.ListShards(ctx, in)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, out.Shards...)
+		if aws.ToString(out.NextToken) == "" {
+			break
+		}
+		// A token must travel without the name of the stream.
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, MaxResults: aws.Int32(listShardsPage)}
+	}
+	// Emulators ignore the filter.
+	list = slices.DeleteFunc(list, func(s types.Shard) bool {
+		return s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil
+	})
+	if len(list) == 0 {
+		return nil, errors.New("the stream has no open shards yet")
+	}
+	return list, nil
+}
+
+// install makes a new map the one in use. Records under way to shards that are
+// gone are routed anew.
+func (pl *pipeline) install(list []types.Shard, started int64) {
+	m := &shardMap{fetched: started}
+	next := make(map[string]*shard, len(list))
+	for _, s := range list {
+		id := aws.ToString(s.ShardId)
+		r, err := parseRange(s.HashKeyRange)
+		if err != nil {
+			pl.cfg.logger.Warn("cannot read the hash range of a shard; its records go alone",
+				"stream", pl.stream.name, "shard", id, "detail", err)
+			continue
+		}
+		sh := pl.shards[id]
+		// The same id with another range is a stream that was made anew.
+		if sh == nil || sh.start != r.start || sh.end != r.end {
+			sh = &shard{id: id, start: r.start, end: r.end, bucket: newBucket(pl.cfg.rateLimitPercent, pl.now), wakePos: -1}
+		}
+		next[id] = sh
+		m.shards = append(m.shards, sh)
+	}
+	slices.SortFunc(m.shards, func(a, b *shard) int { return a.end.Compare(b.end) })
+	for _, sh := range m.shards {
+		m.ends = append(m.ends, sh.end)
+	}
+	for id, r := range pl.closed {
+		if pl.now > r.until {
+			delete(pl.closed, id)
+		}
+	}
+	for id, sh := range pl.shards {
+		if next[id] == sh {
+			continue
+		}
+		sh.current = false
+		if next[id] == nil {
+			pl.closed[id] = hashRange{start: sh.start, end: sh.end, until: pl.now + int64(closedRangeTTL)}
+		}
+	}
+	for id, sh := range next {
+		sh.current = true
+		delete(pl.closed, id)
+	}
+	pl.shards = next
+	pl.shardMap.Store(m)
+	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
+}
+
+func parseRange(r *types.HashKeyRange) (hashRange, error) {
+	if r == nil {
+		return hashRange{}, errors.New("no hash key range")
+	}
+	start, err := aggregation.ParseHashKey(aws.ToString(r.StartingHashKey))
+	if err != nil {
+		return hashRange{}, fmt.Errorf("cannot parse start of hash key range: %w", err)
+	}
+	end, err := aggregation.ParseHashKey(aws.ToString(r.EndingHashKey))
+	if err != nil {
+		return hashRange{}, fmt.Errorf("cannot parse end of hash key range: %w", err)
+	}
+	return hashRange{start: start, end: end}, nil
+}
+
+// sinceStart turns a time into the pipeline's clock.
+func (pl *pipeline) sinceStart(t time.Time) int64 { return int64(t.Sub(pl.p.start)) }

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+// Stats counts what a Producer has done since it was made. At every moment
+// Accepted = Confirmed + the sum of Failed + Pending.
+type Stats struct {
+	// Accepted counts user records handed over, invalid ones included.
+	Accepted uint64
+	// Confirmed counts user records that Kinesis has confirmed.
+	Confirmed uint64
+	// Failed counts user records that settled with an error, by Reason.
+	Failed [reasonCount]uint64
+	// Pending is the number of user records whose outcome is open.
+	Pending uint64
+
+	// ConfirmedBytes is the data (without keys) of the confirmed user records.
+	ConfirmedBytes uint64
+	// KinesisRecords counts Kinesis records stored, KinesisBytes their data
+	// plus partition keys, PutPayloadUnits what they are billed as.
+	KinesisRecords, KinesisBytes, PutPayloadUnits uint64
+	// Requests counts PutRecords calls, RequestErrors those that failed whole.
+	Requests, RequestErrors uint64
+	// Throttled counts Kinesis records refused because of a shard's limit.
+	Throttled uint64
+	// InternalFailures counts Kinesis records refused for any other reason.
+	InternalFailures uint64
+	// WrongShard counts user records that were stored in a shard they do not
+	// belong to and were written again.
+	WrongShard uint64
+	// Uncertain counts user records sent again although an earlier request
+	// that carried them may have been stored: the upper bound on duplicates.
+	Uncertain uint64
+	// Retries counts user records handed to a further attempt.
+	Retries uint64
+	// MapRefreshes counts shard maps fetched.
+	MapRefreshes uint64
+	// BufferedBytes is what counts against WithBufferBytes at this moment.
+	BufferedBytes uint64
+}
+
+// FailedTotal is the sum of Failed.
+func (s *Stats) FailedTotal() uint64 {
+	var n uint64
+	for _, f := range s.Failed {
+		n += f
+	}
+	return n
+}
+
+// add sums the counters of one stream into s.
+func (s *Stats) add(o *Stats) {
+	s.Accepted += o.Accepted
+	s.Confirmed += o.Confirmed
+	for i := range s.Failed {
+		s.Failed[i] += o.Failed[i]
+	}
+	s.Pending += o.Pending
+	s.ConfirmedBytes += o.ConfirmedBytes
+	s.KinesisRecords += o.KinesisRecords
+	s.KinesisBytes += o.KinesisBytes
+	s.PutPayloadUnits += o.PutPayloadUnits
+	s.Requests += o.Requests
+	s.RequestErrors += o.RequestErrors
+	s.Throttled += o.Throttled
+	s.InternalFailures += o.InternalFailures
+	s.WrongShard += o.WrongShard
+	s.Uncertain += o.Uncertain
+	s.Retries += o.Retries
+	s.MapRefreshes += o.MapRefreshes
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// streamID is a stream as the caller named it, taken apart.
+type streamID struct {
+	name string
+	arn  *string // nil when only the name is known
+}
+
+// ParseStream checks a stream name or ARN and returns the name, and the region
+// if an ARN gave one. A name has 1 to 128 of the characters a-z A-Z 0-9 _ . -
+// (source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html,
+// checked 2026-11-24).
+func ParseStream(s string) (name, region string, err error) {
+	name = s
+	if strings.HasPrefix(s, "arn:") {
+		// arn:partition:kinesis:region:account:stream/name
+		f := strings.SplitN(s, ":", 6)
+		if len(f) != 6 || f[2] != "kinesis" || f[3] == "" || f[4] == "" || !strings.HasPrefix(f[5], "stream/") {
+			return "", "", fmt.Errorf("stream %q is not the ARN of a stream; allowed: arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME", s)
+		}
+		region, name = f[3], strings.TrimPrefix(f[5], "stream/")
+	}
+	ok := len(name) >= 1 && len(name) <= 128
+	for i := 0; ok && i < len(name); i++ {
+		c := name[i]
+		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
+	}
+	if !ok {
+		return "", "", fmt.Errorf("stream name %q is not valid; allowed: 1 to 128 of the characters a-z A-Z 0-9 _ . - (or an ARN)", name)
+	}
+	return name, region, nil
+}
+
+func newStreamID(s string) (streamID, error) {
+	name, _, err := ParseStream(s)
+	if err != nil {
+		return streamID{}, err
+	}
+	id := streamID{name: name}
+	if name != s {
+		id.arn = &s
+	}
+	return id, nil
+}
+
+// facts are the properties of a stream that change how it must be written.
+type facts struct {
+	known          bool // the first DescribeStreamSummary has an outcome
+	maxRecordBytes int  // data plus partition key
+	auto           bool // Kinesis places records itself: hash keys mean nothing
+}
+
+// describe asks Kinesis for the facts of the stream. Without the permission
+// the defaults stay and one warning says so.
+func (pl *pipeline) describe() {
+	defer pl.p.work.Done()
+	ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+	defer cancel()
+	out, err := pl.describeStream(ctx)
+	pl.lock()
+	defer pl.unlock()
+	wait := factsInterval
+	switch {
+	case pl.p.ctx.Err() != nil:
+		return
+	case err != nil:
+		v := classifyRequest(err)
+		if v.action == actRetry && !pl.facts.known && pl.now < pl.created+int64(startupGrace) {
+			// An AUTO stream must not get an aggregate by mistake, so records
+			// wait for the answer as long as it may come soon.
+			pl.describing, pl.describeDue = false, pl.now+int64(time.Second)
+			return
+		}
+		if !pl.factsWarned {
+			pl.factsWarned = true
+			pl.cfg.logger.Warn("cannot describe stream; going on with a record limit of 1 MiB and without a check for AUTO record distribution",
+				"stream", pl.stream.name, "code", v.code, "needs", "kinesis:DescribeStreamSummary", "detail", v.message)
+		}
+		if v.action == actRetry {
+			wait = time.Minute
+		}
+	case out.StreamDescriptionSummary != nil:
+		pl.learn(out.StreamDescriptionSummary)
+	}
+	pl.facts.known = true
+	pl.describing = false
+	pl.describeDue = pl.now + int64(float64(wait)*(0.8+0.4*rand.Float64()))
+	pl.releaseHeld()
+}
+
+func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
+	defer recoverTo(&err, "DescribeStreamSummary")
+	return pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
+		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
+	})
+}
+
+// learn takes over what DescribeStreamSummary told. Called with the lock held.
+func (pl *pipeline) learn(d *types.StreamDescriptionSummary) {
+	pl.factsWarned = false
+	if d.MaxRecordSizeInKiB != nil && *d.MaxRecordSizeInKiB > 0 {
+		pl.facts.maxRecordBytes = min(int(*d.MaxRecordSizeInKiB)<<10, absoluteMaxRecordBytes)
+	}
+	auto := d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto
+	if auto == pl.facts.auto {
+		return
+	}
+	pl.facts.auto = auto
+	if auto {
+		pl.cfg.logger.Warn("stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates",
+			"stream", pl.stream.name)
+		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
+	} else {
+		pl.cfg.logger.Info("stream distributes records by partition key again: aggregation as configured", "stream", pl.stream.name)
+	}
+}
