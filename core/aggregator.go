@@ -18,13 +18,17 @@ func (pl *pipeline) route(it *item) {
 		pl.expire(it)
 		return
 	}
+	if pl.holding() {
+		pl.held = append(pl.held, it)
+		return
+	}
 	if n := len(it.rec.Data) + len(it.partitionKey()); n > pl.facts.maxRecordBytes {
 		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
 			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
 		return
 	}
-	if pl.holding() {
-		pl.held = append(pl.held, it)
+	if pl.missing != nil {
+		pl.settle(it, pl.missing)
 		return
 	}
 	m := pl.shardMap.Load()

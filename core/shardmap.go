@@ -99,6 +99,11 @@ func (pl *pipeline) refresh(started int64) {
 		pl.mapTrouble = ""
 		pl.cfg.logger.Info("shard map is available", "stream", pl.stream.name, "shards", len(list))
 	}
+	if pl.missing != nil {
+		// The stream exists now; what it is like has to be asked before it
+		// gets an aggregate.
+		pl.facts.known, pl.describeDue = false, pl.now
+	}
 	pl.missing, pl.unaggregated = nil, false
 	pl.install(list, started)
 	pl.releaseHeld()

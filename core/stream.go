@@ -84,7 +84,7 @@ func (pl *pipeline) describe() {
 			pl.describing, pl.describeDue = false, pl.now+int64(time.Second)
 			return
 		}
-		if !pl.factsWarned {
+		if v.reason != ReasonStreamNotFound && !pl.factsWarned {
 			pl.factsWarned = true
 			pl.cfg.logger.Warn("cannot describe stream; going on with a record limit of 1 MiB and without a check for AUTO record distribution",
 				"stream", pl.stream.name, "code", v.code, "needs", "kinesis:DescribeStreamSummary", "detail", v.message)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything works offline once the caches of Go and npm are filled.
+# LOGS, KINESIS and FLUENT_BIT are for the demo; see README.md.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+FUZZTIME ?= 60s
+CHAOS_RECORDS ?= 1000000
+BENCH ?= .
+
+SO := $(CURDIR)/build/out_kpl.so
+HOST := $(CURDIR)/build/flb-host
+TOOL := go tool -modfile=tools/go.mod
+NODE := $(and $(shell command -v node),$(shell command -v npm))
+EMULATORS := internal/emulators
+NPM_STAMP := $(EMULATORS)/node_modules/.installed
+GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go')
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: build plugin host demo
+build: plugin host ## Build the plugin and the host program into build/
+
+plugin: $(SO) ## Build build/out_kpl.so
+
+host: $(HOST) ## Build build/flb-host, a small program that loads the plugin as Fluent Bit does
+
+demo: build $(if $(filter kinesalite kinesis-local,$(KINESIS)),npm) ## Ship log lines through the plugin into a local Kinesis and read them back
+	@OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) LOGS='$(LOGS)' KINESIS='$(KINESIS)' FLUENT_BIT='$(FLUENT_BIT)' go run ./fluentbit/demo
+
+$(SO): $(GO_SOURCES) $(wildcard fluentbit/*.c fluentbit/*.h) | check-tools
+	CGO_ENABLED=1 go build -trimpath -buildmode=c-shared -o $@ ./fluentbit
+
+$(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
+	mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ fluentbit/host/*.c -lpthread -ldl
+
+.PHONY: test check-build race fuzz bench chaos
+test: build check-build $(if $(NODE),npm,no-node) ## Run all tests, with the race detector and against the emulators
+	OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
+	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
+
+check-build: $(SO) # what the packages may depend on, and what the plugin must export
+	CGO_ENABLED=0 go build ./core/... ./aggregation/...
+	@found=$$(go list -deps ./core ./aggregation | grep -E 'prometheus|opentelemetry|cloudwatch|datadog|statsd' || true); \
+		[[ -z $$found ]] || { echo "core and aggregation must not need a metrics client; found:" $$found >&2; exit 1; }
+	@found=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/fluentbit' || true); \
+		[[ -z $$found ]] || { echo "cgo must stay under fluentbit/; found:" $$found >&2; exit 1; }
+	@for s in Register Init FlushCtx ExitCtx Unregister; do \
+		nm -D --defined-only $(SO) | grep -q " T FLBPlugin$$s$$" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
+
+race: check-tools ## Run the pure Go tests with the race detector on one and on four processors
+	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/...
+
+fuzz: check-tools ## Run each fuzz target for FUZZTIME (60s)
+	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
+		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+bench: check-tools ## Run the benchmarks whose names match BENCH (.)
+	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./fluentbit/plugin/...
+
+chaos: check-tools ## Deliver CHAOS_RECORDS (1000000) records while everything goes wrong
+	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
+
+.PHONY: lint tidy-check vuln clean
+lint: check-tools ## Run golangci-lint; building it takes minutes the first time
+	$(TOOL) golangci-lint run ./...
+
+tidy-check: check-tools ## Check go.mod and go.sum of both modules
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+	go mod verify
+
+vuln: check-tools ## Look for known vulnerabilities (needs the network)
+	$(TOOL) govulncheck ./...
+
+clean: ## Remove what was built and installed
+	rm -rf build $(EMULATORS)/node_modules
+
+.PHONY: npm no-node check-tools
+npm: $(if $(NODE),$(NPM_STAMP),no-node)
+
+# Nothing used here needs the install scripts of the packages.
+$(NPM_STAMP): $(EMULATORS)/package-lock.json
+	cd $(EMULATORS) && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund
+	touch $@
+
+no-node:
+	@printf '%s\n' '*****' '***** node or npm is missing: NOT TESTED against kinesalite, kinesis-local and aws-kinesis-agg.' \
+		'***** On Debian: apt-get install nodejs npm' '*****' >&2
+	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *npm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }
+
+check-tools:
+	@for t in go cc nm; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc libc6-dev binutils make nodejs npm; Go: https://go.dev/dl/" >&2; exit 1; }; done
+	@want=$$(awk '$$1 == "go" {print $$2}' go.mod); have=$$(go env GOVERSION); have=$${have#go}; \
+		[[ $$(printf '%s\n' "$$want" "$$have" | sort -V | head -1) == "$$want" ]] || \
+		{ echo "Go $$have is too old; wanted: $$want or newer, see https://go.dev/dl/" >&2; exit 1; }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+const benchChunkBytes = 2 << 20
+
+func BenchmarkChunkReader(b *testing.B) {
+	chunk := kubernetesChunk(benchChunkBytes)
+	b.SetBytes(int64(len(chunk)))
+	b.ReportAllocs()
+	var r ChunkReader
+	var ev Event
+	for b.Loop() {
+		r.Reset(chunk)
+		for r.Next(&ev) != io.EOF {
+		}
+	}
+}
+
+func BenchmarkAppendJSON(b *testing.B) {
+	chunk := kubernetesChunk(benchChunkBytes)
+	b.SetBytes(int64(len(chunk)))
+	b.ReportAllocs()
+	var r ChunkReader
+	var ev Event
+	var dst []byte
+	for b.Loop() {
+		r.Reset(chunk)
+		dst = dst[:0]
+		for r.Next(&ev) != io.EOF {
+			dst, _, _ = AppendJSON(dst, ev.Body)
+		}
+	}
+}
+
+func BenchmarkAppendJSONText(b *testing.B) {
+	for name, text := range map[string]string{
+		"ascii":    strings.Repeat("plain text without anything to escape ", 100),
+		"quotes":   strings.Repeat(`{"level":"info","n":1}`, 100),
+		"cyrillic": strings.Repeat("\u0441\u0442\u0440\u043e\u043a\u0430 ", 300),
+	} {
+		b.Run(name, func(b *testing.B) {
+			v := str(text)
+			b.SetBytes(int64(len(v)))
+			b.ReportAllocs()
+			var dst []byte
+			for b.Loop() {
+				dst, _, _ = AppendJSON(dst[:0], v)
+			}
+		})
+	}
+}
+
+func BenchmarkBuilderAdd(b *testing.B) {
+	for _, bm := range []struct {
+		name string
+		cfg  Config
+	}{
+		{"whole", Config{}},
+		{"key", Config{PartitionKey: "kubernetes->pod_name"}},
+		{"key+time", Config{PartitionKey: "kubernetes->pod_name", TimeKey: "time", TimeKeyFormat: "%FT%T.%LZ", AppendNewline: true}},
+		{"data_keys", Config{PartitionKey: "$TAG[1]", DataKeys: []string{"log", "kubernetes"}}},
+		{"dots", Config{ReplaceDots: "_"}},
+		{"log_key", Config{LogKey: "log"}},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			chunk := kubernetesChunk(benchChunkBytes)
+			s := mustShaper(b, bm.cfg)
+			b.SetBytes(int64(len(chunk)))
+			b.ReportAllocs()
+			var r ChunkReader
+			var ev Event
+			var builder Builder
+			for b.Loop() {
+				builder.Reset()
+				for r.Reset(chunk); r.Next(&ev) != io.EOF; {
+					if _, err := builder.Add(s, "kube.shop", &ev); err != nil {
+						b.Fatal(err)
+					}
+				}
+				builder.Records()
+			}
+		})
+	}
+}

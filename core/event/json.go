@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// MaxKeyDepth is how many maps or arrays used as map keys may lie inside each
+// other. Each of these levels can double the text (quotes are escaped again), so
+// the number bounds memory.
+const MaxKeyDepth = 3
+
+// ValueError is a MessagePack value that has no JSON text. It carries no content.
+type ValueError struct {
+	// Offset is where reading stopped, in bytes from the start of the value.
+	Offset int
+	Reason Reason
+}
+
+// Error names the reason and the position.
+func (e *ValueError) Error() string {
+	return fmt.Sprintf("cannot convert msgpack value to JSON: %s at offset %d", e.Reason, e.Offset)
+}
+
+// AppendJSON appends the JSON text of the first MessagePack value in value and
+// returns what follows that value. On an error, a *ValueError, it returns dst
+// and value as they were. The rules:
+//
+//   - Keys keep their order. A key that occurs twice is written twice; readers of
+//     JSON take the last one, and so do the lookups of this package.
+//   - Text (str and bin alike) is written as UTF-8, escaped only where JSON needs
+//     it; a byte that is not valid UTF-8 becomes U+FFFD. Fluent Bit's own outputs
+//     make no difference between str and bin either.
+//   - Integers are exact. Floats have the fewest digits that read back as the same
+//     float32 or float64, and at least one decimal or an exponent. NaN and the
+//     infinities become null.
+//   - Times (ext type 0 of 8 bytes, ext type -1) become seconds with nine
+//     decimals, a number. Other extensions become a string with each byte as \xNN.
+//   - Map keys that are not text become text: numbers in decimal, maps and arrays
+//     their JSON (at most MaxKeyDepth inside each other).
+//   - At most MaxDepth levels.
+func AppendJSON(dst, value []byte) (out, rest []byte, err error) {
+	// Clipped, because text is read by words, which must not reach beyond value.
+	out, i, reason := appendValue(dst, slices.Clip(value), 0, 0, &plainJSON)
+	if reason != ReasonNone {
+		return dst, value, &ValueError{Offset: i, Reason: reason}
+	}
+	return out, value[i:], nil
+}
+
+// jsonOptions change how values are written. A value is never modified.
+type jsonOptions struct {
+	// dots replaces each '.' in map keys, unless empty. It is escaped already.
+	dots string
+	// keyDepth counts the maps and arrays used as keys around the value.
+	keyDepth int
+}
+
+var plainJSON jsonOptions
+
+// appendValue appends the value at b[i] and returns the position behind it.
+func appendValue(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason) {
+	c, n, p := readHead(b, i)
+	switch c {
+	case classString, classBinary:
+		return appendQuoted(dst, b[p:p+n]), p + n, ReasonNone
+	case classUint, classInt, classFloat:
+		var ok bool
+		if dst, ok = appendNumber(dst, b, c, i, n, p); !ok {
+			dst = append(dst, "null"...)
+		}
+		return dst, p + n, ReasonNone
+	case classMap:
+		if depth >= MaxDepth {
+			return dst, i, ReasonDepth
+		}
+		return appendMap(dst, b, p, n, depth+1, o)
+	case classArray:
+		if depth >= MaxDepth {
+			return dst, i, ReasonDepth
+		}
+		return appendArray(dst, b, p, n, depth+1, o)
+	case classNil:
+		return append(dst, "null"...), p, ReasonNone
+	case classBool:
+		return appendBool(dst, b[i]), p, ReasonNone
+	case classExt:
+		if sec, nsec, ok := extTime(b[p-1], b[p:p+n]); ok {
+			return appendSeconds(dst, sec, nsec), p + n, ReasonNone
+		}
+		return appendQuoted(dst, appendExtText(nil, b[p:p+n])), p + n, ReasonNone
+	case classUnused:
+		return dst, i, ReasonTypeByte
+	}
+	return dst, i, ReasonTruncated
+}
+
+// shortText returns where the payload of the text at b[i] lies. end is 0 if it is
+// something else, or longer than 255 bytes, or cut off.
+func shortText(b []byte, i int) (p, end int) {
+	if i+1 >= len(b) {
+		return 0, 0
+	}
+	switch t := b[i]; {
+	case t&0xe0 == 0xa0:
+		p, end = i+1, i+1+int(t&0x1f)
+	case t == 0xd9:
+		p, end = i+2, i+2+int(b[i+1])
+	}
+	if end > len(b) {
+		return 0, 0
+	}
+	return p, end
+}
+
+func appendBool(dst []byte, t byte) []byte {
+	if t == 0xc3 {
+		return append(dst, "true"...)
+	}
+	return append(dst, "false"...)
+}
+
+// appendMap appends n pairs that begin at b[i].
+func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
+	dst = append(dst, '{')
+	var reason Reason
+	for k := range n {
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+		// Keys and values are short texts nearly always.
+		if p, end := shortText(b, i); end > 0 {
+			if o.dots == "" {
+				dst = appendQuoted(dst, b[p:end])
+			} else {
+				dst = appendKeyText(dst, b[p:end], o)
+			}
+			i = end
+		} else if dst, i, reason = appendKey(dst, b, i, depth, o); reason != ReasonNone {
+			return dst, i, reason
+		}
+		dst = append(dst, ':')
+		if p, end := shortText(b, i); end > 0 {
+			dst, i = appendQuoted(dst, b[p:end]), end
+		} else if dst, i, reason = appendValue(dst, b, i, depth, o); reason != ReasonNone {
+			return dst, i, reason
+		}
+	}
+	return append(dst, '}'), i, ReasonNone
+}
+
+func appendArray(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
+	dst = append(dst, '[')
+	var reason Reason
+	for k := range n {
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+		if dst, i, reason = appendValue(dst, b, i, depth, o); reason != ReasonNone {
+			return dst, i, reason
+		}
+	}
+	return append(dst, ']'), i, ReasonNone
+}
+
+// appendKey appends the value at b[i] as a key.
+func appendKey(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason) {
+	c, n, p := readHead(b, i)
+	if c == classString || c == classBinary {
+		return appendKeyText(dst, b[p:p+n], o), p + n, ReasonNone
+	}
+	text, i, reason := otherKey(b, i, depth, o)
+	if reason != ReasonNone {
+		return dst, i, reason
+	}
+	return appendKeyText(dst, text, o), i, ReasonNone
+}
+
+func appendKeyText(dst, text []byte, o *jsonOptions) []byte {
+	dot := -1
+	if o.dots != "" {
+		dot = bytes.IndexByte(text, '.')
+	}
+	if dot < 0 {
+		return appendQuoted(dst, text)
+	}
+	// A dot is never part of a longer character, so the pieces can be escaped one by
+	// one.
+	dst = append(dst, '"')
+	for ; dot >= 0; dot = bytes.IndexByte(text, '.') {
+		dst = appendEscaped(dst, text[:dot])
+		dst = append(dst, o.dots...)
+		text = text[dot+1:]
+	}
+	dst = appendEscaped(dst, text)
+	return append(dst, '"')
+}
+
+// otherKey makes the text of a key that is neither str nor bin.
+func otherKey(b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason) {
+	inner := *o
+	switch c, n, p := readHead(b, i); c {
+	case classExt:
+		if _, _, ok := extTime(b[p-1], b[p:p+n]); !ok {
+			return appendExtText(nil, b[p:p+n]), p + n, ReasonNone
+		}
+	case classMap, classArray:
+		if inner.keyDepth++; inner.keyDepth > MaxKeyDepth {
+			return nil, i, ReasonKeyDepth
+		}
+	}
+	return appendValue(nil, b, i, depth, &inner)
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+// lookup finds the value that p leads to from the value at b[i] and returns its
+// position, or -1. Of equal keys the last one counts, as it does for a reader of
+// the JSON text. Bytes that cannot be read count as not found: writing the event
+// will report them.
+func lookup(b []byte, i int, p path) int {
+	for _, st := range p {
+		if st.index >= 0 {
+			i = element(b, i, st.index)
+		} else {
+			i = member(b, i, st.key)
+		}
+		if i < 0 {
+			return -1
+		}
+	}
+	return i
+}
+
+// member is the position of the last value with the given key in the map at b[i],
+// or -1.
+func member(b []byte, i int, key string) int {
+	c, n, i := readHead(b, i)
+	if c != classMap {
+		return -1
+	}
+	found := -1
+	for k := range n {
+		text, next, reason := readKey(b, i)
+		if reason != ReasonNone {
+			return -1
+		}
+		if string(text) == key {
+			found = next
+		}
+		if k == n-1 {
+			break // where the last value ends does not matter
+		}
+		if i, reason = skipFlat(b, next, 1); reason != ReasonNone {
+			return -1
+		}
+	}
+	return found
+}
+
+// element is the position of element n of the array at b[i], or -1.
+func element(b []byte, i, n int) int {
+	c, count, i := readHead(b, i)
+	if c != classArray || n >= count {
+		return -1
+	}
+	i, reason := skipFlat(b, i, n)
+	if reason != ReasonNone {
+		return -1
+	}
+	return i
+}
+
+// readKey returns the text of the key at b[i], nil if it is neither str nor bin,
+// and the position of its value.
+func readKey(b []byte, i int) (text []byte, next int, reason Reason) {
+	if uint(i) < uint(len(b)) && b[i]&0xe0 == 0xa0 {
+		if end := i + 1 + int(b[i]&0x1f); end <= len(b) {
+			return b[i+1 : end], end, ReasonNone
+		}
+		return nil, i, ReasonTruncated
+	}
+	c, n, p := readHead(b, i)
+	if c == classString || c == classBinary {
+		return b[p : p+n], p + n, ReasonNone
+	}
+	next, reason = skipFlat(b, i, 1)
+	return nil, next, reason
+}
+
+// appendKeyValue appends the value at b[i] as the raw text of a partition key.
+// ok is false if the value cannot be one: a map, an array, nil, empty text, NaN,
+// an infinity or an extension.
+func appendKeyValue(dst, b []byte, i int) (out []byte, cut, ok bool) {
+	c, n, p := readHead(b, i)
+	switch c {
+	case classString, classBinary:
+		if n == 0 {
+			return dst, false, false
+		}
+		out, cut = appendPartitionKey(dst, b[p:p+n])
+		return out, cut, true
+	case classUint, classInt, classFloat:
+		out, ok = appendNumber(dst, b, c, i, n, p)
+		return out, false, ok
+	case classBool:
+		return appendBool(dst, b[i]), false, true
+	}
+	return dst, false, false
+}

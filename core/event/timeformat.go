@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// DefaultTimeKeyFormat is what both Fluent Bit outputs for Kinesis use.
+const DefaultTimeKeyFormat = "%Y-%m-%dT%H:%M:%S"
+
+// timeFormat is a parsed strftime format. It is immutable.
+type timeFormat []timePart
+
+// timePart is a literal (verb 0), or a verb. digits is the number of decimals of
+// a fraction of a second (verb 'N').
+type timePart struct {
+	verb    byte
+	digits  int
+	literal string
+}
+
+// compositeVerbs are short for others.
+var compositeVerbs = map[byte]string{
+	'F': "%Y-%m-%d",
+	'T': "%H:%M:%S",
+	'D': "%m/%d/%y",
+	'R': "%H:%M",
+}
+
+const plainVerbs = "YmdHMSjybBaAepIzZs"
+
+const knownVerbs = "%Y %m %d %H %M %S %j %y %b %B %a %A %e %p %I %z %Z %s %F %T %D %R %n %t %%, " +
+	"or for fractions of a second %L %3N (3 digits), %f %6N (6), %N %9N (9)"
+
+// parseTimeFormat reads a strftime format; see Config.TimeKeyFormat.
+func parseTimeFormat(s string) (timeFormat, error) {
+	var f timeFormat
+	literal := ""
+	add := func(p timePart) {
+		if literal != "" {
+			f = append(f, timePart{literal: literal})
+			literal = ""
+		}
+		f = append(f, p)
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			literal += s[i : i+1]
+			continue
+		}
+		if i++; i == len(s) {
+			return nil, errors.New("a lone % at the end; write %%")
+		}
+		switch c := s[i]; {
+		case c == '%':
+			literal += "%"
+		case c == 'n':
+			literal += "\n"
+		case c == 't':
+			literal += "\t"
+		case c == 'L':
+			add(timePart{verb: 'N', digits: 3})
+		case c == 'f':
+			add(timePart{verb: 'N', digits: 6})
+		case c == 'N':
+			add(timePart{verb: 'N', digits: 9})
+		case (c == '3' || c == '6' || c == '9') && i+1 < len(s) && s[i+1] == 'N':
+			add(timePart{verb: 'N', digits: int(c - '0')})
+			i++
+		case compositeVerbs[c] != "":
+			inner, err := parseTimeFormat(compositeVerbs[c])
+			if err != nil {
+				return nil, err
+			}
+			for _, p := range inner {
+				if p.verb == 0 {
+					literal += p.literal
+				} else {
+					add(p)
+				}
+			}
+		case isPlainVerb(c):
+			add(timePart{verb: c})
+		default:
+			return nil, fmt.Errorf("unknown %q; want %s", "%"+s[i:i+1], knownVerbs)
+		}
+	}
+	if literal != "" {
+		f = append(f, timePart{literal: literal})
+	}
+	return f, nil
+}
+
+func isPlainVerb(c byte) bool {
+	for i := range len(plainVerbs) {
+		if plainVerbs[i] == c {
+			return true
+		}
+	}
+	return false
+}
+
+// escaped is the same format with literals fit for the inside of a JSON string.
+// What verbs write never needs escaping.
+func (f timeFormat) escaped() timeFormat {
+	out := make(timeFormat, len(f))
+	for i, p := range f {
+		p.literal = string(appendEscaped(nil, []byte(p.literal)))
+		out[i] = p
+	}
+	return out
+}
+
+// Years outside 0..9999 are shown as the nearest of these dates.
+const (
+	minSeconds = -62167219200 // 0000-01-01
+	maxSeconds = 253402300799 // 9999-12-31T23:59:59
+)
+
+// fraction is where a fraction of a second stands in a text.
+type fraction struct{ offset, digits int }
+
+// appendSecond appends the text for a second in UTC, with zeros where fractions
+// belong; their places, as offsets into the result, are appended to at.
+func (f timeFormat) appendSecond(dst []byte, sec int64, at []fraction) ([]byte, []fraction) {
+	t := time.Unix(min(max(sec, minSeconds), maxSeconds), 0).UTC()
+	for _, p := range f {
+		switch p.verb {
+		case 0:
+			dst = append(dst, p.literal...)
+		case 'Y':
+			dst = appendPadded(dst, t.Year(), 4, '0')
+		case 'm':
+			dst = appendPadded(dst, int(t.Month()), 2, '0')
+		case 'd':
+			dst = appendPadded(dst, t.Day(), 2, '0')
+		case 'e':
+			dst = appendPadded(dst, t.Day(), 2, ' ')
+		case 'H':
+			dst = appendPadded(dst, t.Hour(), 2, '0')
+		case 'I':
+			dst = appendPadded(dst, (t.Hour()+11)%12+1, 2, '0')
+		case 'M':
+			dst = appendPadded(dst, t.Minute(), 2, '0')
+		case 'S':
+			dst = appendPadded(dst, t.Second(), 2, '0')
+		case 'j':
+			dst = appendPadded(dst, t.YearDay(), 3, '0')
+		case 'y':
+			dst = appendPadded(dst, t.Year()%100, 2, '0')
+		case 'b':
+			dst = append(dst, t.Month().String()[:3]...)
+		case 'B':
+			dst = append(dst, t.Month().String()...)
+		case 'a':
+			dst = append(dst, t.Weekday().String()[:3]...)
+		case 'A':
+			dst = append(dst, t.Weekday().String()...)
+		case 'p':
+			if t.Hour() < 12 {
+				dst = append(dst, "AM"...)
+			} else {
+				dst = append(dst, "PM"...)
+			}
+		case 'z':
+			dst = append(dst, "+0000"...)
+		case 'Z':
+			dst = append(dst, "UTC"...)
+		case 's':
+			dst = strconv.AppendInt(dst, sec, 10)
+		case 'N':
+			at = append(at, fraction{len(dst), p.digits})
+			dst = append(dst, "000000000"[:p.digits]...)
+		}
+	}
+	return dst, at
+}
+
+// appendPadded appends n >= 0 with at least width characters.
+func appendPadded(dst []byte, n, width int, pad byte) []byte {
+	digits := 1
+	for limit := 10; limit <= n; limit *= 10 {
+		digits++
+	}
+	for ; digits < width; digits++ {
+		dst = append(dst, pad)
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+func TestShardIsPacedToItsLimitsWithoutThrottles(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		aggregate bool
+		records   int
+		size      int
+		least     time.Duration
+		most      time.Duration
+	}{
+		// 2 MiB a second over two shards after a burst of one second's worth.
+		{name: "bytes", aggregate: true, records: 40_000, size: 500, least: 8 * time.Second, most: 12 * time.Second},
+		// 2,000 records a second over two shards after a burst of as many.
+		{name: "records", aggregate: false, records: 20_000, size: 10, least: 8 * time.Second, most: 11 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := kinesistest.New(kinesistest.WithStream(stream, 2), kinesistest.WithLimits(kinesistest.Limits{RecordsPerSecond: 1000, BytesPerSecond: 1 << 20}))
+				p := newProducer(t, s.Client(), core.WithAggregation(c.aggregate))
+				records := batchOf("a", c.records)
+				for i := range records {
+					records[i].Data = append(records[i].Data, make([]byte, c.size)...)
+				}
+				start := time.Now()
+				b, err := p.PutBatch(context.Background(), stream, records)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait(t, b)
+				if got := time.Since(start); got < c.least || got > c.most {
+					t.Errorf("unexpected time; got %v; want %v to %v", got, c.least, c.most)
+				}
+				closeProducer(t, p)
+				st := checkAccounts(t, p)
+				if st.Confirmed != uint64(c.records) || st.Throttled > st.KinesisRecords/50 {
+					t.Errorf("unexpected counters; got %d confirmed, %d throttled of %d Kinesis records", st.Confirmed, st.Throttled, st.KinesisRecords)
+				}
+			})
+		})
+	}
+}
+
+func TestThrottledShardDoesNotHoldUpTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		jam := s.Fault(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000000", Effect: kinesistest.ThrottleEntries()})
+		p := newProducer(t, s.Client())
+		slow := put(t, p, recordsOfFirstQuarter("slow", 1000))
+		time.Sleep(time.Second)
+		for i := range 50 {
+			fast := batchOf(fmt.Sprint("fast", i), 100)
+			for j := range fast {
+				fast[j].ExplicitHashKey = "340282366920938463463374607431768211455"
+			}
+			start := time.Now()
+			wait(t, put(t, p, fast))
+			if got := time.Since(start); got > 200*time.Millisecond {
+				t.Fatalf("unexpected wait behind a slow shard; got %v", got)
+			}
+		}
+		if _, _, pending := slow.Counts(); pending != 1000 {
+			t.Errorf("unexpected number of pending records; got %d; want 1000", pending)
+		}
+		jam.Remove()
+		wait(t, slow)
+		if err := slow.Err(); err != nil {
+			t.Error(err)
+		}
+		closeProducer(t, p)
+	})
+}
+
+func TestThrottledRecordIsRetriedAloneAndBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		jam := s.Fault(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000002", Times: 4, Effect: kinesistest.ThrottleEntries()})
+		p := newProducer(t, s.Client(), core.WithRetryBackoff(100*time.Millisecond, 5*time.Second))
+		records := batchOf("a", 400)
+		b := put(t, p, records)
+		wait(t, b)
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+		if jam.Hits() != 4 {
+			t.Errorf("unexpected number of throttles; got %d; want 4", jam.Hits())
+		}
+		for i := range records {
+			r := b.Result(i)
+			want := 1
+			if r.ShardID == "shardId-000000000002" {
+				want = 5
+			}
+			if len(r.Attempts) != want {
+				t.Fatalf("unexpected number of attempts of a record in %s; got %d; want %d", r.ShardID, len(r.Attempts), want)
+			}
+			for n := 1; n < want; n++ {
+				pause := r.Attempts[n].Start.Sub(r.Attempts[n-1].End)
+				bound := 100 * time.Millisecond << (n - 1)
+				if pause < bound/10 || pause > bound+20*time.Millisecond {
+					t.Fatalf("unexpected pause before attempt %d; got %v; want %v to %v", n+1, pause, bound/10, bound)
+				}
+				if a := r.Attempts[n-1]; a.Code != "ProvisionedThroughputExceededException" || a.Message == "" || a.SequenceNumber != "" {
+					t.Fatalf("unexpected attempt: %+v", a)
+				}
+			}
+		}
+	})
+}
+
+func TestRecordLargerThanASecondOfCapacityPasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		if err := s.SetMaxRecordKiB(stream, 10240); err != nil {
+			t.Fatal(err)
+		}
+		p := newProducer(t, s.Client())
+		start := time.Now()
+		records := batchOf("a", 2)
+		for i := range records {
+			records[i].Data = append(records[i].Data, make([]byte, 5<<20)...)
+		}
+		wait(t, put(t, p, records))
+		// The second waits until the debt of the first is paid.
+		if got := time.Since(start); got < 4*time.Second || got > 6*time.Second {
+			t.Errorf("unexpected time; got %v; want about 5 s", got)
+		}
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+	})
+}
+
+func TestRateLimitIsAShareOfTheShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		p := newProducer(t, s.Client(), core.WithRateLimit(50), core.WithAggregation(false))
+		start := time.Now()
+		wait(t, put(t, p, batchOf("a", 5500)))
+		if got := time.Since(start); got < 9500*time.Millisecond || got > 10500*time.Millisecond {
+			t.Errorf("unexpected time for 5,500 records at 500 a second and a burst of 500; got %v; want about 10 s", got)
+		}
+		closeProducer(t, p)
+	})
+}
+
+func TestSpreadRecordsLeaveAThrottledShardAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000000", Effect: kinesistest.ThrottleEntries()})
+		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(5*time.Millisecond))
+		confirmed := 0
+		for i := range 400 {
+			records := batchOf(fmt.Sprint("s", i), 10)
+			for j := range records {
+				records[j].PartitionKey = ""
+			}
+			b := put(t, p, records)
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			if b.Wait(ctx) == nil {
+				confirmed++
+			}
+			cancel()
+			time.Sleep(5 * time.Millisecond)
+		}
+		// A quarter would be stuck if the choice were blind.
+		if confirmed < 390 {
+			t.Errorf("unexpected number of prompt batches; got %d of 400; want at least 390", confirmed)
+		}
+		s.ClearFaults()
+		closeProducer(t, p)
+		checkAccounts(t, p)
+	})
+}
+
+func TestRequestsKeepTheirBounds(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		opts         []core.Option
+		records, sz  int
+		count, bytes int
+		shard        int
+	}{
+		{name: "default", records: 3000, sz: 900, count: 500, bytes: 1 << 20, shard: 256<<10 + 51200},
+		{name: "single records", opts: []core.Option{core.WithAggregation(false)}, records: 3000, sz: 100, count: 500, bytes: 1 << 20, shard: 1 << 20},
+		{name: "count", opts: []core.Option{core.WithCollectionMaxCount(7)}, records: 3000, sz: 900, count: 7, bytes: 1 << 20, shard: 1 << 20},
+		{name: "bytes", opts: []core.Option{core.WithCollectionMaxBytes(120_000)}, records: 3000, sz: 900, count: 500, bytes: 120_000, shard: 1 << 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 4))
+			s.Intercept(func(call *kinesistest.Call) *kinesistest.Effect {
+				in, ok := call.Input.(*kinesis.PutRecordsInput)
+				if !ok {
+					return nil
+				}
+				total := 0
+				byShard := map[byte]int{}
+				for _, r := range in.Records {
+					n := len(r.Data) + len(*r.PartitionKey)
+					total += n
+					// The four quarters of the ring by their first two digits.
+					byShard[quarter(*r.ExplicitHashKey)] += n
+				}
+				for q, n := range byShard {
+					if n > c.shard {
+						t.Errorf("unexpected bytes for shard %d in one request; got %d; want at most %d", q, n, c.shard)
+					}
+				}
+				if len(in.Records) > c.count || total > c.bytes {
+					t.Errorf("unexpected request; got %d records, %d bytes; want at most %d, %d", len(in.Records), total, c.count, c.bytes)
+				}
+				return nil
+			})
+			p := newProducer(t, s.Client(), append(c.opts, core.WithRateLimit(1_000_000))...)
+			records := batchOf("a", c.records)
+			for i := range records {
+				records[i].Data = append(records[i].Data, make([]byte, c.sz)...)
+			}
+			wait(t, put(t, p, records))
+			closeProducer(t, p)
+			checkDelivered(t, s, records)
+		})
+	}
+}
+
+func quarter(decimal string) byte {
+	for q, end := range []string{"85070591730234615865843651857942052863", "170141183460469231731687303715884105727", "255211775190703847597530955573826158591"} {
+		if len(decimal) < len(end) || len(decimal) == len(end) && decimal <= end {
+			return byte(q)
+		}
+	}
+	return 3
+}
+
+func TestRequestsInFlightAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 8))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(50 * time.Millisecond)})
+		p := newProducer(t, s.Client(), core.WithMaxInFlight(3), core.WithCollectionMaxBytes(60_000))
+		records := batchOf("a", 4000)
+		for i := range records {
+			records[i].Data = append(records[i].Data, make([]byte, 900)...)
+		}
+		wait(t, put(t, p, records))
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+		if got := s.Stats().PeakConcurrency; got != 3 {
+			t.Errorf("unexpected peak of calls in flight; got %d; want 3", got)
+		}
+	})
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// fastRetry makes retries follow within milliseconds.
+var fastRetry = core.WithRetryBackoff(time.Millisecond, 10*time.Millisecond)
+
+func TestFailuresThatPassAreRetriedUntilConfirmed(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		effect    kinesistest.Effect
+		code      string
+		uncertain bool
+		doubled   bool
+	}{
+		{name: "entry: internal failure", effect: kinesistest.FailEntries("InternalFailure", ""), code: "InternalFailure"},
+		{name: "entry: KMS throttling", effect: kinesistest.FailEntries("KMSThrottlingException", "slow"), code: "KMSThrottlingException"},
+		{name: "entry: unknown code", effect: kinesistest.FailEntries("NewCode", "x"), code: "NewCode"},
+		{name: "call: throttled", effect: kinesistest.Fail("ProvisionedThroughputExceededException", "x"), code: "ProvisionedThroughputExceededException"},
+		{name: "call: limit exceeded", effect: kinesistest.Fail("LimitExceededException", "x"), code: "LimitExceededException"},
+		{name: "call: expired token", effect: kinesistest.Fail("ExpiredTokenException", "x"), code: "ExpiredTokenException"},
+		{name: "call: stream in change", effect: kinesistest.Fail("ResourceInUseException", "x"), code: "ResourceInUseException"},
+		{name: "call: unknown code", effect: kinesistest.Fail("NewException", "x"), code: "NewException"},
+		{name: "call: 500", effect: kinesistest.Status(500), code: "UnknownError", uncertain: true},
+		{name: "call: 503", effect: kinesistest.Status(503), code: "UnknownError", uncertain: true},
+		{name: "connection reset before", effect: kinesistest.Reset(), code: "RequestFailed", uncertain: true},
+		{name: "reply lost", effect: kinesistest.LoseReply(), code: "RequestFailed", uncertain: true, doubled: true},
+		{name: "hang", effect: kinesistest.Hang(), code: "RequestFailed", uncertain: true},
+		{name: "reply after the timeout", effect: kinesistest.Effect{HangReply: true}, code: "RequestFailed", uncertain: true, doubled: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := kinesistest.New(kinesistest.WithStream(stream, 2))
+				f := s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 2, Effect: c.effect})
+				p := newProducer(t, s.Client(), core.WithRequestTimeout(time.Second))
+				records := batchOf("a", 100)
+				b := put(t, p, records)
+				wait(t, b)
+				if err := b.Err(); err != nil {
+					t.Fatal(err)
+				}
+				closeProducer(t, p)
+				if f.Hits() != 2 {
+					t.Errorf("unexpected number of faults; got %d; want 2", f.Hits())
+				}
+				if c.doubled {
+					for data, n := range seen(s) {
+						if n < 2 {
+							t.Fatalf("unexpected number of deliveries of %q; got %d; want at least 2: the fault did not store", data, n)
+						}
+					}
+				} else {
+					checkDelivered(t, s, records)
+				}
+				st := checkAccounts(t, p)
+				if (st.Uncertain > 0) != c.uncertain {
+					t.Errorf("unexpected number of uncertain records; got %d; want any: %v", st.Uncertain, c.uncertain)
+				}
+				r := b.Result(0)
+				if len(r.Attempts) < 2 || r.Attempts[0].Code != c.code || r.Attempts[0].Uncertain != c.uncertain {
+					t.Errorf("unexpected attempts: %+v; want the first with code %s", r.Attempts, c.code)
+				}
+				last := r.Attempts[len(r.Attempts)-1]
+				if last.Code != "" || last.SequenceNumber == "" || last.Start.Before(r.Attempts[0].End) {
+					t.Errorf("unexpected last attempt: %+v", last)
+				}
+			})
+		})
+	}
+}
+
+func TestFailuresOfTheStreamSurfaceAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		effect kinesistest.Effect
+		reason core.Reason
+		logged string
+	}{
+		{name: "access denied", effect: kinesistest.Fail("AccessDeniedException", "User x is not authorized"), reason: core.ReasonAccessDenied, logged: "needs=kinesis:PutRecords"},
+		{name: "KMS denied", effect: kinesistest.Fail("KMSAccessDeniedException", "x"), reason: core.ReasonAccessDenied, logged: "kms:GenerateDataKey"},
+		{name: "not found in the middle", effect: kinesistest.Fail("ResourceNotFoundException", "x"), reason: core.ReasonStreamNotFound, logged: "ResourceNotFoundException"},
+		{name: "entries: KMS disabled", effect: kinesistest.FailEntries("KMSDisabledException", "x"), reason: core.ReasonAccessDenied, logged: "KMSDisabledException"},
+		{name: "count mismatch", effect: kinesistest.DropLastEntry(), reason: core.ReasonCountMismatch, logged: "Record Count Mismatch"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 2))
+			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.effect})
+			var log logText
+			p := newProducer(t, s.Client(), log.option())
+			b := put(t, p, batchOf("a", 10))
+			wait(t, b)
+			n := 0
+			for i, err := range b.Failures {
+				n++
+				if err.Reason != c.reason || err.Reason.Permanent() || err.Stream != stream || err.Code == "" {
+					t.Fatalf("unexpected error of record %d: %v; want reason %v", i, err, c.reason)
+				}
+			}
+			if n != 10 {
+				t.Errorf("unexpected number of failures; got %d; want 10", n)
+			}
+			var re *core.RecordError
+			if err := b.Err(); !errors.As(err, &re) {
+				t.Errorf("unexpected error; got %v; want a RecordError", err)
+			}
+			if got := log.String(); strings.Count(got, "cannot put records") != 1 || !strings.Contains(got, c.logged) {
+				t.Errorf("unexpected log; got %q; want one line with %q", got, c.logged)
+			}
+			if st := checkAccounts(t, p); st.Failed[c.reason] != 10 || st.BufferedBytes != 0 {
+				t.Errorf("unexpected counters; got %d failed, %d bytes buffered; want 10, 0", st.Failed[c.reason], st.BufferedBytes)
+			}
+		})
+	}
+}
+
+func TestOutageIsLoggedOnceAndItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 20, Effect: kinesistest.Status(503)})
+		var log logText
+		p := newProducer(t, s.Client(), log.option(), fastRetry)
+		wait(t, put(t, p, batchOf("a", 10)))
+		closeProducer(t, p)
+		if got := log.String(); strings.Count(got, "cannot put records") != 1 || strings.Count(got, "records are put again") != 1 {
+			t.Errorf("unexpected log; got %q; want one line at the beginning and one at the end", got)
+		}
+	})
+}
+
+// pickyClient refuses each call that holds the poison, as Kinesis does.
+func TestOneRecordThatKinesisRefusesDoesNotPoisonTheOthers(t *testing.T) {
+	for _, aggregated := range []bool{true, false} {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		refuse := kinesistest.Fail("ValidationException", "1 validation error detected")
+		s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
+			if in, ok := c.Input.(*kinesis.PutRecordsInput); ok {
+				for _, r := range in.Records {
+					if strings.Contains(string(r.Data), "a-77!") {
+						return &refuse
+					}
+				}
+			}
+			return nil
+		})
+		p := newProducer(t, s.Client(), core.WithAggregation(aggregated))
+		records := batchOf("a", 400)
+		for i := range records {
+			records[i].Data = append(records[i].Data, '!')
+		}
+		b := put(t, p, records)
+		wait(t, b)
+		for i := range records {
+			r := b.Result(i)
+			switch {
+			case i == 77 && (r.Err == nil || r.Err.Reason != core.ReasonInvalid || r.Err.Code != "ValidationException"):
+				t.Errorf("unexpected error of the culprit; got %v; want reason invalid", r.Err)
+			case i != 77 && r.Err != nil:
+				t.Fatalf("unexpected error of record %d: %v", i, r.Err)
+			}
+		}
+		checkDelivered(t, s, records[:77], records[78:])
+		if got := s.Calls("PutRecords"); got > 30 {
+			t.Errorf("unexpected number of calls; got %d; want a bisection", got)
+		}
+	}
+}
+
+func TestStreamThatRefusesEverythingIsNotBlamedOnTheRecords(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream(stream, 4))
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", "x")})
+	p := newProducer(t, s.Client())
+	b := put(t, p, batchOf("a", 20))
+	wait(t, b)
+	for i, err := range b.Failures {
+		if err.Reason != core.ReasonRefused || err.Reason.Permanent() {
+			t.Fatalf("unexpected error of record %d; got %v; want reason refused", i, err)
+		}
+	}
+	if _, failed, _ := b.Counts(); failed != 20 {
+		t.Errorf("unexpected number of failures; got %d; want 20", failed)
+	}
+}
+
+func TestFailIfThrottled(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream(stream, 1))
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
+	p := newProducer(t, s.Client(), core.WithFailIfThrottled(true))
+	b := put(t, p, batchOf("a", 5))
+	wait(t, b)
+	if err := b.Result(4).Err; err == nil || err.Reason != core.ReasonThrottled {
+		t.Errorf("unexpected error; got %v; want reason throttled", err)
+	}
+}
+
+func TestRecordExpiresWithItsHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, fault := range []kinesistest.Effect{kinesistest.ThrottleEntries(), kinesistest.FailEntries("InternalFailure", "")} {
+			s := kinesistest.New(kinesistest.WithStream(stream, 1))
+			f := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: fault})
+			p := newProducer(t, s.Client(), core.WithRecordTTL(3*time.Second))
+			start := time.Now()
+			b := put(t, p, batchOf("a", 5))
+			wait(t, b)
+			if got := time.Since(start); got < 3*time.Second || got > 10*time.Second {
+				t.Errorf("unexpected time; got %v; want the TTL of 3 s and a backoff at most", got)
+			}
+			r := b.Result(0)
+			n := len(r.Attempts)
+			if r.Err == nil || r.Err.Reason != core.ReasonExpired || n < 2 || r.Attempts[n-1].Code != "Expired" || r.Attempts[n-2].Code != fault.EntryCode {
+				t.Errorf("unexpected result: %+v", r)
+			}
+			f.Remove()
+			// A record without trouble does not expire.
+			wait(t, put(t, p, batchOf("b", 5)))
+			closeProducer(t, p)
+			if st := checkAccounts(t, p); st.Failed[core.ReasonExpired] != 5 || st.Confirmed != 5 {
+				t.Errorf("unexpected counters; got %d expired, %d confirmed; want 5, 5", st.Failed[core.ReasonExpired], st.Confirmed)
+			}
+		}
+	})
+}
+
+// panicClient panics in the first call of each operation.
+type panicClient struct {
+	core.Client
+	puts, lists, describes atomic.Int32
+}
+
+func (c *panicClient) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, o ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	if c.puts.Add(1) == 1 {
+		panic("put")
+	}
+	return c.Client.PutRecords(ctx, in, o...)
+}
+
+func (c *panicClient) ListShards(ctx context.Context, in *kinesis.ListShardsInput, o ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	if c.lists.Add(1) == 1 {
+		panic("list")
+	}
+	return c.Client.ListShards(ctx, in, o...)
+}
+
+func (c *panicClient) DescribeStreamSummary(ctx context.Context, in *kinesis.DescribeStreamSummaryInput, o ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	if c.describes.Add(1) == 1 {
+		panic("describe")
+	}
+	return c.Client.DescribeStreamSummary(ctx, in, o...)
+}
+
+func TestPanicOfTheClientIsAFailedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		p := newProducer(t, &panicClient{Client: s.Client()})
+		records := batchOf("a", 10)
+		wait(t, put(t, p, records))
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+	})
+}

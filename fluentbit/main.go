@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+/*
+#include <stdlib.h>
+#include "shim.h"
+*/
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/cgo"
+	"runtime/debug"
+	"unsafe"
+
+	"github.com/fluent/fluent-bit-go/output"
+
+	"github.com/outkpl/outkpl/fluentbit/plugin"
+)
+
+const (
+	name        = "kpl"
+	description = "Amazon Kinesis Data Streams with KPL aggregation"
+)
+
+func main() {} // c-shared wants one
+
+// instance is the Go side of one output of the host.
+type instance struct {
+	plugin *plugin.Instance
+	cfg    plugin.Config
+	logger *logSink
+}
+
+// codes are the answers in the host's terms.
+var codes = map[plugin.Code]C.int{
+	plugin.OK:    output.FLB_OK,
+	plugin.Retry: output.FLB_RETRY,
+	plugin.Error: output.FLB_ERROR,
+}
+
+// kplRegister is called on the main thread, again at each hot reload.
+//
+//export kplRegister
+func kplRegister(def *C.struct_kpl_def) (ret C.int) {
+	defer func() {
+		if recover() != nil {
+			ret = -1
+		}
+	}()
+	cname, cdesc := C.CString(name), C.CString(description)
+	defer C.free(unsafe.Pointer(cname))
+	defer C.free(unsafe.Pointer(cdesc))
+	C.kpl_fill_def(def, cname, cdesc, optionMap())
+	return 0
+}
+
+// kplInit is called on the engine thread. Configuration can be read here only.
+//
+//export kplInit
+func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
+	sink := &logSink{in: in}
+	log := slog.New(&logHandler{sink: sink})
+	defer func() {
+		if v := recover(); v != nil {
+			log.Error("cannot start because of a mistake in the plugin; please report this", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			ret = output.FLB_ERROR
+		}
+		if ret != output.FLB_OK {
+			sink.close()
+		}
+	}()
+	cfg, err := plugin.ParseConfig(hostConfig{p}, os.Getenv)
+	if err != nil {
+		for _, e := range plugin.Problems(err) {
+			log.Error(e.Error())
+		}
+		return output.FLB_ERROR
+	}
+	inst, err := plugin.New(cfg, plugin.Deps{Logger: log})
+	if err != nil {
+		log.Error(err.Error())
+		return output.FLB_ERROR
+	}
+	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink}))
+	go work(in, inst)
+	return output.FLB_OK
+}
+
+// work serves flushes until the instance is closed. The goroutine is not tied to
+// its thread: parked in C it occupies one anyway, and while it waits for Kinesis it
+// needs none.
+func work(in *C.struct_kpl_instance, inst *plugin.Instance) {
+	first := C.int(1)
+	for {
+		var spare C.int
+		req := C.kpl_next(in, first, &spare)
+		first = 0
+		if req == nil {
+			return
+		}
+		if spare != 0 {
+			go work(in, inst)
+		}
+		// The bytes belong to the host and stay where they are until the answer.
+		chunk := unsafe.Slice((*byte)(req.data), int(req.size))
+		C.kpl_answer(in, req, codes[inst.Flush(C.GoString(req.tag), chunk)])
+	}
+}
+
+// kplExit is called on the engine thread, after the last flush.
+//
+//export kplExit
+func kplExit(in *C.struct_kpl_instance) {
+	h := cgo.Handle(in.handle)
+	inst := h.Value().(*instance)
+	func() {
+		defer func() {
+			if v := recover(); v != nil {
+				fmt.Fprintf(os.Stderr, "[output:kpl] panic at exit: %v\n%s", v, debug.Stack())
+			}
+		}()
+		ctx, cancel := context.WithTimeout(context.Background(), inst.cfg.FlushTimeout)
+		defer cancel()
+		_ = inst.plugin.Close(ctx) // logged there
+	}()
+	C.kpl_close(in)
+	inst.logger.close() // from here on the host's instance may be gone
+	h.Delete()
+	C.kpl_instance_free(in)
+}
+
+// hostConfig reads the output section by way of the host.
+type hostConfig struct{ p *C.struct_kpl_plugin }
+
+// Get implements plugin.ConfigGetter.
+func (c hostConfig) Get(key string) string {
+	k := C.CString(key)
+	defer C.free(unsafe.Pointer(k))
+	return C.GoString(C.kpl_property(c.p, k))
+}
+
+// optionMap lists the options for hosts that check keys. It is made once and never
+// freed, because the host keeps pointers into it.
+func optionMap() *C.struct_kpl_option {
+	options := plugin.Options()
+	m := C.kpl_option_map(C.int(len(options)))
+	if m == nil || m.name != nil {
+		return m
+	}
+	entries := unsafe.Slice(m, len(options))
+	for i := range options {
+		entry := &entries[i]
+		desc := options[i].Description
+		if r := options[i].Range; r != "" {
+			desc += " Allowed: " + r + "."
+		}
+		// All are strings to the host, which would otherwise read the defaults by
+		// its own grammar (it knows no milliseconds) and shows nothing else for it.
+		entry.desc = C.CString(desc)
+		if d := options[i].Default; d != "" {
+			entry.def_value = C.CString(d)
+		}
+		entry.name = C.CString(options[i].Name)
+	}
+	return m
+}

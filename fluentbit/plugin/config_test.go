@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+func noEnv(string) string { return "" }
+
+func with(kv ...string) MapConfig {
+	m := MapConfig{"stream": "logs", "region": "eu-west-1"}
+	for i := 0; i < len(kv); i += 2 {
+		m[kv[i]] = kv[i+1]
+	}
+	return m
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := ParseConfig(with(), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.Aggregation, c.AggregationMaxBytes, c.FlushTimeout, c.RequestTimeout, c.MaxBufferedTime, c.BufferBytes, c.BufferRecords,
+		c.event.AppendNewline, c.event.TimeKeyFormat, c.event.PartitionKeyMissing)
+	want := fmt.Sprint(true, 51200, 4*time.Second, 6*time.Second, 100*time.Millisecond, 64_000_000, 1<<20, false, "%Y-%m-%dT%H:%M:%S", "spread")
+	if got != want {
+		t.Errorf("unexpected defaults; got %s; want %s", got, want)
+	}
+}
+
+func TestEveryDefaultParses(t *testing.T) {
+	names := map[string]bool{}
+	for _, o := range Options() {
+		if names[o.Name] {
+			t.Errorf("option %s is in the table twice", o.Name)
+		}
+		names[o.Name] = true
+		if o.Description == "" || !strings.HasSuffix(o.Description, ".") {
+			t.Errorf("option %s: unexpected description %q; want a sentence", o.Name, o.Description)
+		}
+		if strings.Contains(o.Default, "${") {
+			t.Errorf("option %s: the host would take default %q for an environment variable", o.Name, o.Default)
+		}
+		if o.Default != "" {
+			var c Config
+			if err := o.parse(&c, o.Default); err != nil {
+				t.Errorf("option %s: default %q: %v", o.Name, o.Default, err)
+			}
+		}
+	}
+	for _, m := range nearMisses {
+		if names[m.name] {
+			t.Errorf("near miss %s is an option", m.name)
+		}
+	}
+}
+
+func TestRegion(t *testing.T) {
+	const arn = "arn:aws:kinesis:us-west-2:123456789012:stream/logs"
+	env := func(kv ...string) func(string) string {
+		return func(k string) string {
+			for i := 0; i < len(kv); i += 2 {
+				if kv[i] == k {
+					return kv[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	for _, c := range []struct {
+		name string
+		cfg  MapConfig
+		env  func(string) string
+		want string // "!" and text for an error
+	}{
+		{"option wins over environment", MapConfig{"stream": "a", "region": "eu-west-1"}, env("AWS_REGION", "us-east-1"), "eu-west-1"},
+		{"ARN wins over environment", MapConfig{"stream": arn}, env("AWS_REGION", "us-east-1"), "us-west-2"},
+		{"AWS_REGION", MapConfig{"stream": "a"}, env("AWS_REGION", "us-east-1", "AWS_DEFAULT_REGION", "us-east-2"), "us-east-1"},
+		{"AWS_DEFAULT_REGION", MapConfig{"stream": "a"}, env("AWS_DEFAULT_REGION", "us-east-2"), "us-east-2"},
+		{"profile may have one", MapConfig{"stream": "a", "profile": "p"}, noEnv, ""},
+		{"nowhere", MapConfig{"stream": "a"}, noEnv, "!without region"},
+		{"ARN of another region", MapConfig{"stream": arn, "region": "eu-west-1"}, noEnv, "!the ARN in stream says"},
+		{"not a region", MapConfig{"stream": "a", "region": "Frankfurt"}, noEnv, "!region \"Frankfurt\""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, err := ParseConfig(c.cfg, c.env)
+			if msg, bad := strings.CutPrefix(c.want, "!"); bad {
+				if err == nil || !strings.Contains(err.Error(), msg) {
+					t.Errorf("unexpected error; got %v; want one with %q", err, msg)
+				}
+				return
+			}
+			if err != nil || cfg.Region != c.want {
+				t.Errorf("unexpected region; got %q, %v; want %q", cfg.Region, err, c.want)
+			}
+		})
+	}
+}
+
+func TestBadValues(t *testing.T) {
+	for _, c := range []struct{ key, value, want string }{
+		{"stream", "a b", "name of a stream"},
+		{"stream", strings.Repeat("a", 129), "1 to 128"},
+		{"stream", "arn:aws:firehose:eu-west-1:1:deliverystream/a", "ARN"},
+		{"endpoint", "ftp://x", "http"},
+		{"endpoint", "http://x/path", "http"},
+		{"aggregation", "1", "true, on, yes"},
+		{"aggregation_max_size", "63", "64 to 1048576"},
+		{"aggregation_max_size", "2M", "64 to 1048576"},
+		{"aggregation_max_size", "-1", "number of bytes"},
+		{"partition_key", "a->", "partition_key"},
+		{"partition_key_missing", "random", "spread, tag, drop"},
+		{"data_keys", "a,,b", "empty"},
+		{"time_key_format", "%Q", "%Q"},
+		{"flush_timeout", "5x", "whole number"},
+		{"flush_timeout", "1.5s", "whole number"},
+		{"flush_timeout", "99ms", "100ms to 10m0s"},
+		{"flush_timeout", "99999999999999999999s", "whole number"},
+		{"flush_timeout", "9999999999999d", "too large"},
+		{"max_buffered_time", "61s", "1m0s"},
+		{"buffer_size", "1M", "2000000 to"},
+		{"buffer_size", "5T", "number of bytes"},
+		{"buffer_records", "0", "1 to"},
+		{"buffer_records", "many", "whole number"},
+		{"role_arn", "admin", "ARN of a role"},
+		{"external_id", "x", "without role_arn"},
+		{"compression", "gzip", "not supported"},
+		{"simple_aggregation", "on", "use 'aggregation on'"},
+		{"experimental_concurrency", "4", "workers"},
+		{"auto_retry_requests", "maybe", "true, on, yes"},
+		{"partition-key", "x", "write partition_key"},
+		{"delivery_stream", "x", "Firehose"},
+		{"streams", "x", "write stream"},
+	} {
+		t.Run(c.key+"="+c.value, func(t *testing.T) {
+			_, err := ParseConfig(with(c.key, c.value), noEnv)
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.key) {
+				t.Errorf("unexpected error; got %v; want one with %q and %q", err, c.key, c.want)
+			}
+			if n := len(Problems(err)); err != nil && n != 1 {
+				t.Errorf("unexpected number of problems; got %d; want 1: %v", n, err)
+			}
+		})
+	}
+}
+
+func TestGoodValues(t *testing.T) {
+	for _, c := range []struct {
+		key, value string
+		get        func(*Config) any
+		want       any
+	}{
+		{"stream", "arn:aws-cn:kinesis:eu-west-1:1:stream/a.b-c_d", func(c *Config) any { return c.Stream }, "arn:aws-cn:kinesis:eu-west-1:1:stream/a.b-c_d"},
+		{"aggregation", "Off", func(c *Config) any { return c.Aggregation }, false},
+		{"aggregation", "YES", func(c *Config) any { return c.Aggregation }, true},
+		{"aggregation_max_size", "25600", func(c *Config) any { return c.AggregationMaxBytes }, 25600},
+		{"aggregation_max_size", "50KB", func(c *Config) any { return c.AggregationMaxBytes }, 50000},
+		{"flush_timeout", "2", func(c *Config) any { return c.FlushTimeout }, 2 * time.Second},
+		{"flush_timeout", "1500ms", func(c *Config) any { return c.FlushTimeout }, 1500 * time.Millisecond},
+		{"flush_timeout", "1M", func(c *Config) any { return c.FlushTimeout }, time.Minute},
+		{"max_buffered_time", "0", func(c *Config) any { return c.MaxBufferedTime }, time.Duration(0)},
+		{"buffer_size", "1g", func(c *Config) any { return c.BufferBytes }, 1000000000},
+		{"http_request_timeout", "0", func(c *Config) any { return c.RequestTimeout }, 6 * time.Second},
+		{"http_request_timeout", "3", func(c *Config) any { return c.RequestTimeout }, 3 * time.Second},
+		{"data_keys", "a, b ,c", func(c *Config) any { return strings.Join(c.event.DataKeys, "|") }, "a|b|c"},
+		{"replace_dots", " ", func(c *Config) any { return c.event.ReplaceDots }, " "},
+		{"compression", "None", func(c *Config) any { return len(c.ignored) }, 0},
+		{"simple_aggregation", "off", func(c *Config) any { return c.Aggregation }, true},
+		{"experimental_concurrency", "0", func(c *Config) any { return len(c.ignored) }, 0},
+		{"auto_retry_requests", "true", func(c *Config) any { return strings.Join(c.ignored, ",") }, "auto_retry_requests"},
+	} {
+		t.Run(c.key+"="+c.value, func(t *testing.T) {
+			cfg, err := ParseConfig(with(c.key, c.value), noEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.get(&cfg); got != c.want {
+				t.Errorf("unexpected value; got %v; want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, err := ParseConfig(MapConfig{"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on"}, noEnv)
+	if n := len(Problems(err)); n != 7 {
+		t.Errorf("unexpected number of problems; got %d; want 7: %v", n, err)
+	}
+}
+
+func TestEffectiveConfigHasNoSecrets(t *testing.T) {
+	c, err := ParseConfig(with("role_arn", "arn:aws:iam::1:role/r", "external_id", "hush", "time_key", "ts"), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := fmt.Sprint(c.LogAttrs())
+	if strings.Contains(line, "hush") || !strings.Contains(line, "stream=logs") || !strings.Contains(line, "time_key_format=") {
+		t.Errorf("unexpected line: %s", line)
+	}
+}

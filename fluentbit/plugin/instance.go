@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/outkpl/outkpl/core/event"
+)
+
+// Code is the answer to a flush.
+type Code int
+
+// The answers, with the host's values.
+const (
+	// Error makes the host count the chunk as dropped and, if it is set up so,
+	// keep its bytes in the dead letter folder.
+	Error Code = 0
+	// OK makes the host forget the chunk.
+	OK Code = 1
+	// Retry makes the host hand over the same bytes again, later.
+	Retry Code = 2
+)
+
+// maxIdleBuilders bounds the memory for shaped events that is kept for reuse. A
+// Builder keeps at most 8 MiB, so it is 32 MiB at the very most; with the usual
+// chunks of 2 MB it is a quarter of that.
+const maxIdleBuilders = 4
+
+// Deps are the things that an Instance gets from outside.
+type Deps struct {
+	// Logger takes the instance's lines. Default: nowhere.
+	Logger *slog.Logger
+	// NewProducer is for tests. Default: a core.Producer that writes to AWS.
+	NewProducer func(cfg *Config, logger *slog.Logger) (Producer, error)
+}
+
+// Stats counts what an Instance has done. All are totals since New.
+type Stats struct {
+	// Chunks counts flushes by their answer.
+	OK, Retry, Error uint64
+	// Records counts the records made from events, once for each chunk.
+	Records uint64
+	// Broken counts pieces of chunks that are no events, BrokenBytes their bytes;
+	// LostBytes is the part of them behind which nothing could be read any more.
+	Broken, BrokenBytes, LostBytes uint64
+	// KeyMissing, KeyCut, LogKeyMissing and Dropped count remarks on events.
+	KeyMissing, KeyCut, LogKeyMissing, Dropped uint64
+	// Refused counts records that can never be accepted: too large or invalid.
+	Refused uint64
+	// Resumed counts chunks that came again and were continued, not repeated.
+	Resumed uint64
+	// Forgotten counts chunks whose progress was given up for lack of room.
+	Forgotten uint64
+}
+
+type counters struct {
+	ok, retry, failed                          atomic.Uint64
+	records                                    atomic.Uint64
+	broken, brokenBytes, lostBytes             atomic.Uint64
+	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
+	refused, resumed, forgotten                atomic.Uint64
+}
+
+// Instance is one output section of the host's configuration. Flush is safe for
+// concurrent use; Close is called once, after the last Flush has returned.
+type Instance struct {
+	cfg      Config
+	log      *slog.Logger
+	producer Producer
+	ledger   *ledger
+	health   *health
+	builders chan *event.Builder // idle ones
+	n        counters
+}
+
+// New starts an instance. It does not use the network, so it cannot fail because
+// of it.
+func New(cfg Config, deps Deps) (*Instance, error) {
+	if cfg.shaper == nil {
+		return nil, errors.New("cannot start: the configuration was not made by ParseConfig")
+	}
+	in := &Instance{
+		cfg:      cfg,
+		log:      deps.Logger,
+		builders: make(chan *event.Builder, maxIdleBuilders),
+	}
+	if in.log == nil {
+		in.log = slog.New(slog.DiscardHandler)
+	}
+	if deps.NewProducer == nil {
+		deps.NewProducer = newProducer
+	}
+	var err error
+	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
+		return nil, fmt.Errorf("cannot start: %w", err)
+	}
+	in.ledger = newLedger(ledgerLimits{entries: maxLedgerEntries, bytes: 2 * cfg.BufferBytes, age: maxLedgerAge})
+	in.health = newHealth(in.log, cfg.Stream)
+	for _, name := range cfg.ignored {
+		in.log.Warn("option has no effect here and is ignored", "option", name)
+	}
+	in.log.LogAttrs(context.Background(), slog.LevelInfo, "started", cfg.LogAttrs()...)
+	return in, nil
+}
+
+// Flush delivers one chunk and returns when it is done or FlushTimeout has
+// passed. It keeps no reference to chunk. It does not panic.
+func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
+	defer func() {
+		if p := recover(); p != nil {
+			in.log.Error("flush failed by a mistake in the plugin, the chunk will be retried; please report this",
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			code = Retry
+		}
+		switch code {
+		case OK:
+			in.n.ok.Add(1)
+		case Retry:
+			in.n.retry.Add(1)
+		default:
+			in.n.failed.Add(1)
+		}
+	}()
+	if len(chunk) == 0 {
+		return OK
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.FlushTimeout)
+	defer cancel()
+
+	d := in.ledger.take(tag, chunk)
+	if d == nil {
+		d = &delivery{}
+	} else {
+		in.n.resumed.Add(1)
+	}
+	if in.deliver(ctx, tag, chunk, d) {
+		in.release(d)
+		return d.code()
+	}
+	in.release(d)
+	if d.worthKeeping() {
+		var refused refusals
+		forgotten := in.ledger.put(tag, chunk, d, func(d *delivery) { in.shrink(d, &refused) })
+		in.refuse(&refused)
+		in.forgot(forgotten)
+	}
+	return Retry
+}
+
+// Close delivers what is under way until ctx ends. The error says how much is
+// left.
+func (in *Instance) Close(ctx context.Context) error {
+	if err := in.producer.Close(ctx); err != nil {
+		in.log.Error("stopped before everything was delivered", "error", err)
+		return fmt.Errorf("cannot deliver everything before the end: %w", err)
+	}
+	return nil
+}
+
+// Stats returns the counters.
+func (in *Instance) Stats() Stats {
+	n := &in.n
+	return Stats{
+		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Records: n.records.Load(),
+		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
+		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
+		Dropped: n.dropped.Load(), Refused: n.refused.Load(), Resumed: n.resumed.Load(),
+		Forgotten: n.forgotten.Load(),
+	}
+}
+
+func (in *Instance) builder() *event.Builder {
+	select {
+	case b := <-in.builders:
+		return b
+	default:
+		return &event.Builder{}
+	}
+}
+
+// release gives the memory of d back. Memory of a batch that is still open is left
+// to the garbage collector: the producer reads it.
+func (in *Instance) release(d *delivery) {
+	b := d.builder
+	if b == nil || d.batch != nil {
+		return
+	}
+	d.builder = nil
+	b.Reset()
+	select {
+	case in.builders <- b:
+	default:
+	}
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+)
+
+// Batch is what the plugin needs of *core.Batch.
+type Batch interface {
+	// Wait returns nil once every record is settled.
+	Wait(ctx context.Context) error
+	// Done is closed when every record is settled.
+	Done() <-chan struct{}
+	// Counts returns how many records are confirmed, failed and open.
+	Counts() (confirmed, failed, pending int)
+	// Failures yields the failed records.
+	Failures(yield func(i int, err *core.RecordError) bool)
+	// Result returns what is known of one record.
+	Result(i int) core.Result
+}
+
+// Producer is what the plugin needs of *core.Producer.
+type Producer interface {
+	// PutBatch hands records over; see core.Producer.
+	PutBatch(ctx context.Context, stream string, records []core.Record) (Batch, error)
+	// Close drains.
+	Close(ctx context.Context) error
+}
+
+// coreProducer makes *core.Producer a Producer.
+type coreProducer struct{ *core.Producer }
+
+func (p coreProducer) PutBatch(ctx context.Context, stream string, records []core.Record) (Batch, error) {
+	b, err := p.Producer.PutBatch(ctx, stream, records)
+	if b == nil {
+		// A nil *core.Batch in an interface would not be nil.
+		return nil, err
+	}
+	return b, err
+}
+
+// newProducer builds the real producer. It does not use the network.
+func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
+	client, err := awsclient.New(context.Background(), awsclient.Config{
+		Region:      cfg.Region,
+		Endpoint:    cfg.Endpoint,
+		Profile:     cfg.Profile,
+		RoleARN:     cfg.RoleARN,
+		ExternalID:  cfg.ExternalID,
+		STSEndpoint: cfg.STSEndpoint,
+		Product:     "out_kpl",
+	})
+	if err != nil {
+		return nil, err
+	}
+	p, err := core.New(client,
+		core.WithAggregation(cfg.Aggregation),
+		core.WithAggregationMaxBytes(cfg.AggregationMaxBytes),
+		core.WithMaxBufferedTime(cfg.MaxBufferedTime),
+		core.WithRequestTimeout(cfg.RequestTimeout),
+		core.WithBufferBytes(cfg.BufferBytes),
+		core.WithBufferRecords(cfg.BufferRecords),
+		core.WithLogger(logger))
+	if err != nil {
+		return nil, err
+	}
+	return coreProducer{p}, nil
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/event"
+)
+
+// tally collects what is to be reported of one chunk: one line for each kind of
+// trouble, however many events it concerns.
+type tally struct {
+	pieces, bytes, lost int
+	first               error // text without content
+	keyMissing, keyCut  int
+	logKeyMissing       int
+	dropped             int
+}
+
+func (t *tally) broken(err error, length int) {
+	t.pieces++
+	t.bytes += length
+	if t.first == nil {
+		t.first = err
+	}
+}
+
+func (t *tally) outcome(o event.Outcome) {
+	if o == 0 {
+		return
+	}
+	for _, c := range []struct {
+		mark event.Outcome
+		n    *int
+	}{
+		{event.KeyMissing, &t.keyMissing}, {event.KeyCut, &t.keyCut},
+		{event.LogKeyMissing, &t.logKeyMissing}, {event.Dropped, &t.dropped},
+	} {
+		if o&c.mark != 0 {
+			*c.n++
+		}
+	}
+}
+
+// report counts and logs what decoding a chunk for the first time has shown.
+func (in *Instance) report(tag string, length, records int, t *tally) {
+	in.n.records.Add(uint64(records))
+	in.n.broken.Add(uint64(t.pieces))
+	in.n.brokenBytes.Add(uint64(t.bytes))
+	in.n.lostBytes.Add(uint64(t.lost))
+	in.n.keyMissing.Add(uint64(t.keyMissing))
+	in.n.keyCut.Add(uint64(t.keyCut))
+	in.n.logKeyMissing.Add(uint64(t.logKeyMissing))
+	in.n.dropped.Add(uint64(t.dropped))
+	if skipped := t.pieces - remainder(t.lost); skipped > 0 {
+		in.log.Error("events cannot be decoded and are left out, the rest of the chunk is delivered",
+			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first)
+	}
+	if t.lost > 0 {
+		in.log.Error("the end of a chunk cannot be read and is lost, what comes before is delivered; the chunk will be answered with an error",
+			"tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
+	}
+	in.health.remark("events without a partition key", "see partition_key_missing", t.keyMissing)
+	in.health.remark("partition keys cut to 256 characters", "see partition_key", t.keyCut)
+	in.health.remark("events without log_key, sent whole", "see log_key", t.logKeyMissing)
+	in.health.remark("events dropped for lack of a partition key", "see partition_key_missing", t.dropped)
+}
+
+func remainder(lost int) int {
+	if lost > 0 {
+		return 1
+	}
+	return 0
+}
+
+// refusals collects records that can never be accepted.
+type refusals struct {
+	count   int
+	largest int // bytes of data and partition key
+	first   *core.RecordError
+}
+
+func (r *refusals) add(err *core.RecordError, size int) {
+	r.count++
+	r.largest = max(r.largest, size)
+	if r.first == nil {
+		r.first = err
+	}
+}
+
+// refuse counts and logs refused records.
+func (in *Instance) refuse(r *refusals) {
+	if r.count == 0 {
+		return
+	}
+	in.n.refused.Add(uint64(r.count))
+	in.log.Error("events can never be accepted by the stream and are left out, the rest of the chunk is delivered",
+		"events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail)
+}
+
+// forgot counts and logs chunks whose progress was given up.
+func (in *Instance) forgot(n int) {
+	if n == 0 {
+		return
+	}
+	in.n.forgotten.Add(uint64(n))
+	in.health.remark("chunks to be retried were forgotten for lack of room, so that their events may be sent twice", "see buffer_size", n)
+}
+
+// outage says why a chunk has to be retried.
+type outage struct{ reason, code, detail string }
+
+// probes bounds the records that findOutage asks.
+const probes = 256
+
+// findOutage finds out what keeps records of an open batch from being confirmed.
+func findOutage(b Batch) outage {
+	confirmed, failed, pending := b.Counts()
+	n := confirmed + failed + pending
+	step := max(1, n/probes)
+	for i := 0; i < n; i += step {
+		r := b.Result(i)
+		if k := len(r.Attempts); !r.Settled && k > 0 {
+			return outage{reason: "unconfirmed", code: r.Attempts[k-1].Code, detail: r.Attempts[k-1].Message}
+		}
+	}
+	// Nothing of it was tried: the stream's shards may be unknown, or the turn of
+	// this chunk has not come.
+	return outage{reason: "waiting"}
+}
+
+// advice says what to do, by error code or reason.
+var advice = map[string]string{
+	"stream_not_found":                       "create the stream, or correct 'stream', 'region' or 'endpoint'",
+	"access_denied":                          "allow kinesis:PutRecords and kinesis:ListShards (and kinesis:DescribeStreamSummary) on the stream to the role or user in use",
+	"refused":                                "Kinesis takes no record at all: correct 'stream', 'region' or 'endpoint'",
+	"not_accepted":                           "the buffer is full because Kinesis takes events more slowly than they come: add shards, or raise buffer_size",
+	"waiting":                                "see earlier lines of this output; check 'endpoint', the network and the credentials if there are none",
+	"RequestFailed":                          "check the network, 'endpoint' and the credentials",
+	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",
+}
+
+// repeatAfter is how long the same trouble is kept quiet once it was logged.
+const repeatAfter = time.Minute
+
+// health logs changes of state instead of one line a chunk.
+type health struct {
+	log    *slog.Logger
+	stream string
+
+	mu      sync.Mutex // guards all below
+	bad     bool
+	told    bool // a line about the trouble was logged
+	since   time.Time
+	retries int
+	logged  map[string]time.Time // by kind, when its last line was
+	remarks map[string]int       // by text, not logged yet
+}
+
+func newHealth(log *slog.Logger, stream string) *health {
+	return &health{log: log, stream: stream, logged: map[string]time.Time{}, remarks: map[string]int{}}
+}
+
+// due tells whether a line of this kind may be logged now. The set of kinds is
+// small: texts of this package, reasons and codes. mu is held.
+func (h *health) due(kind string) bool {
+	now := time.Now()
+	if last, ok := h.logged[kind]; ok && now.Sub(last) < repeatAfter {
+		return false
+	}
+	if len(h.logged) >= 64 {
+		clear(h.logged)
+	}
+	h.logged[kind] = now
+	return true
+}
+
+// problem notes that a chunk has to be retried.
+func (h *health) problem(o outage) {
+	h.mu.Lock()
+	if !h.bad {
+		h.bad, h.since, h.retries = true, time.Now(), 0
+	}
+	h.retries++
+	due := h.due(o.reason + "/" + o.code)
+	h.told = h.told || due
+	retries := h.retries
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	args := []any{"stream", h.stream, "reason", o.reason}
+	if o.code != "" {
+		args = append(args, "code", o.code)
+	}
+	if o.detail != "" {
+		args = append(args, "detail", o.detail)
+	}
+	todo := advice[o.code]
+	if todo == "" {
+		todo = advice[o.reason]
+	}
+	if todo != "" {
+		args = append(args, "advice", todo)
+	}
+	args = append(args, "retries", retries)
+	level := slog.LevelError
+	if o.code == "ProvisionedThroughputExceededException" || o.reason == "not_accepted" || o.reason == "waiting" {
+		level = slog.LevelWarn
+	}
+	h.log.Log(context.Background(), level, "chunks are not confirmed and will be retried", args...)
+}
+
+// fine notes that Kinesis confirms records.
+func (h *health) fine() {
+	h.mu.Lock()
+	was, since, retries := h.bad, h.since, h.retries
+	due := was && h.told
+	h.bad, h.told = false, false
+	h.mu.Unlock()
+	if due {
+		h.log.Info("delivery works again", "stream", h.stream, "after", time.Since(since).Round(time.Second), "retries", retries)
+	}
+}
+
+// remark logs n events of a kind, together with those kept quiet before.
+func (h *health) remark(text, hint string, n int) {
+	if n == 0 {
+		return
+	}
+	h.mu.Lock()
+	h.remarks[text] += n
+	n = h.remarks[text]
+	due := h.due(text)
+	if due {
+		delete(h.remarks, text)
+	}
+	h.mu.Unlock()
+	if due {
+		h.log.Warn(text, "count", n, "hint", hint)
+	}
+}
