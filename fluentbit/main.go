@@ -95,11 +95,9 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 // its thread: parked in C it occupies one anyway, and while it waits for Kinesis it
 // needs none.
 func work(in *C.struct_kpl_instance, inst *plugin.Instance) {
-	first := C.int(1)
 	for {
 		var spare C.int
-		req := C.kpl_next(in, first, &spare)
-		first = 0
+		req := C.kpl_next(in, &spare)
 		if req == nil {
 			return
 		}
@@ -142,30 +140,4 @@ func (c hostConfig) Get(key string) string {
 	k := C.CString(key)
 	defer C.free(unsafe.Pointer(k))
 	return C.GoString(C.kpl_property(c.p, k))
-}
-
-// optionMap lists the options for hosts that check keys. It is made once and never
-// freed, because the host keeps pointers into it.
-func optionMap() *C.struct_kpl_option {
-	options := plugin.Options()
-	m := C.kpl_option_map(C.int(len(options)))
-	if m == nil || m.name != nil {
-		return m
-	}
-	entries := unsafe.Slice(m, len(options))
-	for i := range options {
-		entry := &entries[i]
-		desc := options[i].Description
-		if r := options[i].Range; r != "" {
-			desc += " Allowed: " + r + "."
-		}
-		// All are strings to the host, which would otherwise read the defaults by
-		// its own grammar (it knows no milliseconds) and shows nothing else for it.
-		entry.desc = C.CString(desc)
-		if d := options[i].Default; d != "" {
-			entry.def_value = C.CString(d)
-		}
-		entry.name = C.CString(options[i].Name)
-	}
-	return m
 }

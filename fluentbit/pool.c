@@ -5,11 +5,11 @@
  *
  * Each instance has its own workers. A worker is a goroutine inside kpl_next,
  * blocked in pthread_cond_wait. A flush queues a request, wakes a worker and
- * sleeps until the answer is there. There is always a worker parked or starting
- * for each queued request and one more: the worker that takes a request and leaves
- * fewer behind is told to start another (*spare). So no flush ever waits for one
- * that is under way, and the number of workers is bounded by the largest number
- * of flushes at one time plus one.
+ * sleeps until the answer is there. For each queued request, and one more, a worker
+ * is parked or coming (just started, or on its way back from an answer): the one
+ * that takes a request and leaves fewer behind is told to start another (*spare).
+ * So no flush ever waits for one that is under way, and there are never more
+ * workers than the largest number of flushes at one time and one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@ struct kpl_instance *kpl_instance_new(struct kpl_plugin *plugin)
     in->queue_tail = &in->queue;
     in->lines_tail = &in->lines;
     in->workers = 1; /* the one that Init starts */
-    in->starting = 1;
+    in->coming = 1;
     return in;
 }
 
@@ -107,15 +107,14 @@ int kpl_flush(struct kpl_instance *in, const void *data, size_t size, const char
     return req.code;
 }
 
-/* kpl_next parks the calling worker until there is a request; NULL ends it.
- * first says that the worker has just been started. */
-struct kpl_request *kpl_next(struct kpl_instance *in, int first, int *spare)
+/* kpl_next parks the calling worker until there is a request; NULL ends it. */
+struct kpl_request *kpl_next(struct kpl_instance *in, int *spare)
 {
     struct kpl_request *req;
 
     *spare = 0;
     pthread_mutex_lock(&in->mu);
-    in->starting -= first;
+    in->coming--;
     in->parked++;
     while (in->queue == NULL && !in->closed) {
         pthread_cond_wait(&in->work, &in->mu);
@@ -134,20 +133,22 @@ struct kpl_request *kpl_next(struct kpl_instance *in, int first, int *spare)
         in->queue_tail = &in->queue;
     }
     in->queued--;
-    if (!in->closed && in->parked + in->starting <= in->queued) {
+    if (!in->closed && in->parked + in->coming <= in->queued) {
         *spare = 1;
-        in->starting++;
+        in->coming++;
         in->workers++;
     }
     pthread_mutex_unlock(&in->mu);
     return req;
 }
 
+/* After kpl_answer a worker goes straight back to kpl_next. */
 void kpl_answer(struct kpl_instance *in, struct kpl_request *req, int code)
 {
     pthread_mutex_lock(&in->mu);
     req->code = code;
     req->done = 1;
+    in->coming++;
     /* Under the lock: the request is gone as soon as its thread sees done. */
     pthread_cond_signal(&req->wake);
     pthread_mutex_unlock(&in->mu);

@@ -94,7 +94,7 @@ struct kpl_instance {
     struct kpl_request *queue, **queue_tail;
     struct kpl_request *waiting;
     int queued, flushes;
-    int workers, starting, parked;
+    int workers, coming, parked;
     int closed, warned;
     struct kpl_line *lines, **lines_tail;
     int line_count;
@@ -109,7 +109,7 @@ char *kpl_property(struct kpl_plugin *plugin, const char *key);
 struct kpl_instance *kpl_instance_new(struct kpl_plugin *plugin);
 void kpl_instance_free(struct kpl_instance *in);
 int kpl_flush(struct kpl_instance *in, const void *data, size_t size, const char *tag);
-struct kpl_request *kpl_next(struct kpl_instance *in, int first, int *spare);
+struct kpl_request *kpl_next(struct kpl_instance *in, int *spare);
 void kpl_answer(struct kpl_instance *in, struct kpl_request *req, int code);
 void kpl_close(struct kpl_instance *in);
 

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command demo ships log lines through out_kpl.so into a Kinesis on this
+// machine, reads the stream back as a consumer would, and accounts for every
+// event. It needs neither AWS nor Fluent Bit. `make demo` builds what it needs
+// and starts it.
+//
+// Environment:
+//
+//	LOGS        files to ship, separated by blanks; patterns allowed. Default:
+//	            logs under /var/log, or a generated sample if there are few
+//	KINESIS     embedded (default), kinesalite or kinesis-local
+//	FLUENT_BIT  a Fluent Bit binary. Default: fluent-bit on PATH, else the host
+//	            program of this repository
+//	OUT_KPL_SO, FLB_HOST  the built plugin and host program
+//
+// The exit code is 1 if anything was lost.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+)
+
+const (
+	streamName = "demo"
+	shardCount = 8
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+var errNotAll = errors.New("not every event arrived exactly once")
+
+func run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "kpl-demo")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	// The plugin must not meet the account of whoever runs this.
+	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ENDPOINT_URL"} {
+		os.Unsetenv(k)
+	}
+	for k, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": filepath.Join(dir, "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "none"),
+	} {
+		os.Setenv(k, v)
+	}
+	kind := os.Getenv("KINESIS")
+	in, err := findInputs(os.Getenv("LOGS"), dir, kind == "kinesis-local")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("events     %d from %s\n", in.count, in.describe())
+
+	k, err := startKinesis(ctx, kind)
+	if err != nil {
+		return err
+	}
+	defer k.stop()
+	fmt.Printf("kinesis    %s, %d shards\n", k.name, shardCount)
+
+	start := time.Now()
+	if err := ship(ctx, in, k, dir); err != nil {
+		return err
+	}
+	took := time.Since(start)
+
+	got, err := k.read(ctx)
+	if err != nil {
+		return fmt.Errorf("cannot read the stream back: %w", err)
+	}
+	return report(in, got, took)
+}
