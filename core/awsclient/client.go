@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -85,8 +86,7 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make Kinesis client: %w", err)
 	}
-	transport := newTransport(&c)
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(transport)}
+	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newHTTPClient(&c))}
 	if c.Region != "" {
 		load = append(load, config.WithRegion(c.Region))
 	}
@@ -118,7 +118,8 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 			o.BaseEndpoint = &endpoint
 		}
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = withoutWriterTo{transport}
+		// Out of cfg, because loading may have added the CAs of AWS_CA_BUNDLE.
+		o.HTTPClient = withoutWriterTo{cfg.HTTPClient}
 		if c.Product != "" {
 			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
 				return awsmiddleware.AddUserAgentKeyValue(c.Product, c.Version)(s)
@@ -128,28 +129,25 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 	return &client{Client: k, credentials: cache}, nil
 }
 
-func newTransport(c *Config) *http.Client {
-	dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         dialer.DialContext,
-			TLSHandshakeTimeout: c.ConnectTimeout,
-			MaxConnsPerHost:     c.MaxConnections,
-			MaxIdleConns:        2 * c.MaxConnections,
-			MaxIdleConnsPerHost: c.MaxConnections,
+// newHTTPClient returns a client that the SDK can add CAs to. It does not follow
+// redirects: an API has none, and one could carry data elsewhere.
+func newHTTPClient(c *Config) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout, d.KeepAlive = c.ConnectTimeout, 30*time.Second }).
+		WithTransportOptions(func(t *http.Transport) {
+			t.TLSHandshakeTimeout = c.ConnectTimeout
+			t.MaxConnsPerHost = c.MaxConnections
+			t.MaxIdleConns = 2 * c.MaxConnections
+			t.MaxIdleConnsPerHost = c.MaxConnections
 			// Kinesis closes idle connections after a minute; a reused dead
 			// one costs an attempt of unknown outcome.
-			IdleConnTimeout: 45 * time.Second,
-			WriteBufferSize: 64 << 10,
-		},
-		// An API does not redirect; following one could carry data elsewhere.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+			t.IdleConnTimeout = 45 * time.Second
+			t.WriteBufferSize = 64 << 10
+		})
 }
 
 // withoutWriterTo hides the WriteTo of request bodies; see the package comment.
-type withoutWriterTo struct{ c *http.Client }
+type withoutWriterTo struct{ c aws.HTTPClient }
 
 // Do implements the SDK's HTTPClient.
 func (h withoutWriterTo) Do(r *http.Request) (*http.Response, error) {

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// alone shields a test from the settings of the machine.
+func alone(t *testing.T) {
+	t.Helper()
+	none := filepath.Join(t.TempDir(), "none")
+	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"} {
+		t.Setenv(k, "")
+	}
+	t.Setenv("AWS_CA_BUNDLE", "")
+	os.Unsetenv("AWS_CA_BUNDLE") // restored by Setenv's cleanup
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+}
+
+func TestParseEndpoint(t *testing.T) {
+	for _, c := range []struct {
+		in, want string
+		bad      bool
+	}{
+		{in: "", want: ""},
+		{in: "kinesis.eu-west-1.amazonaws.com", want: "https://kinesis.eu-west-1.amazonaws.com"},
+		{in: "localhost:4567", want: "https://localhost:4567"},
+		{in: "http://127.0.0.1:4567", want: "http://127.0.0.1:4567"},
+		{in: "https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com/", want: "https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com"},
+		{in: "http://[::1]:4567", want: "http://[::1]:4567"},
+		{in: "ftp://host", bad: true}, {in: "http://", bad: true}, {in: "host:0", bad: true}, {in: "host:70000", bad: true},
+		{in: "host:", bad: true}, {in: "http://host/path", bad: true}, {in: "http://user:pw@host", bad: true}, {in: "a b", bad: true},
+	} {
+		got, err := awsclient.ParseEndpoint(c.in)
+		if (err != nil) != c.bad || got != c.want {
+			t.Errorf("unexpected result for %q; got %q, %v; want %q, error: %v", c.in, got, err, c.want, c.bad)
+		}
+	}
+}
+
+func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
+	alone(t)
+	_, err := awsclient.New(context.Background(), awsclient.Config{
+		Region: "x", Endpoint: "ftp://a", STSEndpoint: "b c", ExternalID: "e", MaxConnections: 1000, ConnectTimeout: 1})
+	for _, want := range []string{`endpoint "ftp://a"`, `sts endpoint "b c"`, "external ID", "max connections 1000", "connect timeout 1ns"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("unexpected error; got %v; want %q in it", err, want)
+		}
+	}
+}
+
+func TestMissingRegionIsNamed(t *testing.T) {
+	alone(t)
+	if _, err := awsclient.New(context.Background(), awsclient.Config{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("unexpected error; got %v; want one that names AWS_REGION", err)
+	}
+}
+
+func TestCallsWorkAndAreNotRetriedByTheSDK(t *testing.T) {
+	alone(t)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1))
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL(), Product: "out_kpl", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("logs")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Fault(kinesistest.Fault{Effect: kinesistest.Status(503)})
+	before := s.Calls("DescribeStreamSummary")
+	if _, err := c.DescribeStreamSummary(context.Background(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("logs")}); err == nil {
+		t.Fatal("unexpected success")
+	}
+	if got := s.Calls("DescribeStreamSummary") - before; got != 1 {
+		t.Errorf("unexpected number of calls; got %d; want 1", got)
+	}
+}
+
+func TestCABundleOfTheEnvironmentIsUsed(t *testing.T) {
+	alone(t)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithTLS())
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	call := func() error {
+		c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL()})
+		if err != nil {
+			return err
+		}
+		_, err = c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("logs")})
+		return err
+	}
+	if err := call(); err == nil {
+		t.Fatal("unexpected trust in an unknown certificate")
+	}
+	pem := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(pem, s.CertPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_CA_BUNDLE", pem)
+	if err := call(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExpiredCredentialsAreFetchedAnew(t *testing.T) {
+	alone(t)
+	var fetched atomic.Int32
+	credentials := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := fetched.Add(1)
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"AccessKeyId": fmt.Sprint("id", n), "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
+	}))
+	defer credentials.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.URL)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1))
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Fault(kinesistest.Fault{Operation: "ListShards", Times: 1, Effect: kinesistest.Fail("ExpiredTokenException", "expired")})
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &kinesis.ListShardsInput{StreamName: aws.String("logs")}
+	if _, err := c.ListShards(context.Background(), in); err == nil {
+		t.Fatal("unexpected success with expired credentials")
+	}
+	if _, err := c.ListShards(context.Background(), in); err != nil {
+		t.Fatal(err)
+	}
+	if got := fetched.Load(); got != 2 {
+		t.Errorf("unexpected number of fetches of credentials; got %d; want 2", got)
+	}
+}
