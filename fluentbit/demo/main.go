@@ -8,7 +8,8 @@
 // Environment:
 //
 //	LOGS        files to ship, separated by blanks; patterns allowed. Default:
-//	            logs under /var/log, or a generated sample if there are few
+//	            logs under /var/log, or a generated sample if there are few;
+//	            LOGS=sample always takes the sample
 //	KINESIS     embedded (default), kinesalite or kinesis-local
 //	FLUENT_BIT  a Fluent Bit binary. Default: fluent-bit on PATH, else the host
 //	            program of this repository
@@ -76,7 +77,8 @@ func run(ctx context.Context) error {
 	fmt.Printf("kinesis    %s, %d shards\n", k.name, shardCount)
 
 	start := time.Now()
-	if err := ship(ctx, in, k, dir); err != nil {
+	confirmed, err := ship(ctx, in, k, dir)
+	if err != nil {
 		return err
 	}
 	took := time.Since(start)
@@ -85,5 +87,5 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot read the stream back: %w", err)
 	}
-	return report(in, got, took)
+	return report(in, got, confirmed, took)
 }

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,22 +15,26 @@ import (
 	"time"
 )
 
-// ship runs the files through the plugin, in a real Fluent Bit if there is one.
-func ship(ctx context.Context, in *inputs, k *local, dir string) error {
+// unknown is the number of confirmed events where the host does not tell it.
+const unknown = -1
+
+// ship runs the files through the plugin, in a real Fluent Bit if there is one,
+// and returns how many events the plugin reported as confirmed.
+func ship(ctx context.Context, in *inputs, k *local, dir string) (confirmed int, err error) {
 	fluentBit := os.Getenv("FLUENT_BIT")
 	if fluentBit == "" {
 		fluentBit, _ = exec.LookPath("fluent-bit")
 	}
 	if fluentBit != "" {
-		return shipByFluentBit(ctx, fluentBit, in, k, dir)
+		return unknown, shipByFluentBit(ctx, fluentBit, in, k, dir)
 	}
 	return shipByHost(ctx, in, k)
 }
 
-func shipByHost(ctx context.Context, in *inputs, k *local) error {
+func shipByHost(ctx context.Context, in *inputs, k *local) (confirmed int, err error) {
 	fmt.Println("host       flb-host, 4 workers (no fluent-bit on PATH or in FLUENT_BIT)")
 	args := []string{"--workers", "4", "--progress", "--max-seconds", "300"}
-	for _, p := range properties(k) {
+	for _, p := range properties(in, k) {
 		args = append(args, "-p", p[0]+"="+p[1])
 	}
 	args = append(args, os.Getenv("OUT_KPL_SO"))
@@ -40,19 +46,30 @@ func shipByHost(ctx context.Context, in *inputs, k *local) error {
 		args = append(args, "--format", format, f.path)
 	}
 	cmd := exec.CommandContext(ctx, os.Getenv("FLB_HOST"), args...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("the host program failed: %w", err)
+		return 0, fmt.Errorf("the host program failed: %w\n%s", err, out.Bytes())
 	}
-	return nil
+	var sum struct{ Events, Chunks, OK, Dropped, Left int }
+	if err := json.Unmarshal(out.Bytes(), &sum); err != nil {
+		return 0, fmt.Errorf("cannot read the sum of the host program: %w", err)
+	}
+	if sum.OK != sum.Chunks {
+		return 0, fmt.Errorf("of %d chunks %d were confirmed, %d dropped, %d left", sum.Chunks, sum.OK, sum.Dropped, sum.Left)
+	}
+	return sum.Events, nil
 }
 
 // properties are the options of the output.
-func properties(k *local) [][2]string {
-	return [][2]string{
-		{"region", "us-east-1"}, {"endpoint", k.url}, {"stream", streamName},
-		{"partition_key", "kubernetes->pod_name"}, {"partition_key_missing", "spread"},
+func properties(in *inputs, k *local) [][2]string {
+	list := [][2]string{{"region", "us-east-1"}, {"endpoint", k.url}, {"stream", streamName}}
+	for _, f := range in.files {
+		if f.json {
+			return append(list, [2]string{"partition_key", "kubernetes->pod_name"})
+		}
 	}
+	return list // lines of text have no key; they are spread
 }
 
 func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir string) error {
@@ -70,7 +87,7 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir 
 		}
 	}
 	c.WriteString("[OUTPUT]\n    name kpl\n    match *\n    workers 4\n    retry_limit no_limits\n")
-	for _, p := range properties(k) {
+	for _, p := range properties(in, k) {
 		fmt.Fprintf(&c, "    %s %s\n", p[0], p[1])
 	}
 	conf := filepath.Join(dir, "fluent-bit.conf")
