@@ -43,7 +43,7 @@ func TestHTTPSpeaksAWSJSON(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			req := must[*http.Request](t)(http.NewRequest(tt.method, s.URL()+"/", strings.NewReader(tt.body)))
 			req.Header.Set("X-Amz-Target", tt.target)
-			res := must[*http.Response](t)(s.httpClient().Do(req))
+			res := must[*http.Response](t)(s.httpClient().Do(req)) //nolint:bodyclose // closed in the next line; must hides it from the linter
 			defer func() { noError(t, res.Body.Close()) }()
 			body := string(must[[]byte](t)(io.ReadAll(res.Body)))
 			equal(t, "status", res.StatusCode, tt.status)

@@ -4,8 +4,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -107,14 +109,13 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir 
 	for {
 		select {
 		case err := <-ended:
-			return fmt.Errorf("fluent bit ended by itself: %v", err)
+			return fmt.Errorf("fluent bit ended by itself: %w", cmp.Or(err, errors.New("exit code 0")))
 		case <-tick.C:
 		}
 		got, err := k.read(ctx)
 		if err != nil {
 			_ = cmd.Process.Kill()
-			<-ended
-			return err
+			return errors.Join(err, <-ended)
 		}
 		if n := len(got.Records); n > seen {
 			seen, progress = n, time.Now()

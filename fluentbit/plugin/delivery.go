@@ -103,7 +103,7 @@ func (in *Instance) decode(tag string, chunk []byte, d *delivery) {
 	r.Reset(chunk)
 	for {
 		err := r.Next(&ev)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err == nil {
