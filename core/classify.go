@@ -3,6 +3,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -109,10 +110,16 @@ func classifyRequest(err error) verdict {
 	if errors.As(err, &resp) && resp.Response != nil {
 		status = resp.HTTPStatusCode()
 	}
+	if text := err.Error(); strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
+		// The SDK has no error type for a provider chain that came up empty.
+		// The chain below may hold the answer of another service, so this
+		// comes before the code.
+		return verdict{code: "NoCredentials", message: text}
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		v, known := codes[api.ErrorCode()]
-		v.code, v.message = api.ErrorCode(), api.ErrorMessage()
+		v.code, v.message = cmp.Or(api.ErrorCode(), "UnknownError"), api.ErrorMessage()
 		switch {
 		case known:
 		case status == 413:
@@ -133,12 +140,8 @@ func classifyRequest(err error) verdict {
 	}
 	var op *net.OpError
 	var dns *net.DNSError
-	switch {
-	case errors.As(err, &op) && op.Op == "dial", errors.As(err, &dns):
-		v.uncertain = false
-	case strings.Contains(err.Error(), "get credentials"), strings.Contains(err.Error(), "get identity"):
-		// The SDK has no error type for a provider chain that came up empty.
-		v.code, v.uncertain = "NoCredentials", false
+	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns) {
+		v.uncertain = false // nothing was sent
 	}
 	return v
 }

@@ -58,6 +58,8 @@ func TestClassifyRequest(t *testing.T) {
 		{name: "unknown host is certain", err: fmt.Errorf("send: %w", &net.DNSError{}), code: codeNoAnswer},
 		{name: "reset is uncertain", err: fmt.Errorf("send: %w", read), code: codeNoAnswer, uncertain: true},
 		{name: "timeout is uncertain", err: fmt.Errorf("send: %w", context.DeadlineExceeded), code: codeNoAnswer, uncertain: true},
+		{name: "no credentials because another service refused", err: fmt.Errorf("get identity: get credentials: %w", code("AccessDenied")), code: "NoCredentials"},
+		{name: "an answer without a code", err: answer(400, code("")), code: "UnknownError"},
 		{name: "no credentials", err: errors.New("get identity: get credentials: no provider"), code: "NoCredentials"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

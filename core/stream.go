@@ -86,8 +86,11 @@ func (pl *pipeline) describe() {
 		}
 		if v.reason != ReasonStreamNotFound && !pl.factsWarned {
 			pl.factsWarned = true
-			pl.cfg.logger.Warn("cannot describe stream; going on with a record limit of 1 MiB and without a check for AUTO record distribution",
-				"stream", pl.stream.name, "code", v.code, "needs", "kinesis:DescribeStreamSummary", "detail", v.message)
+			args := []any{"stream", pl.stream.name, "code", v.code, "detail", v.message}
+			if v.reason == ReasonAccessDenied {
+				args = append(args, "needs", "kinesis:DescribeStreamSummary")
+			}
+			pl.cfg.logger.Warn("cannot describe stream; going on with a record limit of 1 MiB and without a check for AUTO record distribution", args...)
 		}
 		if v.action == actRetry {
 			wait = time.Minute

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,10 +14,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
@@ -160,4 +163,65 @@ func TestExpiredCredentialsAreFetchedAnew(t *testing.T) {
 	if got := fetched.Load(); got != 2 {
 		t.Errorf("unexpected number of fetches of credentials; got %d; want 2", got)
 	}
+}
+
+func TestWithoutCredentialsRecordsWaitAndTheLogSaysWhy(t *testing.T) {
+	alone(t)
+	var there atomic.Bool
+	credentials := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !there.Load() {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
+	}))
+	defer credentials.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.URL)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1))
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(chan string, 1)
+	p, err := core.New(c, core.WithLogger(slog.New(slog.NewTextHandler(firstWrite(said), nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Put(context.Background(), "logs", core.Record{PartitionKey: "k", Data: []byte("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := <-said; !strings.Contains(line, "code=NoCredentials") {
+		t.Errorf("unexpected log; got %q; want code=NoCredentials", line)
+	}
+	if _, _, pending := b.Counts(); pending != 1 {
+		t.Errorf("unexpected number of pending records; got %d; want 1", pending)
+	}
+	there.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := b.Wait(ctx); err != nil || b.Err() != nil {
+		t.Errorf("unexpected outcome after credentials came: %v, %v", err, b.Err())
+	}
+	if err := p.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// firstWrite passes the first line on and drops the others.
+type firstWrite chan string
+
+func (w firstWrite) Write(p []byte) (int, error) {
+	select {
+	case w <- string(p):
+	default:
+	}
+	return len(p), nil
 }
