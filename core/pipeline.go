@@ -80,9 +80,11 @@ type pipeline struct {
 	// Bookkeeping.
 	accepted       bool // Kinesis has taken at least one record
 	stats          Stats
-	troubleCode    string
+	troubleCode    string // of the outage that lasts, empty if none does
 	troubleSince   int64
-	troubleLogged  int64
+	troubleShown   bool   // the outage has been logged
+	loggedCode     string // the last that was logged, and when
+	logged         int64
 	releaseBytes   int // to give back after the lock
 	releaseRecords int
 }
@@ -303,16 +305,17 @@ func (pl *pipeline) nextEvent() int64 {
 	return at
 }
 
-// trouble logs that requests fail: when the cause changes, and once a minute
-// while it lasts.
+// trouble logs that requests fail: when the cause changes, and at most once a
+// minute for the same cause, whether it lasts or comes and goes.
 func (pl *pipeline) trouble(v verdict) {
-	if pl.troubleCode == v.code && pl.now-pl.troubleLogged < int64(time.Minute) {
+	if pl.troubleCode == "" {
+		pl.troubleSince, pl.troubleShown = pl.now, false
+	}
+	pl.troubleCode = v.code
+	if pl.loggedCode == v.code && pl.now-pl.logged < int64(time.Minute) {
 		return
 	}
-	if pl.troubleCode == "" {
-		pl.troubleSince = pl.now
-	}
-	pl.troubleCode, pl.troubleLogged = v.code, pl.now
+	pl.loggedCode, pl.logged, pl.troubleShown = v.code, pl.now, true
 	next := "retrying"
 	if v.action == actFail {
 		next = "records fail"
@@ -336,7 +339,12 @@ func (pl *pipeline) recovered() {
 	if pl.troubleCode == "" {
 		return
 	}
-	pl.cfg.logger.Info("records are put again", "stream", pl.stream.name, "after", pl.troubleCode,
-		"outage", time.Duration(pl.now-pl.troubleSince).Round(time.Millisecond))
+	if pl.troubleShown {
+		pl.cfg.logger.Info("records are put again", "stream", pl.stream.name, "after", pl.troubleCode,
+			"outage", time.Duration(pl.now-pl.troubleSince).Round(time.Millisecond))
+	}
 	pl.troubleCode = ""
+	if pl.shardMap.Load() == nil && !pl.refreshing {
+		pl.refreshDue = pl.now // what kept the map away has likely ended, too
+	}
 }

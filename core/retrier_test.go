@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -194,6 +195,26 @@ func TestStreamThatRefusesEverythingIsNotBlamedOnTheRecords(t *testing.T) {
 	if _, failed, _ := b.Counts(); failed != 20 {
 		t.Errorf("unexpected number of failures; got %d; want 20", failed)
 	}
+}
+
+func TestOutageThatComesAndGoesIsLoggedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Match: func(c *kinesistest.Call) bool { return c.Number%2 == 1 }, Effect: kinesistest.Status(503)})
+		var log logText
+		p := newProducer(t, s.Client(), log.option(), fastRetry)
+		for i := range 70 {
+			wait(t, put(t, p, batchOf(fmt.Sprint("b", i), 1)))
+			time.Sleep(time.Second)
+		}
+		closeProducer(t, p)
+		if got := strings.Count(log.String(), "cannot put records"); got != 2 {
+			t.Errorf("unexpected number of lines in 70 seconds of short outages; got %d; want 2", got)
+		}
+		if got := strings.Count(log.String(), "records are put again"); got != 2 {
+			t.Errorf("unexpected number of lines on recoveries; got %d; want 2", got)
+		}
+	})
 }
 
 func TestFailIfThrottled(t *testing.T) {

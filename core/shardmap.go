@@ -129,7 +129,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	case v.action == actFail && v.reason == ReasonStreamNotFound:
 		// Records could only fail later and slower.
 		pl.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
-	case v.action == actFail, v.action == actBisect:
+	case (v.action == actFail || v.action == actBisect) && !pl.unaggregated:
 		pl.unaggregated = true
 		pl.cfg.logger.Warn("without the shard map every record goes alone, which costs more",
 			"stream", pl.stream.name, "needs", "kinesis:ListShards")

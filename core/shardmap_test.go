@@ -143,6 +143,10 @@ func TestWithoutShardMapRecordsGoAloneAndNeverMixed(t *testing.T) {
 				if !strings.Contains(log.String(), c.logged) {
 					t.Errorf("unexpected log; got %q; want %q in it", log.String(), c.logged)
 				}
+				time.Sleep(5 * time.Minute)
+				if got := strings.Count(log.String(), "every record goes alone"); got > 1 {
+					t.Errorf("unexpected number of lines; got %d; want at most 1", got)
+				}
 				outage.Remove()
 				time.Sleep(time.Minute)
 				more := batchOf("b", 300)

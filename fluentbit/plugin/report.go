@@ -140,7 +140,7 @@ var advice = map[string]string{
 	"access_denied":                          "allow kinesis:PutRecords and kinesis:ListShards (and kinesis:DescribeStreamSummary) on the stream to the role or user in use",
 	"refused":                                "Kinesis takes no record at all: correct 'stream', 'region' or 'endpoint'",
 	"not_accepted":                           "the buffer is full because Kinesis takes events more slowly than they come: add shards, or raise buffer_size",
-	"waiting":                                "see earlier lines of this output; check 'endpoint', the network and the credentials if there are none",
+	"waiting":                                "Kinesis answers more slowly than flush_timeout, or not at all: check 'endpoint', the network and the credentials; see also earlier lines of this output",
 	"RequestFailed":                          "check the network, 'endpoint' and the credentials",
 	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",
 }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// A thousand events become a handful of Kinesis records. One of them is invalid,
+// which is nobody else's trouble.
+func Example() {
+	ctx := context.Background()
+	server := kinesistest.New(kinesistest.WithStream("logs", 2))
+	producer, err := core.New(server.Client()) // or a client of package awsclient
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	records := make([]core.Record, 1000)
+	for i := range records {
+		records[i] = core.Record{PartitionKey: fmt.Sprintf("pod-%d", i%20), Data: fmt.Appendf(nil, "line %d", i)}
+	}
+	records[7] = core.Record{PartitionKey: "pod-7", ExplicitHashKey: "-1", Data: []byte("line 7")}
+
+	batch, err := producer.PutBatch(ctx, "logs", records)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := batch.Wait(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	confirmed, failed, pending := batch.Counts()
+	fmt.Println("confirmed:", confirmed, "failed:", failed, "pending:", pending)
+	for i, err := range batch.Failures {
+		fmt.Println("record", i, err.Reason)
+	}
+	if err := producer.Close(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	got := server.Consume("logs")
+	fmt.Println("read back:", len(got.Records), "dropped by the consumer:", len(got.Dropped))
+	fmt.Println("less than 10 Kinesis records:", len(server.Records("logs")) < 10)
+	// Output:
+	// confirmed: 999 failed: 1 pending: 0
+	// record 7 invalid
+	// read back: 999 dropped by the consumer: 0
+	// less than 10 Kinesis records: true
+}
+
+// PutSync hands one record over and waits for its outcome.
+func ExampleProducer_PutSync() {
+	ctx := context.Background()
+	server := kinesistest.New(kinesistest.WithStream("logs", 1))
+	server.Fault(kinesistest.Fault{Times: 1, Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
+	producer, err := core.New(server.Client())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := producer.PutSync(ctx, "logs", core.Record{PartitionKey: "pod-1", Data: []byte("hello")})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(res.Confirmed(), res.ShardID)
+	for _, a := range res.Attempts {
+		fmt.Printf("attempt: %q\n", a.Code)
+	}
+	fmt.Println(producer.Close(ctx))
+	// Output:
+	// true shardId-000000000000
+	// attempt: "ProvisionedThroughputExceededException"
+	// attempt: ""
+	// <nil>
+}
