@@ -157,6 +157,7 @@ func (c *Config) LogAttrs() []slog.Attr {
 	return append(attrs,
 		slog.Bool("append_newline", c.event.AppendNewline),
 		slog.Duration("flush_timeout", c.FlushTimeout),
+		slog.Duration("http_request_timeout", c.RequestTimeout),
 		slog.Duration("max_buffered_time", c.MaxBufferedTime),
 		slog.Int("buffer_size", c.BufferBytes),
 		slog.Int("buffer_records", c.BufferRecords))
