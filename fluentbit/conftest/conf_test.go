@@ -205,8 +205,8 @@ func TestWholeFileInFluentBit(t *testing.T) {
 					t.Fatalf("Fluent Bit ended before everything was there: %v\n%s", err, log.Bytes())
 				case <-limit:
 					cancel()
-					<-ended
-					t.Fatalf("got %d of %d lines within a minute\n%s", len(s.Consume(stream).Records), 2*lines, log.Bytes())
+					err := <-ended
+					t.Fatalf("got %d of %d lines within a minute; Fluent Bit ended with %v\n%s", len(s.Consume(stream).Records), 2*lines, err, log.Bytes())
 				case <-tick.C:
 				}
 			}

@@ -28,6 +28,14 @@ net.Server.prototype.listen = function (...args) {
   return listen.call(this, { host: '127.0.0.1', port: 0 }, ...(done ? [done] : []))
 }
 
+// kinesalite dies of a client that breaks off in the middle of a request, as a
+// producer does that is closed. A real service does not.
+process.on('uncaughtException', (err) => {
+  if (err.code === 'ECONNRESET') return
+  console.error(err)
+  process.exit(1)
+})
+
 const ms = (name, otherwise) => Number(process.env[name] || otherwise)
 
 switch (process.argv[2]) {

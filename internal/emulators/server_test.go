@@ -58,6 +58,30 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// TestSurvivesABrokenRequest breaks off in the middle of a request, as a
+// producer does that is closed; a server that dies of it fails whatever test
+// comes next.
+func TestSurvivesABrokenRequest(t *testing.T) {
+	s := emulatorstest.Start(t, emulators.Kinesalite, emulators.Config{})
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	// The answer "100 Continue" says that the server is at the body.
+	if _, err := c.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !answers(s.URL()) || !answers(s.URL()) {
+		t.Fatalf("the server does not answer any more; it printed: %s", s.Output())
+	}
+}
+
 // TestListensOnLoopbackOnly connects to the port through the machine's other
 // addresses.
 func TestListensOnLoopbackOnly(t *testing.T) {
