@@ -77,8 +77,10 @@ func TestSurvivesABrokenRequest(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if !answers(s.URL()) || !answers(s.URL()) {
-		t.Fatalf("the server does not answer any more; it printed: %s", s.Output())
+	for range 2 { // the first answer may come before the break is noticed
+		if !answers(s.URL()) {
+			t.Fatalf("the server does not answer any more; it printed: %s", s.Output())
+		}
 	}
 }
 
