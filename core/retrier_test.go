@@ -143,7 +143,6 @@ func TestOutageIsLoggedOnceAndItsEnd(t *testing.T) {
 	})
 }
 
-// pickyClient refuses each call that holds the poison, as Kinesis does.
 func TestOneRecordThatKinesisRefusesDoesNotPoisonTheOthers(t *testing.T) {
 	for _, aggregated := range []bool{true, false} {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
