@@ -5,7 +5,6 @@ package awsclient_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -131,18 +130,28 @@ func TestCABundleOfTheEnvironmentIsUsed(t *testing.T) {
 	}
 }
 
+// credentialsFrom makes a server like that of a container the only source of
+// credentials. It has some when there says so.
+func credentialsFrom(t *testing.T, there func() bool) {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if !there() {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", s.URL)
+}
+
 func TestExpiredCredentialsAreFetchedAnew(t *testing.T) {
 	alone(t)
 	var fetched atomic.Int32
-	credentials := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n := fetched.Add(1)
-		_ = json.NewEncoder(w).Encode(map[string]string{
-			"AccessKeyId": fmt.Sprint("id", n), "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
-	}))
-	defer credentials.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.URL)
+	credentialsFrom(t, func() bool { fetched.Add(1); return true })
 	s := kinesistest.New(kinesistest.WithStream("logs", 1))
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
@@ -168,18 +177,7 @@ func TestExpiredCredentialsAreFetchedAnew(t *testing.T) {
 func TestWithoutCredentialsRecordsWaitAndTheLogSaysWhy(t *testing.T) {
 	alone(t)
 	var there atomic.Bool
-	credentials := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if !there.Load() {
-			w.WriteHeader(http.StatusNotFound)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]string{
-			"AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
-	}))
-	defer credentials.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
-	t.Setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", credentials.URL)
+	credentialsFrom(t, there.Load)
 	s := kinesistest.New(kinesistest.WithStream("logs", 1))
 	if err := s.Start(); err != nil {
 		t.Fatal(err)
