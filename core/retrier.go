@@ -140,8 +140,8 @@ func (pl *pipeline) judge(kr *kinesisRecord, a Attempt, r hashRange) {
 	pl.routeAll(again)
 }
 
-// maxWrongShards is how often a user record may travel in an aggregate and end
-// in a wrong shard.
+// maxWrongShards is the number of attempts, of whatever outcome, after which a user
+// record that ends in a wrong shard goes on alone.
 const maxWrongShards = 3
 
 // unresolved is a stored aggregate of which it is not known yet whom of its
