@@ -88,6 +88,7 @@ type Batch struct {
 	failed  int
 	waiters int
 	seq     uint64
+	arrived int64  // when its hand-over began
 	prev    *Batch // list of open batches, oldest first
 	next    *Batch
 }

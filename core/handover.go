@@ -80,6 +80,7 @@ func (pl *pipeline) begin(b *Batch) {
 	pl.open++
 	pl.seq++
 	b.seq = pl.seq
+	b.arrived = pl.now
 	if b.prev = pl.newest; b.prev != nil {
 		b.prev.next = b
 	} else {
@@ -87,6 +88,7 @@ func (pl *pipeline) begin(b *Batch) {
 	}
 	pl.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
+	pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
 	expires := int64(0)
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
 		expires = pl.now + int64(ttl)
@@ -185,6 +187,7 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 	it.err = err
 	it.flags |= itemSettled
 	b := it.batch
+	pl.observeEnd(it, err)
 	if err != nil {
 		b.failed++
 		pl.stats.Failed[err.Reason]++

@@ -17,11 +17,12 @@ type kinesisRecord struct {
 	shard *shard
 	// spread is the explicit hash key of the spread records in here. All of
 	// them share it, and so one entry of the key table.
-	spread    aggregation.HashKey
-	hasSpread bool
-	size      int   // data plus outer partition key, in bytes
-	deadline  int64 // when the request that carries it must leave
-	due       int64 // while it waits for a retry
+	spread     aggregation.HashKey
+	hasSpread  bool
+	unitsAlone int   // what its user records would be billed as one by one
+	size       int   // data plus outer partition key, in bytes
+	deadline   int64 // when the request that carries it must leave
+	due        int64 // while it waits for a retry
 
 	prev, next *kinesisRecord // list of open aggregates, oldest first
 }
@@ -33,6 +34,17 @@ func (it *item) partitionKey() string {
 	}
 	return it.rec.PartitionKey
 }
+
+// shardID returns the id of the predicted shard, empty without a prediction.
+func (kr *kinesisRecord) shardID() string {
+	if kr.shard == nil {
+		return ""
+	}
+	return kr.shard.id
+}
+
+// payloadUnits returns what a Kinesis record of this size is billed as.
+func payloadUnits(size int) int { return max(1, (size+PutPayloadUnit-1)/PutPayloadUnit) }
 
 // explicit returns the explicit hash key that goes with the item, if any.
 func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
@@ -67,6 +79,7 @@ func (kr *kinesisRecord) add(it *item, size int) {
 		kr.agg.Add(key, it.rec.Data)
 	}
 	kr.items = append(kr.items, it)
+	kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(key))
 	kr.size = size
 }
 

@@ -31,6 +31,9 @@ type shard struct {
 	wakeAt  int64
 	wakePos int // index in the heap, -1 if not in it
 
+	// Counts of Kinesis records.
+	stored, storedBytes, refused uint64
+
 	readyBytes   int // in the collector
 	requestBytes int // scratch of the collector, 0 outside
 }

@@ -42,7 +42,8 @@ type config struct {
 	bufferBytes   int
 	bufferRecords int
 
-	logger *slog.Logger
+	logger   *slog.Logger
+	observer Observer
 }
 
 func defaultConfig() config {
@@ -157,6 +158,12 @@ func WithBufferBytes(n int) Option {
 // streams. Default 1,048,576, range 1 to 1,073,741,824.
 func WithBufferRecords(n int) Option {
 	return optionFunc(func(c *config) { c.bufferRecords = n })
+}
+
+// WithObserver sets who is told of measurements; see Observer. Default: nobody,
+// at no cost.
+func WithObserver(o Observer) Option {
+	return optionFunc(func(c *config) { c.observer = o })
 }
 
 // WithLogger sets where changes of state are logged: never once per record,

@@ -85,7 +85,9 @@ type pipeline struct {
 	troubleShown   bool   // the outage has been logged
 	loggedCode     string // the last that was logged, and when
 	logged         int64
-	releaseBytes   int // to give back after the lock
+	observed       []Observation
+	lastObserved   [metricCount]int // index in observed, by metric
+	releaseBytes   int              // to give back after the lock
 	releaseRecords int
 }
 
@@ -112,7 +114,7 @@ func (pl *pipeline) lock() {
 }
 
 // unlock sends on what need not wait, wakes the loop if it would oversleep, and
-// gives the lock and settled room in the buffer back.
+// gives the lock and settled room in the buffer back. Last, it tells the observer.
 func (pl *pipeline) unlock() {
 	pl.moveOn()
 	if pl.nextEvent() < pl.armed {
@@ -123,8 +125,11 @@ func (pl *pipeline) unlock() {
 	}
 	bytes, records := pl.releaseBytes, pl.releaseRecords
 	pl.releaseBytes, pl.releaseRecords = 0, 0
+	observed := pl.observed
+	pl.observed = nil
 	pl.mu.Unlock()
 	pl.p.buffer.release(bytes, records)
+	pl.p.tell(observed)
 }
 
 // moveOn sends on what need not wait any longer.

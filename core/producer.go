@@ -18,6 +18,8 @@ type Producer struct {
 	start  time.Time
 	buffer *buffer
 
+	observations sync.Pool // of *[]Observation
+
 	ctx     context.Context // ends calls and loops
 	cancel  context.CancelFunc
 	closing chan struct{}  // closed when no more records are taken

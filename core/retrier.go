@@ -26,6 +26,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		return // Close gave up on the call and settles the records
 	}
 	base := Attempt{Start: start, End: end}
+	pl.observeCall(req, base)
 	switch {
 	case err != nil:
 		pl.requestFailed(req, classifyRequest(err), base)
@@ -33,6 +34,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
+		pl.observeFailed(v.code)
 		pl.trouble(v)
 		for _, kr := range req.records {
 			pl.fail(kr, v, base)
@@ -68,7 +70,10 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
-	pl.stats.PutPayloadUnits += uint64(max(1, (kr.size+PutPayloadUnit-1)/PutPayloadUnit))
+	units := payloadUnits(kr.size)
+	pl.stats.PutPayloadUnits += uint64(units)
+	pl.stats.PutPayloadUnitsSaved += uint64(kr.unitsAlone - units)
+	pl.observeStored(kr, units)
 	pl.accepted = true
 	if pl.shardMap.Load() == nil && pl.mapTrouble == codeNoAnswer && !pl.refreshing {
 		pl.refreshDue = pl.now // the network is back
@@ -77,6 +82,8 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 	if sh == nil || sh.id == a.ShardID {
 		if sh != nil {
 			sh.throttles = 0
+			sh.stored++
+			sh.storedBytes += uint64(kr.size)
 		}
 		pl.confirm(kr, a)
 		return
@@ -129,6 +136,7 @@ func (pl *pipeline) judge(kr *kinesisRecord, a Attempt, r hashRange) {
 		}
 		pl.attempted(it, wrong)
 		pl.stats.WrongShard++
+		pl.observe(MetricWrongShard, kr.shardID(), "", 1, 1)
 		if it.tries >= maxWrongShards {
 			// Whatever places the records does not follow the map. Alone, a
 			// record cannot be in the wrong shard.
@@ -165,7 +173,7 @@ func (pl *pipeline) resolve() {
 		case m != nil && m.fetched > u.since || pl.now-u.since >= int64(unresolvedGrace):
 			// The shard has come and gone, or the map cannot be had. Writing
 			// all again can double some; not writing can lose some.
-			pl.stats.Uncertain += uint64(len(u.kr.items))
+			pl.uncertain(u.kr)
 			u.attempt.Uncertain = true
 			pl.judge(u.kr, u.attempt, hashRange{empty: true})
 		default:
@@ -174,10 +182,20 @@ func (pl *pipeline) resolve() {
 	}
 }
 
+// uncertain counts records that may be stored twice.
+func (pl *pipeline) uncertain(kr *kinesisRecord) {
+	pl.stats.Uncertain += uint64(len(kr.items))
+	pl.observe(MetricUncertain, "", "", 1, len(kr.items))
+}
+
 // refused handles a record that Kinesis has not taken while the call succeeded.
 func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
+	pl.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
+		if kr.shard != nil {
+			kr.shard.refused++
+		}
 	} else {
 		pl.stats.InternalFailures++
 	}
@@ -204,6 +222,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 // requestFailed handles the records of a call that failed as a whole.
 func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	pl.stats.RequestErrors++
+	pl.observeFailed(v.code)
 	a.Uncertain = v.uncertain
 	switch {
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
@@ -235,7 +254,7 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
 		for _, kr := range req.records {
 			if v.uncertain {
-				pl.stats.Uncertain += uint64(len(kr.items))
+				pl.uncertain(kr)
 			}
 			pl.attemptedAll(kr, v, a)
 			pl.retryLater(kr, wait)

@@ -91,6 +91,7 @@ func (pl *pipeline) refresh(started int64) {
 		return
 	}
 	pl.stats.MapRefreshes++
+	pl.observe(MetricShardMapRefreshes, "", "", 1, 1)
 	pl.refreshBackoff, pl.refreshDue = 0, never
 	if pl.refreshAgain {
 		pl.refreshAgain = false

@@ -19,6 +19,9 @@ type Stats struct {
 	// KinesisRecords counts Kinesis records stored, KinesisBytes their data
 	// plus partition keys, PutPayloadUnits what they are billed as.
 	KinesisRecords, KinesisBytes, PutPayloadUnits uint64
+	// PutPayloadUnitsSaved is what the user records would have been billed as one
+	// by one, less PutPayloadUnits.
+	PutPayloadUnitsSaved uint64
 	// Requests counts PutRecords calls, RequestErrors those that failed whole.
 	Requests, RequestErrors uint64
 	// Throttled counts Kinesis records refused because of a shard's limit.
@@ -60,6 +63,7 @@ func (s *Stats) add(o *Stats) {
 	s.KinesisRecords += o.KinesisRecords
 	s.KinesisBytes += o.KinesisBytes
 	s.PutPayloadUnits += o.PutPayloadUnits
+	s.PutPayloadUnitsSaved += o.PutPayloadUnitsSaved
 	s.Requests += o.Requests
 	s.RequestErrors += o.RequestErrors
 	s.Throttled += o.Throttled

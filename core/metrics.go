@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+// Metric names a measurement of the producer. Up to and including
+// MetricUserRecordsPerPutRecordsRequest they have the names and meanings of the
+// KPL's metrics (source: amazon-kinesis-producer 1.0.7, docs/metrics.md and
+// aws/metrics/metrics_constants.cc, checked 2026-11-24); the rest are additions.
+type Metric uint8
+
+// Metrics. Where it says "per user record" and so on, that is one data point.
+const (
+	// MetricUserRecordsReceived: 1 per user record handed over.
+	MetricUserRecordsReceived Metric = iota
+	// MetricUserRecordsPending: user records whose outcome is open. A gauge,
+	// see Snapshot; never observed.
+	MetricUserRecordsPending
+	// MetricUserRecordsPut: per user record at its end, 1 confirmed, 0 failed.
+	// The average is the rate of success.
+	MetricUserRecordsPut
+	// MetricUserRecordsDataPut: bytes of data per confirmed user record.
+	MetricUserRecordsDataPut
+	// MetricUserRecordExpired: 1 per user record whose TTL has passed.
+	MetricUserRecordExpired
+	// MetricKinesisRecordsPut: per Kinesis record of a call that was answered,
+	// 1 stored, 0 refused.
+	MetricKinesisRecordsPut
+	// MetricKinesisRecordsDataPut: bytes of data and outer key per stored
+	// Kinesis record.
+	MetricKinesisRecordsDataPut
+	// MetricErrorsByCode: 1 per refused Kinesis record, and 1 per failed call
+	// (without a shard), by error code.
+	MetricErrorsByCode
+	// MetricAllErrors: 1 per refused Kinesis record and per failed call, 0 per
+	// stored Kinesis record.
+	MetricAllErrors
+	// MetricRetriesPerRecord: attempts less one, per user record at its end.
+	MetricRetriesPerRecord
+	// MetricBufferingTime: milliseconds per attempt of a user record, from
+	// hand-over or the end of the previous attempt to the start of this one.
+	MetricBufferingTime
+	// MetricRequestTime: milliseconds per PutRecords call.
+	MetricRequestTime
+	// MetricUserRecordsPerKinesisRecord: per Kinesis record sent.
+	MetricUserRecordsPerKinesisRecord
+	// MetricKinesisRecordsPerPutRecordsRequest: per PutRecords call.
+	MetricKinesisRecordsPerPutRecordsRequest
+	// MetricUserRecordsPerPutRecordsRequest: per PutRecords call.
+	MetricUserRecordsPerPutRecordsRequest
+
+	// MetricAggregateFill: per stored aggregate, its size as a share of
+	// WithAggregationMaxBytes, 0 to 1.
+	MetricAggregateFill
+	// MetricPutPayloadUnits: PutPayloadUnits charged per stored Kinesis record.
+	MetricPutPayloadUnits
+	// MetricPutPayloadUnitsSaved: units that the user records of a stored
+	// Kinesis record would have cost one by one, less those charged.
+	MetricPutPayloadUnitsSaved
+	// MetricWrongShard: 1 per user record that was stored in a shard it does
+	// not belong to, and is written again.
+	MetricWrongShard
+	// MetricUncertain: 1 per user record written again although an earlier
+	// request may have stored it.
+	MetricUncertain
+	// MetricShardMapRefreshes: 1 per shard map fetched.
+	MetricShardMapRefreshes
+	// MetricLedgerHits: 1 per chunk or body that came again and of which only
+	// what was missing was sent. Observed by the doors, not by the producer.
+	MetricLedgerHits
+	// MetricDeadLetters: 1 per record kept as a dead letter. Observed by the
+	// doors.
+	MetricDeadLetters
+
+	// MetricBufferedBytes and those below are gauges, see Snapshot.
+	MetricBufferedBytes
+	// MetricOldestRecordAge: milliseconds since the oldest open hand-over.
+	MetricOldestRecordAge
+	// MetricShardQueuedBytes: bytes that wait for tokens of a shard.
+	MetricShardQueuedBytes
+	// MetricShardTokens: bytes a shard would take at once, negative in debt.
+	MetricShardTokens
+	// MetricShardShare: the share of a shard's capacity in use as the limit,
+	// 1 for all of it.
+	MetricShardShare
+
+	metricCount
+)
+
+// MetricKind says how data points of a metric are summed up.
+type MetricKind uint8
+
+// Kinds of metrics.
+const (
+	// Counter: the sum matters. Observations of it may carry unequal points.
+	Counter MetricKind = iota
+	// Distribution: each value matters. All points of an observation are equal.
+	Distribution
+	// Gauge: a state, read from Snapshot.
+	Gauge
+)
+
+// MetricLevel orders metrics as the KPL does, by how much detail they give.
+type MetricLevel uint8
+
+// Levels. A producer at one level reports the metrics of it and those below.
+const (
+	LevelNone MetricLevel = iota
+	LevelSummary
+	LevelDetailed
+)
+
+// Granularity is the finest dimension of a metric or of what is reported.
+type Granularity uint8
+
+// Granularities.
+const (
+	GranularityGlobal Granularity = iota
+	GranularityStream
+	GranularityShard
+)
+
+// MetricInfo describes a metric.
+type MetricInfo struct {
+	// Name is the KPL's name of the metric, or one like it.
+	Name string
+	// Unit is "Count", "Bytes", "Milliseconds" or "Ratio".
+	Unit string
+	Kind MetricKind
+	// Level is the lowest level at which the metric is reported.
+	Level MetricLevel
+	// Granularity is the finest dimension that the metric has.
+	Granularity Granularity
+	// Help says what one data point is.
+	Help string
+}
+
+// Info returns the description of the metric.
+func (m Metric) Info() MetricInfo {
+	if m < metricCount {
+		return metricInfos[m]
+	}
+	return MetricInfo{Name: "Unknown"}
+}
+
+// String returns the name of the metric.
+func (m Metric) String() string { return m.Info().Name }
+
+// Metrics returns all metrics.
+func Metrics() []Metric {
+	list := make([]Metric, metricCount)
+	for i := range list {
+		list[i] = Metric(i)
+	}
+	return list
+}
+
+var metricInfos = [metricCount]MetricInfo{
+	MetricUserRecordsReceived:                {"UserRecordsReceived", "Count", Counter, LevelDetailed, GranularityStream, "1 per user record handed over"},
+	MetricUserRecordsPending:                 {"UserRecordsPending", "Count", Gauge, LevelDetailed, GranularityStream, "user records whose outcome is open"},
+	MetricUserRecordsPut:                     {"UserRecordsPut", "Count", Counter, LevelSummary, GranularityShard, "per user record at its end: 1 confirmed, 0 failed"},
+	MetricUserRecordsDataPut:                 {"UserRecordsDataPut", "Bytes", Counter, LevelDetailed, GranularityShard, "bytes of data per confirmed user record"},
+	MetricUserRecordExpired:                  {"UserRecordExpired", "Count", Counter, LevelSummary, GranularityShard, "1 per user record whose TTL has passed"},
+	MetricKinesisRecordsPut:                  {"KinesisRecordsPut", "Count", Counter, LevelSummary, GranularityShard, "per Kinesis record in an answered call: 1 stored, 0 refused"},
+	MetricKinesisRecordsDataPut:              {"KinesisRecordsDataPut", "Bytes", Counter, LevelDetailed, GranularityShard, "bytes of data and key per stored Kinesis record"},
+	MetricErrorsByCode:                       {"ErrorsByCode", "Count", Counter, LevelSummary, GranularityShard, "1 per refused Kinesis record and per failed call, by error code"},
+	MetricAllErrors:                          {"AllErrors", "Count", Counter, LevelSummary, GranularityShard, "1 per refused Kinesis record and per failed call, 0 per stored Kinesis record"},
+	MetricRetriesPerRecord:                   {"RetriesPerRecord", "Count", Distribution, LevelDetailed, GranularityShard, "attempts less one, per user record at its end"},
+	MetricBufferingTime:                      {"BufferingTime", "Milliseconds", Distribution, LevelSummary, GranularityShard, "per attempt of a user record: the wait before it"},
+	MetricRequestTime:                        {"RequestTime", "Milliseconds", Distribution, LevelDetailed, GranularityStream, "per PutRecords call"},
+	MetricUserRecordsPerKinesisRecord:        {"UserRecordsPerKinesisRecord", "Count", Distribution, LevelDetailed, GranularityShard, "per Kinesis record sent"},
+	MetricKinesisRecordsPerPutRecordsRequest: {"KinesisRecordsPerPutRecordsRequest", "Count", Distribution, LevelDetailed, GranularityStream, "per PutRecords call"},
+	MetricUserRecordsPerPutRecordsRequest:    {"UserRecordsPerPutRecordsRequest", "Count", Distribution, LevelDetailed, GranularityStream, "per PutRecords call"},
+	MetricAggregateFill:                      {"AggregateFill", "Ratio", Distribution, LevelDetailed, GranularityShard, "size as a share of the maximum, per stored aggregate"},
+	MetricPutPayloadUnits:                    {"PutPayloadUnits", "Count", Counter, LevelSummary, GranularityShard, "25 KiB units charged per stored Kinesis record"},
+	MetricPutPayloadUnitsSaved:               {"PutPayloadUnitsSaved", "Count", Counter, LevelSummary, GranularityShard, "units that aggregation saved, per stored Kinesis record"},
+	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record stored in a shard it does not belong to, and written again"},
+	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record written again although an earlier request may have stored it"},
+	MetricShardMapRefreshes:                  {"ShardMapRefreshes", "Count", Counter, LevelDetailed, GranularityStream, "1 per shard map fetched"},
+	MetricLedgerHits:                         {"LedgerHits", "Count", Counter, LevelSummary, GranularityGlobal, "1 per chunk or body that came again and of which only what was missing was sent"},
+	MetricDeadLetters:                        {"DeadLetters", "Count", Counter, LevelSummary, GranularityStream, "1 per record kept as a dead letter"},
+	MetricBufferedBytes:                      {"BufferedBytes", "Bytes", Gauge, LevelSummary, GranularityGlobal, "bytes held in the buffer"},
+	MetricOldestRecordAge:                    {"OldestRecordAge", "Milliseconds", Gauge, LevelSummary, GranularityStream, "time since the oldest hand-over that is not settled"},
+	MetricShardQueuedBytes:                   {"ShardQueuedBytes", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes that wait for capacity of a shard"},
+	MetricShardTokens:                        {"ShardTokens", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes a shard would take at once, negative in debt"},
+	MetricShardShare:                         {"ShardShare", "Ratio", Gauge, LevelDetailed, GranularityShard, "share of a shard's capacity that is the limit at present"},
+}
+
+// Observation is one or more data points of a metric that have the same
+// dimensions.
+type Observation struct {
+	Metric Metric
+	// Stream is the name of the stream.
+	Stream string
+	// Shard is the id of the shard, or empty where none is known. Records are
+	// counted at the predicted shard, confirmed user records at the actual one.
+	Shard string
+	// Code is the error code, for MetricErrorsByCode only.
+	Code string
+	// Count is the number of data points, at least 1. Those of a Distribution
+	// are all equal.
+	Count         int
+	Sum, Min, Max float64
+}
+
+// Value returns the mean of the data points: the value of each of them, if the
+// metric is a Distribution.
+func (o *Observation) Value() float64 { return o.Sum / float64(o.Count) }
+
+// Observer takes what the producer measures. Observe is called in bursts from
+// several goroutines, without any lock held. It must not block, since it holds
+// up what called it, and must not keep the slice. Gauges are not observed; read
+// Producer.Snapshot for them.
+type Observer interface {
+	Observe(list []Observation)
+}
+
+// observe adds n equal data points to what is told to the observer after the lock has
+// been given back. Runs of equal points become one observation, so that the
+// work of the observer grows with Kinesis records, not with user records.
+// Called with the lock held.
+func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	if i := pl.lastObserved[m]; i < len(pl.observed) {
+		if o := &pl.observed[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
+			(metricInfos[m].Kind == Counter || o.Max == value) {
+			o.Count += n
+			o.Sum += value * float64(n)
+			o.Min, o.Max = min(o.Min, value), max(o.Max, value)
+			return
+		}
+	}
+	if pl.observed == nil {
+		if p, _ := pl.p.observations.Get().(*[]Observation); p != nil {
+			pl.observed = *p
+		}
+	}
+	pl.lastObserved[m] = len(pl.observed)
+	pl.observed = append(pl.observed, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
+		Count: n, Sum: value * float64(n), Min: value, Max: value})
+}
+
+// tell gives the observer what was measured under the lock. Called without it.
+func (p *Producer) tell(list []Observation) {
+	if len(list) == 0 {
+		return
+	}
+	p.cfg.observer.Observe(list)
+	clear(list)
+	list = list[:0]
+	p.observations.Put(&list)
+}
+
+// observeEnd reports a user record that has settled.
+func (pl *pipeline) observeEnd(it *item, err *RecordError) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	shard := ""
+	if it.shard != nil {
+		shard = it.shard.id
+	}
+	if err == nil {
+		shard = it.last.ShardID
+		pl.observe(MetricUserRecordsPut, shard, "", 1, 1)
+		pl.observe(MetricUserRecordsDataPut, shard, "", float64(len(it.rec.Data)), 1)
+	} else {
+		pl.observe(MetricUserRecordsPut, shard, "", 0, 1)
+		if err.Reason == ReasonExpired {
+			pl.observe(MetricUserRecordExpired, shard, "", 1, 1)
+		}
+	}
+	if it.tries > 0 {
+		pl.observe(MetricRetriesPerRecord, shard, "", float64(it.tries-1), 1)
+	}
+	for a := it.last; a != nil; a = a.prev {
+		since := pl.p.start.Add(timeOf(it.batch.arrived))
+		if a.prev != nil {
+			since = a.prev.End
+		}
+		pl.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), 1)
+	}
+}
+
+// observeCall reports a PutRecords call that has ended.
+func (pl *pipeline) observeCall(req *request, a Attempt) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	users := 0
+	for _, kr := range req.records {
+		users += len(kr.items)
+		pl.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), 1)
+	}
+	pl.observe(MetricRequestTime, "", "", milliseconds(a.End.Sub(a.Start)), 1)
+	pl.observe(MetricKinesisRecordsPerPutRecordsRequest, "", "", float64(len(req.records)), 1)
+	pl.observe(MetricUserRecordsPerPutRecordsRequest, "", "", float64(users), 1)
+}
+
+// observeStored reports a Kinesis record that was stored.
+func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	shard := kr.shardID()
+	pl.observe(MetricKinesisRecordsPut, shard, "", 1, 1)
+	pl.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
+	pl.observe(MetricAllErrors, shard, "", 0, 1)
+	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
+	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.unitsAlone-units), 1)
+	if len(kr.items) > 1 {
+		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(pl.cfg.aggregationMaxBytes), 1)
+	}
+}
+
+// observeRefused reports a Kinesis record that was refused.
+func (pl *pipeline) observeRefused(kr *kinesisRecord, code string) {
+	pl.observe(MetricKinesisRecordsPut, kr.shardID(), "", 0, 1)
+	pl.observe(MetricErrorsByCode, kr.shardID(), code, 1, 1)
+	pl.observe(MetricAllErrors, kr.shardID(), "", 1, 1)
+}
+
+// observeFailed reports a call that failed as a whole.
+func (pl *pipeline) observeFailed(code string) {
+	pl.observe(MetricErrorsByCode, "", code, 1, 1)
+	pl.observe(MetricAllErrors, "", "", 1, 1)
+}

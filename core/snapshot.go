@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Snapshot is the state of a producer at one moment.
+type Snapshot struct {
+	// BufferedBytes and BufferedRecords are what is held, the limits what may be.
+	BufferedBytes, BufferLimitBytes     int
+	BufferedRecords, BufferLimitRecords int
+	// Streams lists the streams in use, by name.
+	Streams []StreamSnapshot
+}
+
+// StreamSnapshot is the state of one stream.
+type StreamSnapshot struct {
+	// Stream is the name of the stream.
+	Stream string
+	// Stats counts what was done for this stream. BufferedBytes is not set.
+	Stats Stats
+	// Aggregating is false where records go alone: by option, on a stream that
+	// distributes records itself, or without a shard map.
+	Aggregating bool
+	// Auto is set for a stream that distributes records itself.
+	Auto bool
+	// MaxRecordBytes is the stream's limit for data plus partition key.
+	MaxRecordBytes int
+	// OldestRecordAge is the time since the oldest hand-over that is not
+	// settled, 0 if there is none.
+	OldestRecordAge time.Duration
+	// InFlight is the number of PutRecords calls under way.
+	InFlight int
+	// Trouble is the error code that requests fail with, or empty.
+	Trouble string
+	// MapAge is the time since the shard map was fetched, -1 without one.
+	MapAge time.Duration
+	// Shards lists the open shards, by id.
+	Shards []ShardSnapshot
+}
+
+// ShardSnapshot is the state of one shard.
+type ShardSnapshot struct {
+	// ID is the shard's id.
+	ID string
+	// Tokens is how many bytes could go at once, negative in debt;
+	// RecordTokens how many records.
+	Tokens, RecordTokens float64
+	// Share is the share of the shard's capacity that is the limit at present.
+	Share float64
+	// QueuedRecords and QueuedBytes are Kinesis records that wait for tokens.
+	QueuedRecords, QueuedBytes int
+	// Paused is set while the shard is left alone after a throttle.
+	Paused bool
+	// Stored and Throttled count Kinesis records that the shard took and
+	// refused, StoredBytes the bytes that it took.
+	Stored, StoredBytes, Throttled uint64
+}
+
+// Snapshot returns the state of the producer. It takes the lock of each stream
+// once, for a time that grows with its shards; once a second does no harm.
+func (p *Producer) Snapshot() Snapshot {
+	s := Snapshot{BufferLimitBytes: p.cfg.bufferBytes, BufferLimitRecords: p.cfg.bufferRecords}
+	s.BufferedBytes, s.BufferedRecords = p.buffer.used()
+	for _, pl := range p.all() {
+		s.Streams = append(s.Streams, pl.state())
+	}
+	slices.SortFunc(s.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
+	return s
+}
+
+func (pl *pipeline) state() StreamSnapshot {
+	stats := pl.snapshot()
+	pl.lock()
+	defer pl.mu.Unlock()
+	s := StreamSnapshot{
+		Stream: pl.stream.name, Stats: stats, Auto: pl.facts.auto,
+		Aggregating:    pl.cfg.aggregation && !pl.facts.auto && !pl.unaggregated,
+		MaxRecordBytes: pl.facts.maxRecordBytes,
+		InFlight:       pl.collector.inFlight,
+		Trouble:        pl.troubleCode,
+		MapAge:         -1,
+		Shards:         make([]ShardSnapshot, 0, len(pl.shards)),
+	}
+	if b := pl.oldest; b != nil {
+		s.OldestRecordAge = time.Duration(pl.now - b.arrived)
+	}
+	m := pl.shardMap.Load()
+	if m == nil {
+		return s
+	}
+	s.MapAge = time.Duration(pl.now - m.fetched)
+	for _, sh := range m.shards {
+		s.Shards = append(s.Shards, sh.state(pl.now))
+	}
+	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+	return s
+}
+
+func (s *shard) state(now int64) ShardSnapshot {
+	s.bucket.refill(now)
+	out := ShardSnapshot{
+		ID: s.id, Tokens: s.bucket.bytes, RecordTokens: s.bucket.records, Share: s.share(),
+		QueuedRecords: len(s.queue), Paused: s.pausedUntil > now,
+		Stored: s.stored, StoredBytes: s.storedBytes, Throttled: s.refused,
+	}
+	for _, kr := range s.queue {
+		out.QueuedBytes += kr.size
+	}
+	return out
+}
+
+// share returns the share of the shard's capacity that is the limit now.
+func (s *shard) share() float64 { return s.bucket.recordCap / shardRecordsPerSecond }
+
+// timeOf turns a time of the pipeline's clock into a duration since its start.
+func timeOf(ns int64) time.Duration { return time.Duration(ns) }
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
