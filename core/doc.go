@@ -45,7 +45,8 @@
 //   - A record with neither key nor explicit hash key goes to a shard of the producer's
 //     choice.
 //   - Streams whose record distribution strategy is AUTO get no aggregates.
-//   - There are counters (Stats) but no metrics client, and no compression.
+//   - There is no metrics client in here: Stats, Snapshot and WithObserver give
+//     what one needs. Packages under core/metrics are clients.
 //
 // The client needs the IAM actions kinesis:PutRecords, kinesis:ListShards and
 // kinesis:DescribeStreamSummary, and kms:GenerateDataKey for encrypted streams.

@@ -10,6 +10,9 @@ import (
 var (
 	// ErrClosed is returned by every call that hands records over after Close.
 	ErrClosed = errors.New("producer is closed")
+	// ErrTooManyStreams is returned when a stream would be opened beyond
+	// WithMaxStreams while all others have records that are not settled.
+	ErrTooManyStreams = errors.New("too many streams")
 	// ErrBufferFull is returned by TryPutBatch when the records do not fit into
 	// the buffer at this moment. Nothing of the batch was taken.
 	ErrBufferFull = errors.New("buffer is full")

@@ -208,6 +208,7 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 // closeBatch tells those who wait for a batch that it is settled.
 func (pl *pipeline) closeBatch(b *Batch) {
 	pl.open--
+	pl.idleSince = pl.now
 	if b.waiters > 0 {
 		pl.waited--
 	}

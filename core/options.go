@@ -41,6 +41,8 @@ type config struct {
 	// Bounds.
 	bufferBytes   int
 	bufferRecords int
+	maxStreams    int
+	streamIdle    time.Duration
 
 	logger   *slog.Logger
 	observer Observer
@@ -61,7 +63,8 @@ func defaultConfig() config {
 		retryBackoffMax:     5 * time.Second,
 		bufferBytes:         64 << 20,
 		bufferRecords:       1 << 20,
-		logger:              slog.New(slog.DiscardHandler),
+		maxStreams:          1000, streamIdle: 15 * time.Minute,
+		logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -160,6 +163,21 @@ func WithBufferRecords(n int) Option {
 	return optionFunc(func(c *config) { c.bufferRecords = n })
 }
 
+// WithMaxStreams bounds the streams in use at one time. When one more is wanted,
+// the state of the one that has been idle longest is given up; if all have records
+// that are not settled, the call fails with ErrTooManyStreams. Default 1,000,
+// range 1 to 100,000.
+func WithMaxStreams(n int) Option {
+	return optionFunc(func(c *config) { c.maxStreams = n })
+}
+
+// WithStreamIdle sets after what time without records the state of a stream
+// (shard map, limits learned, one goroutine) is given up. The next record for it
+// begins anew. Default 15 min, range 10 s to 24 h.
+func WithStreamIdle(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.streamIdle = d })
+}
+
 // WithObserver sets who is told of measurements; see Observer. Default: nobody,
 // at no cost.
 func WithObserver(o Observer) Option {
@@ -205,6 +223,8 @@ func (c *config) validate() error {
 	check(c.retryBackoffMin <= c.retryBackoffMax, "RetryBackoff", c.retryBackoffMin,
 		fmt.Sprintf("a minimum not above the maximum of %v", c.retryBackoffMax))
 	between("BufferBytes", c.bufferBytes, 1<<20, 16<<30)
+	between("MaxStreams", c.maxStreams, 1, 100_000)
+	lasting("StreamIdle", c.streamIdle, 10*time.Second, 24*time.Hour)
 	between("BufferRecords", c.bufferRecords, 1, 1<<30)
 	return errors.Join(errs...)
 }

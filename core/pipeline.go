@@ -4,6 +4,7 @@ package core
 
 import (
 	"container/heap"
+	"context"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,11 @@ const never = math.MaxInt64
 type pipeline struct {
 	p      *Producer
 	cfg    *config
+	key    string // in the producer's map: the stream as callers name it
 	stream streamID
+	ctx    context.Context // ends calls and the loop
+	cancel context.CancelFunc
+	users  atomic.Int32 // callers in the middle of a hand-over; see Producer.retire
 	// shardMap may be read without the lock.
 	shardMap atomic.Pointer[shardMap]
 	wake     chan struct{} // tells the loop that something is due earlier than it thinks
@@ -62,6 +67,7 @@ type pipeline struct {
 	describing     bool
 	describeDue    int64
 	created        int64
+	idleSince      int64 // while no batch is open: since when
 
 	// Records on their way.
 	held       []*item // waiting for the first shard map and the facts
@@ -91,9 +97,9 @@ type pipeline struct {
 	releaseRecords int
 }
 
-func newPipeline(p *Producer, id streamID) *pipeline {
+func newPipeline(p *Producer, key string, id streamID) *pipeline {
 	pl := &pipeline{
-		p: p, cfg: &p.cfg, stream: id,
+		p: p, cfg: &p.cfg, key: key, stream: id,
 		wake:          make(chan struct{}, 1),
 		bufferedNanos: int64(p.cfg.maxBufferedTime),
 		slackNanos:    int64(p.cfg.maxBufferedTime) / 5,
@@ -103,7 +109,8 @@ func newPipeline(p *Producer, id streamID) *pipeline {
 		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
 	}
 	pl.created = int64(time.Since(p.start))
-	pl.refreshDue, pl.describeDue = pl.created, pl.created
+	pl.refreshDue, pl.describeDue, pl.idleSince = pl.created, pl.created, pl.created
+	pl.ctx, pl.cancel = context.WithCancel(p.ctx)
 	return pl
 }
 
@@ -130,6 +137,13 @@ func (pl *pipeline) unlock() {
 	pl.mu.Unlock()
 	pl.p.buffer.release(bytes, records)
 	pl.p.tell(observed)
+}
+
+// idle reports whether nobody uses the pipeline, and since when.
+func (pl *pipeline) idle() (since int64, ok bool) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.idleSince, pl.open == 0 && pl.users.Load() == 0
 }
 
 // moveOn sends on what need not wait any longer.
@@ -237,8 +251,16 @@ func (pl *pipeline) run() {
 		select {
 		case <-timer.C:
 		case <-pl.wake:
-		case <-pl.p.ctx.Done():
+		case <-pl.ctx.Done():
 			return
+		}
+		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) {
+			pl.p.mu.Lock()
+			gone := pl.p.retire(pl, pl.cfg.streamIdle)
+			pl.p.mu.Unlock()
+			if gone {
+				return
+			}
 		}
 		pl.lock()
 		pl.advance()
@@ -289,6 +311,9 @@ func (pl *pipeline) nextEvent() int64 {
 		return never
 	}
 	at := min(pl.refreshDue, pl.describeDue)
+	if pl.open == 0 {
+		at = min(at, max(pl.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
+	}
 	if kr := pl.openList.head; kr != nil {
 		at = min(at, kr.deadline-pl.slackNanos)
 	}

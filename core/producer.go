@@ -26,8 +26,9 @@ type Producer struct {
 	handing sync.WaitGroup // callers in the middle of a hand-over
 	work    sync.WaitGroup // every goroutine
 
-	mu        sync.Mutex // guards pipelines and closed
+	mu        sync.Mutex // guards pipelines, retired and closed
 	pipelines map[string]*pipeline
+	retired   Stats // of pipelines that are no more
 	closed    bool
 	finished  chan struct{} // closed when Close is through
 	closeErr  error         // set before finished is closed
@@ -56,27 +57,62 @@ func New(client Client, opts ...Option) (*Producer, error) {
 }
 
 // pipeline returns the pipeline of a stream and makes it on first use. The
-// caller must call p.handing.Done when its hand-over has ended.
+// caller must call release when its hand-over has ended.
 func (p *Producer) pipeline(stream string) (*pipeline, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, ErrClosed
 	}
-	if pl := p.pipelines[stream]; pl != nil {
-		p.handing.Add(1)
-		return pl, nil
+	pl := p.pipelines[stream]
+	if pl == nil {
+		id, err := newStreamID(stream)
+		if err != nil {
+			return nil, err
+		}
+		if len(p.pipelines) >= p.cfg.maxStreams && !p.makeRoom() {
+			return nil, fmt.Errorf("cannot open stream %s: %w: %d are in use", id.name, ErrTooManyStreams, p.cfg.maxStreams)
+		}
+		pl = newPipeline(p, stream, id)
+		p.pipelines[stream] = pl
+		p.work.Add(1)
+		go pl.run()
 	}
-	id, err := newStreamID(stream)
-	if err != nil {
-		return nil, err
-	}
-	pl := newPipeline(p, id)
-	p.pipelines[stream] = pl
-	p.work.Add(1)
-	go pl.run()
 	p.handing.Add(1)
+	pl.users.Add(1)
 	return pl, nil
+}
+
+func (p *Producer) release(pl *pipeline) {
+	pl.users.Add(-1)
+	p.handing.Done()
+}
+
+// makeRoom ends the pipeline that has been idle longest, if any is idle. Called
+// with p.mu held.
+func (p *Producer) makeRoom() bool {
+	var oldest *pipeline
+	since := int64(never)
+	for _, pl := range p.pipelines {
+		if at, idle := pl.idle(); idle && at < since {
+			oldest, since = pl, at
+		}
+	}
+	return oldest != nil && p.retire(oldest, 0)
+}
+
+// retire ends a pipeline that has been idle for some time. It does not if somebody
+// has begun to use it. Called with p.mu held, without which nobody begins.
+func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
+	at, ok := pl.idle()
+	if !ok || time.Since(p.start)-time.Duration(at) < idle || p.closed {
+		return false
+	}
+	delete(p.pipelines, pl.key)
+	one := pl.snapshot()
+	p.retired.add(&one)
+	pl.cancel()
+	return true
 }
 
 // PutBatch hands records over to a stream, given by name or ARN, and returns
@@ -92,7 +128,7 @@ func (p *Producer) PutBatch(ctx context.Context, stream string, records []Record
 	if err != nil {
 		return nil, err
 	}
-	defer p.handing.Done()
+	defer p.release(pl)
 	b := pl.newBatch(records)
 	if len(records) == 0 {
 		close(b.done)
@@ -109,7 +145,7 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer p.handing.Done()
+	defer p.release(pl)
 	b := pl.newBatch(records)
 	if len(records) == 0 {
 		close(b.done)
@@ -230,6 +266,11 @@ func (p *Producer) Close(ctx context.Context) error {
 func (p *Producer) all() []*pipeline {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.list()
+}
+
+// list is all for those who hold p.mu.
+func (p *Producer) list() []*pipeline {
 	list := make([]*pipeline, 0, len(p.pipelines))
 	for _, pl := range p.pipelines {
 		list = append(list, pl)
@@ -239,8 +280,11 @@ func (p *Producer) all() []*pipeline {
 
 // Stats returns the counters of the producer, summed over its streams.
 func (p *Producer) Stats() Stats {
-	var s Stats
-	for _, pl := range p.all() {
+	p.mu.Lock()
+	s := p.retired
+	list := p.list()
+	p.mu.Unlock()
+	for _, pl := range list {
 		one := pl.snapshot()
 		s.add(&one)
 	}

@@ -22,7 +22,7 @@ const (
 // finish works the outcome of a call into the records it carried. Called with
 // the lock held; the request must not be used afterwards.
 func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
-	if err != nil && pl.p.ctx.Err() != nil {
+	if err != nil && pl.ctx.Err() != nil {
 		return // Close gave up on the call and settles the records
 	}
 	base := Attempt{Start: start, End: end}

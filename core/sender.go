@@ -68,7 +68,7 @@ func (pl *pipeline) send(req *request) {
 // it must not take the host down; it says nothing about what was stored.
 func (pl *pipeline) call(req *request) (out *kinesis.PutRecordsOutput, err error) {
 	defer recoverTo(&err, "PutRecords")
-	ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	return pl.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
 		Records:    req.encode(),

@@ -83,7 +83,7 @@ func (pl *pipeline) refresh(started int64) {
 	pl.lock()
 	defer pl.unlock()
 	pl.refreshing = false
-	if pl.p.ctx.Err() != nil {
+	if pl.ctx.Err() != nil {
 		return
 	}
 	if err != nil {
@@ -147,7 +147,7 @@ func (pl *pipeline) listShards() (list []types.Shard, err error) {
 		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
 	}
 	for {
-		ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+		ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 		out, err := pl.p.client.ListShards(ctx, in)
 		cancel()
 		if err != nil {

@@ -117,6 +117,9 @@ func (s *shard) state(now int64) ShardSnapshot {
 // share returns the share of the shard's capacity that is the limit now.
 func (s *shard) share() float64 { return s.bucket.recordCap / shardRecordsPerSecond }
 
+// sinceStart is the time of the pipelines' clock.
+func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }
+
 // timeOf turns a time of the pipeline's clock into a duration since its start.
 func timeOf(ns int64) time.Duration { return time.Duration(ns) }
 

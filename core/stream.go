@@ -67,14 +67,14 @@ type facts struct {
 // the defaults stay and one warning says so.
 func (pl *pipeline) describe() {
 	defer pl.p.work.Done()
-	ctx, cancel := context.WithTimeout(pl.p.ctx, pl.cfg.requestTimeout)
+	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	out, err := pl.describeStream(ctx)
 	pl.lock()
 	defer pl.unlock()
 	wait := factsInterval
 	switch {
-	case pl.p.ctx.Err() != nil:
+	case pl.ctx.Err() != nil:
 		return
 	case err != nil:
 		v := classifyRequest(err)
