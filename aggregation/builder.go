@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"slices"
+
+	"github.com/outkpl/outkpl/aggregation/internal/md5lanes"
 )
 
 // Builder collects user records and encodes them as one aggregate. The zero
@@ -160,12 +162,22 @@ func (b *Builder) ensureSeed() {
 // records; call Reset to start the next aggregate. dst must not overlap any
 // data added.
 func (b *Builder) AppendTo(dst []byte) []byte {
+	start := len(dst)
+	dst = b.AppendOpen(dst)
+	if len(dst) > start {
+		Seal(dst[start:])
+	}
+	return dst
+}
+
+// AppendOpen is AppendTo without the checksum: the last 16 bytes are zero until
+// [Seal] fills them in. Sealing several aggregates together is faster.
+func (b *Builder) AppendOpen(dst []byte) []byte {
 	if len(b.recs) == 0 {
 		return dst
 	}
 	dst = slices.Grow(dst, b.Size())
 	dst = append(dst, magic...)
-	start := len(dst)
 	for _, pk := range b.pks.keys {
 		dst = append(dst, tagPartitionKey)
 		dst = binary.AppendUvarint(dst, uint64(len(pk)))
@@ -181,8 +193,26 @@ func (b *Builder) AppendTo(dst []byte) []byte {
 	for i := range b.recs {
 		dst = b.recs[i].appendTo(dst)
 	}
-	sum := md5.Sum(dst[start:])
+	var sum [md5.Size]byte
 	return append(dst, sum[:]...)
+}
+
+// Seal fills in the checksums of aggregates that AppendOpen has made. It does
+// not allocate.
+func Seal(aggregates ...[]byte) {
+	var sums [32][md5.Size]byte
+	var messages [32][]byte
+	for len(aggregates) > 0 {
+		n := min(len(aggregates), len(sums))
+		for i, a := range aggregates[:n] {
+			messages[i] = a[len(magic) : len(a)-md5.Size]
+		}
+		md5lanes.Sums(sums[:n], messages[:n])
+		for i, a := range aggregates[:n] {
+			copy(a[len(a)-md5.Size:], sums[i][:])
+		}
+		aggregates = aggregates[n:]
+	}
 }
 
 func (r *builderRecord) appendTo(dst []byte) []byte {

@@ -11,6 +11,8 @@ import (
 	"math/bits"
 	"strconv"
 	"unsafe"
+
+	"github.com/outkpl/outkpl/aggregation/internal/md5lanes"
 )
 
 // HashKey is an unsigned 128-bit number: a position on the hash ring of a
@@ -33,11 +35,26 @@ var MaxHashKey = HashKey{Hi: 1<<64 - 1, Lo: 1<<64 - 1}
 func HashPartitionKey(partitionKey string) HashKey {
 	// A plain conversion would copy keys longer than 32 bytes to the heap. MD5
 	// only reads its input, so the view of the string is safe.
-	sum := md5.Sum(unsafe.Slice(unsafe.StringData(partitionKey), len(partitionKey)))
-	return HashKey{
-		Hi: binary.BigEndian.Uint64(sum[:8]),
-		Lo: binary.BigEndian.Uint64(sum[8:]),
+	return hashKeyOf(md5.Sum(unsafe.Slice(unsafe.StringData(partitionKey), len(partitionKey))))
+}
+
+// HashPartitionKeys sets dst[i] to HashPartitionKey(keys[i]). It takes a third of
+// the time per key, if there are at least eight. dst must not be shorter
+// than keys. It does not allocate.
+func HashPartitionKeys(dst []HashKey, keys []string) {
+	var sums [64][md5.Size]byte
+	for len(keys) > 0 {
+		n := min(len(keys), len(sums))
+		md5lanes.SumStrings(sums[:n], keys[:n])
+		for i := range n {
+			dst[i] = hashKeyOf(sums[i])
+		}
+		dst, keys = dst[n:], keys[n:]
 	}
+}
+
+func hashKeyOf(sum [md5.Size]byte) HashKey {
+	return HashKey{Hi: binary.BigEndian.Uint64(sum[:8]), Lo: binary.BigEndian.Uint64(sum[8:])}
 }
 
 var (

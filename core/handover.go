@@ -15,8 +15,7 @@ import (
 // any lock.
 func (pl *pipeline) newBatch(records []Record) *Batch {
 	b := &Batch{pipe: pl, records: records, items: make([]item, len(records)), done: make(chan struct{}), open: len(records)}
-	var cache keyCache
-	m := pl.shardMap.Load()
+	placer := placer{m: pl.shardMap.Load()}
 	for i := range records {
 		r, it := &records[i], &b.items[i]
 		it.batch, it.rec = b, r
@@ -37,8 +36,6 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 		case r.PartitionKey == "":
 			it.flags |= itemSpread
 			continue
-		default:
-			it.hash = cache.hash(r.PartitionKey)
 		}
 		if len(r.PartitionKey) > maxPartitionKeyChars {
 			if n := utf8.RuneCountInString(r.PartitionKey); n > maxPartitionKeyChars {
@@ -46,10 +43,9 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 				continue
 			}
 		}
-		if m != nil {
-			it.shard = m.lookup(it.hash)
-		}
+		placer.add(it)
 	}
+	placer.flush()
 	return b
 }
 
@@ -57,21 +53,56 @@ func (pl *pipeline) invalid(detail string) *RecordError {
 	return &RecordError{Stream: pl.stream.name, Reason: ReasonInvalid, Detail: detail}
 }
 
-// keyCache remembers the MD5 of recent partition keys. It lives no longer than
-// the hand-over, since the keys may share memory that is used again later.
-type keyCache [64]struct {
-	key  string
-	hash aggregation.HashKey
+// placer finds the place of items on the hash ring and their shards. Partition
+// keys are hashed several at a time, and the last ones are remembered. It lives
+// no longer than the hand-over, since keys may share memory that is used again.
+type placer struct {
+	m       *shardMap // nil if there is none yet
+	waiting [64]*item
+	keys    [64]string
+	n       int
+	seen    [256]struct {
+		key  string
+		hash aggregation.HashKey
+	}
 }
 
 var keySeed = maphash.MakeSeed()
 
-func (c *keyCache) hash(key string) aggregation.HashKey {
-	e := &c[maphash.String(keySeed, key)%uint64(len(c))]
-	if e.key != key {
-		e.key, e.hash = key, aggregation.HashPartitionKey(key)
+func slotOf(key string) uint64 { return maphash.String(keySeed, key) % uint64(len(placer{}.seen)) }
+
+func (p *placer) add(it *item) {
+	key := it.rec.PartitionKey
+	if it.is(itemExplicit) {
+		p.place(it, it.hash)
+		return
 	}
-	return e.hash
+	if s := &p.seen[slotOf(key)]; s.key == key {
+		p.place(it, s.hash)
+		return
+	}
+	p.waiting[p.n], p.keys[p.n] = it, key
+	if p.n++; p.n == len(p.keys) {
+		p.flush()
+	}
+}
+
+func (p *placer) flush() {
+	var hashes [len(p.keys)]aggregation.HashKey
+	aggregation.HashPartitionKeys(hashes[:], p.keys[:p.n])
+	for i, it := range p.waiting[:p.n] {
+		p.place(it, hashes[i])
+		s := &p.seen[slotOf(p.keys[i])]
+		s.key, s.hash = p.keys[i], hashes[i]
+	}
+	p.n = 0
+}
+
+func (p *placer) place(it *item, h aggregation.HashKey) {
+	it.hash = h
+	if p.m != nil {
+		it.shard = p.m.lookup(h)
+	}
 }
 
 // begin registers a batch. Called with the lock held.

@@ -92,7 +92,7 @@ func (kr *kinesisRecord) outerHash() aggregation.HashKey {
 }
 
 // appendData returns what Kinesis stores. A user record alone goes as it is,
-// an aggregate is encoded at the end of buf.
+// an aggregate is encoded at the end of buf, and not sealed yet.
 func (kr *kinesisRecord) appendData(buf []byte) (data, rest []byte, key string) {
 	if len(kr.items) == 1 {
 		data = kr.items[0].rec.Data
@@ -102,7 +102,7 @@ func (kr *kinesisRecord) appendData(buf []byte) (data, rest []byte, key string) 
 		return data, buf, kr.items[0].partitionKey()
 	}
 	start := len(buf)
-	buf = kr.agg.AppendTo(buf)
+	buf = kr.agg.AppendOpen(buf)
 	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
 }
 

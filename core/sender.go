@@ -10,6 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/aggregation"
 )
 
 // request is one PutRecords call.
@@ -18,10 +20,11 @@ type request struct {
 	bytes   int
 
 	// Memory that is used again by later requests.
-	blob    []byte // the aggregates, one after the other
-	decimal []byte // the explicit hash keys, likewise
-	keys    []string
-	entries []types.PutRecordsRequestEntry
+	blob     []byte // the aggregates, one after the other
+	decimal  []byte // the explicit hash keys, likewise
+	keys     []string
+	entries  []types.PutRecordsRequestEntry
+	unsealed [][]byte // scratch
 }
 
 var requestPool = sync.Pool{New: func() any { return new(request) }}
@@ -40,7 +43,9 @@ func (r *request) done() {
 	clear(r.records)
 	clear(r.entries)
 	clear(r.keys)
-	*r = request{records: r.records[:0], blob: r.blob[:0], decimal: r.decimal[:0], keys: r.keys[:0], entries: r.entries[:0]}
+	clear(r.unsealed)
+	*r = request{records: r.records[:0], blob: r.blob[:0], decimal: r.decimal[:0], keys: r.keys[:0], entries: r.entries[:0],
+		unsealed: r.unsealed[:0]}
 	requestPool.Put(r)
 }
 
@@ -107,9 +112,13 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 	for i, kr := range r.records {
 		var data []byte
 		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob)
+		if len(kr.items) > 1 {
+			r.unsealed = append(r.unsealed, data)
+		}
 		r.entries = append(r.entries, types.PutRecordsRequestEntry{
 			Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: &r.keys[2*i+1],
 		})
 	}
+	aggregation.Seal(r.unsealed...)
 	return r.entries
 }

@@ -6,9 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,13 +24,40 @@ type shardMap struct {
 	shards  []*shard // by end of range
 	ends    []aggregation.HashKey
 	fetched int64 // when the fetch began
+
+	// first[b] is the first shard whose range ends in part b of the ring or later.
+	// The ring has as many equal parts as first has entries, less one.
+	first []int32
+	shift uint
+}
+
+// index prepares the map for lookup.
+func (m *shardMap) index() {
+	parts := uint(bits.Len(uint(len(m.shards)))) + 1 // as a power of two
+	m.shift = 64 - parts
+	m.first = make([]int32, 1<<parts+1)
+	i := 0
+	for b := range m.first {
+		for i < len(m.ends) && m.ends[i].Hi>>m.shift < uint64(b) {
+			i++
+		}
+		m.first[b] = int32(i)
+	}
 }
 
 // lookup returns the shard that holds the hash, or nil if the map has a gap there.
 func (m *shardMap) lookup(h aggregation.HashKey) *shard {
-	i := sort.Search(len(m.ends), func(i int) bool { return m.ends[i].Compare(h) >= 0 })
-	if i < len(m.shards) && m.shards[i].contains(h) {
-		return m.shards[i]
+	part := h.Hi >> m.shift
+	lo, hi := int(m.first[part]), int(m.first[part+1])
+	for lo < hi {
+		if mid := (lo + hi) / 2; m.ends[mid].Compare(h) < 0 {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo < len(m.shards) && m.shards[lo].contains(h) {
+		return m.shards[lo]
 	}
 	return nil
 }
@@ -195,6 +222,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	for _, sh := range m.shards {
 		m.ends = append(m.ends, sh.end)
 	}
+	m.index()
 	for id, r := range pl.closed {
 		if pl.now > r.until {
 			delete(pl.closed, id)
