@@ -4,13 +4,10 @@ package core_test
 
 import (
 	"context"
-	"crypto/md5"
 	"fmt"
 	"math/rand/v2"
-	"sort"
 	"testing"
 
-	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
@@ -79,33 +76,4 @@ func BenchmarkPutBatch(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 		})
 	}
-}
-
-// BenchmarkYardstick does only what cannot be avoided: the MD5 of each key, the
-// lookup of the shard, one copy of the data and the MD5 of each aggregate.
-func BenchmarkYardstick(b *testing.B) {
-	const shards = 16
-	records := benchRecords(benchBatch, benchBatch)
-	var ends [shards]aggregation.HashKey
-	for i := range ends {
-		ends[i] = aggregation.HashKey{Hi: uint64(i+1)<<60 - 1, Lo: ^uint64(0)}
-	}
-	var blobs [shards][]byte
-	for i := range blobs {
-		blobs[i] = make([]byte, 0, 60000)
-	}
-	var sum [16]byte
-	b.SetBytes(200)
-	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		r := &records[n%benchBatch]
-		h := aggregation.HashPartitionKey(r.PartitionKey)
-		i := sort.Search(shards, func(i int) bool { return ends[i].Compare(h) >= 0 })
-		blobs[i] = append(blobs[i], r.Data...)
-		if len(blobs[i]) > 50<<10 {
-			sum = md5.Sum(blobs[i])
-			blobs[i] = blobs[i][:0]
-		}
-	}
-	_ = sum
 }
