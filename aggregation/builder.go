@@ -230,6 +230,12 @@ func (r *builderRecord) appendTo(dst []byte) []byte {
 	return append(dst, r.data...)
 }
 
+// Grow makes room for n more user records, as if their keys were new.
+func (b *Builder) Grow(n int) {
+	b.recs = slices.Grow(b.recs, n)
+	b.pks.keys = slices.Grow(b.pks.keys, n)
+}
+
 // Reset empties the Builder. It keeps the memory of its tables for the next
 // aggregate and drops all references to keys and data.
 func (b *Builder) Reset() {

@@ -51,6 +51,22 @@ func recordLen(pkIndex, ehkIndex, dataLen int) int {
 	return n
 }
 
+// MaxGrowth returns by how much an aggregate of this many user records grows by
+// one more, if its keys are not in the tables yet. If they are, it grows by less;
+// see [Builder.SizeWith] for the exact size. ehkDigits is 0 for a record without
+// explicit hash key. The frame of the aggregate is MaxFrame bytes.
+func MaxGrowth(records, keyLen, ehkDigits, dataLen int) int {
+	ehk, table := -1, fieldLen(keyLen)
+	if ehkDigits > 0 {
+		ehk = records
+		table += fieldLen(ehkDigits)
+	}
+	return table + fieldLen(recordLen(records, ehk, dataLen))
+}
+
+// MaxFrame is what an aggregate has besides the growth by its user records.
+const MaxFrame = frameBytes
+
 // Costs in the KPL's estimate. They assume two-byte lengths and one-byte
 // indices. Source: KinesisRecord::estimated_size in
 // aws/kinesis/core/kinesis_record.cc of

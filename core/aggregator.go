@@ -58,42 +58,86 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 	if it.is(itemSpread) {
 		pl.spread = nil // the next one picks anew
 	}
-	kr.add(it, kr.sizeWith(it))
+	kr.add(it)
 	kr.deadline = pl.now + pl.bufferedNanos
 	pl.limit(kr)
 }
 
+// openAggregate is the aggregate that a shard collects. At first it is only a list
+// of items and a bound on its size: with thousands of shards most aggregates leave
+// by time, long before they are full, and to keep key tables for each would
+// cost more memory and time than the records themselves. The Kinesis record is
+// built when the aggregate leaves, or when the bound says that it may be full.
+type openAggregate struct {
+	items    []*item // as long as there is no record
+	bound    int     // the size is at most this
+	record   *kinesisRecord
+	deadline int64
+	// List of open aggregates, in the order of opening, which is the order of
+	// deadlines.
+	prev, next *shard
+}
+
 // aggregate adds the item to the open aggregate of the shard.
 func (pl *pipeline) aggregate(it *item, sh *shard) {
-	kr := sh.open
-	var size int
-	if kr != nil {
-		kr.chooseSpread(it)
-		size = kr.sizeWith(it)
-		if size > pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount {
-			pl.closeAggregate(kr)
-			if it.is(itemSpread) {
-				sh = pl.spreadShard(pl.shardMap.Load())
+	o := &sh.open
+	if o.record == nil && !it.is(itemSpread) {
+		bound := o.bound + it.maxGrowth(len(o.items))
+		if len(o.items) == 0 {
+			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
+		}
+		if bound <= pl.cfg.aggregationMaxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
+			if len(o.items) == 0 {
+				o.deadline = pl.now + pl.bufferedNanos
+				pl.openList.push(sh)
 			}
-			if kr = sh.open; kr != nil { // another shard, picked just now
-				pl.aggregate(it, sh)
-				return
-			}
+			o.items = append(o.items, it)
+			o.bound = bound
+			return
 		}
 	}
-	if kr == nil {
-		kr = pl.newRecord()
-		kr.shard = sh
-		kr.chooseSpread(it)
-		size = kr.sizeWith(it)
-		kr.deadline = pl.now + pl.bufferedNanos
-		sh.open = kr
-		pl.openList.push(kr)
+	pl.build(sh)
+	kr := o.record
+	kr.chooseSpread(it)
+	size := kr.sizeWith(it)
+	if len(kr.items) > 0 && (size > pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount) {
+		pl.closeAggregate(sh)
+		if it.is(itemSpread) {
+			sh = pl.spreadShard(pl.shardMap.Load())
+		}
+		pl.aggregate(it, sh)
+		return
 	}
-	kr.add(it, size)
+	kr.add(it)
 	if size >= pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount {
-		pl.closeAggregate(kr)
+		pl.closeAggregate(sh)
 	}
+}
+
+// build makes the Kinesis record of an open aggregate, if it has none yet.
+func (pl *pipeline) build(sh *shard) {
+	o := &sh.open
+	if o.record != nil {
+		return
+	}
+	kr := pl.newRecord()
+	kr.shard = sh
+	if len(o.items) == 0 {
+		o.deadline = pl.now + pl.bufferedNanos
+		pl.openList.push(sh)
+	}
+	kr.deadline = o.deadline
+	kr.items, o.items = o.items, kr.items
+	kr.agg.Grow(len(kr.items))
+	// The items may lie far apart. This loop has the processor fetch them
+	// side by side, before the next one needs one after the other.
+	for _, it := range kr.items {
+		kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(it.partitionKey()))
+	}
+	for _, it := range kr.items {
+		kr.count(it)
+	}
+	o.record, o.bound = kr, 0
 }
 
 // chooseSpread gives the Kinesis record an explicit hash key for its spread
@@ -111,19 +155,49 @@ func (kr *kinesisRecord) chooseSpread(it *item) {
 	kr.hasSpread, kr.spread = true, randomHash(lo, hi)
 }
 
-// closeAggregate hands an open aggregate to the limiter.
-func (pl *pipeline) closeAggregate(kr *kinesisRecord) {
-	pl.detach(kr)
-	pl.limit(kr)
+// closeAggregate hands the open aggregate of a shard to the limiter.
+func (pl *pipeline) closeAggregate(sh *shard) {
+	pl.limit(pl.detach(sh))
 }
 
-// detach takes an aggregate out of the set of open ones.
-func (pl *pipeline) detach(kr *kinesisRecord) {
-	pl.openList.remove(kr)
-	kr.shard.open = nil
-	if pl.spread == kr.shard {
+// detach takes the aggregate out of the set of open ones.
+func (pl *pipeline) detach(sh *shard) *kinesisRecord {
+	pl.build(sh)
+	kr := sh.open.record
+	pl.openList.remove(sh)
+	sh.open = openAggregate{items: sh.open.items}
+	if pl.spread == sh {
 		pl.spread = nil // the next spread record picks anew
 	}
+	return kr
+}
+
+// openList is the list of shards with an open aggregate.
+type openList struct{ head, tail *shard }
+
+func (l *openList) push(sh *shard) {
+	sh.open.prev, sh.open.next = l.tail, nil
+	if l.tail != nil {
+		l.tail.open.next = sh
+	} else {
+		l.head = sh
+	}
+	l.tail = sh
+}
+
+func (l *openList) remove(sh *shard) {
+	o := &sh.open
+	if o.prev != nil {
+		o.prev.open.next = o.next
+	} else {
+		l.head = o.next
+	}
+	if o.next != nil {
+		o.next.open.prev = o.prev
+	} else {
+		l.tail = o.prev
+	}
+	o.prev, o.next = nil, nil
 }
 
 // spreadShard returns the shard that spread records go to. It stays the same

@@ -302,7 +302,7 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 		b = next
 	}
 	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.openList, pl.collector = recordList{}, collector{}
+	pl.openList, pl.collector = openList{}, collector{}
 	return left
 }
 

@@ -23,8 +23,6 @@ type kinesisRecord struct {
 	size       int   // data plus outer partition key, in bytes
 	deadline   int64 // when the request that carries it must leave
 	due        int64 // while it waits for a retry
-
-	prev, next *kinesisRecord // list of open aggregates, oldest first
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -70,17 +68,35 @@ func (kr *kinesisRecord) sizeWith(it *item) int {
 	return kr.agg.SizeWith(key, it.rec.Data) + len(aggregatePartitionKey)
 }
 
-// add puts the item in, at the size that sizeWith gave.
-func (kr *kinesisRecord) add(it *item, size int) {
+// maxGrowth bounds what an aggregate of n records grows by with the item.
+func (it *item) maxGrowth(n int) int {
+	digits := 0
+	if it.is(itemExplicit) {
+		digits = it.hash.DecimalLen()
+	}
+	return aggregation.MaxGrowth(n, len(it.partitionKey()), digits, len(it.rec.Data))
+}
+
+// add puts the item in.
+func (kr *kinesisRecord) add(it *item) {
+	kr.items = append(kr.items, it)
+	kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(it.partitionKey()))
+	kr.count(it)
+}
+
+// count makes the aggregate of an item that is in kr.items already.
+func (kr *kinesisRecord) count(it *item) {
 	key := it.partitionKey()
 	if ehk, ok := kr.explicit(it); ok {
 		kr.agg.AddExplicit(key, ehk, it.rec.Data)
 	} else {
 		kr.agg.Add(key, it.rec.Data)
 	}
-	kr.items = append(kr.items, it)
-	kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(key))
-	kr.size = size
+	if kr.agg.Len() == 1 {
+		kr.size = len(it.rec.Data) + len(key)
+	} else {
+		kr.size = kr.agg.Size() + len(aggregatePartitionKey)
+	}
 }
 
 // outerHash is the hash key that routes the whole Kinesis record.
@@ -135,31 +151,3 @@ func (pl *pipeline) recycle(kr *kinesisRecord) {
 
 // maxFreeRecords bounds the free list; a record holds some 10 KiB of tables.
 const maxFreeRecords = 1024
-
-// recordList is the list of open aggregates. It is in the order of opening,
-// which is the order of deadlines.
-type recordList struct{ head, tail *kinesisRecord }
-
-func (l *recordList) push(kr *kinesisRecord) {
-	kr.prev, kr.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = kr
-	} else {
-		l.head = kr
-	}
-	l.tail = kr
-}
-
-func (l *recordList) remove(kr *kinesisRecord) {
-	if kr.prev != nil {
-		kr.prev.next = kr.next
-	} else {
-		l.head = kr.next
-	}
-	if kr.next != nil {
-		kr.next.prev = kr.prev
-	} else {
-		l.tail = kr.prev
-	}
-	kr.prev, kr.next = nil, nil
-}

@@ -18,7 +18,7 @@ type shard struct {
 	start, end aggregation.HashKey // both inclusive
 
 	current bool // part of the shard map in use
-	open    *kinesisRecord
+	open    openAggregate
 
 	bucket bucket
 	// queue holds records that wait for tokens, in order.

@@ -71,7 +71,7 @@ type pipeline struct {
 
 	// Records on their way.
 	held       []*item // waiting for the first shard map and the facts
-	openList   recordList
+	openList   openList
 	spread     *shard
 	wakes      wakeHeap
 	collector  collector
@@ -149,12 +149,25 @@ func (pl *pipeline) idle() (since int64, ok bool) {
 // moveOn sends on what need not wait any longer.
 func (pl *pipeline) moveOn() {
 	if pl.quiet() {
-		for pl.openList.head != nil {
-			pl.closeAggregate(pl.openList.head)
-		}
+		pl.closeSome(never)
 	}
 	pl.pump()
 }
+
+// closeSome closes the open aggregates whose deadline is not after the time given,
+// but not so many that the lock is held for long; the loop goes on with the rest.
+func (pl *pipeline) closeSome(until int64) {
+	for range maxCloses {
+		sh := pl.openList.head
+		if sh == nil || sh.open.deadline > until {
+			return
+		}
+		pl.closeAggregate(sh)
+	}
+}
+
+// maxCloses bounds the aggregates closed in one go to some milliseconds of work.
+const maxCloses = 1000
 
 // quiet reports whether waiting for more records cannot help: everybody who has
 // an open batch has handed it over whole and waits for its outcome.
@@ -190,13 +203,13 @@ func (pl *pipeline) releaseHeld() {
 // sender and routes their user records anew.
 func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	var out []*kinesisRecord
-	for kr := pl.openList.head; kr != nil; {
-		next := kr.next
-		if match(kr) {
-			pl.detach(kr)
-			out = append(out, kr)
+	for sh := pl.openList.head; sh != nil; {
+		next := sh.open.next
+		pl.build(sh)
+		if match(sh.open.record) {
+			out = append(out, pl.detach(sh))
 		}
-		kr = next
+		sh = next
 	}
 	filter := func(list []*kinesisRecord) []*kinesisRecord {
 		keep := list[:0]
@@ -277,9 +290,7 @@ func (pl *pipeline) advance() {
 	if pl.aborted {
 		return
 	}
-	for kr := pl.openList.head; kr != nil && kr.deadline-pl.slackNanos <= pl.now; kr = pl.openList.head {
-		pl.closeAggregate(kr)
-	}
+	pl.closeSome(pl.now + pl.slackNanos)
 	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
 		sh := heap.Pop(&pl.wakes).(*shard)
 		pl.admit(sh)
@@ -314,8 +325,11 @@ func (pl *pipeline) nextEvent() int64 {
 	if pl.open == 0 {
 		at = min(at, max(pl.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
 	}
-	if kr := pl.openList.head; kr != nil {
-		at = min(at, kr.deadline-pl.slackNanos)
+	if sh := pl.openList.head; sh != nil {
+		at = min(at, sh.open.deadline-pl.slackNanos)
+		if pl.quiet() {
+			at = pl.now // closeSome has left some
+		}
 	}
 	if c := &pl.collector; len(c.ready) > 0 && c.inFlight < pl.cfg.maxInFlight {
 		at = min(at, c.deadline)
