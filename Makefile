@@ -11,6 +11,7 @@ FUZZTIME ?= 60s
 CHAOS_RECORDS ?= 1000000
 BENCH ?= .
 
+AIOKPL := build/aiokpl/bin/python
 SO := $(CURDIR)/build/out_kpl.so
 HOST := $(CURDIR)/build/flb-host
 TOOL := go tool -modfile=tools/go.mod
@@ -61,8 +62,10 @@ fuzz: check-tools ## Run each fuzz target for FUZZTIME (60s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-bench: check-tools ## Run the benchmarks whose names match BENCH (.)
-	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./fluentbit/plugin/...
+bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compare with aiokpl
+	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./fluentbit/plugin/... ./vector/...
+	@[[ -x $(AIOKPL) ]] || { python3 -m venv build/aiokpl && $(AIOKPL) -m pip install -q aiokpl==0.2.0; } || rm -rf build/aiokpl
+	go run ./internal/peerbench -python "$$(ls $(AIOKPL) 2>/dev/null)"
 
 chaos: check-tools ## Deliver CHAOS_RECORDS (1000000) records while everything goes wrong
 	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
