@@ -18,6 +18,8 @@ import (
 // the same configuration give the same records, a number is enough to find a
 // record again in a later flush, and the payloads need not be kept.
 type delivery struct {
+	in *Instance
+
 	decoded bool // total and lost are known, broken events are reported
 	total   int  // records of the chunk
 	lost    int  // bytes of the chunk behind which nothing could be read
@@ -47,23 +49,6 @@ func (d *delivery) code() Code {
 		return Error
 	}
 	return OK
-}
-
-// worthKeeping tells whether a later flush of the same chunk is better off with d.
-func (d *delivery) worthKeeping() bool {
-	if d.batch != nil {
-		return true
-	}
-	return d.decoded && (!d.all || d.lost > 0)
-}
-
-// bytes is what d holds in memory.
-func (d *delivery) bytes() int {
-	n := 4 * (cap(d.missing) + cap(d.numbers))
-	if d.builder != nil {
-		n += d.builder.Size()
-	}
-	return n
 }
 
 // deliver brings d forward until every record is settled for good (true) or ctx
@@ -211,14 +196,6 @@ func (d *delivery) settle(refused *refusals) (confirmed int, worst core.RecordEr
 		d.missing = nil
 	}
 	return confirmed, worst
-}
-
-// shrink reduces d to numbers if its batch has settled meanwhile.
-func (in *Instance) shrink(d *delivery, refused *refusals) {
-	if d.batch != nil && isDone(d.batch) {
-		d.settle(refused)
-	}
-	in.release(d)
 }
 
 func isDone(b Batch) bool {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/ledger"
 )
 
 func newTest(t *testing.T, put func(number int, b *fakeBatch) error, kv ...string) (*Instance, *fakeProducer, *bytes.Buffer) {
@@ -82,8 +83,8 @@ func TestFlush(t *testing.T) {
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK)
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK) // another chunk with the same bytes
 		wantBatches(t, p, payloads(1, 2), payloads(1, 2))
-		if in.ledger.len() != 0 {
-			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.len())
+		if in.ledger.Len() != 0 {
+			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.Len())
 		}
 	})
 	t.Run("empty chunk is OK without a batch", func(t *testing.T) {
@@ -114,8 +115,8 @@ func TestFlush(t *testing.T) {
 		wantCode(t, in.Flush("tag", c), Retry)
 		wantCode(t, in.Flush("tag", c), Retry)
 		wantBatches(t, p, payloads(1, 2), payloads(1, 2))
-		if in.ledger.len() != 0 {
-			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.len())
+		if in.ledger.Len() != 0 {
+			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.Len())
 		}
 	})
 	t.Run("a batch that is open at the end of a flush is waited for in the next", func(t *testing.T) {
@@ -158,7 +159,7 @@ func TestFlush(t *testing.T) {
 	t.Run("a batch confirmed between flushes sends nothing, even after its memory was given back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in, p, _ := newTest(t, func(int, *fakeBatch) error { return nil })
-			in.ledger.limits.bytes = 20
+			in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: 20})
 			c1, c2 := chunkOf(1, 2), chunkOf(3)
 			wantCode(t, in.Flush("tag", c1), Retry)
 			p.batches[0].settleAll(core.ReasonNone)

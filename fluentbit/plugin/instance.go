@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/outkpl/outkpl/core/event"
+	"github.com/outkpl/outkpl/core/ledger"
 )
 
 // Code is the answer to a flush.
@@ -73,7 +74,7 @@ type Instance struct {
 	cfg      Config
 	log      *slog.Logger
 	producer Producer
-	ledger   *ledger
+	ledger   *ledger.Ledger[*delivery]
 	health   *health
 	builders chan *event.Builder // idle ones
 	n        counters
@@ -100,7 +101,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
-	in.ledger = newLedger(ledgerLimits{entries: maxLedgerEntries, bytes: 2 * cfg.BufferBytes, age: maxLedgerAge})
+	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
 	for _, name := range cfg.ignored {
 		in.log.Warn("option has no effect here and is ignored", "option", name)
@@ -133,11 +134,11 @@ func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
 	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.FlushTimeout)
 	defer cancel()
 
-	d := in.ledger.take(tag, chunk)
-	if d == nil {
-		d = &delivery{}
-	} else {
+	d, again := in.ledger.Take(tag, chunk)
+	if again {
 		in.n.resumed.Add(1)
+	} else {
+		d = &delivery{in: in}
 	}
 	if in.deliver(ctx, tag, chunk, d) {
 		in.release(d)
@@ -145,10 +146,7 @@ func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
 	}
 	in.release(d)
 	if d.worthKeeping() {
-		var refused refusals
-		forgotten := in.ledger.put(tag, chunk, d, func(d *delivery) { in.shrink(d, &refused) })
-		in.refuse(&refused)
-		in.forgot(forgotten)
+		in.forgot(in.ledger.Put(tag, chunk, d))
 	}
 	return Retry
 }

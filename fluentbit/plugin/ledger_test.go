@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/ledger"
+)
+
+// A batch settles between two flushes, and its chunk's memory is needed for
+// another chunk: what can never be accepted is reported then, and once.
+func TestRefusalsAreReportedWhenMemoryIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, p, log := newTest(t, func(int, *fakeBatch) error { return nil })
+		in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: 20})
+		c1, c2 := chunkOf(1, 2), chunkOf(3)
+		wantCode(t, in.Flush("tag", c1), Retry)
+		p.batches[0].settle(0, core.ReasonTooLarge)
+		p.batches[0].settle(1, core.ReasonNone)
+		wantCode(t, in.Flush("tag", c2), Retry) // needs the room
+		p.batches[1].settleAll(core.ReasonNone)
+		wantCode(t, in.Flush("tag", c1), OK)
+		wantCode(t, in.Flush("tag", c2), OK)
+		wantBatches(t, p, payloads(1, 2), payloads(3))
+		if s := in.Stats(); s.Refused != 1 || s.Forgotten != 0 || strings.Count(log.String(), "reason=too_large") != 1 {
+			t.Errorf("unexpected report; got %d refused, %d forgotten; log:\n%s", s.Refused, s.Forgotten, log)
+		}
+	})
+}
