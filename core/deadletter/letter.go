@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+const (
+	// ReasonBroken is the Reason of a letter whose data is no record but input as
+	// it came, of which no record could be made. It is not the string of any
+	// core.Reason, and kpl-replay does not put such letters into a stream unless
+	// asked for by this name.
+	ReasonBroken = "broken"
+
+	// maxAttempts bounds the attempts of a letter. A record may have been retried for
+	// hours before it turned out to be the culprit.
+	maxAttempts = 16
+
+	// pieceLetters and pieceBytes bound what Settle hands to a sink at once, so
+	// that lines of a whole batch are not in memory at one time.
+	pieceLetters = 500
+	pieceBytes   = 4 << 20
+)
+
+// ErrClosed is returned by Write after Close.
+var ErrClosed = errors.New("dead letter sink is closed")
+
+// Letter is a record that could not be delivered, and why.
+type Letter struct {
+	// Time is when the letter was made.
+	Time time.Time
+	// Stream is where the record should have gone.
+	Stream string
+	// PartitionKey and ExplicitHashKey are those of the record.
+	PartitionKey, ExplicitHashKey string
+	// Reason is the string of a core.Reason, or ReasonBroken. Code and Detail are
+	// as in core.RecordError.
+	Reason, Code, Detail string
+	// Attempts are the last attempts, oldest first.
+	Attempts []core.Attempt
+	// Data is the record's data.
+	Data []byte
+	// Source says where the record came from: a tag or a route.
+	Source string
+}
+
+// Sink keeps letters. It is safe for concurrent use, and keeps no reference to
+// letters or their data after Write has returned.
+type Sink interface {
+	// Write returns nil once every letter is durable. If some letters are and some
+	// are not, the error is a *WriteError. Otherwise none may be relied on.
+	Write(ctx context.Context, letters []Letter) error
+	// Close waits for what is under way. It may be called again.
+	Close(ctx context.Context) error
+}
+
+// WriteError is the error of a Write that kept only part of its letters.
+type WriteError struct {
+	// Failed are the indexes of the letters that were not kept, rising.
+	Failed []int
+	// Err says why.
+	Err error
+}
+
+// Error implements error.
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("cannot write %d letters: %v", len(e.Failed), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Outcomes is what is needed of a batch; *core.Batch has it.
+type Outcomes interface {
+	// Failures yields the failed records.
+	Failures(yield func(i int, err *core.RecordError) bool)
+	// Result returns what is known of one record.
+	Result(i int) core.Result
+}
+
+// FromBatch makes a letter of each record of a batch that failed for good, and
+// yields it with the record's index. records are those that were handed over as
+// this batch. The letters refer to the records' data.
+func FromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
+	return func(yield func(int, Letter) bool) {
+		b.Failures(func(i int, err *core.RecordError) bool {
+			if !err.Reason.Permanent() {
+				return true
+			}
+			attempts := b.Result(i).Attempts
+			r := records[i]
+			return yield(i, Letter{
+				Time:            time.Now(),
+				Stream:          err.Stream,
+				PartitionKey:    r.PartitionKey,
+				ExplicitHashKey: r.ExplicitHashKey,
+				Reason:          err.Reason.String(),
+				Code:            err.Code,
+				Detail:          err.Detail,
+				Attempts:        attempts[max(0, len(attempts)-maxAttempts):],
+				Data:            r.Data,
+				Source:          source,
+			})
+		})
+	}
+}
+
+// Settle writes a letter to sink for each record of b that failed for good. kept
+// are the indexes of those that are safely kept now, rising; records that may be
+// delivered by a further attempt are not among them. After an error, Settle may be
+// called again; letters may then be there twice. A nil sink keeps nothing.
+func Settle(ctx context.Context, b Outcomes, records []core.Record, source string, sink Sink) (kept []int, err error) {
+	if sink == nil {
+		return nil, nil
+	}
+	var (
+		indexes []int
+		letters []Letter
+		bytes   int
+		errs    []error
+	)
+	write := func() (goOn bool) {
+		werr := sink.Write(ctx, letters)
+		var part *WriteError
+		switch {
+		case werr == nil:
+			kept = append(kept, indexes...)
+		case errors.As(werr, &part):
+			kept = append(kept, without(indexes, part.Failed)...)
+		}
+		if werr != nil {
+			errs = append(errs, werr)
+		}
+		indexes, letters, bytes = indexes[:0], letters[:0], 0
+		return werr == nil || part != nil
+	}
+	goOn := true
+	for i, l := range FromBatch(b, records, source) {
+		indexes, letters, bytes = append(indexes, i), append(letters, l), bytes+len(l.Data)
+		if len(letters) == pieceLetters || bytes >= pieceBytes {
+			if goOn = write(); !goOn {
+				break
+			}
+		}
+	}
+	if goOn && len(letters) > 0 {
+		write()
+	}
+	return kept, errors.Join(errs...)
+}
+
+// without returns the items of all except those at the given positions, which rise.
+func without(all, positions []int) []int {
+	var rest []int
+	for i, item := range all {
+		if len(positions) > 0 && positions[0] == i {
+			positions = positions[1:]
+			continue
+		}
+		rest = append(rest, item)
+	}
+	return rest
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deadletter
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// MaxLineBytes bounds the line of a letter, with its end. In base64, data of up to
+// 95 MB has room in it.
+const MaxLineBytes = 128 << 20
+
+// line is the form of a letter in a file.
+type line struct {
+	Time         time.Time `json:"time"`
+	Stream       string    `json:"stream,omitempty"`
+	PartitionKey string    `json:"partition_key,omitempty"`
+	// A key that is not UTF-8 is invalid for Kinesis, but has to come back as it was.
+	PartitionKeyBytes []byte    `json:"partition_key_base64,omitempty"`
+	ExplicitHashKey   string    `json:"explicit_hash_key,omitempty"`
+	Reason            string    `json:"reason"`
+	Code              string    `json:"code,omitempty"`
+	Detail            string    `json:"detail,omitempty"`
+	Attempts          []attempt `json:"attempts,omitempty"`
+	Source            string    `json:"source,omitempty"`
+	Data              []byte    `json:"data"`
+}
+
+type attempt struct {
+	Start          time.Time `json:"start"`
+	DurationMS     float64   `json:"duration_ms"`
+	Shard          string    `json:"shard,omitempty"`
+	SequenceNumber string    `json:"sequence_number,omitempty"`
+	Code           string    `json:"code,omitempty"`
+	Message        string    `json:"message,omitempty"`
+	Uncertain      bool      `json:"uncertain,omitempty"`
+}
+
+// appendLine appends the letter's line, with its end.
+func appendLine(buf *bytes.Buffer, l *Letter) error {
+	out := line{
+		Time: l.Time.UTC(), Stream: l.Stream, PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey,
+		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Data: l.Data,
+	}
+	if !utf8.ValidString(l.PartitionKey) {
+		out.PartitionKey, out.PartitionKeyBytes = "", []byte(l.PartitionKey)
+	}
+	if out.Data == nil {
+		out.Data = []byte{}
+	}
+	for _, a := range l.Attempts {
+		out.Attempts = append(out.Attempts, attempt{
+			Start: a.Start.UTC(), DurationMS: float64(a.End.Sub(a.Start).Microseconds()) / 1000,
+			Shard: a.ShardID, SequenceNumber: a.SequenceNumber,
+			Code: a.Code, Message: a.Message, Uncertain: a.Uncertain,
+		})
+	}
+	begin := buf.Len()
+	e := json.NewEncoder(buf)
+	e.SetEscapeHTML(false)
+	err := e.Encode(&out)
+	if n := buf.Len() - begin; err == nil && n > MaxLineBytes {
+		err = fmt.Errorf("a line of %d bytes is longer than %d", n, MaxLineBytes)
+	}
+	if err != nil {
+		buf.Truncate(begin)
+	}
+	return err
+}
+
+// parseLine is the opposite of appendLine. Its errors do not hold any of b.
+func parseLine(b []byte) (Letter, error) {
+	var in line
+	if err := json.Unmarshal(b, &in); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return Letter{}, fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
+		}
+		return Letter{}, errors.New("a field has a wrong type or form")
+	}
+	if in.Data == nil {
+		return Letter{}, errors.New("there is no data")
+	}
+	l := Letter{
+		Time: in.Time, Stream: in.Stream, PartitionKey: in.PartitionKey, ExplicitHashKey: in.ExplicitHashKey,
+		Reason: in.Reason, Code: in.Code, Detail: in.Detail, Source: in.Source, Data: in.Data,
+	}
+	if in.PartitionKeyBytes != nil {
+		l.PartitionKey = string(in.PartitionKeyBytes)
+	}
+	for _, a := range in.Attempts {
+		l.Attempts = append(l.Attempts, core.Attempt{
+			Start: a.Start, End: a.Start.Add(time.Duration(a.DurationMS * float64(time.Millisecond))),
+			ShardID: a.Shard, SequenceNumber: a.SequenceNumber,
+			Code: a.Code, Message: a.Message, Uncertain: a.Uncertain,
+		})
+	}
+	return l, nil
+}

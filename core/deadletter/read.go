@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deadletter
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+)
+
+// LineError says that a line is no letter. It does not hold any of the line.
+type LineError struct {
+	// Line is the line's number, from 1.
+	Line int
+	// Err says what is wrong with it.
+	Err error
+}
+
+// Error implements error.
+func (e *LineError) Error() string { return fmt.Sprintf("cannot read line %d: %v", e.Line, e.Err) }
+
+// Unwrap returns the cause.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Read yields the letters of a file. A line that is no letter is yielded as a
+// *LineError, and the reading goes on behind it; any other error is the reader's,
+// and the last. Empty lines are passed over. The last line needs no end.
+func Read(r io.Reader) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		reader := NewReader(r)
+		for {
+			l, err := reader.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			var broken *LineError
+			if !yield(l, err) || err != nil && !errors.As(err, &broken) {
+				return
+			}
+		}
+	}
+}
+
+// Reader is Read for those who need the numbers of the lines.
+type Reader struct {
+	in    *bufio.Reader
+	line  int
+	buf   []byte
+	limit int
+}
+
+// NewReader makes a Reader.
+func NewReader(r io.Reader) *Reader {
+	return &Reader{in: bufio.NewReaderSize(r, 64<<10), limit: MaxLineBytes}
+}
+
+// Line returns the number of the line that Next has read last, from 1.
+func (r *Reader) Line() int { return r.line }
+
+// Next returns the next letter, or io.EOF. After a *LineError it may be called
+// again.
+func (r *Reader) Next() (Letter, error) {
+	for {
+		b, tooLong, err := r.next()
+		switch {
+		case err != nil && (!errors.Is(err, io.EOF) || len(b) == 0 && !tooLong):
+			return Letter{}, err
+		case tooLong:
+			return Letter{}, &LineError{r.line, fmt.Errorf("it is longer than %d bytes", r.limit)}
+		case len(bytes.TrimSpace(b)) == 0:
+			continue
+		}
+		l, perr := parseLine(b)
+		if perr != nil {
+			return Letter{}, &LineError{r.line, perr}
+		}
+		return l, nil
+	}
+}
+
+// next returns the next line, which is valid until the next call. It is empty if
+// it is too long.
+func (r *Reader) next() (b []byte, tooLong bool, err error) {
+	r.buf = r.buf[:0]
+	r.line++
+	for {
+		piece, err := r.in.ReadSlice('\n')
+		if !tooLong && len(r.buf)+len(piece) > r.limit {
+			tooLong, r.buf = true, r.buf[:0]
+		}
+		if !tooLong {
+			r.buf = append(r.buf, piece...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return r.buf, tooLong, err
+		}
+	}
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deadletter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// Producer is what Stream needs of *core.Producer.
+type Producer interface {
+	// PutBatch hands records over; see core.Producer.
+	PutBatch(ctx context.Context, stream string, records []core.Record) (*core.Batch, error)
+}
+
+// Stream is a Sink that writes each letter to a Kinesis stream, as the line it
+// would be in a file, without the line's end.
+//
+// Letters are larger than the data in them, by a third and some hundred bytes. As
+// many letters are there because their record was too large, the stream should
+// have a higher limit than the stream of the records (UpdateMaxRecordSize); a letter
+// that is too large is not kept, and the error says so.
+type Stream struct {
+	producer Producer
+	stream   string
+}
+
+// NewStream makes a sink for a stream, given by name or ARN. The producer remains
+// the caller's, who closes it after the sink.
+func NewStream(producer Producer, stream string) *Stream {
+	return &Stream{producer, stream}
+}
+
+// Write implements Sink. It returns when the stream has confirmed every letter, or
+// refused it for good, or ctx ends.
+func (s *Stream) Write(ctx context.Context, letters []Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	var f failures
+	var records []core.Record
+	var indexes []int // of records in letters
+	for i := range letters {
+		var buf bytes.Buffer
+		if err := appendLine(&buf, &letters[i]); err != nil {
+			f.add(i, err)
+			continue
+		}
+		// Without a key: that of the record may be what is wrong with it.
+		records = append(records, core.Record{Data: bytes.TrimSuffix(buf.Bytes(), []byte("\n"))})
+		indexes = append(indexes, i)
+	}
+	if len(records) == 0 {
+		return f.err()
+	}
+	batch, err := s.producer.PutBatch(ctx, s.stream, records)
+	if batch == nil {
+		return fmt.Errorf("cannot write %d letters to stream %s: %w", len(letters), s.stream, err)
+	}
+	werr := batch.Wait(ctx)
+	for j := range records {
+		switch r := batch.Result(j); {
+		case r.Err != nil:
+			f.add(indexes[j], r.Err)
+		case !r.Settled:
+			f.add(indexes[j], fmt.Errorf("not confirmed in time: %w", werr))
+		}
+	}
+	return f.err()
+}
+
+// Close implements Sink. It does nothing: no letter is under way outside of Write.
+func (s *Stream) Close(context.Context) error { return nil }
+
+// failures collects the letters that were not kept.
+type failures struct {
+	indexes []int
+	first   []error
+}
+
+func (f *failures) add(i int, err error) {
+	f.indexes = append(f.indexes, i)
+	if len(f.first) < 3 {
+		f.first = append(f.first, fmt.Errorf("letter %d: %w", i, err))
+	}
+}
+
+func (f *failures) err() error {
+	if len(f.indexes) == 0 {
+		return nil
+	}
+	slices.Sort(f.indexes)
+	return &WriteError{Failed: f.indexes, Err: errors.Join(f.first...)}
+}
