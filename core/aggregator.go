@@ -14,27 +14,46 @@ import (
 // it must not or cannot be aggregated, or to its end if it is too late or too
 // large. Called with the lock held.
 func (pl *pipeline) route(it *item) {
+	sh, ok := pl.place(it)
+	switch {
+	case !ok:
+	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation:
+		pl.alone(it, sh)
+	default:
+		pl.aggregate(it, sh)
+	}
+}
+
+// place predicts the shard of an item, nil if that cannot be done. It reports
+// false if the item goes nowhere now: it is settled, or held.
+func (pl *pipeline) place(it *item) (*shard, bool) {
+	if pl.broken != nil {
+		pl.settle(it, pl.broken)
+		return nil, false
+	}
 	if it.expires != 0 && pl.now > it.expires {
 		pl.expire(it)
-		return
+		return nil, false
 	}
 	if pl.holding() {
 		pl.held = append(pl.held, it)
-		return
+		return nil, false
 	}
 	if n := len(it.rec.Data) + len(it.partitionKey()); n > pl.facts.maxRecordBytes {
 		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
 			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
-		return
+		return nil, false
 	}
 	if pl.missing != nil {
 		pl.settle(it, pl.missing)
-		return
+		return nil, false
 	}
 	m := pl.shardMap.Load()
 	var sh *shard
 	switch {
-	case pl.facts.auto || m == nil:
+	case pl.facts.auto:
+	case m == nil:
+		sh = pl.soleLane()
 	case it.is(itemSpread):
 		sh = pl.spreadShard(m)
 	case it.shard != nil && it.shard.current:
@@ -43,11 +62,7 @@ func (pl *pipeline) route(it *item) {
 		sh = m.lookup(it.hash)
 		it.shard = sh
 	}
-	if sh == nil || it.is(itemAlone) || !pl.cfg.aggregation {
-		pl.alone(it, sh)
-		return
-	}
-	pl.aggregate(it, sh)
+	return sh, true
 }
 
 // alone makes a Kinesis record of one item.
@@ -157,20 +172,29 @@ func (kr *kinesisRecord) chooseSpread(it *item) {
 
 // closeAggregate hands the open aggregate of a shard to the limiter.
 func (pl *pipeline) closeAggregate(sh *shard) {
-	pl.limit(pl.detach(sh))
+	pl.build(sh)
+	queued := sh.open.record.queued
+	if kr := pl.detach(sh); !queued {
+		pl.limit(kr)
+	}
 }
 
 // detach takes the aggregate out of the set of open ones.
 func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 	pl.build(sh)
 	kr := sh.open.record
-	pl.openList.remove(sh)
-	sh.open = openAggregate{items: sh.open.items}
+	if !kr.queued {
+		pl.openList.remove(sh)
+	}
+	sh.closeOpen()
 	if pl.spread == sh {
 		pl.spread = nil // the next spread record picks anew
 	}
 	return kr
 }
+
+// closeOpen forgets the open aggregate, which goes its own way.
+func (s *shard) closeOpen() { s.open = openAggregate{items: s.open.items} }
 
 // openList is the list of shards with an open aggregate.
 type openList struct{ head, tail *shard }

@@ -55,12 +55,15 @@ const (
 	ReasonNotAccepted
 	// ReasonClosed: the producer was closed before the record was confirmed.
 	ReasonClosed
+	// ReasonInternal: a defect of the producer stopped its work for this stream;
+	// the log has the stack. The record may be stored.
+	ReasonInternal
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "too_large", "invalid", "expired", "throttled", "stream_not_found",
-	"access_denied", "count_mismatch", "refused", "not_accepted", "closed",
+	"access_denied", "count_mismatch", "refused", "not_accepted", "closed", "internal",
 }
 
 // String returns the stable name, for example "too_large".

@@ -107,6 +107,7 @@ func (p *placer) place(it *item, h aggregation.HashKey) {
 
 // begin registers a batch. Called with the lock held.
 func (pl *pipeline) begin(b *Batch) {
+	pl.freshen()
 	pl.submitting++
 	pl.open++
 	pl.seq++
@@ -137,8 +138,12 @@ func (pl *pipeline) begin(b *Batch) {
 func (pl *pipeline) submit(items []item) {
 	for i := range items {
 		items[i].flags |= itemBuffered
-		pl.route(&items[i])
 	}
+	pl.guarded(func() {
+		for i := range items {
+			pl.route(&items[i])
+		}
+	})
 }
 
 // handOver takes a batch over, in stretches, as there is room for it.
@@ -302,6 +307,7 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 		b = next
 	}
 	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
+	pl.outgoing, pl.freed = nil, nil
 	pl.openList, pl.collector = openList{}, collector{}
 	return left
 }
@@ -310,6 +316,9 @@ func (pl *pipeline) snapshot() Stats {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	s := pl.stats
+	if pl.facts.auto {
+		s.AutoStreams = 1
+	}
 	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
 	return s
 }

@@ -23,6 +23,7 @@ type kinesisRecord struct {
 	size       int   // data plus outer partition key, in bytes
 	deadline   int64 // when the request that carries it must leave
 	due        int64 // while it waits for a retry
+	queued     bool  // in its shard's queue, while still open (strict ordering)
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -143,6 +144,7 @@ func (pl *pipeline) newRecord() *kinesisRecord {
 
 // recycle gives a record back whose items are settled or elsewhere.
 func (pl *pipeline) recycle(kr *kinesisRecord) {
+	pl.leave(kr)
 	kr.reset()
 	if len(pl.free) < maxFreeRecords {
 		pl.free = append(pl.free, kr)

@@ -31,6 +31,11 @@ type shard struct {
 	wakeAt  int64
 	wakePos int // index in the heap, -1 if not in it
 
+	// Strict ordering; see ordering.go.
+	busy     *kinesisRecord // the one on its way to Kinesis
+	blockers int            // busy shards of earlier maps with keys in common
+	front    []*kinesisRecord
+
 	// Counts of Kinesis records.
 	stored, storedBytes, refused uint64
 
@@ -131,6 +136,10 @@ func (pl *pipeline) limitFirst(kr *kinesisRecord) {
 // admit moves records of one shard to the collector while it has tokens, and
 // arranges to be called again when it will have some.
 func (pl *pipeline) admit(sh *shard) {
+	if pl.cfg.ordering == OrderingStrict {
+		pl.admitStrict(sh)
+		return
+	}
 	n := 0
 	var wait int64
 	for _, kr := range sh.queue {

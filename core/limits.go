@@ -49,6 +49,12 @@ const (
 	// ListShards rounds; the wait grows by half each time, as in the KPL.
 	refreshBackoffMin = time.Second
 	refreshBackoffMax = 30 * time.Second
+	// refreshSpacing is the least time between two ListShards rounds.
+	refreshSpacing = 200 * time.Millisecond
+	// mapIdleLimit is how long a stream may be idle before its map is fetched anew
+	// on next use. To delete a stream and create it again takes longer than this
+	// by experience; no figure is documented.
+	mapIdleLimit = 30 * time.Second
 	// closedRangeTTL is how long the hash range of a closed shard is kept to
 	// judge answers of requests that were under way during a reshard.
 	closedRangeTTL = 90 * time.Second

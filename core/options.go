@@ -31,6 +31,9 @@ type config struct {
 	maxInFlight        int
 	requestTimeout     time.Duration
 
+	distribution RecordDistribution
+	ordering     Ordering
+
 	// Pace and retry.
 	rateLimitPercent int
 	failIfThrottled  bool
@@ -208,6 +211,8 @@ func (c *config) validate() error {
 	lasting := func(name string, v, lo, hi time.Duration) {
 		check(v >= lo && v <= hi, name, v, fmt.Sprintf("%v to %v", lo, hi))
 	}
+	check(c.distribution <= DistributionAuto, "Distribution", uint8(c.distribution), "DistributionDetect, DistributionByKey or DistributionAuto")
+	check(c.ordering <= OrderingStrict, "Ordering", uint8(c.ordering), "OrderingNone or OrderingStrict")
 	between("AggregationMaxBytes", c.aggregationMaxBytes, 64, 1<<20)
 	between("AggregationMaxCount", c.aggregationMaxCount, 1, 1<<20)
 	lasting("MaxBufferedTime", c.maxBufferedTime, 0, time.Minute)

@@ -60,13 +60,19 @@ type pipeline struct {
 	refreshDue     int64
 	refreshBackoff int64
 	mapTrouble     string
+	refreshed      int64        // when the last fetch began
+	fetches        uint64       // fetches begun
+	staleGen       uint64       // maps of fetches up to this one are of no use
+	stale          bool         // records wait for a new map, though there is one
 	missing        *RecordError // the stream does not exist
 	unaggregated   bool         // the shard map cannot be had
 	facts          facts
 	factsWarned    bool
 	describing     bool
 	describeDue    int64
-	created        int64
+	described      int64 // when the last call ended
+	heldSince      int64 // since when records may be held
+	placement      placement
 	idleSince      int64 // while no batch is open: since when
 
 	// Records on their way.
@@ -76,6 +82,9 @@ type pipeline struct {
 	wakes      wakeHeap
 	collector  collector
 	retries    retryHeap
+	lane       *shard   // strict ordering without a map: stands for all shards
+	outgoing   []*shard // strict ordering: busy shards of earlier maps
+	freed      []*shard // strict ordering: shards that may go on
 	unresolved []unresolved
 	free       []*kinesisRecord
 	scratch    []*item
@@ -84,7 +93,8 @@ type pipeline struct {
 	linkFrom, linkOf, link *attemptNode
 
 	// Bookkeeping.
-	accepted       bool // Kinesis has taken at least one record
+	broken         *RecordError // a panic ended the work
+	accepted       bool         // Kinesis has taken at least one record
 	stats          Stats
 	troubleCode    string // of the outage that lasts, empty if none does
 	troubleSince   int64
@@ -108,8 +118,10 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		armed:         never,
 		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
 	}
-	pl.created = int64(time.Since(p.start))
-	pl.refreshDue, pl.describeDue, pl.idleSince = pl.created, pl.created, pl.created
+	now := int64(time.Since(p.start))
+	pl.heldSince, pl.refreshDue, pl.describeDue, pl.idleSince = now, now, now, now
+	pl.refreshed, pl.described = -int64(time.Hour), -int64(time.Hour)
+	pl.facts.auto = p.cfg.distribution == DistributionAuto
 	pl.ctx, pl.cancel = context.WithCancel(p.ctx)
 	return pl
 }
@@ -123,7 +135,7 @@ func (pl *pipeline) lock() {
 // unlock sends on what need not wait, wakes the loop if it would oversleep, and
 // gives the lock and settled room in the buffer back. Last, it tells the observer.
 func (pl *pipeline) unlock() {
-	pl.moveOn()
+	pl.guarded(pl.moveOn)
 	if pl.nextEvent() < pl.armed {
 		select {
 		case pl.wake <- struct{}{}:
@@ -148,6 +160,10 @@ func (pl *pipeline) idle() (since int64, ok bool) {
 
 // moveOn sends on what need not wait any longer.
 func (pl *pipeline) moveOn() {
+	if pl.aborted {
+		return
+	}
+	pl.admitFreed()
 	if pl.quiet() {
 		pl.closeSome(never)
 	}
@@ -162,7 +178,7 @@ func (pl *pipeline) closeSome(until int64) {
 		if sh == nil || sh.open.deadline > until {
 			return
 		}
-		pl.closeAggregate(sh)
+		pl.dispatch(sh)
 	}
 }
 
@@ -184,7 +200,7 @@ func (pl *pipeline) holding() bool {
 	if pl.missing != nil {
 		return false
 	}
-	return !pl.facts.known || pl.shardMap.Load() == nil && !pl.unaggregated
+	return !pl.facts.known || pl.stale || pl.shardMap.Load() == nil && !pl.unaggregated
 }
 
 // releaseHeld routes the records that waited for the shard map and the facts.
@@ -202,20 +218,21 @@ func (pl *pipeline) releaseHeld() {
 // reroute takes the Kinesis records that match out of the stages before the
 // sender and routes their user records anew.
 func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
-	var out []*kinesisRecord
+	// In strict ordering, the stages of a shard must come out in their order.
+	var open, out []*kinesisRecord
 	for sh := pl.openList.head; sh != nil; {
 		next := sh.open.next
 		pl.build(sh)
 		if match(sh.open.record) {
-			out = append(out, pl.detach(sh))
+			open = append(open, pl.detach(sh))
 		}
 		sh = next
 	}
-	filter := func(list []*kinesisRecord) []*kinesisRecord {
+	filter := func(list []*kinesisRecord, out *[]*kinesisRecord) []*kinesisRecord {
 		keep := list[:0]
 		for _, kr := range list {
 			if match(kr) {
-				out = append(out, kr)
+				*out = append(*out, kr)
 			} else {
 				keep = append(keep, kr)
 			}
@@ -223,10 +240,15 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 		clear(list[len(keep):])
 		return keep
 	}
+	pl.collector.ready = filter(pl.collector.ready, &out)
+	for _, kr := range out {
+		pl.uncount(kr)
+	}
+	pl.findDeadline()
 	for i := len(pl.wakes) - 1; i >= 0; i-- {
 		// Every shard with a queue waits in this heap.
 		sh := pl.wakes[i]
-		if sh.queue = filter(sh.queue); len(sh.queue) == 0 {
+		if sh.queue = filter(sh.queue, &out); len(sh.queue) == 0 {
 			sh.wakePos = -1
 			pl.wakes[i] = nil
 		}
@@ -244,14 +266,10 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	}
 	heap.Init(&pl.wakes)
 
-	before := len(out)
-	pl.collector.ready = filter(pl.collector.ready)
-	for _, kr := range out[before:] {
-		pl.uncount(kr)
-	}
-	pl.findDeadline()
-	for _, kr := range out {
-		pl.dissolve(kr)
+	for _, kr := range append(out, open...) {
+		again := append(pl.scratch[:0], kr.items...)
+		pl.recycle(kr)
+		pl.routeAll(again)
 	}
 }
 
@@ -276,8 +294,10 @@ func (pl *pipeline) run() {
 			}
 		}
 		pl.lock()
-		pl.advance()
-		pl.moveOn() // may make something else due
+		pl.guarded(func() {
+			pl.advance()
+			pl.moveOn() // may make something else due
+		})
 		pl.armed = pl.nextEvent()
 		d := time.Duration(pl.armed - pl.now)
 		pl.unlock()
@@ -297,18 +317,20 @@ func (pl *pipeline) advance() {
 	}
 	pl.retryDue()
 	if pl.refreshDue <= pl.now && !pl.refreshing {
-		pl.refreshing, pl.refreshDue = true, never
+		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
+		pl.fetches++
 		pl.p.work.Add(1)
 		go pl.refresh(pl.now)
 	}
 	if pl.describeDue <= pl.now && !pl.describing {
 		pl.describing, pl.describeDue = true, never
 		pl.p.work.Add(1)
-		go pl.describe()
+		go pl.describe(pl.now)
 	}
-	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.created+int64(startupGrace) {
-		// The records go alone rather than not at all.
-		pl.unaggregated, pl.facts.known = true, true
+	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldSince+int64(startupGrace) {
+		// The records go alone rather than not at all; with a map that was good
+		// until a while ago, they go as before.
+		pl.unaggregated, pl.facts.known, pl.stale = true, true, false
 		pl.releaseHeld()
 	}
 	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
@@ -341,7 +363,7 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, pl.retries[0].due)
 	}
 	if len(pl.held) > 0 && pl.holding() {
-		at = min(at, pl.created+int64(startupGrace))
+		at = min(at, pl.heldSince+int64(startupGrace))
 	}
 	if len(pl.unresolved) > 0 {
 		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))

@@ -159,11 +159,13 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 		b.items[i].flags |= itemBuffered
 	}
 	pl.begin(b)
-	for i := range b.items {
-		if it := &b.items[i]; it.err == nil {
-			pl.route(it)
+	pl.guarded(func() {
+		for i := range b.items {
+			if it := &b.items[i]; it.err == nil {
+				pl.route(it)
+			}
 		}
-	}
+	})
 	pl.submitting--
 	pl.unlock()
 	return b, nil

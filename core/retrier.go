@@ -79,7 +79,8 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 		pl.refreshDue = pl.now // the network is back
 	}
 	sh := kr.shard
-	if sh == nil || sh.id == a.ShardID {
+	contradiction := pl.witness(kr, a)
+	if sh == nil || sh.id == "" || sh.id == a.ShardID && sh.current {
 		if sh != nil {
 			sh.throttles = 0
 			sh.stored++
@@ -96,11 +97,18 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 		return
 	}
 	r, known := pl.rangeOf(a.ShardID)
+	if contradiction {
+		// The map may be that of another stream of the same name. Who belongs
+		// into the shard is said by a map that was fetched from now on.
+		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches, fresh: true})
+		pl.refreshSoon()
+		return
+	}
 	if !known {
 		// A shard that came into being after our map: who belongs to it can be
 		// said when the new map is here. To write everything again now would
 		// double those that do.
-		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now})
+		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches})
 		pl.refreshSoon()
 		return
 	}
@@ -145,7 +153,7 @@ func (pl *pipeline) judge(kr *kinesisRecord, a Attempt, r hashRange) {
 		again = append(again, it)
 	}
 	pl.recycle(kr)
-	pl.routeAll(again)
+	pl.routeAgain(again, 0)
 }
 
 // maxWrongShards is the number of attempts, of whatever outcome, after which a user
@@ -158,6 +166,8 @@ type unresolved struct {
 	kr      *kinesisRecord
 	attempt Attempt
 	since   int64
+	gen     uint64 // of the last map fetch that began before
+	fresh   bool   // only a map fetched later will do
 }
 
 // resolve looks at the open cases again, after a new map or when time is up.
@@ -168,9 +178,9 @@ func (pl *pipeline) resolve() {
 		r, known := pl.rangeOf(u.attempt.ShardID)
 		m := pl.shardMap.Load()
 		switch {
-		case known:
+		case known && (!u.fresh || m != nil && m.gen > u.gen):
 			pl.judge(u.kr, u.attempt, r)
-		case m != nil && m.fetched > u.since || pl.now-u.since >= int64(unresolvedGrace):
+		case m != nil && m.gen > u.gen || pl.now-u.since >= int64(unresolvedGrace):
 			// The shard has come and gone, or the map cannot be had. Writing
 			// all again can double some; not writing can lose some.
 			pl.uncertain(u.kr)
@@ -207,9 +217,13 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 	case v.action == actBisect:
 		pl.attemptedAll(kr, v, a)
 		pl.separate(kr)
-	case v.action == actThrottle && kr.shard != nil && kr.shard.current:
+	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.facts.auto:
 		pl.attemptedAll(kr, v, a)
 		pl.throttled(kr.shard)
+		if pl.cfg.ordering == OrderingStrict {
+			pl.retryInPlace(kr, 0)
+			return
+		}
 		if pl.cfg.recordTTL == 0 || !pl.dropExpired(kr) {
 			pl.limitFirst(kr)
 		}
@@ -224,7 +238,19 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	pl.stats.RequestErrors++
 	pl.observeFailed(v.code)
 	a.Uncertain = v.uncertain
+	if v.action == actFail && v.reason == ReasonStreamNotFound {
+		pl.streamGone(a)
+	}
 	switch {
+	case v.action == actBisect && req.leftOut:
+		// The stream wants keys again, or the strategy was set by hand and does
+		// not fit. The records are not to blame.
+		pl.placement.keysNeeded = true
+		pl.describeSoon()
+		for _, kr := range req.records {
+			pl.attemptedAll(kr, v, a)
+			pl.retryLater(kr, 0)
+		}
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
 		pl.trouble(v)
 		for _, kr := range req.records {
@@ -297,10 +323,48 @@ func (pl *pipeline) separate(kr *kinesisRecord) {
 }
 
 // dissolve routes the user records of a Kinesis record anew.
-func (pl *pipeline) dissolve(kr *kinesisRecord) {
+func (pl *pipeline) dissolve(kr *kinesisRecord) { pl.dissolveLater(kr, 0) }
+
+// dissolveLater is dissolve for records that should wait. In strict ordering they
+// do; else they have waited already.
+func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
 	again := append(pl.scratch[:0], kr.items...)
 	pl.recycle(kr)
-	pl.routeAll(again)
+	pl.routeAgain(again, wait)
+}
+
+// takeApart takes the aggregates out of a request that has not left yet.
+func (pl *pipeline) takeApart(req *request) {
+	keep := req.records[:0]
+	for _, kr := range req.records {
+		if len(kr.items) > 1 {
+			req.bytes -= kr.size
+			pl.dissolve(kr)
+			continue
+		}
+		keep = append(keep, kr)
+	}
+	clear(req.records[len(keep):])
+	req.records = keep
+}
+
+// streamGone is told that the stream does not exist. If it comes back, it
+// may have other shards under the same ids.
+func (pl *pipeline) streamGone(a Attempt) {
+	if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
+		pl.facts.known, pl.describeDue = false, pl.now
+		pl.dropMap()
+	}
+}
+
+// routeAgain routes records that were on their way already. In strict ordering
+// they go before those that were handed over later.
+func (pl *pipeline) routeAgain(items []*item, wait int64) {
+	if pl.cfg.ordering == OrderingStrict {
+		pl.requeueFront(items, wait)
+		return
+	}
+	pl.routeAll(items)
 }
 
 // routeAll routes items that were collected in the scratch slice.
@@ -362,6 +426,11 @@ func (pl *pipeline) dropExpired(kr *kinesisRecord) bool {
 
 // retryLater keeps a record until its backoff has passed.
 func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
+	if pl.cfg.ordering == OrderingStrict && kr.shard != nil && !pl.facts.auto {
+		pl.retryInPlace(kr, wait)
+		return
+	}
+	pl.leave(kr)
 	kr.due = pl.now + wait
 	heap.Push(&pl.retries, kr)
 }
@@ -373,7 +442,7 @@ func (pl *pipeline) retryDue() {
 		kr := heap.Pop(&pl.retries).(*kinesisRecord)
 		switch {
 		case pl.cfg.recordTTL > 0 && pl.dropExpired(kr):
-		case kr.shard != nil && kr.shard.current:
+		case kr.shard != nil && kr.shard.current && !pl.facts.auto:
 			kr.deadline = pl.now // it has waited enough
 			pl.limit(kr)
 		default:

@@ -25,6 +25,9 @@ type request struct {
 	keys     []string
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte // scratch
+
+	keyless bool // spread records go without a partition key
+	leftOut bool // at least one has
 }
 
 var requestPool = sync.Pool{New: func() any { return new(request) }}
@@ -54,6 +57,7 @@ func (r *request) done() {
 func (pl *pipeline) start(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
+	req.keyless = pl.keyless()
 	pl.p.work.Add(1)
 	go pl.send(req)
 }
@@ -65,7 +69,12 @@ func (pl *pipeline) send(req *request) {
 	end := time.Now()
 	pl.lock()
 	pl.collector.inFlight--
-	pl.finish(req, out, err, start, end)
+	switch {
+	case pl.broken == nil:
+		pl.guarded(func() { pl.finish(req, out, err, start, end) })
+	case pl.collector.inFlight == 0:
+		pl.settleBroken()
+	}
 	pl.unlock()
 }
 
@@ -115,9 +124,11 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		if len(kr.items) > 1 {
 			r.unsealed = append(r.unsealed, data)
 		}
-		r.entries = append(r.entries, types.PutRecordsRequestEntry{
-			Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: &r.keys[2*i+1],
-		})
+		key := &r.keys[2*i+1]
+		if r.keyless && kr.items[0].is(itemSpread) {
+			key, r.leftOut = nil, true
+		}
+		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: key})
 	}
 	aggregation.Seal(r.unsealed...)
 	return r.entries

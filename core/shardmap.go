@@ -23,7 +23,8 @@ import (
 type shardMap struct {
 	shards  []*shard // by end of range
 	ends    []aggregation.HashKey
-	fetched int64 // when the fetch began
+	fetched int64  // when the fetch began
+	gen     uint64 // number of the fetch
 
 	// first[b] is the first shard whose range ends in part b of the ring or later.
 	// The ring has as many equal parts as first has entries, less one.
@@ -93,14 +94,51 @@ func (pl *pipeline) suspect(predicted *shard, requestStart int64) {
 
 // refreshSoon asks for a new map. One fetch runs at a time; a fetch that is
 // already under way may have seen the old state, so another follows it.
+//
+// Fetches keep a short distance, so that answers which no map explains cannot
+// make a storm of them.
 func (pl *pipeline) refreshSoon() {
 	switch {
 	case pl.refreshing:
 		pl.refreshAgain = true
 	case pl.refreshBackoff == 0:
-		pl.refreshDue = pl.now
+		pl.refreshDue = min(pl.refreshDue, max(pl.now, pl.refreshed+int64(refreshSpacing)))
 	}
 	// While failed fetches are backed off, the next one is due soon anyway.
+}
+
+// dropMap forgets everything about the shards, because the stream is another
+// one: the same ids may have other ranges. Records wait for the new map.
+func (pl *pipeline) dropMap() {
+	for _, sh := range pl.shards {
+		pl.retireShard(sh)
+	}
+	clear(pl.shards)
+	clear(pl.closed)
+	pl.shardMap.Store(nil)
+	pl.heldSince, pl.staleGen = pl.now, pl.fetches
+	pl.refreshSoon()
+	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
+}
+
+// retireShard takes a shard out of the map in use.
+func (pl *pipeline) retireShard(sh *shard) {
+	sh.current = false
+	if sh.busy != nil {
+		pl.outgoing = append(pl.outgoing, sh)
+	}
+}
+
+// freshen makes records wait for a new map when the stream has been idle so long
+// that it could have been deleted and made anew without anybody noticing. An
+// active producer notices: it is told that there is no such stream.
+func (pl *pipeline) freshen() {
+	m := pl.shardMap.Load()
+	if m == nil || pl.stale || pl.open > 0 || pl.now-max(pl.idleSince, m.fetched) < int64(mapIdleLimit) {
+		return
+	}
+	pl.stale, pl.heldSince = true, pl.now
+	pl.refreshSoon()
 }
 
 // refresh fetches the map. It runs in a goroutine that ends with the fetch.
@@ -109,12 +147,21 @@ func (pl *pipeline) refresh(started int64) {
 	list, err := pl.listShards()
 	pl.lock()
 	defer pl.unlock()
+	pl.guarded(func() { pl.refreshEnded(list, err, started) })
+}
+
+func (pl *pipeline) refreshEnded(list []types.Shard, err error, started int64) {
 	pl.refreshing = false
-	if pl.ctx.Err() != nil {
+	if pl.ctx.Err() != nil || pl.aborted {
 		return
 	}
 	if err != nil {
 		pl.refreshFailed(err)
+		return
+	}
+	if pl.fetches <= pl.staleGen {
+		// It began before the stream was found to be another one.
+		pl.refreshAgain, pl.refreshDue = false, pl.now
 		return
 	}
 	pl.stats.MapRefreshes++
@@ -122,7 +169,7 @@ func (pl *pipeline) refresh(started int64) {
 	pl.refreshBackoff, pl.refreshDue = 0, never
 	if pl.refreshAgain {
 		pl.refreshAgain = false
-		pl.refreshDue = pl.now
+		pl.refreshSoon()
 	}
 	if pl.mapTrouble != "" {
 		pl.mapTrouble = ""
@@ -133,8 +180,9 @@ func (pl *pipeline) refresh(started int64) {
 		// gets an aggregate.
 		pl.facts.known, pl.describeDue = false, pl.now
 	}
-	pl.missing, pl.unaggregated = nil, false
+	pl.missing, pl.unaggregated, pl.stale = nil, false, false
 	pl.install(list, started)
+	pl.settleDoubt()
 	pl.releaseHeld()
 	pl.resolve()
 }
@@ -149,7 +197,14 @@ func (pl *pipeline) refreshFailed(err error) {
 		pl.cfg.logger.Warn("cannot list shards; trying again", "stream", pl.stream.name, "code", v.code, "detail", v.message)
 	}
 	pl.missing = nil
+	if pl.shardMap.Load() != nil && v.action == actFail && v.reason == ReasonStreamNotFound {
+		pl.dropMap()
+	}
 	if pl.shardMap.Load() != nil {
+		if pl.stale && v.action != actRetry {
+			pl.stale = false
+			pl.releaseHeld()
+		}
 		pl.resolve()
 		return // the old map stays in use
 	}
@@ -200,7 +255,8 @@ func (pl *pipeline) listShards() (list []types.Shard, err error) {
 // install makes a new map the one in use. Records under way to shards that are
 // gone are routed anew.
 func (pl *pipeline) install(list []types.Shard, started int64) {
-	m := &shardMap{fetched: started}
+	m := &shardMap{fetched: started, gen: pl.fetches}
+	anew := false
 	next := make(map[string]*shard, len(list))
 	for _, s := range list {
 		id := aws.ToString(s.ShardId)
@@ -212,6 +268,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		}
 		sh := pl.shards[id]
 		// The same id with another range is a stream that was made anew.
+		anew = anew || sh != nil && (sh.start != r.start || sh.end != r.end)
 		if sh == nil || sh.start != r.start || sh.end != r.end {
 			sh = &shard{id: id, start: r.start, end: r.end, bucket: newBucket(pl.cfg.rateLimitPercent, pl.now), wakePos: -1}
 		}
@@ -232,7 +289,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		if next[id] == sh {
 			continue
 		}
-		sh.current = false
+		pl.retireShard(sh)
 		if next[id] == nil {
 			pl.closed[id] = hashRange{start: sh.start, end: sh.end, until: pl.now + int64(closedRangeTTL)}
 		}
@@ -241,8 +298,13 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		sh.current = true
 		delete(pl.closed, id)
 	}
+	if anew {
+		clear(pl.closed) // ranges of another stream
+		pl.cfg.logger.Warn("stream was deleted and made anew: the same shard ids have other ranges", "stream", pl.stream.name)
+	}
 	pl.shards = next
 	pl.shardMap.Store(m)
+	pl.installLanes(m)
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
 }
 

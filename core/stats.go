@@ -31,6 +31,11 @@ type Stats struct {
 	// WrongShard counts user records that were stored in a shard they do not
 	// belong to and were written again.
 	WrongShard uint64
+	// AutoInferred counts how often AUTO record distribution was concluded from
+	// answers, because DescribeStreamSummary had not told.
+	AutoInferred uint64
+	// AutoStreams is the number of streams that are taken for AUTO at this moment.
+	AutoStreams uint64
 	// Uncertain counts user records sent again although an earlier request
 	// that carried them may have been stored: the upper bound on duplicates.
 	Uncertain uint64
@@ -69,6 +74,8 @@ func (s *Stats) add(o *Stats) {
 	s.Throttled += o.Throttled
 	s.InternalFailures += o.InternalFailures
 	s.WrongShard += o.WrongShard
+	s.AutoInferred += o.AutoInferred
+	s.AutoStreams += o.AutoStreams
 	s.Uncertain += o.Uncertain
 	s.Retries += o.Retries
 	s.MapRefreshes += o.MapRefreshes

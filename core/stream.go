@@ -61,46 +61,56 @@ type facts struct {
 	known          bool // the first DescribeStreamSummary has an outcome
 	maxRecordBytes int  // data plus partition key
 	auto           bool // Kinesis places records itself: hash keys mean nothing
+	made           time.Time
 }
 
 // describe asks Kinesis for the facts of the stream. Without the permission
 // the defaults stay and one warning says so.
-func (pl *pipeline) describe() {
+func (pl *pipeline) describe(asked int64) {
 	defer pl.p.work.Done()
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	out, err := pl.describeStream(ctx)
 	pl.lock()
 	defer pl.unlock()
-	wait := factsInterval
-	switch {
-	case pl.ctx.Err() != nil:
+	pl.guarded(func() { pl.describeEnded(out, err, asked) })
+}
+
+func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
+	if pl.ctx.Err() != nil || pl.aborted {
 		return
+	}
+	pl.describing, pl.described = false, pl.now
+	wait := factsInterval
+	pl.placement.told, pl.placement.denied = false, false
+	switch {
 	case err != nil:
 		v := classifyRequest(err)
-		if v.action == actRetry && !pl.facts.known && pl.now < pl.created+int64(startupGrace) {
+		if v.action == actRetry && !pl.facts.known && pl.now < pl.heldSince+int64(startupGrace) {
 			// An AUTO stream must not get an aggregate by mistake, so records
 			// wait for the answer as long as it may come soon.
-			pl.describing, pl.describeDue = false, pl.now+int64(time.Second)
+			pl.describeDue = pl.now + int64(time.Second)
 			return
 		}
+		pl.placement.denied = v.reason == ReasonAccessDenied
 		if v.reason != ReasonStreamNotFound && !pl.factsWarned {
 			pl.factsWarned = true
 			args := []any{"stream", pl.stream.name, "code", v.code, "detail", v.message}
 			if v.reason == ReasonAccessDenied {
 				args = append(args, "needs", "kinesis:DescribeStreamSummary")
 			}
-			pl.cfg.logger.Warn("cannot describe stream; going on with a record limit of 1 MiB and without a check for AUTO record distribution", args...)
+			pl.cfg.logger.Warn("cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
 		}
 		if v.action == actRetry {
 			wait = time.Minute
 		}
 	case out.StreamDescriptionSummary != nil:
-		pl.learn(out.StreamDescriptionSummary)
+		pl.placement.told = true
+		pl.describeDue = never
+		pl.learn(out.StreamDescriptionSummary, asked)
 	}
 	pl.facts.known = true
-	pl.describing = false
-	pl.describeDue = pl.now + int64(float64(wait)*(0.8+0.4*rand.Float64()))
+	pl.describeDue = min(pl.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
 	pl.releaseHeld()
 }
 
@@ -112,21 +122,17 @@ func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeSt
 }
 
 // learn takes over what DescribeStreamSummary told. Called with the lock held.
-func (pl *pipeline) learn(d *types.StreamDescriptionSummary) {
+func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
 	pl.factsWarned = false
+	if at := d.StreamCreationTimestamp; at != nil {
+		if !pl.facts.made.IsZero() && !at.Equal(pl.facts.made) {
+			pl.cfg.logger.Warn("stream was deleted and made anew; its shards are listed again", "stream", pl.stream.name)
+			pl.dropMap()
+		}
+		pl.facts.made = *at
+	}
 	if d.MaxRecordSizeInKiB != nil && *d.MaxRecordSizeInKiB > 0 {
 		pl.facts.maxRecordBytes = min(int(*d.MaxRecordSizeInKiB)<<10, absoluteMaxRecordBytes)
 	}
-	auto := d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto
-	if auto == pl.facts.auto {
-		return
-	}
-	pl.facts.auto = auto
-	if auto {
-		pl.cfg.logger.Warn("stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates",
-			"stream", pl.stream.name)
-		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
-	} else {
-		pl.cfg.logger.Info("stream distributes records by partition key again: aggregation as configured", "stream", pl.stream.name)
-	}
+	pl.learnDistribution(d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto, asked)
 }

@@ -67,15 +67,18 @@ func (s *Server) checkPut(p *putState, name, arn *string) *failure {
 	if n := len(p.entries); n < 1 || n > maxRecordsPerPut {
 		return validation("Value of length %d at 'records' failed to satisfy constraint: Member must have length between 1 and %d", n, maxRecordsPerPut)
 	}
+	keyless := 0 // the first entry without a key, from 1
 	for i := range p.entries {
 		e := &p.entries[i]
-		if e.PartitionKey == nil {
-			return validation("Value null at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must not be null", i+1)
+		if e.PartitionKey == nil && keyless == 0 {
+			keyless = i + 1
 		}
 		if e.Data == nil { // the SDK refuses it, too
 			return validation("Value null at 'records.%d.member.data' failed to satisfy constraint: Member must not be null", i+1)
 		}
-		if n := len(*e.PartitionKey); n < 1 || n > maxPartitionKeyLength && utf8.RuneCountInString(*e.PartitionKey) > maxPartitionKeyLength {
+		if e.PartitionKey == nil {
+			// Allowed on AUTO streams; see below.
+		} else if n := len(*e.PartitionKey); n < 1 || n > maxPartitionKeyLength && utf8.RuneCountInString(*e.PartitionKey) > maxPartitionKeyLength {
 			return validation("Value at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must have length between 1 and %d", i+1, maxPartitionKeyLength)
 		}
 		if e.ExplicitHashKey != nil && !matchesHashKeyPattern(*e.ExplicitHashKey) {
@@ -87,23 +90,26 @@ func (s *Server) checkPut(p *putState, name, arn *string) *failure {
 		return f
 	}
 	st.mu.RLock()
-	creating, maxRecord := st.creating, st.maxRecord
+	creating, maxRecord, auto := st.creating, st.maxRecord, st.distribution == types.RecordDistributionStrategyAuto
 	st.mu.RUnlock()
 	if creating {
 		return s.notFound(st.name)
+	}
+	if keyless > 0 && !auto {
+		return validation("Value null at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must not be null", keyless)
 	}
 	p.stream = st
 	total := 0
 	for i := range p.entries {
 		e := &p.entries[i]
-		n := len(e.Data) + len(*e.PartitionKey)
+		n := len(e.Data) + len(aws.ToString(e.PartitionKey))
 		if n > maxRecord {
 			return validation("Value at 'records.%d.member.data' failed to satisfy constraint: data and partition key must have at most %d bytes; got %d", i+1, maxRecord, n)
 		}
 		total += n
 		var k hashKey
 		if e.ExplicitHashKey == nil {
-			k = md5Key(*e.PartitionKey)
+			k = md5Key(aws.ToString(e.PartitionKey))
 		} else {
 			var ok bool
 			if k, ok = parseHashKey(*e.ExplicitHashKey); !ok {
@@ -187,7 +193,7 @@ func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed i
 			sh.mu.Lock()
 			locked = sh
 		}
-		n := len(e.Data) + len(*e.PartitionKey)
+		n := len(e.Data) + len(aws.ToString(e.PartitionKey))
 		if limited && !sh.bucket.take(s.cfg.limits, now, n) {
 			sh.stats.Throttled++
 			res[i].ErrorCode, res[i].ErrorMessage = aws.String(codeThroughput), aws.String(s.rateMessage(st, sh))
@@ -259,7 +265,7 @@ func newKeeper(s *Server, r *request) *keeper {
 	for i := range r.put.entries {
 		e := &r.put.entries[i]
 		data += len(e.Data)
-		text += len(*e.PartitionKey) + len(aws.ToString(e.ExplicitHashKey))
+		text += len(aws.ToString(e.PartitionKey)) + len(aws.ToString(e.ExplicitHashKey))
 	}
 	k.data, k.text = make([]byte, 0, data), make([]byte, 0, text)
 	return k
@@ -268,7 +274,7 @@ func newKeeper(s *Server, r *request) *keeper {
 func (k *keeper) record(shardID, seq string, e *types.PutRecordsRequestEntry, now time.Time) Record {
 	rec := Record{
 		ShardID: shardID, SequenceNumber: seq, ArrivalTime: now, RequestID: k.id,
-		PartitionKey: *e.PartitionKey, ExplicitHashKey: aws.ToString(e.ExplicitHashKey), Data: e.Data,
+		PartitionKey: aws.ToString(e.PartitionKey), ExplicitHashKey: aws.ToString(e.ExplicitHashKey), Data: e.Data,
 	}
 	if k.owned {
 		return rec

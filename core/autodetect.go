@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// RecordDistribution says who chooses the shard of a record.
+type RecordDistribution uint8
+
+const (
+	// DistributionDetect finds it out: from DescribeStreamSummary where that is
+	// allowed, and from the shards that answers name.
+	DistributionDetect RecordDistribution = iota
+	// DistributionByKey: the partition key or explicit hash key decides.
+	DistributionByKey
+	// DistributionAuto: Kinesis decides and ignores keys (record distribution
+	// strategy AUTO). Nothing is aggregated.
+	DistributionAuto
+)
+
+// String returns "detect", "by key" or "auto".
+func (d RecordDistribution) String() string {
+	switch d {
+	case DistributionDetect:
+		return "detect"
+	case DistributionByKey:
+		return "by key"
+	case DistributionAuto:
+		return "auto"
+	}
+	return "unknown"
+}
+
+// WithDistribution sets by hand who chooses the shard of a record. Default:
+// DistributionDetect. To set it by hand is of use where DescribeStreamSummary is
+// not allowed: detection then costs a few user records that are written twice
+// each time the strategy becomes AUTO (consumers built on the Kinesis Client
+// Library drop the first copy), and aggregation comes back late.
+//
+// DistributionByKey on a stream that is AUTO loses nothing but writes most user
+// records several times, so it is a setting for streams that never are.
+// DistributionAuto on a stream that goes by keys only costs the aggregation.
+// Source: https://docs.aws.amazon.com/streams/latest/dev/service-managed-pk-kpl-aggregation.html
+// (checked 2026-11-24).
+func WithDistribution(d RecordDistribution) Option {
+	return optionFunc(func(c *config) { c.distribution = d })
+}
+
+const (
+	// returnMatches answers in a row, with returnSwitches changes of the shard
+	// among them, must name the shard that the key leads to before keys are trusted
+	// again. An AUTO stream of two shards passes by chance once in 2^100 times if
+	// it picks at random, and once in 2^10 if it stays with a shard for long.
+	returnMatches  = 100
+	returnSwitches = 10
+	// returnMin and returnMax bound how long that must last. It doubles with each
+	// return, so that a wrong one cannot repeat often.
+	returnMin = time.Minute
+	returnMax = time.Hour
+	// describeSpacing keeps evidence from turning into a storm of calls: the
+	// operation is limited to 20 calls a second for a whole account.
+	describeSpacing = 10 * time.Second
+)
+
+// placement is what the answers tell about who chooses the shards.
+//
+// The range of a shard never changes while its stream exists, and ids are not
+// used twice. So an answer from a shard of the map that cannot hold the record's
+// hash is never due to a reshard, whatever the order of events. It is due
+// to AUTO, or to a stream that was deleted and made anew with the same ids. A map
+// fetched after the answer tells them apart: the new stream has another range
+// there. Until that map is here, records go alone, which is right in both cases;
+// and the answer's own aggregate is judged by the new map only.
+type placement struct {
+	inferred bool   // facts.auto comes from answers
+	doubt    *doubt // evidence that a newer map has to confirm
+	told     bool   // DescribeStreamSummary answers
+	denied   bool   // it is not allowed
+	// distrust: DescribeStreamSummary says "by key", and answers to requests that
+	// started later contradict it. Only answers can end that.
+	distrust  bool
+	trustedAt int64 // when DescribeStreamSummary last ended an AUTO phase
+	evidence  int64 // time of the last contradiction
+
+	// Answers in a row that agree with the map, while the stream is AUTO.
+	matches, switches int
+	since             int64
+	last              *shard
+	patience          int64
+
+	announced  bool // the log says that aggregation is off
+	disagreed  bool // the log says that the setting made by hand does not fit
+	keysNeeded bool // a record without a partition key was refused
+}
+
+// doubt is an answer that the map in use cannot explain.
+type doubt struct {
+	hash  aggregation.HashKey
+	shard string
+	gen   uint64 // of the last map fetch that began before the answer
+}
+
+// witness compares the shard that took a record with the one its hash leads to.
+// It reports whether the two contradict each other.
+func (pl *pipeline) witness(kr *kinesisRecord, a Attempt) (contradiction bool) {
+	sh := kr.shard
+	if !pl.facts.auto && (sh == nil || sh.id == a.ShardID && sh.current) || pl.cfg.distribution == DistributionAuto {
+		return false
+	}
+	actual := pl.shards[a.ShardID]
+	if actual == nil {
+		if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
+			pl.refreshSoon()
+		}
+		return false
+	}
+	hash := kr.outerHash()
+	if actual.contains(hash) {
+		if pl.facts.auto {
+			pl.agreed(actual)
+		}
+		return false
+	}
+	if pl.cfg.distribution == DistributionDetect {
+		pl.contradicted(hash, a)
+	}
+	return true
+}
+
+// contradicted takes an answer as evidence that keys mean nothing.
+func (pl *pipeline) contradicted(hash aggregation.HashKey, a Attempt) {
+	p := &pl.placement
+	p.matches, p.switches, p.evidence = 0, 0, pl.now
+	if pl.facts.auto {
+		return
+	}
+	if p.trustedAt != 0 && pl.sinceStart(a.Start) > p.trustedAt {
+		p.distrust = true
+	}
+	p.inferred = true
+	p.doubt = &doubt{hash: hash, shard: a.ShardID, gen: pl.fetches}
+	pl.setAuto(true)
+	pl.refreshSoon()
+	pl.describeSoon()
+}
+
+// settleDoubt looks at the evidence again with a new map.
+func (pl *pipeline) settleDoubt() {
+	p := &pl.placement
+	m := pl.shardMap.Load()
+	if p.doubt == nil || m == nil || m.gen <= p.doubt.gen {
+		return
+	}
+	sh := pl.shards[p.doubt.shard]
+	confirmed := sh != nil && !sh.contains(p.doubt.hash)
+	p.doubt = nil
+	switch {
+	case !pl.facts.auto || !p.inferred:
+	case confirmed:
+		pl.stats.AutoInferred++
+		pl.announceAuto("the shards in the answers are not those that the keys lead to")
+	default:
+		p.inferred = false
+		pl.setAuto(false)
+	}
+}
+
+// agreed counts an answer that names the right shard while the stream is AUTO.
+func (pl *pipeline) agreed(actual *shard) {
+	p := &pl.placement
+	if p.matches == 0 {
+		p.since, p.last = pl.now, actual
+	}
+	p.matches++
+	if p.last != actual {
+		p.switches++
+		p.last = actual
+	}
+	if p.patience == 0 {
+		p.patience = int64(returnMin)
+	}
+	if p.matches < returnMatches || p.switches < returnSwitches || pl.now-p.since < p.patience {
+		return
+	}
+	if p.told && !p.distrust {
+		pl.describeSoon()
+		return
+	}
+	p.patience = min(2*p.patience, int64(returnMax))
+	p.inferred, p.doubt = false, nil
+	pl.setAuto(false)
+}
+
+// setAuto switches aggregation off or on again. Called with the lock held.
+func (pl *pipeline) setAuto(auto bool) {
+	p := &pl.placement
+	p.matches, p.switches = 0, 0
+	if auto == pl.facts.auto {
+		return
+	}
+	pl.facts.auto = auto
+	if auto {
+		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
+		return
+	}
+	if p.announced {
+		p.announced = false
+		pl.cfg.logger.Info("stream distributes records by partition key again: aggregation as configured", "stream", pl.stream.name)
+	}
+}
+
+// announceAuto says once for each phase that aggregation is off.
+func (pl *pipeline) announceAuto(because string) {
+	p := &pl.placement
+	if p.announced {
+		return
+	}
+	p.announced = true
+	args := []any{"stream", pl.stream.name, "because", because}
+	if pl.cfg.ordering == OrderingStrict {
+		args = append(args, "ordering", "cannot be kept: Kinesis places the records of a key in any shard")
+	}
+	pl.cfg.logger.Warn("stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates", args...)
+}
+
+// learnDistribution takes over what DescribeStreamSummary told.
+func (pl *pipeline) learnDistribution(auto bool, asked int64) {
+	p := &pl.placement
+	switch {
+	case pl.cfg.distribution != DistributionDetect:
+		if !p.disagreed && auto != pl.facts.auto {
+			p.disagreed = true
+			pl.cfg.logger.Warn("record distribution was set by hand to something else than the stream has",
+				"stream", pl.stream.name, "set", pl.cfg.distribution.String(), "stream_is_auto", auto)
+		}
+	case auto:
+		p.inferred, p.doubt, p.distrust = false, nil, false
+		pl.setAuto(true)
+		pl.announceAuto("DescribeStreamSummary says so")
+	case !pl.facts.auto:
+	case asked < p.evidence:
+		pl.describeSoon() // the answer may be older than the change
+	case !p.distrust:
+		p.inferred, p.doubt = false, nil
+		p.trustedAt = pl.now
+		pl.setAuto(false)
+	}
+}
+
+// describeSoon asks for the facts of the stream again before their time.
+func (pl *pipeline) describeSoon() {
+	if pl.placement.denied || pl.cfg.distribution != DistributionDetect {
+		return
+	}
+	at := max(pl.now, pl.described+int64(describeSpacing)) + rand.Int64N(int64(time.Second))
+	pl.describeDue = min(pl.describeDue, at)
+}
+
+// keyless reports whether records may go without a partition key. The key is
+// optional on AUTO streams only, and only certainty will do.
+// Source: PutRecordsRequestEntry in the API reference (checked 2026-11-24).
+func (pl *pipeline) keyless() bool {
+	return pl.facts.auto && !pl.placement.inferred && !pl.placement.keysNeeded
+}
