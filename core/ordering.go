@@ -41,6 +41,10 @@ const (
 // The price: each shard has one Kinesis record under way at a time, so it carries at
 // most one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With
 // 50 KiB aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
+// BenchmarkOrdering (16 shards without limits, records of 200 bytes, 2 cores): 0.9 times
+// the throughput of OrderingNone when answers come at once; 0.3 times with a round trip
+// of 10 ms, which is 2.8 MB/s for each shard, so that the shards' limits rule anyway.
+// Without aggregation a shard carries one record for each round trip.
 // A record that cannot be stored holds up the others of its shard until it
 // is stored or fails. Without the shard map (kinesis:ListShards missing), one record
 // of the whole stream is under way at a time. PutRecords promises no order inside of a
@@ -86,6 +90,10 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	}
 	switch {
 	case len(sh.queue) > 0:
+		if sh.busy != nil && sh.busy.deadline > pl.now {
+			// It must not wait for company in a request: others wait for it.
+			sh.busy.deadline, pl.collector.deadline = pl.now, pl.now
+		}
 		pl.wakeShard(sh, pl.now+wait)
 	case sh.wakePos >= 0:
 		heap.Remove(&pl.wakes, sh.wakePos)
