@@ -30,7 +30,10 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	switch {
 	case err != nil:
 		pl.requestFailed(req, classifyRequest(err), base)
-	case len(out.Records) != len(req.records):
+	case out == nil || len(out.Records) != len(req.records):
+		if out == nil {
+			out = &kinesis.PutRecordsOutput{}
+		}
 		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
