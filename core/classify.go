@@ -92,6 +92,14 @@ var codes = map[string]verdict{
 	"RequestEntityTooLarge":    {action: actBisect, reason: ReasonTooLarge},
 }
 
+// credentialCodes are those that say that the credentials are not accepted.
+var credentialCodes = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true,
+	"UnrecognizedClientException": true, "InvalidClientTokenId": true, "InvalidSignatureException": true,
+	"SignatureDoesNotMatch": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
+	"MissingAuthenticationTokenException": true,
+}
+
 // codeNoAnswer stands for a call that ended without an answer of the service.
 const codeNoAnswer = "RequestFailed"
 

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// CheckError is one thing that Check has found wrong.
+type CheckError struct {
+	// Stream is the name of the stream, Operation the call that showed the problem.
+	Stream, Operation string
+	// Action is the IAM action that is missing, or empty.
+	Action string
+	// Code is the error code of Kinesis; "NoCredentials" and "RequestFailed" stand
+	// for a call that got no answer.
+	Code string
+	// Detail is a text for people: what is wrong and where to look.
+	Detail string
+	// Temporary is set when the problem may pass by itself, such as a network that
+	// is not up yet. To refuse to start would be too strict then.
+	Temporary bool
+	// Optional is set when the producer works without it, at a price that Detail names.
+	Optional bool
+}
+
+// Error implements error.
+func (e *CheckError) Error() string {
+	return fmt.Sprintf("cannot use stream %s: %s: %s (%s)", e.Stream, e.Operation, e.Detail, e.Code)
+}
+
+// dryRunHash is a decimal of the right form, one above the largest hash key. With
+// a partition key missing too, the record is wrong for every server that does not
+// stop at DryRun.
+const dryRunHash = "340282366920938463463374607431768211456"
+
+// Check asks Kinesis whether records could be written to a stream, given by name
+// or ARN: ListShards, DescribeStreamSummary and PutRecords are called once each, and
+// no record is written. It returns nil, or all problems joined: each is a
+// *CheckError (errors.As finds the first; the joined error has Unwrap() []error). A
+// call takes at most the request timeout. Check is meant for the start of a program
+// and does not need, change or delay anything else of the producer.
+//
+// PutRecords is called with DryRun, which checks a request without carrying it
+// out. Emulators that do not know DryRun would store the record. So
+// the record has no partition key and an explicit hash key out of range. Servers that
+// are older than DryRun know partition keys as required only (they became optional
+// three weeks later, for AUTO streams), and refuse it. Newer ones can only know whether
+// the key may be missing after they have looked at the stream, and so after they
+// have checked the permission. Both a refusal of the record and a
+// DryRunOperationException therefore mean that the caller may write. This was
+// not tried on the service itself. Whether the key of an encrypted stream may be used
+// (kms:GenerateDataKey) shows only if the service looks at it before it refuses.
+// Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
+// (checked 2026-11-24).
+func (p *Producer) Check(ctx context.Context, stream string) error {
+	id, err := newStreamID(stream)
+	if err != nil {
+		return err
+	}
+	c := check{p: p, id: id}
+	for _, step := range []func(context.Context) error{c.listShards, c.describe, c.put} {
+		if err := c.call(ctx, step); err != nil {
+			return errors.Join(append(c.problems, err)...)
+		}
+		if c.hopeless {
+			break
+		}
+	}
+	return errors.Join(c.problems...)
+}
+
+type check struct {
+	p        *Producer
+	id       streamID
+	region   string
+	problems []error
+	hopeless bool // the other calls would end likewise
+}
+
+// call bounds one step. The error is that of the caller's context.
+func (c *check) call(ctx context.Context, step func(context.Context) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx2, cancel := context.WithTimeout(ctx, c.p.cfg.requestTimeout)
+	defer cancel()
+	err = step(ctx2)
+	if ctx.Err() != nil && err != nil {
+		return fmt.Errorf("cannot check stream %s: %w", c.id.name, ctx.Err())
+	}
+	return nil
+}
+
+// spy learns the region that the SDK's client is set to.
+func (c *check) spy(o *kinesis.Options) { c.region = o.Region }
+
+func (c *check) listShards(ctx context.Context) (err error) {
+	defer recoverTo(&err, "ListShards")
+	_, err = c.p.client.ListShards(ctx, &kinesis.ListShardsInput{
+		StreamName: &c.id.name, StreamARN: c.id.arn, MaxResults: aws.Int32(1),
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+	}, c.spy)
+	c.judge("ListShards", err)
+	return err
+}
+
+func (c *check) describe(ctx context.Context) (err error) {
+	defer recoverTo(&err, "DescribeStreamSummary")
+	out, err := c.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &c.id.name, StreamARN: c.id.arn}, c.spy)
+	c.judge("DescribeStreamSummary", err)
+	if err != nil || out == nil || out.StreamDescriptionSummary == nil {
+		return err
+	}
+	switch status := out.StreamDescriptionSummary.StreamStatus; status {
+	case types.StreamStatusCreating:
+		c.add(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
+	case types.StreamStatusDeleting:
+		c.add(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
+	}
+	return nil
+}
+
+func (c *check) put(ctx context.Context) (err error) {
+	defer recoverTo(&err, "PutRecords")
+	_, err = c.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
+		StreamName: &c.id.name, StreamARN: c.id.arn, DryRun: aws.Bool(true),
+		Records: []types.PutRecordsRequestEntry{{Data: []byte("x"), ExplicitHashKey: aws.String(dryRunHash)}},
+	}, c.spy)
+	var ok *types.DryRunOperationException
+	if !errors.As(err, &ok) {
+		c.judge("PutRecords", err)
+	}
+	return err
+}
+
+// judge turns an error into a problem, if it is one.
+func (c *check) judge(operation string, err error) {
+	if err == nil {
+		return
+	}
+	v := classifyRequest(err)
+	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle}
+	switch {
+	case v.action == actBisect && operation == "PutRecords":
+		return // the record is refused, not the caller
+	case v.action == actThrottle && operation == "PutRecords":
+		return // who is throttled is allowed
+	case v.code == "NoCredentials":
+		e.Detail, c.hopeless = "no credentials: none of the SDK's sources has any: "+v.message, true
+	case credentialCodes[v.code]:
+		e.Detail, c.hopeless = "Kinesis does not accept the credentials: "+v.message, true
+		e.Temporary = v.code == "ExpiredToken" || v.code == "ExpiredTokenException" || v.code == "RequestExpired"
+	case v.code == codeNoAnswer:
+		e.Detail, c.hopeless = "no answer"+c.in(" from region ")+"; check region, endpoint, proxy and network: "+v.message, true
+	case v.reason == ReasonStreamNotFound:
+		e.Detail, c.hopeless = "there is no such stream"+c.in(" in region ")+" in the account of the credentials", true
+	case v.reason == ReasonAccessDenied:
+		e.Action = "kinesis:" + operation
+		if operation == "PutRecords" {
+			e.Action = neededAction(v.code)
+		}
+		e.Detail = "IAM action " + e.Action + " is missing on the stream"
+		switch operation {
+		case "DescribeStreamSummary":
+			e.Optional = true
+			e.Detail += "; without it, records above 1 MiB are refused, and AUTO record distribution shows in the answers only"
+		case "ListShards":
+			e.Optional = true
+			e.Detail += "; without it, records are not aggregated"
+		}
+	default:
+		e.Detail = cmp.Or(v.message, "the call failed")
+	}
+	c.add(e)
+}
+
+func (c *check) in(text string) string {
+	if c.region == "" {
+		return ""
+	}
+	return text + c.region
+}
+
+func (c *check) add(e *CheckError) {
+	e.Stream = c.id.name
+	c.problems = append(c.problems, e)
+}
