@@ -241,7 +241,8 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 	}
 }
 
-// closeBatch tells those who wait for a batch that it is settled.
+// closeBatch has unlock tell those who wait for a batch that it is settled. They
+// must see its room in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
 	pl.open--
 	pl.idleSince = pl.now
@@ -259,11 +260,11 @@ func (pl *pipeline) closeBatch(b *Batch) {
 		pl.newest = b.prev
 	}
 	b.prev, b.next = nil, nil
-	close(b.done)
+	pl.finished = append(pl.finished, b.done)
 	keep := pl.drained[:0]
 	for _, w := range pl.drained {
 		if pl.oldest == nil || pl.oldest.seq > w.seq {
-			close(w.done)
+			pl.finished = append(pl.finished, w.done)
 		} else {
 			keep = append(keep, w)
 		}

@@ -101,6 +101,7 @@ type pipeline struct {
 	troubleShown   bool   // the outage has been logged
 	loggedCode     string // the last that was logged, and when
 	logged         int64
+	finished       []chan struct{} // of batches and drains, to close after the lock
 	observed       []Observation
 	lastObserved   [metricCount]int // index in observed, by metric
 	releaseBytes   int              // to give back after the lock
@@ -146,8 +147,13 @@ func (pl *pipeline) unlock() {
 	pl.releaseBytes, pl.releaseRecords = 0, 0
 	observed := pl.observed
 	pl.observed = nil
+	finished := pl.finished
+	pl.finished = nil
 	pl.mu.Unlock()
 	pl.p.buffer.release(bytes, records)
+	for _, done := range finished {
+		close(done)
+	}
 	pl.p.tell(observed)
 }
 
