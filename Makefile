@@ -8,6 +8,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 
 FUZZTIME ?= 60s
+CHAOS ?= 10m
 CHAOS_RECORDS ?= 1000000
 BENCH ?= .
 
@@ -67,7 +68,8 @@ bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compa
 	@[[ -x $(AIOKPL) ]] || { python3 -m venv build/aiokpl && $(AIOKPL) -m pip install -q aiokpl==0.2.0; } || rm -rf build/aiokpl
 	go run ./internal/peerbench -python "$$(ls $(AIOKPL) 2>/dev/null)"
 
-chaos: check-tools ## Deliver CHAOS_RECORDS (1000000) records while everything goes wrong
+chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, then CHAOS_RECORDS (1000000) more
+	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core
 	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
 
 .PHONY: lint tidy-check vuln clean
