@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+const (
+	// callTimeout bounds one attempt. A page of 10 MiB is 13 MiB in transit.
+	callTimeout = 60 * time.Second
+	// minBackoff and maxBackoff bound the pause after a failed attempt; it
+	// doubles from one to the next.
+	minBackoff = 500 * time.Millisecond
+	maxBackoff = 10 * time.Second
+	// warnEvery: of the throttled attempts in a row every so many-th is reported.
+	warnEvery = 10
+)
+
+// verdict is what an error means for the next attempt.
+type verdict uint8
+
+const (
+	fatal     verdict = iota
+	throttled         // the limits are shared with other consumers: try again, without bound
+	passing           // the network, or a fault of the service: try again, some times
+	stale             // credentials were replaced: try again once they were dropped
+)
+
+// judge classifies the error of a call.
+func judge(err error) verdict {
+	if NoCredentials(err) {
+		return fatal
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		switch api.ErrorCode() {
+		case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
+			"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown":
+			return throttled
+		case "ExpiredToken", "ExpiredTokenException":
+			return stale
+		case "InternalFailure", "InternalServerError", "InternalFailureException", "ServiceUnavailable", "RequestTimeout", "RequestTimeoutException":
+			return passing
+		}
+	}
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) && resp.HTTPStatusCode() >= 500 {
+		return passing
+	}
+	var send *smithyhttp.RequestSendError
+	if errors.As(err, &send) || errors.Is(err, context.DeadlineExceeded) {
+		return passing
+	}
+	var broken *smithy.DeserializationError // the answer broke off
+	if errors.As(err, &broken) {
+		return passing
+	}
+	return fatal
+}
+
+// NoCredentials reports whether a call failed before it was sent, because no
+// credentials were found. The SDK has no type for that; the chain of errors can
+// hold the answer of another service.
+func NoCredentials(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "get credentials") || strings.Contains(text, "get identity")
+}
+
+// call makes a call until it succeeds, fails for good, or fails by chance once too
+// often.
+func call[T any](ctx context.Context, r *run, what string, f func(context.Context) (T, error)) (T, error) {
+	pause := minBackoff
+	var failures, throttles, expiries int
+	for {
+		out, err := f(ctx)
+		if err == nil {
+			return out, nil
+		}
+		var zero T
+		if ctx.Err() != nil {
+			return zero, ctx.Err()
+		}
+		switch v := judge(err); {
+		case v == throttled:
+			if throttles%warnEvery == 0 {
+				r.warn("%s: throttled; trying again", what)
+			}
+			throttles++
+		case v == passing && (r.cfg.Retries < 0 || failures < r.cfg.Retries):
+			if failures == 0 {
+				r.warn("%s: %v; trying again", what, err)
+			}
+			failures++
+		case v == stale && expiries == 0:
+			// The client drops credentials when this call is refused too.
+			expiries++
+			_, _ = r.cfg.API.ListShards(ctx, r.listOne())
+		default:
+			return zero, fmt.Errorf("%s: %w", what, err)
+		}
+		// Half of the pause is random, so that shards that were throttled
+		// together do not come back together.
+		if err := wait(ctx, pause/2+rand.N(pause/2)); err != nil {
+			return zero, err
+		}
+		pause = min(2*pause, maxBackoff)
+	}
+}

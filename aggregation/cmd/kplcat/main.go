@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+func main() {
+	// Writing to a pipe that nobody reads is then an error like any other.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program. The end of ctx is a wish to end, not a failure.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	code, err := command(ctx, args, stdin, stdout, stderr)
+	if err == nil || brokenPipe(err) {
+		return code
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(stderr, "%s\nkplcat --help says more.\n", prefixLines(err))
+		return exitUsage
+	}
+	fmt.Fprintln(stderr, prefixLines(err))
+	return exitError
+}
+
+func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (int, error) {
+	if len(args) > 0 && args[0] == "doctor" {
+		return runDoctor(ctx, args[1:], stdout)
+	}
+	o, err := parseOptions(args)
+	if err != nil {
+		return exitUsage, err
+	}
+	switch {
+	case o.help:
+		return exitOK, writeString(stdout, manual(readFlags))
+	case o.version:
+		return exitOK, writeString(stdout, version()+"\n")
+	case o.completion != "":
+		return exitOK, writeString(stdout, completion(o.completion))
+	}
+	warn := newWarner(stderr)
+	v, err := newView(o, stdout)
+	if err != nil {
+		return exitError, err
+	}
+	if o.files != nil {
+		err = catFiles(ctx, o, v, stdin, warn)
+	} else {
+		err = catStream(ctx, o, v, warn)
+	}
+	if errors.Is(err, errLimit) || ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil
+	}
+	if brokenPipe(err) {
+		return exitOK, err
+	}
+	err = errors.Join(err, v.finish())
+	warn.flush()
+	if !o.quiet && !brokenPipe(err) && (err == nil || v.records > 0) {
+		v.summary(stderr)
+	}
+	return exitOK, err
+}
+
+func writeString(w io.Writer, s string) error {
+	_, err := io.WriteString(w, s)
+	return err
+}
+
+// brokenPipe reports whether the reader of the output has gone, as head does when
+// it has seen enough.
+func brokenPipe(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, io.ErrClosedPipe)
+}

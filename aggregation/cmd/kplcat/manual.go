@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+const manualHead = `kplcat shows what is in a Kinesis stream: every shard, aggregates of the KPL
+taken apart, one line of JSON for each user record.
+
+Usage:
+  kplcat [flags] STREAM         STREAM is a name or an ARN
+  kplcat [flags] FILE... | -    blobs from files (paths with a /) or standard input
+  kplcat doctor [flags] STREAM  what stands between you and the stream
+
+Examples:
+  kplcat logs                                 everything there is
+  kplcat --from -15m logs | jq -c .data       the last quarter of an hour
+  kplcat --follow --grep ERROR logs           what comes, if it matches
+  kplcat --raw --from -1h --key web-1 logs    payloads of one partition key
+  kplcat --stats --from trim-horizon logs     what aggregation saves
+  kplcat --endpoint http://127.0.0.1:4567 --region us-east-1 logs
+  aws kinesis get-records --shard-iterator "$it" | kplcat -
+  echo 84mawg... | kplcat -                   one aggregate in base64
+
+`
+
+const manualTail = `
+Output:
+  One JSON object a line, its fields in this order:
+    shard              id of the shard; left out if it is not known
+    source             file and line or document, for blobs from files
+    sequence           sequence number of the Kinesis record
+    subsequence        place in the aggregate, from 0; only for aggregated records
+    arrival            when Kinesis took it, in UTC
+    key                partition key of the user record; key_base64 if it is not UTF-8
+    explicit_hash_key  if the aggregate has one (Kinesis does not give back that of
+                       a record that is not aggregated)
+    aggregated         true if it was in an aggregate
+    misplaced          true if its hash key is outside of the shard's range; only
+                       for aggregated records. Consumers built on the KCL drop it.
+    damaged_aggregate  true if the record begins as an aggregate and is none
+    tags               if the aggregate has any
+    compression        what --decompress undid
+    data               the payload: a string if it is text (then it is the payload
+                       itself), an object or an array if it is JSON of that kind
+    data_base64        the payload, if it is neither
+    bytes              the payload's length, with --data none only
+  --data text shows JSON as text, too; --data json shows all valid JSON as JSON, and
+  everything else in base64; --data base64 shows all in base64.
+
+  Records of a shard come in order, and after those of the shard's parents. Between
+  other shards there is no order: sort by arrival if you need one.
+  A summary goes to standard error at the end.
+
+Table of --stats:
+  kinesis, user  Kinesis records and user records
+  user/agg       mean number of user records of an aggregate
+  bytes          data and partition keys of the Kinesis records
+  units, single  PUT payload units (25 KiB each) of the Kinesis records, and of the user
+                 records if each had been a Kinesis record; saved is the difference
+  keys           different partition keys of user records; a + means at least
+  first, last    arrival, in UTC
+
+Limits it keeps to:
+  A shard takes five GetRecords calls and 2 MiB a second from all consumers without
+  enhanced fan-out together. kplcat asks a shard five times a second at most and waits when it
+  is throttled, but still takes its part: mind that on a busy stream.
+
+Permissions: kinesis:ListShards, kinesis:GetShardIterator, kinesis:GetRecords, and
+kms:Decrypt on the key of an encrypted stream. Credentials come from where the AWS
+SDK looks: environment, shared files, web identity, container, instance.
+
+Exit codes: 0 done (also when interrupted, or when the reader of the output has
+gone); 1 something failed; 2 the command line is wrong.
+`
+
+// manual is the text of --help.
+func manual(specs []flagSpec) string {
+	return manualHead + flagHelp(specs) + manualTail
+}
+
+// flagHelp lists flags by group.
+func flagHelp(specs []flagSpec) string {
+	var b strings.Builder
+	group := ""
+	for _, s := range specs {
+		if s.group != group {
+			if group != "" {
+				b.WriteByte('\n')
+			}
+			group = s.group
+			fmt.Fprintf(&b, "%s:\n", group)
+		}
+		switch {
+		case s.opt:
+			fmt.Fprintf(&b, "  --%s[=%s]\n", s.name, s.arg)
+		case s.arg != "":
+			fmt.Fprintf(&b, "  --%s %s\n", s.name, s.arg)
+		default:
+			fmt.Fprintf(&b, "  --%s\n", s.name)
+		}
+		writeWrapped(&b, s.help)
+	}
+	return b.String()
+}
+
+// writeWrapped writes a paragraph of 84 columns, indented by six.
+func writeWrapped(b *strings.Builder, text string) {
+	const indent, width = "      ", 84
+	at := width
+	for i, word := range strings.Fields(text) {
+		if at+1+len(word) > width {
+			if i > 0 {
+				b.WriteByte('\n')
+			}
+			b.WriteString(indent)
+			at = len(indent)
+		} else {
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += len(word)
+	}
+	b.WriteByte('\n')
+}

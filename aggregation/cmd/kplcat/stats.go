@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core"
+)
+
+// maxKeys bounds the keys that are told apart, over all shards; above it, counts
+// of keys are lower bounds.
+const maxKeys = 1 << 20
+
+// counts are what --stats prints of a shard, or of all. The JSON names are those
+// of --stats=json.
+type counts struct {
+	Shard string `json:"shard,omitempty"`
+	// KinesisRecords, UserRecords and Aggregates count what was read.
+	KinesisRecords int64 `json:"kinesis_records"`
+	UserRecords    int64 `json:"user_records"`
+	Aggregates     int64 `json:"aggregates"`
+	// UserRecordsPerAggregate is the mean, 0 without aggregates.
+	UserRecordsPerAggregate float64 `json:"user_records_per_aggregate"`
+	// Bytes are the data and the partition keys of the Kinesis records;
+	// PayloadBytes the data of the user records.
+	Bytes        int64 `json:"bytes"`
+	PayloadBytes int64 `json:"payload_bytes"`
+	// PutPayloadUnits are what the Kinesis records cost on a provisioned stream,
+	// SinglePutPayloadUnits what the user records would have cost one by one.
+	PutPayloadUnits       int64   `json:"put_payload_units"`
+	SinglePutPayloadUnits int64   `json:"single_put_payload_units"`
+	SavedRatio            float64 `json:"saved_ratio"`
+	Misplaced             int64   `json:"misplaced"`
+	DamagedAggregates     int64   `json:"damaged_aggregates"`
+	// Keys counts different partition keys of user records. It is a lower bound if
+	// KeysBounded is set.
+	Keys        int        `json:"keys"`
+	KeysBounded bool       `json:"keys_bounded,omitempty"`
+	First       *time.Time `json:"first_arrival,omitempty"`
+	Last        *time.Time `json:"last_arrival,omitempty"`
+
+	inAggregates int64
+	keys         map[uint64]struct{}
+}
+
+// statistics counts per shard.
+type statistics struct {
+	seed   maphash.Seed
+	shards map[string]*counts
+	total  counts
+	seen   int // keys in all sets
+	full   bool
+}
+
+func newStatistics() *statistics {
+	return &statistics{seed: maphash.MakeSeed(), shards: map[string]*counts{}, total: counts{keys: map[uint64]struct{}{}}}
+}
+
+// record counts a Kinesis record and returns the counts of its shard.
+func (s *statistics) record(r record, users int, aggregated, damaged bool) *counts {
+	id := cmp.Or(r.shard.ID, "-")
+	c := s.shards[id]
+	if c == nil {
+		c = &counts{Shard: id, keys: map[uint64]struct{}{}}
+		s.shards[id] = c
+	}
+	for _, c := range []*counts{c, &s.total} {
+		n := len(r.data) + len(r.key)
+		c.KinesisRecords++
+		c.UserRecords += int64(users)
+		c.Bytes += int64(n)
+		c.PutPayloadUnits += payloadUnits(n)
+		if aggregated {
+			c.Aggregates++
+			c.inAggregates += int64(users)
+		}
+		if damaged {
+			c.DamagedAggregates++
+		}
+		if at := r.arrival.UTC(); !r.arrival.IsZero() {
+			if c.First == nil || at.Before(*c.First) {
+				c.First = &at
+			}
+			if c.Last == nil || at.After(*c.Last) {
+				c.Last = &at
+			}
+		}
+	}
+	return c
+}
+
+// user counts a user record.
+func (s *statistics) user(shard *counts, u *aggregation.UserRecord, misplaced bool) {
+	key := maphash.String(s.seed, u.PartitionKey)
+	for _, c := range []*counts{shard, &s.total} {
+		c.PayloadBytes += int64(len(u.Data))
+		c.SinglePutPayloadUnits += payloadUnits(len(u.Data) + len(u.PartitionKey))
+		if misplaced {
+			c.Misplaced++
+		}
+		if _, known := c.keys[key]; known {
+			continue
+		}
+		if s.seen == maxKeys {
+			c.KeysBounded = true
+			continue
+		}
+		c.keys[key] = struct{}{}
+		s.seen++
+	}
+}
+
+// payloadUnits is what a record of n bytes (data and key) costs.
+func payloadUnits(n int) int64 {
+	return max(1, int64(n+core.PutPayloadUnit-1)/core.PutPayloadUnit)
+}
+
+// close computes what follows from the counts.
+func (c *counts) close() counts {
+	c.Keys = len(c.keys)
+	if c.Aggregates > 0 {
+		c.UserRecordsPerAggregate = float64(c.inAggregates) / float64(c.Aggregates)
+	}
+	if c.SinglePutPayloadUnits > 0 {
+		c.SavedRatio = 1 - float64(c.PutPayloadUnits)/float64(c.SinglePutPayloadUnits)
+	}
+	return *c
+}
+
+// print writes the counts so far.
+func (s *statistics) print(w io.Writer, o *options) error {
+	rows := make([]counts, 0, len(s.shards))
+	for _, id := range slices.Sorted(maps.Keys(s.shards)) {
+		rows = append(rows, s.shards[id].close())
+	}
+	total := s.total.close()
+	if o.stats == "json" {
+		return json.NewEncoder(w).Encode(struct {
+			Stream string   `json:"stream,omitempty"`
+			Shards []counts `json:"shards"`
+			Total  counts   `json:"total"`
+		}{cmp.Or(o.arn, o.stream), rows, total})
+	}
+	total.Shard = "total"
+	return printTable(w, append(rows, total))
+}
+
+// printTable writes one line for each shard. Everything but the first column is
+// aligned right.
+func printTable(w io.Writer, rows []counts) error {
+	cells := [][]string{{"shard", "kinesis", "user", "aggregates", "user/agg", "bytes", "units", "single", "saved", "misplaced", "damaged", "keys", "first", "last"}}
+	for i := range rows {
+		cells = append(cells, rows[i].cells())
+	}
+	width := make([]int, len(cells[0]))
+	for _, row := range cells {
+		for i, c := range row {
+			width[i] = max(width[i], len(c))
+		}
+	}
+	var b strings.Builder
+	for _, row := range cells {
+		for i, c := range row {
+			if i == 0 {
+				fmt.Fprintf(&b, "%-*s", width[i], c)
+			} else {
+				fmt.Fprintf(&b, "  %*s", width[i], c)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (c *counts) cells() []string {
+	mean, saved := "-", "-"
+	if c.Aggregates > 0 {
+		mean = strconv.FormatFloat(c.UserRecordsPerAggregate, 'f', 1, 64)
+	}
+	if c.SinglePutPayloadUnits > 0 {
+		saved = strconv.FormatFloat(100*c.SavedRatio, 'f', 1, 64) + "%"
+	}
+	keys := strconv.Itoa(c.Keys)
+	if c.KeysBounded {
+		keys += "+"
+	}
+	n := func(i int64) string { return strconv.FormatInt(i, 10) }
+	at := func(t *time.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return t.Format("2006-01-02T15:04:05Z")
+	}
+	return []string{c.Shard, n(c.KinesisRecords), n(c.UserRecords), n(c.Aggregates), mean, n(c.Bytes), n(c.PutPayloadUnits),
+		n(c.SinglePutPayloadUnits), saved, n(c.Misplaced), n(c.DamagedAggregates), keys, at(c.First), at(c.Last)}
+}
