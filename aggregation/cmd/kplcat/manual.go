@@ -59,15 +59,15 @@ Table of --stats:
   kinesis, user  Kinesis records and user records
   user/agg       mean number of user records of an aggregate
   bytes          data and partition keys of the Kinesis records
-  units, single  PUT payload units (25 KiB each) of the Kinesis records, and of the user
-                 records if each had been a Kinesis record; saved is the difference
+  units, single  PUT payload units (25 KiB each) of the Kinesis records, and of the
+                 user records if each had been a Kinesis record; saved: the difference
   keys           different partition keys of user records; a + means at least
   first, last    arrival, in UTC
 
 Limits it keeps to:
   A shard takes five GetRecords calls and 2 MiB a second from all consumers without
-  enhanced fan-out together. kplcat asks a shard five times a second at most and waits when it
-  is throttled, but still takes its part: mind that on a busy stream.
+  enhanced fan-out together. kplcat asks a shard five times a second at most and
+  waits when it is throttled, but still takes its part: mind that on a busy stream.
 
 Permissions: kinesis:ListShards, kinesis:GetShardIterator, kinesis:GetRecords, and
 kms:Decrypt on the key of an encrypted stream. Credentials come from where the AWS

@@ -211,10 +211,15 @@ func TestTimesBoundWhatIsRead(t *testing.T) {
 		until := time.Now()
 		settle(time.Minute)
 		tr.send(30)
+		must(t, tr.s.SplitEven(stream, "shardId-000000000001"))
+		tr.send(30)
 		c := tr.config()
 		c.From, c.UntilNow, c.Until = From{At: Timestamp, Time: from}, false, until
 		run1(t, c)
 		tr.wantAll(30, 90)
+		if n := tr.s.Calls("GetShardIterator"); n != 5 {
+			t.Errorf("unexpected number of shards read; got %d; want 5, without the children of the last split", n)
+		}
 	})
 }
 
