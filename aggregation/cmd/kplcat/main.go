@@ -74,7 +74,9 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if brokenPipe(err) {
 		return exitOK, err
 	}
-	err = errors.Join(err, v.finish())
+	if err == nil || v.records > 0 {
+		err = errors.Join(err, v.finish())
+	}
 	warn.flush()
 	if !o.quiet && !brokenPipe(err) && (err == nil || v.records > 0) {
 		v.summary(stderr)

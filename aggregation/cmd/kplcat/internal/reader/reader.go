@@ -150,6 +150,7 @@ const (
 type shard struct {
 	Shard
 	parents []string
+	closed  bool // when it was listed
 	from    From
 	state   state
 }
@@ -172,7 +173,7 @@ func (r *run) start(ctx context.Context, list []types.Shard) error {
 	}
 	for _, s := range list {
 		sh := newShard(s, r.cfg.From)
-		if r.cfg.From.At == Latest && closed(s) {
+		if r.cfg.From.At == Latest && sh.closed {
 			sh.state = done
 		}
 		r.add(sh)
@@ -304,7 +305,7 @@ func (r *run) warn(format string, args ...any) {
 
 // newShard takes over what ListShards says of a shard.
 func newShard(s types.Shard, from From) *shard {
-	sh := &shard{Shard: Shard{ID: aws.ToString(s.ShardId)}, from: from}
+	sh := &shard{Shard: Shard{ID: aws.ToString(s.ShardId)}, from: from, closed: closed(s)}
 	sh.setRange(s.HashKeyRange)
 	for _, p := range []*string{s.ParentShardId, s.AdjacentParentShardId} {
 		if aws.ToString(p) != "" {

@@ -151,6 +151,55 @@ func TestChildrenAreReadAfterTheirParents(t *testing.T) {
 	})
 }
 
+// Kinesalite answers so between the last record of a closed shard and its end.
+func TestTipOfAClosedShardIsNotItsEnd(t *testing.T) {
+	for _, until := range []bool{false, true} {
+		t.Run(fmt.Sprintf("with a time %t", until), func(t *testing.T) {
+			bubble(t, 2, func(t *testing.T, tr *trial) {
+				tr.send(20)
+				must(t, tr.s.SplitEven(stream, "shardId-000000000000"))
+				tr.send(20)
+				c := tr.config()
+				c.API = &falseTip{API: c.API, told: map[string]bool{}}
+				if until {
+					c.UntilNow, c.Until = false, time.Now()
+					settle(time.Minute)
+				}
+				run1(t, c)
+				tr.wantAll(0, 40)
+			})
+		})
+	}
+}
+
+// falseTip puts an empty page without a lag before the end of each closed shard.
+type falseTip struct {
+	API
+	mu   sync.Mutex // guards told
+	told map[string]bool
+}
+
+func (f *falseTip) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	out, err := f.API.GetRecords(ctx, in, opts...)
+	if err != nil || out.NextShardIterator != nil {
+		return out, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, step := range []string{"records", "tip"} {
+		if key := step + *in.ShardIterator; !f.told[key] {
+			f.told[key] = true
+			out.NextShardIterator, out.ChildShards = in.ShardIterator, nil
+			if step == "tip" {
+				out.Records = nil
+			}
+			return out, nil
+		}
+	}
+	out.Records = nil
+	return out, nil
+}
+
 func TestReshardingIsFollowed(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		t.Run(fmt.Sprintf("children told by GetRecords %t", told), func(t *testing.T) {

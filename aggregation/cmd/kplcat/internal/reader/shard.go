@@ -70,7 +70,7 @@ func (r *run) read(ctx context.Context, sh *shard) end {
 			return e
 		}
 		cur.iterator = out.NextShardIterator
-		if err := wait(ctx, time.Until(began.Add(r.pause(out)))); err != nil {
+		if err := wait(ctx, time.Until(began.Add(r.pause(sh, out)))); err != nil {
 			e.err = err
 			return e
 		}
@@ -78,8 +78,8 @@ func (r *run) read(ctx context.Context, sh *shard) end {
 }
 
 // pause is the time from one call to the next.
-func (r *run) pause(out *kinesis.GetRecordsOutput) time.Duration {
-	if len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
+func (r *run) pause(sh *shard, out *kinesis.GetRecordsOutput) time.Duration {
+	if !sh.closed && len(out.Records) == 0 && aws.ToInt64(out.MillisBehindLatest) == 0 {
 		return r.cfg.Poll
 	}
 	d := minCallInterval
@@ -106,7 +106,10 @@ func (r *run) deliver(ctx context.Context, sh *shard, cur *cursor, out *kinesis.
 	}
 	if !r.until.IsZero() {
 		if len(recs) == 0 {
-			stop = behind == 0 && (r.cfg.UntilNow || !now.Before(r.until)) || now.Add(-behind).After(r.until.Add(arrivalSlack))
+			// A shard that was closed from the start has an end, and only that
+			// leads to its children: servers may claim to be at the tip before it.
+			tip := behind == 0 && !sh.closed
+			stop = tip && (r.cfg.UntilNow || !now.Before(r.until)) || behind > 0 && now.Add(-behind).After(r.until.Add(arrivalSlack))
 		} else {
 			stop = aws.ToTime(recs[len(recs)-1].ApproximateArrivalTimestamp).After(r.until.Add(arrivalSlack))
 			recs = slices.DeleteFunc(recs, func(rec types.Record) bool {
