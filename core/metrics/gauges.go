@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// Sample is the value of a gauge.
+type Sample struct {
+	Metric        core.Metric
+	Stream, Shard string
+	Value         float64
+}
+
+// Gauges reads the gauges of sources, at the granularity of c. Where several
+// values fall into one series they are added, but of ages it is the greatest and
+// of shares the smallest that counts: the shard or producer worst off.
+//
+// The KPL samples UserRecordsPending every 200 ms. Here pull sinks read gauges
+// when they are asked, and push sinks once a second, which costs a producer of
+// a thousand shards next to nothing.
+func Gauges(c Config, sources ...Source) []Sample {
+	r := new(rules)
+	r.set(c)
+	g := gauges{rules: r, at: map[key]int{}}
+	for _, src := range sources {
+		s := src.Snapshot()
+		g.add(core.MetricBufferedBytes, "", "", float64(s.BufferedBytes))
+		for i := range s.Streams {
+			g.addStream(&s.Streams[i])
+		}
+	}
+	return g.list
+}
+
+type gauges struct {
+	rules *rules
+	at    map[key]int // index in list
+	list  []Sample
+}
+
+func (g *gauges) addStream(st *core.StreamSnapshot) {
+	g.add(core.MetricUserRecordsPending, st.Stream, "", float64(st.Stats.Pending))
+	g.add(core.MetricOldestRecordAge, st.Stream, "", float64(st.OldestRecordAge)/float64(time.Millisecond))
+	if !g.rules.keeps(core.MetricShardTokens) {
+		return
+	}
+	for i := range st.Shards {
+		sh := &st.Shards[i]
+		g.add(core.MetricShardQueuedBytes, st.Stream, sh.ID, float64(sh.QueuedBytes))
+		g.add(core.MetricShardTokens, st.Stream, sh.ID, sh.Tokens)
+		g.add(core.MetricShardShare, st.Stream, sh.ID, sh.Share)
+	}
+}
+
+func (g *gauges) add(m core.Metric, stream, shard string, v float64) {
+	if !g.rules.keeps(m) {
+		return
+	}
+	g.rules.fold(&stream, &shard)
+	k := key{metric: m, stream: stream, shard: shard}
+	i, found := g.at[k]
+	if !found {
+		g.at[k] = len(g.list)
+		g.list = append(g.list, Sample{m, stream, shard, v})
+		return
+	}
+	switch p := &g.list[i].Value; m {
+	case core.MetricOldestRecordAge:
+		*p = max(*p, v)
+	case core.MetricShardShare:
+		*p = min(*p, v)
+	default:
+		*p += v
+	}
+}
+
+// Sources is a list of sources for sinks to keep: its Watch is theirs. The zero
+// Sources is empty and ready for concurrent use.
+type Sources struct {
+	mu   sync.Mutex
+	list []Source // guarded by mu; never changed in place
+}
+
+// Watch adds a source, once.
+func (s *Sources) Watch(src Source) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, have := range s.list {
+		if have == src {
+			return
+		}
+	}
+	s.list = append(s.list[:len(s.list):len(s.list)], src)
+}
+
+// Gauges reads the gauges of all sources.
+func (s *Sources) Gauges(c Config) []Sample {
+	s.mu.Lock()
+	list := s.list
+	s.mu.Unlock()
+	return Gauges(c, list...)
+}
