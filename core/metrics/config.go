@@ -52,7 +52,8 @@ func ParseConfig(level, granularity string) (c Config, on bool, err error) {
 	return c, c.Level != core.LevelNone, nil
 }
 
-func (c Config) orDefault() Config {
+// OrDefault returns the Config that the zero Config stands for, or c.
+func (c Config) OrDefault() Config {
 	if c == (Config{}) {
 		return Config{Level: core.LevelDetailed, Granularity: core.GranularityShard}
 	}
@@ -60,9 +61,9 @@ func (c Config) orDefault() Config {
 }
 
 // Keeps says whether a metric is reported at all.
-func (c Config) Keeps(m core.Metric) bool { return m.Info().Level <= c.orDefault().Level }
+func (c Config) Keeps(m core.Metric) bool { return m.Info().Level <= c.OrDefault().Level }
 
 // GranularityOf returns the finest dimension a metric is reported with.
 func (c Config) GranularityOf(m core.Metric) core.Granularity {
-	return min(m.Info().Granularity, c.orDefault().Granularity)
+	return min(m.Info().Granularity, c.OrDefault().Granularity)
 }

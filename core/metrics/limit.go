@@ -53,7 +53,7 @@ func (r *rules) set(c Config) {
 	for _, m := range core.Metrics() {
 		r.kept[m] = c.Keeps(m)
 	}
-	g := c.orDefault().Granularity
+	g := c.OrDefault().Granularity
 	r.stream, r.shards = g >= core.GranularityStream, g >= core.GranularityShard
 }
 

@@ -2,6 +2,19 @@
 
 package metrics
 
+import (
+	"cmp"
+	"slices"
+)
+
+// Sort orders series by metric, code, stream and shard.
+func Sort(list []Series) {
+	slices.SortFunc(list, func(a, b Series) int {
+		return cmp.Or(cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Code, b.Code),
+			cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Shard, b.Shard))
+	})
+}
+
 // Stat sums up data points of one series.
 type Stat struct {
 	// Count is the number of data points, at least 1.

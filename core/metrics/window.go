@@ -37,6 +37,9 @@ type WindowConfig struct {
 	Histograms bool
 	// Seconds turns milliseconds into seconds.
 	Seconds bool
+	// Monotonic takes a sum below zero as zero, for counters that must not go
+	// back (PutPayloadUnitsSaved can, where an aggregate costs more).
+	Monotonic bool
 	// Bounds may return upper bounds of classic buckets for a distribution, in
 	// the unit that is kept, ascending.
 	Bounds func(core.Metric) []float64
@@ -73,6 +76,7 @@ type Window struct {
 
 type trait struct {
 	histogram bool
+	monotonic bool
 	scale     float64
 	bounds    []float64
 }
@@ -101,7 +105,8 @@ func NewWindow(c WindowConfig) *Window {
 	w.rules.set(c.Config)
 	for _, m := range core.Metrics() {
 		info := m.Info()
-		t := trait{histogram: c.Histograms && info.Kind == core.Distribution, scale: 1}
+		t := trait{histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
+			monotonic: c.Monotonic && info.Kind == core.Counter}
 		if c.Seconds && info.Unit == "Milliseconds" {
 			t.scale = 1.0 / 1000
 		}
@@ -178,7 +183,9 @@ func (s *series) add(o *core.Observation, t *trait, now int64) {
 		st.Min, st.Max = min(st.Min, lo), max(st.Max, hi)
 	}
 	st.Count += n
-	st.Sum += o.Sum * t.scale
+	if sum := o.Sum * t.scale; sum > 0 || !t.monotonic {
+		st.Sum += sum
+	}
 	if st.Histogram != nil {
 		st.Histogram.add(hi, n) // all points of a distribution are equal
 	}
