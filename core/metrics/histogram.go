@@ -56,10 +56,10 @@ type Bucket struct {
 }
 
 func indexOf(v float64) int {
-	f, e := math.Frexp(v)
-	if e > maxExponent {
+	if v > 1<<maxExponent {
 		return maxExponent * perOctave
 	}
+	f, e := math.Frexp(v)
 	i := 0
 	for i < perOctave && fractions[i] < f {
 		i++
