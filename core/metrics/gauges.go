@@ -61,12 +61,12 @@ func (g *gauges) add(m core.Metric, stream, shard string, v float64) {
 	if !g.rules.keeps(m) {
 		return
 	}
-	g.rules.fold(&stream, &shard)
 	k := key{metric: m, stream: stream, shard: shard}
+	g.rules.fold(m, &k.stream, &k.shard, &k.code)
 	i, found := g.at[k]
 	if !found {
 		g.at[k] = len(g.list)
-		g.list = append(g.list, Sample{m, stream, shard, v})
+		g.list = append(g.list, Sample{m, k.stream, k.shard, v})
 		return
 	}
 	switch p := &g.list[i].Value; m {

@@ -32,7 +32,8 @@ func (l *limiter) Observe(list []core.Observation) {
 	for i := range list {
 		if l.rules.keeps(list[i].Metric) {
 			out = append(out, list[i])
-			l.rules.fold(&out[len(out)-1].Stream, &out[len(out)-1].Shard)
+			o := &out[len(out)-1]
+			l.rules.fold(o.Metric, &o.Stream, &o.Shard, &o.Code)
 		}
 	}
 	if len(out) > 0 {
@@ -45,25 +46,30 @@ func (l *limiter) Observe(list []core.Observation) {
 
 // rules is a Config made quick to ask.
 type rules struct {
-	kept           [256]bool
-	stream, shards bool
+	kept   [256]bool
+	finest [256]core.Granularity
 }
 
 func (r *rules) set(c Config) {
 	for _, m := range core.Metrics() {
 		r.kept[m] = c.Keeps(m)
+		r.finest[m] = c.GranularityOf(m)
 	}
-	g := c.OrDefault().Granularity
-	r.stream, r.shards = g >= core.GranularityStream, g >= core.GranularityShard
 }
 
 func (r *rules) keeps(m core.Metric) bool { return r.kept[m] }
 
-func (r *rules) fold(stream, shard *string) {
-	if !r.shards {
+// fold clears the dimensions that are not reported, or that the metric has not:
+// whoever observes may give more than that.
+func (r *rules) fold(m core.Metric, stream, shard, code *string) {
+	g := r.finest[m]
+	if g < core.GranularityShard {
 		*shard = ""
 	}
-	if !r.stream {
+	if g < core.GranularityStream {
 		*stream = ""
+	}
+	if m != core.MetricErrorsByCode {
+		*code = ""
 	}
 }

@@ -134,7 +134,7 @@ func (w *Window) Observe(list []core.Observation) {
 			continue
 		}
 		k := key{o.Metric, o.Stream, o.Shard, o.Code}
-		w.rules.fold(&k.stream, &k.shard)
+		w.rules.fold(k.metric, &k.stream, &k.shard, &k.code)
 		s := w.find(k, now)
 		if s.stream == Overflow {
 			w.overflowed.Add(uint64(o.Count))

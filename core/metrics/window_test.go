@@ -14,6 +14,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/core/metrics/internal/metricstest"
 )
 
 func TestWindowSumsUpBySeries(t *testing.T) {
@@ -137,7 +138,7 @@ func TestMonotonicWindowIgnoresSumsBelowZero(t *testing.T) {
 }
 
 func TestObserveAllocatesNothing(t *testing.T) {
-	list, _ := burst()
+	list, _ := metricstest.Burst()
 	for name, o := range map[string]core.Observer{
 		"window": metrics.NewWindow(metrics.WindowConfig{Histograms: true, Bounds: metrics.Bounds}),
 	} {

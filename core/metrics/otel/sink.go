@@ -44,6 +44,7 @@ type Sink struct {
 	counters   map[core.Metric]metric.Int64Counter
 	histograms map[core.Metric]metric.Float64Histogram
 	gauges     map[core.Metric]metric.Float64ObservableGauge
+	finest     map[core.Metric]core.Granularity
 	omitted    metric.Int64Counter
 	callback   metric.Registration
 	sources    metrics.Sources
@@ -80,7 +81,7 @@ func New(provider metric.MeterProvider, c Config) (*Sink, error) {
 		c.MaxSeries = 10_000
 	}
 	s := &Sink{cfg: c, counters: map[core.Metric]metric.Int64Counter{}, histograms: map[core.Metric]metric.Float64Histogram{},
-		gauges: map[core.Metric]metric.Float64ObservableGauge{}, sets: map[set]*options{}}
+		gauges: map[core.Metric]metric.Float64ObservableGauge{}, finest: map[core.Metric]core.Granularity{}, sets: map[set]*options{}}
 	if err := s.instruments(provider.Meter(Scope)); err != nil {
 		return nil, fmt.Errorf("cannot make an OpenTelemetry sink: %w", err)
 	}
@@ -95,6 +96,7 @@ func (s *Sink) instruments(meter metric.Meter) error {
 		if !s.cfg.Keeps(m) {
 			continue
 		}
+		s.finest[m] = s.cfg.GranularityOf(m)
 		help, unit := metric.WithDescription(m.Info().Help), metric.WithUnit(Unit(m))
 		switch m.Info().Kind {
 		case core.Counter:
@@ -158,11 +160,15 @@ func whole(v float64) int64 { return int64(math.Round(v)) }
 // options returns the attributes of an observation.
 func (s *Sink) options(o *core.Observation, result string) *options {
 	k := set{o.Stream, o.Shard, o.Code, result}
-	switch g := s.cfg.OrDefault().Granularity; g {
-	case core.GranularityGlobal:
-		k.stream, k.shard = "", ""
-	case core.GranularityStream:
+	g := s.finest[o.Metric]
+	if g < core.GranularityShard {
 		k.shard = ""
+	}
+	if g < core.GranularityStream {
+		k.stream = ""
+	}
+	if o.Metric != core.MetricErrorsByCode {
+		k.code = ""
 	}
 	s.mu.RLock()
 	found := s.sets[k]

@@ -23,8 +23,8 @@ type Config struct {
 	// Config is the level and the granularity. With several hundred shards,
 	// core.GranularityStream keeps the scrape small.
 	metrics.Config
-	// ConstLabels are put on all metrics, for instance to tell two sinks on one
-	// registry apart.
+	// ConstLabels are put on all metrics. Two sinks on one registry need labels
+	// of the same names with other values.
 	ConstLabels map[string]string
 	// MaxSeries bounds what the labels can take, 0 means 10000. A histogram
 	// makes up to 16 lines of it.
@@ -50,7 +50,7 @@ type Sink struct {
 var _ metrics.Sink = (*Sink)(nil)
 
 // New makes a sink and registers it. It fails if the registerer has metrics of
-// the same names, as of a sink with the same ConstLabels.
+// the same names, as those of a sink with the same ConstLabels.
 func New(reg prom.Registerer, c Config) (*Sink, error) {
 	if reg == nil {
 		return nil, errors.New("cannot make a Prometheus sink: the registerer is nil")
@@ -128,7 +128,10 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 	ch <- s.build
 	for _, one := range s.window.Read() {
 		d := s.descs[one.Metric]
-		if one.Metric.Info().Kind == core.Distribution {
+		switch one.Metric.Info().Kind {
+		case core.Gauge: // those come from the sources
+			continue
+		case core.Distribution:
 			ch <- &histogram{desc: d, stat: one.Stat, labels: prom.MakeLabelPairs(d, s.values(&one, "")), created: s.created}
 			continue
 		}
