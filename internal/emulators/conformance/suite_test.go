@@ -24,6 +24,7 @@ func runSuite(t *testing.T, endpoint string, c capabilities) {
 	t.Run("odd keys and empty data arrive unchanged", g.testOddKeys)
 	t.Run("a stream is found by its ARN", g.testARN)
 	t.Run("a missing stream fails at once by its reason", g.testMissingStream)
+	t.Run("a check at start writes nothing", g.testCheck)
 	t.Run("an invalid record does not hold up the others", g.testInvalid)
 	t.Run("nothing is lost by a split and a merge under load", g.testReshard)
 	if c.large {
