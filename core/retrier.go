@@ -242,7 +242,7 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	pl.observeFailed(v.code)
 	a.Uncertain = v.uncertain
 	if v.action == actFail && v.reason == ReasonStreamNotFound {
-		pl.streamGone(a)
+		pl.streamGone(req)
 	}
 	switch {
 	case v.action == actBisect && req.leftOut:
@@ -353,8 +353,8 @@ func (pl *pipeline) takeApart(req *request) {
 
 // streamGone is told that the stream does not exist. If it comes back, it
 // may have other shards under the same ids.
-func (pl *pipeline) streamGone(a Attempt) {
-	if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
+func (pl *pipeline) streamGone(req *request) {
+	if m := pl.shardMap.Load(); m != nil && m.gen <= req.gen {
 		pl.facts.known, pl.describeDue = false, pl.now
 		pl.dropMap()
 	}

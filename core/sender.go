@@ -26,8 +26,9 @@ type request struct {
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte // scratch
 
-	keyless bool // spread records go without a partition key
-	leftOut bool // at least one has
+	gen     uint64 // of the last map fetch that began before
+	keyless bool   // spread records go without a partition key
+	leftOut bool   // at least one has
 }
 
 var requestPool = sync.Pool{New: func() any { return new(request) }}
@@ -57,7 +58,7 @@ func (r *request) done() {
 func (pl *pipeline) start(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
-	req.keyless = pl.keyless()
+	req.keyless, req.gen = pl.keyless(), pl.fetches
 	pl.p.work.Add(1)
 	go pl.send(req)
 }

@@ -106,10 +106,11 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		}
 	case out.StreamDescriptionSummary != nil:
 		pl.placement.told = true
-		pl.describeDue = never
 		pl.learn(out.StreamDescriptionSummary, asked)
 	}
-	pl.facts.known = true
+	if pl.describeDue > pl.now { // else the stream has become another one meanwhile
+		pl.facts.known = true
+	}
 	pl.describeDue = min(pl.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
 	pl.releaseHeld()
 }
