@@ -104,7 +104,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		if v.action == actRetry {
 			wait = time.Minute
 		}
-	case out.StreamDescriptionSummary != nil:
+	case out != nil && out.StreamDescriptionSummary != nil:
 		pl.placement.told = true
 		pl.learn(out.StreamDescriptionSummary, asked)
 	}
