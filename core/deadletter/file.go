@@ -144,7 +144,7 @@ func openFile(c FileConfig, open func(path string) (handle, error)) (*File, erro
 			return nil, fmt.Errorf("cannot create the directory for dead letters: %w", err)
 		}
 	}
-	lock, err := lockFile(c.Path + lockSuffix)
+	lock, err := lockFile(c.Path + LockSuffix)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open dead letter file %s: %w", c.Path, err)
 	}

@@ -35,7 +35,7 @@ func TestOpenFile(t *testing.T) {
 		if runtime.GOOS == "windows" {
 			return
 		}
-		for name, want := range map[string]os.FileMode{p: 0o600, p + lockSuffix: 0o600, filepath.Dir(p): 0o700} {
+		for name, want := range map[string]os.FileMode{p: 0o600, p + LockSuffix: 0o600, filepath.Dir(p): 0o700} {
 			info, err := os.Stat(name)
 			if err != nil || info.Mode().Perm() != want {
 				t.Errorf("unexpected mode of %s; got %v, %v; want %v", name, info.Mode().Perm(), err, want)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"runtime"
+
+	"github.com/outkpl/outkpl/core/deadletter/internal/filelock"
 )
 
 // lockFile creates the file if it is missing and locks it until it is closed. It
@@ -15,7 +17,11 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := tryLock(f); err != nil {
+	err = filelock.TryLock(f)
+	if errors.Is(err, filelock.ErrLocked) {
+		err = ErrInUse
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

@@ -44,7 +44,8 @@ func Read(r io.Reader) iter.Seq2[Letter, error] {
 	}
 }
 
-// Reader is Read for those who need the numbers of the lines.
+// Reader is Read for those who need the lines and their numbers. It is not safe for
+// concurrent use.
 type Reader struct {
 	in    *bufio.Reader
 	line  int
@@ -59,6 +60,10 @@ func NewReader(r io.Reader) *Reader {
 
 // Line returns the number of the line that Next has read last, from 1.
 func (r *Reader) Line() int { return r.line }
+
+// Raw returns the line that Next has read last, as it is in the file. It is valid
+// until the next call of Next, and empty if the line was too long.
+func (r *Reader) Raw() []byte { return r.buf }
 
 // Next returns the next letter, or io.EOF. After a *LineError it may be called
 // again.

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	lockSuffix = ".lock"
+	// LockSuffix is appended to FileConfig.Path for the file that is the lock.
+	LockSuffix = ".lock"
 	// ProgressSuffix is appended to the name of a file for the file in which
 	// kpl-replay notes which of its letters are done. It moves with the file.
 	ProgressSuffix = ".done"
@@ -97,8 +98,8 @@ func (d *disk) rotate() error {
 	return d.open()
 }
 
-// moveAway renames a file and its progress. The progress comes second: if the
-// process ends in between, kpl-replay refuses the progress of another file.
+// moveAway renames a file and its progress. If the process ends in between,
+// kpl-replay does not know what it has sent of this file.
 func moveAway(from, to string) error {
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("cannot rename %s: %s exists", from, to)

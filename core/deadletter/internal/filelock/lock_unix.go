@@ -2,7 +2,7 @@
 
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package deadletter
+package filelock
 
 import (
 	"errors"
@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// tryLock locks f until it is closed, or returns ErrInUse.
-func tryLock(f *os.File) error {
+// TryLock locks f until it is closed, or returns ErrLocked.
+func TryLock(f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case errors.Is(err, syscall.EWOULDBLOCK):
-			return ErrInUse
+			return ErrLocked
 		default:
 			return err
 		}

@@ -2,9 +2,9 @@
 
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd || windows)
 
-package deadletter
+package filelock
 
 import "os"
 
-// tryLock does nothing: this system has no lock that ends with its holder.
-func tryLock(*os.File) error { return nil }
+// TryLock does nothing: this system has no lock that ends with its holder.
+func TryLock(*os.File) error { return nil }

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/deadletter"
+)
+
+const (
+	// roundLetters and roundBytes bound what is under way at one time, and so what
+	// is sent again if the process is killed.
+	roundLetters = 2000
+	roundBytes   = 8 << 20
+	// drainTime is how long an interrupted run waits for what is under way.
+	drainTime = 30 * time.Second
+)
+
+// pending is a letter of the current round.
+type pending struct {
+	letter deadletter.Letter
+	id     id
+}
+
+// replayer puts the letters of all files.
+type replayer struct {
+	o        *options
+	stderr   io.Writer
+	producer *core.Producer
+	failed   deadletter.Sink // nil without --failed
+	progress *progress       // of the current file
+	counts   counts
+
+	round map[string][]pending // by stream
+	count int
+	bytes int
+}
+
+// replay puts letters and notes what is done.
+func replay(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (complete bool, err error) {
+	client, err := awsclient.New(ctx, o.aws)
+	if err != nil {
+		return false, err
+	}
+	producer, err := core.New(client,
+		core.WithAggregation(o.aggregation),
+		core.WithRateLimit(o.rateLimit),
+		core.WithLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	if err != nil {
+		return false, err
+	}
+	r := &replayer{o: o, stderr: stderr, producer: producer, round: map[string][]pending{}}
+	// What is interrupted gets some time to settle, and is settled after it.
+	defer func() { err = errors.Join(err, r.stop()) }()
+	if o.failed != "" {
+		f, err := deadletter.OpenFile(deadletter.FileConfig{Path: o.failed})
+		if err != nil {
+			return false, err
+		}
+		r.failed = f
+	}
+	for _, name := range o.files {
+		if err = r.file(ctx, name, stdin); err != nil {
+			break
+		}
+	}
+	return err == nil && r.counts.complete(), errors.Join(err, r.report(stdout))
+}
+
+// stop ends the producer; nothing is under way any more, unless an error has come
+// in between.
+func (r *replayer) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	err := r.producer.Close(ctx)
+	if r.failed != nil {
+		err = errors.Join(err, r.failed.Close(ctx))
+	}
+	return err
+}
+
+func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err error) {
+	r.progress = &progress{}
+	if name != stdinName {
+		unlock, err := lockInput(name)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, unlock()) }()
+	}
+	in, err := openInput(name, stdin)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if name != stdinName {
+		if r.progress, err = openProgress(name); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.progress.close()) }()
+	}
+	unsure := r.counts.unsure
+	err = letters(ctx, in, name, r.o, &r.counts, r.stderr, func(l deadletter.Letter, raw []byte) error {
+		return r.add(ctx, l, idOf(raw))
+	})
+	if ctx.Err() == nil {
+		// What was gathered goes, even if the file cannot be read to its end.
+		err = errors.Join(err, r.put(ctx))
+	}
+	if n := r.counts.unsure - unsure; n > 0 {
+		fmt.Fprintf(r.stderr, "kpl-replay: %s: %d letters were under way when an earlier run ended; they were put again and may be there twice\n", name, n)
+	}
+	return err
+}
+
+// add takes a letter into the round, and puts the round when it is full.
+func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
+	if r.progress.take(i) {
+		r.counts.doneBefore++
+		return nil
+	}
+	stream := r.o.target(&l)
+	if stream == "" {
+		r.counts.noStream++
+		return nil
+	}
+	if r.progress.takeOpen(i) {
+		r.counts.unsure++
+	}
+	r.round[stream] = append(r.round[stream], pending{l, i})
+	r.count++
+	r.bytes += len(l.Data)
+	if r.count < roundLetters && r.bytes < roundBytes {
+		return nil
+	}
+	return r.put(ctx)
+}
+
+// batch is what goes to one stream in a round.
+type batch struct {
+	*core.Batch
+	letters []pending
+}
+
+// put puts the round and waits until it has settled.
+func (r *replayer) put(ctx context.Context) error {
+	var ids []id
+	for _, letters := range r.round {
+		ids = append(ids, idsOf(letters)...)
+	}
+	round := r.round
+	r.round, r.count, r.bytes = map[string][]pending{}, 0, 0
+	if err := r.progress.note(verbPut, ids...); err != nil {
+		return err
+	}
+	var errs []error
+	var batches []batch
+	for stream, letters := range round {
+		records := make([]core.Record, len(letters))
+		for i, p := range letters {
+			records[i] = core.Record{PartitionKey: p.letter.PartitionKey, ExplicitHashKey: p.letter.ExplicitHashKey, Data: p.letter.Data}
+		}
+		b, err := r.producer.PutBatch(ctx, stream, records)
+		if b == nil {
+			errs = append(errs, fmt.Errorf("cannot put letters into %s: %w", stream, err), r.progress.note(verbNot, idsOf(letters)...))
+			continue
+		}
+		batches = append(batches, batch{b, letters})
+	}
+	for _, b := range batches {
+		if b.Wait(ctx) == nil {
+			continue
+		}
+		// Interrupted: the producer is closed, which settles everything.
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		_ = r.producer.Close(drain) // what is left shows in the results
+		cancel()
+		<-b.Done()
+	}
+	for _, b := range batches {
+		errs = append(errs, r.settle(ctx, b))
+	}
+	return errors.Join(errs...)
+}
+
+func idsOf(letters []pending) []id {
+	ids := make([]id, len(letters))
+	for i, p := range letters {
+		ids[i] = p.id
+	}
+	return ids
+}
+
+// settle notes the outcomes of a batch that has settled. The error is what keeps
+// the run from going on.
+func (r *replayer) settle(ctx context.Context, b batch) error {
+	var done, not, again []id
+	var letters []deadletter.Letter
+	var fatal error
+	for i, p := range b.letters {
+		result := b.Result(i)
+		switch {
+		case result.Err == nil:
+			done = append(done, p.id)
+		case result.Err.Reason.Permanent():
+			l := p.letter
+			l.Time, l.Stream = time.Now(), result.Err.Stream
+			l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
+			l.Attempts = result.Attempts
+			letters, again = append(letters, l), append(again, p.id)
+		default:
+			fatal = result.Err
+			if !maybeStored(&result) {
+				not = append(not, p.id)
+			}
+		}
+	}
+	r.counts.put += len(done)
+	errs := []error{fatal, r.progress.note(verbDone, done...)}
+	if len(letters) > 0 && r.failed != nil {
+		// Not with ctx: a run that is interrupted should not lose what it knows.
+		keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		err := r.failed.Write(keep, letters)
+		errs = append(errs, err)
+		if err == nil {
+			r.counts.moved += len(again)
+			errs = append(errs, r.progress.note(verbDone, again...))
+			again = nil
+		}
+	}
+	r.counts.refused += len(again)
+	return errors.Join(append(errs, r.progress.note(verbNot, append(not, again...)...))...)
+}
+
+// maybeStored tells whether a record that failed may be in Kinesis all the same.
+func maybeStored(r *core.Result) bool {
+	// With ReasonClosed, the attempt under way is not among the attempts.
+	if r.Err.Reason == core.ReasonCountMismatch || r.Err.Reason == core.ReasonClosed {
+		return true
+	}
+	for _, a := range r.Attempts {
+		if a.Uncertain {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *replayer) report(w io.Writer) error {
+	c := &r.counts
+	_, err := fmt.Fprintf(w, "put %d letters\n", c.put)
+	for _, line := range []struct {
+		n    int
+		text string
+	}{
+		{c.doneBefore, "were done before"},
+		{c.filtered, "are left out by the filters"},
+		{c.moved, "were refused again and are in the file of --failed"},
+		{c.refused, "were refused again and are left"},
+		{c.noStream, "have no stream; use --to"},
+	} {
+		if line.n > 0 && err == nil {
+			_, err = fmt.Fprintf(w, "%d letters %s\n", line.n, line.text)
+		}
+	}
+	return errors.Join(err, tellBroken(w, c))
+}
