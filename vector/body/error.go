@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import "fmt"
+
+// Kind says why a body was refused. The set is closed: the same value is used in
+// the error, and its String is fit for a metric label or a log field.
+type Kind uint8
+
+// The kinds. KindNone is never part of an error.
+const (
+	KindNone        Kind = iota
+	KindTooLarge         // a limit of Limits is exceeded; status 413
+	KindMalformed        // the bytes are not what they are said to be; status 400
+	KindUnsupported      // an encoding or format that this package does not read; status 415
+)
+
+// String is a short lower-case word such as "malformed".
+func (k Kind) String() string {
+	switch k {
+	case KindTooLarge:
+		return "too_large"
+	case KindMalformed:
+		return "malformed"
+	case KindUnsupported:
+		return "unsupported"
+	}
+	return "none"
+}
+
+// Error is a body that was refused as a whole. It carries no content of the body.
+type Error struct {
+	Kind Kind
+	// Offset is where in the unpacked body the trouble lies, in bytes; -1 if that is
+	// not known.
+	Offset int
+	// Event is the number of the event that was being read, from 0; -1 if the trouble
+	// is not in an event.
+	Event int
+	// Detail says what is wrong. It comes from a fixed set, or names a content type
+	// or encoding.
+	Detail string
+}
+
+// Error names kind, detail and place.
+func (e *Error) Error() string {
+	where := ""
+	if e.Offset >= 0 {
+		where = fmt.Sprintf(" at offset %d", e.Offset)
+	}
+	if e.Event >= 0 {
+		where += fmt.Sprintf(" (event %d)", e.Event)
+	}
+	return fmt.Sprintf("cannot read body: %s: %s%s", e.Kind, e.Detail, where)
+}
+
+// refuse makes an error about a body as a whole.
+func refuse(k Kind, detail string) *Error {
+	return &Error{Kind: k, Offset: -1, Event: -1, Detail: detail}
+}

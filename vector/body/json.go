@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import "unicode/utf8"
+
+// json splits JSON values: the elements of top-level arrays, and every other
+// top-level value.
+func (s *splitter) json() *Error {
+	b := s.data
+	sc := scanner{b: b, limit: s.opt.Limits.Depth}
+	i := skipBOM(b)
+	for {
+		if i = skipSeparators(b, i); i >= len(b) {
+			return nil
+		}
+		var err *Error
+		switch {
+		case b[i] == '[':
+			i, err = s.array(&sc, i)
+		case b[i] == '{' && s.opt.Wrapper != "":
+			i, err = s.wrapped(&sc, i)
+		default:
+			at := i
+			if i, err = s.value(&sc, i); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) {
+				err = s.fail(KindMalformed, i, wrongTrailing)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// separator says what may lie between top-level values: white space, the NUL that
+// ends each message of GELF, the record separator of RFC 7464.
+func separator(c byte) bool {
+	return c == '\n' || c == ' ' || c == '\r' || c == '\t' || c == 0 || c == 0x1e
+}
+
+func skipSeparators(b []byte, i int) int {
+	for i < len(b) && separator(b[i]) {
+		i++
+	}
+	return i
+}
+
+// endless says whether a value that begins with c has no end of its own.
+func endless(c byte) bool { return c != '{' && c != '"' && c != '[' }
+
+// value checks the value at b[i], which is not a space, and adds it as an event.
+func (s *splitter) value(sc *scanner, i int) (int, *Error) {
+	sc.multiline, sc.badUTF8 = false, false
+	end := sc.value(i)
+	if end < 0 {
+		return i, s.scanFailed(sc)
+	}
+	// What is valid, on one line and put as it came needs nothing else.
+	if sc.multiline && !s.opt.KeepLayout || sc.badUTF8 || s.opt.AppendNewline || s.opt.UnquoteStrings && s.data[i] == '"' {
+		return end, s.changed(sc, i, end)
+	}
+	if len(s.events)-s.before >= s.opt.Limits.Events {
+		return end, s.room(i)
+	}
+	s.events = append(s.events, Event{Data: s.data[i:end:end]})
+	return end, nil
+}
+
+func (s *splitter) scanFailed(sc *scanner) *Error {
+	return s.fail(KindMalformed, sc.at, sc.wrong)
+}
+
+// changed adds the valid value b[i:end] as an event that may have to be a copy.
+func (s *splitter) changed(sc *scanner, i, end int) *Error {
+	if sc.badUTF8 && s.opt.RejectInvalidUTF8 {
+		return s.fail(KindMalformed, i, wrongUTF8)
+	}
+	b := s.data[i:end]
+	if s.opt.UnquoteStrings && b[0] == '"' {
+		dst := appendUnescaped(s.opt.Arena.begin(len(b)), b[1:len(b)-1])
+		return s.converted(dst, EventText, i)
+	}
+	compact := sc.multiline && !s.opt.KeepLayout
+	if !compact && !sc.badUTF8 { // AppendNewline
+		if end == len(s.data) || s.data[end] != '\n' {
+			return s.converted(append(s.opt.Arena.begin(len(b)+1), b...), EventJSON, i)
+		}
+		if err := s.room(i); err != nil {
+			return err
+		}
+		s.events = append(s.events, Event{Data: s.data[i : end+1 : end+1]})
+		return nil
+	}
+	return s.converted(appendClean(s.opt.Arena.begin(len(b)), b, compact), EventJSON, i)
+}
+
+// array adds the elements of the array at b[i].
+func (s *splitter) array(sc *scanner, i int) (int, *Error) {
+	b := s.data
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == ']' {
+		return i + 1, nil
+	}
+	for {
+		var err *Error
+		if i, err = s.value(sc, skipSpace(b, i)); err != nil {
+			return i, err
+		}
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		switch {
+		case i >= len(b):
+			return i, s.fail(KindMalformed, i, wrongEnd)
+		case b[i] == ',':
+			i++
+		case b[i] == ']':
+			return i + 1, nil
+		default:
+			return i, s.fail(KindMalformed, i, wrongByte)
+		}
+	}
+}
+
+// wrapped adds what lies under the wrapper key of the object at b[i], or the
+// object itself if it has no such key.
+func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
+	b, start, found := s.data, i, false
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return s.value(sc, start)
+	}
+	for {
+		i = skipSpace(b, i)
+		if i >= len(b) || b[i] != '"' {
+			return i, s.fail(KindMalformed, min(i, len(b)), wrongByte)
+		}
+		key := i
+		if i = sc.str(i + 1); i < 0 {
+			return i, s.scanFailed(sc)
+		}
+		name := b[key+1 : i-1]
+		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
+			return i, s.fail(KindMalformed, min(i, len(b)), wrongByte)
+		}
+		i = skipSpace(b, i+1)
+		var err *Error
+		switch {
+		case !sameText(name, s.opt.Wrapper):
+			if i = sc.value(i); i < 0 {
+				return i, s.scanFailed(sc)
+			}
+		case i < len(b) && b[i] == '[':
+			found = true
+			i, err = s.array(sc, i)
+		default:
+			found = true
+			i, err = s.value(sc, i)
+		}
+		if err != nil {
+			return i, err
+		}
+		switch i = skipSpace(b, i); {
+		case i >= len(b):
+			return i, s.fail(KindMalformed, i, wrongEnd)
+		case b[i] == ',':
+			i++
+		case b[i] != '}':
+			return i, s.fail(KindMalformed, i, wrongByte)
+		case !found:
+			return s.value(sc, start)
+		default:
+			return i + 1, nil
+		}
+	}
+}
+
+// appendClean appends the valid value v with invalid UTF-8 replaced, and without
+// white space outside strings if compact is set.
+func appendClean(dst, v []byte, compact bool) []byte {
+	for i := 0; i < len(v); {
+		switch c := v[i]; {
+		case c == '"':
+			end := stringEnd(v, i+1)
+			if end < 0 {
+				end = len(v)
+			}
+			dst = appendValid(dst, v[i:end])
+			i = end
+		case compact && c <= ' ':
+			i++
+		default:
+			dst = append(dst, c)
+			i++
+		}
+	}
+	return dst
+}
+
+// appendValid appends text with each byte that is not valid UTF-8 replaced.
+func appendValid(dst, text []byte) []byte {
+	for i := 0; i < len(text); {
+		if text[i] < utf8.RuneSelf {
+			dst = append(dst, text[i])
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(text[i:])
+		dst = utf8.AppendRune(dst, r)
+		i += n
+	}
+	return dst
+}

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// ValueKind is the type of a JSON value.
+type ValueKind uint8
+
+// The types. ValueNone is no value.
+const (
+	ValueNone ValueKind = iota
+	ValueString
+	ValueNumber
+	ValueBool
+	ValueNull
+	ValueObject
+	ValueArray
+)
+
+// Lookup finds a field of an event without decoding it. Each element of path is a
+// key of an object or, if the value is an array, an index in decimal; an empty
+// path is the event itself. If a key occurs twice, the last one counts, as for most
+// readers of JSON.
+//
+// value is the text of a string with its escapes undone, else the JSON text as it
+// stands. It is a slice of event, or of dst if escapes had to be undone: they are
+// appended to dst[:0]. Give a dst of enough capacity to allocate nothing.
+//
+// Event should be an EventJSON. Lookup is safe with any bytes, but then what it
+// finds means nothing.
+func Lookup(dst, event []byte, path ...string) (value []byte, k ValueKind, ok bool) {
+	i := skipSpace(event, 0)
+	for _, step := range path {
+		if i = child(event, i, step); i < 0 {
+			return nil, ValueNone, false
+		}
+	}
+	end := valueEnd(event, i)
+	if end < 0 {
+		return nil, ValueNone, false
+	}
+	switch event[i] {
+	case '"':
+		text := event[i+1 : end-1]
+		if bytes.IndexByte(text, '\\') >= 0 {
+			text = appendUnescaped(dst[:0], text)
+		}
+		return text, ValueString, true
+	case '{':
+		k = ValueObject
+	case '[':
+		k = ValueArray
+	case 't', 'f':
+		k = ValueBool
+	case 'n':
+		k = ValueNull
+	default:
+		k = ValueNumber
+	}
+	return event[i:end], k, true
+}
+
+// child returns where the value lies that step names in the value at b[i], or -1.
+func child(b []byte, i int, step string) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '{':
+		found := -1
+		for m := (members{b: b, i: i + 1}); m.next(); {
+			if sameText(m.key, step) {
+				found = m.value
+			}
+		}
+		return found
+	case '[':
+		n, ok := index(step)
+		if !ok {
+			return -1
+		}
+		for m := (members{b: b, i: i + 1, array: true}); m.next(); n-- {
+			if n == 0 {
+				return m.value
+			}
+		}
+	}
+	return -1
+}
+
+// index reads an array index without sign and leading zeros.
+func index(s string) (int, bool) {
+	if s == "" || len(s) > 9 || len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	n := 0
+	for k := range len(s) {
+		if s[k]-'0' > 9 {
+			return 0, false
+		}
+		n = 10*n + int(s[k]-'0')
+	}
+	return n, true
+}
+
+// members walks over the members of an object or the elements of an array whose
+// JSON is valid. i is behind the opening bracket.
+type members struct {
+	b     []byte
+	i     int
+	array bool
+	key   []byte // with escapes, without quotes
+	value int    // where the value begins
+	end   int    // where it ends
+}
+
+// next moves to the next member and says whether there is one.
+func (m *members) next() bool {
+	b := m.b
+	i := skipSpace(b, m.i)
+	if i < len(b) && b[i] == ',' {
+		i = skipSpace(b, i+1)
+	}
+	if i >= len(b) {
+		return false
+	}
+	if !m.array {
+		if b[i] != '"' {
+			return false
+		}
+		end := stringEnd(b, i+1)
+		if end < 0 {
+			return false
+		}
+		m.key = b[i+1 : end-1]
+		if i = skipSpace(b, end); i >= len(b) || b[i] != ':' {
+			return false
+		}
+		i = skipSpace(b, i+1)
+	}
+	m.value = i
+	m.end = valueEnd(b, i)
+	m.i = m.end
+	return m.end >= 0
+}
+
+// valueEnd returns where the valid value at b[i] ends, or -1.
+func valueEnd(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"':
+		return stringEnd(b, i+1)
+	case '{', '[':
+		depth := 0
+		for i < len(b) {
+			switch b[i] {
+			case '"':
+				if i = stringEnd(b, i+1); i < 0 {
+					return -1
+				}
+				continue
+			case '{', '[':
+				depth++
+			case '}', ']':
+				if depth--; depth == 0 {
+					return i + 1
+				}
+			}
+			i++
+		}
+		return -1
+	case ']', '}', ',', ':':
+		return -1
+	}
+	for i++; i < len(b); i++ {
+		switch b[i] {
+		case ',', ']', '}', ' ', '\n', '\r', '\t':
+			return i
+		}
+	}
+	return i
+}
+
+// stringEnd returns the position behind the closing quote of the string whose text
+// begins at b[i], or -1.
+func stringEnd(b []byte, i int) int {
+	for {
+		for i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			q, e := x^quotes, x^slashes
+			if m := ((q-each)&^q | (e-each)&^e) & highs; m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		if i >= len(b) {
+			return -1
+		}
+		if b[i] == '"' {
+			return i + 1
+		}
+		i += 2
+	}
+}
+
+// sameText compares the text of a JSON string, escapes included, with s.
+func sameText(text []byte, s string) bool {
+	if string(text) == s {
+		return true
+	}
+	if len(text) <= len(s) || bytes.IndexByte(text, '\\') < 0 {
+		return false
+	}
+	for len(text) > 0 {
+		if text[0] != '\\' {
+			if s == "" || s[0] != text[0] {
+				return false
+			}
+			text, s = text[1:], s[1:]
+			continue
+		}
+		var room [utf8.UTFMax]byte
+		piece, rest := unescape(room[:0], text)
+		if len(s) < len(piece) || s[:len(piece)] != string(piece) {
+			return false
+		}
+		text, s = rest, s[len(piece):]
+	}
+	return s == ""
+}
+
+// appendUnescaped appends the text of a JSON string with its escapes undone and
+// invalid UTF-8 replaced.
+func appendUnescaped(dst, text []byte) []byte {
+	for len(text) > 0 {
+		n := bytes.IndexByte(text, '\\')
+		if n < 0 {
+			n = len(text)
+		}
+		if utf8.Valid(text[:n]) {
+			dst = append(dst, text[:n]...)
+		} else {
+			dst = appendValid(dst, text[:n])
+		}
+		if text = text[n:]; len(text) > 0 {
+			dst, text = unescape(dst, text)
+		}
+	}
+	return dst
+}
+
+// unescape appends what the escape that text begins with stands for, and returns
+// what follows it. Half a surrogate pair becomes U+FFFD.
+func unescape(dst, text []byte) (out, rest []byte) {
+	n := escape(text, 0)
+	if n == 0 { // not JSON
+		return append(dst, text[0]), text[1:]
+	}
+	switch c := text[1]; c {
+	case 'b':
+		return append(dst, '\b'), text[2:]
+	case 'f':
+		return append(dst, '\f'), text[2:]
+	case 'n':
+		return append(dst, '\n'), text[2:]
+	case 'r':
+		return append(dst, '\r'), text[2:]
+	case 't':
+		return append(dst, '\t'), text[2:]
+	case 'u':
+		r, _ := hex4(text[2:6])
+		text = text[6:]
+		if utf16.IsSurrogate(r) {
+			low := rune(-1)
+			if escape(text, 0) == 6 {
+				low, _ = hex4(text[2:6])
+			}
+			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+				text = text[6:]
+			}
+		}
+		return utf8.AppendRune(dst, r), text
+	default:
+		return append(dst, c), text[2:]
+	}
+}

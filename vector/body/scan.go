@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// What can be wrong with a value; the set is closed.
+const (
+	wrongEnd      = "unexpected end of JSON"
+	wrongByte     = "unexpected byte"
+	wrongDepth    = "too many nested arrays and objects"
+	wrongString   = "control character in a string"
+	wrongEscape   = "unknown escape in a string"
+	wrongUTF8     = "invalid UTF-8 in a string"
+	wrongNumber   = "number is not JSON"
+	wrongLiteral  = "literal is not JSON"
+	wrongTrailing = "nothing may follow a number or literal directly"
+)
+
+// Eight equal bytes each, to look at eight bytes of text at once.
+const (
+	each    = 0x0101010101010101
+	highs   = 0x80 * each
+	blanks  = 0x20 * each
+	quotes  = '"' * each
+	slashes = '\\' * each
+)
+
+// scanner checks JSON values by RFC 8259. Its fields tell about the last value.
+type scanner struct {
+	b     []byte
+	limit int // of nested arrays and objects
+	// multiline: there is a line end outside strings.
+	multiline bool
+	// badUTF8: there are invalid bytes in strings.
+	badUTF8 bool
+	// at and wrong say what is wrong with a value that was refused.
+	at    int
+	wrong string
+}
+
+func (s *scanner) fail(at int, wrong string) int {
+	s.at, s.wrong = at, wrong
+	if at >= len(s.b) {
+		s.at, s.wrong = len(s.b), wrongEnd
+	}
+	return -1
+}
+
+// value checks the value at b[i], white space before it included, and returns the
+// position behind it, or -1.
+func (s *scanner) value(i int) int {
+	b := s.b
+	// One bit for each level, set in an object. A loop instead of recursion: the
+	// state stays in registers and the depth costs no stack.
+	var stack [MaxDepth / 64]uint64
+	depth := 0
+	object := false
+
+value:
+	if i < len(b) && b[i] <= ' ' {
+		i = s.space(i)
+	}
+	if i >= len(b) {
+		return s.fail(i, wrongEnd)
+	}
+	switch c := b[i]; {
+	case c == '"':
+		if i = s.str(i + 1); i < 0 {
+			return -1
+		}
+	case c == '{' || c == '[':
+		if depth >= s.limit {
+			return s.fail(i, wrongDepth)
+		}
+		bit := uint64(1) << (depth & 63)
+		if object = c == '{'; object {
+			stack[depth>>6] |= bit
+		} else {
+			stack[depth>>6] &^= bit
+		}
+		depth++
+		i++
+		if i < len(b) && b[i] <= ' ' {
+			i = s.space(i)
+		}
+		if i >= len(b) {
+			return s.fail(i, wrongEnd)
+		}
+		if b[i] == c+2 { // ']' and '}' are two behind '[' and '{'
+			goto closing
+		}
+		if object {
+			goto key
+		}
+		goto value
+	case c == '-' || c-'0' <= 9:
+		if i = s.number(i); i < 0 {
+			return -1
+		}
+	default:
+		if i = s.literal(i); i < 0 {
+			return -1
+		}
+	}
+
+after:
+	if depth == 0 {
+		return i
+	}
+	if i < len(b) && b[i] <= ' ' {
+		i = s.space(i)
+	}
+	if i >= len(b) {
+		return s.fail(i, wrongEnd)
+	}
+	if b[i] == ',' {
+		i++
+		if object {
+			goto key
+		}
+		goto value
+	}
+	if object && b[i] != '}' || !object && b[i] != ']' {
+		return s.fail(i, wrongByte)
+	}
+
+closing:
+	i++
+	depth--
+	if depth > 0 {
+		object = stack[(depth-1)>>6]>>((depth-1)&63)&1 != 0
+	}
+	goto after
+
+key:
+	if i < len(b) && b[i] <= ' ' {
+		i = s.space(i)
+	}
+	if i >= len(b) || b[i] != '"' {
+		return s.fail(i, wrongByte)
+	}
+	if i = s.str(i + 1); i < 0 {
+		return -1
+	}
+	if i < len(b) && b[i] <= ' ' {
+		i = s.space(i)
+	}
+	if i >= len(b) || b[i] != ':' {
+		return s.fail(i, wrongByte)
+	}
+	i++
+	goto value
+}
+
+// space returns the position behind the white space at b[i].
+func (s *scanner) space(i int) int {
+	for ; i < len(s.b); i++ {
+		switch s.b[i] {
+		case ' ', '\t':
+		case '\n', '\r':
+			s.multiline = true
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// str checks the string whose text begins at b[i] and returns the position behind
+// the closing quote, or -1.
+func (s *scanner) str(i int) int {
+	b := s.b
+	for {
+		// The first byte that needs a look: quote, backslash, control, not ASCII. A
+		// borrow can only mark bytes behind the first one.
+		for i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			m := (x | (x - blanks) | ((x ^ quotes) - each) | ((x ^ slashes) - each)) & highs
+			if m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				break
+			}
+			i += 8
+		}
+		for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
+			i++
+		}
+		if i >= len(b) {
+			return s.fail(i, wrongEnd)
+		}
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1
+		case c == '\\':
+			n := escape(b, i)
+			if n == 0 {
+				return s.fail(i, wrongEscape)
+			}
+			i += n
+		case c < ' ':
+			return s.fail(i, wrongString)
+		default:
+			r, n := utf8.DecodeRune(b[i:])
+			if r == utf8.RuneError && n == 1 {
+				s.badUTF8 = true
+			}
+			i += n
+			// Text of other scripts comes in runs.
+			for i < len(b) && b[i] >= utf8.RuneSelf {
+				r, n = utf8.DecodeRune(b[i:])
+				if r == utf8.RuneError && n == 1 {
+					s.badUTF8 = true
+				}
+				i += n
+			}
+		}
+	}
+}
+
+// escape returns the length of the escape at b[i], or 0.
+func escape(b []byte, i int) int {
+	if i+1 >= len(b) {
+		return 0
+	}
+	switch b[i+1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if i+6 > len(b) {
+			return 0
+		}
+		if _, ok := hex4(b[i+2 : i+6]); ok {
+			return 6
+		}
+	}
+	return 0
+}
+
+// hex4 reads four hexadecimal digits.
+func hex4(p []byte) (r rune, ok bool) {
+	for _, c := range p[:4] {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// digits returns the position behind the digits at b[i].
+func digits(b []byte, i int) int {
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	return i
+}
+
+// number checks the number at b[i] and returns the position behind it, or -1.
+func (s *scanner) number(i int) int {
+	b := s.b
+	if b[i] == '-' {
+		i++
+	}
+	j := digits(b, i)
+	if j == i || b[i] == '0' && j > i+1 {
+		return s.fail(i, wrongNumber)
+	}
+	i = j
+	if i < len(b) && b[i] == '.' {
+		if j = digits(b, i+1); j == i+1 {
+			return s.fail(j, wrongNumber)
+		}
+		i = j
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		if j = digits(b, i); j == i {
+			return s.fail(j, wrongNumber)
+		}
+		i = j
+	}
+	return i
+}
+
+// literal checks the literal at b[i] and returns the position behind it, or -1.
+func (s *scanner) literal(i int) int {
+	var word string
+	switch s.b[i] {
+	case 't':
+		word = "true"
+	case 'f':
+		word = "false"
+	case 'n':
+		word = "null"
+	default:
+		return s.fail(i, wrongByte)
+	}
+	for k := range len(word) {
+		if i+k >= len(s.b) || s.b[i+k] != word[k] {
+			return s.fail(i+k, wrongLiteral)
+		}
+	}
+	return i + len(word)
+}
+
+// skipSpace returns the position behind JSON's white space at b[i].
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import "bytes"
+
+// EventKind says what an event's data is.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	// EventJSON is the text of one JSON value. It is valid, and valid UTF-8.
+	EventJSON EventKind = iota
+	// EventText is bytes: a line, or with Options.UnquoteStrings the text of a string.
+	EventText
+)
+
+// Event is one event of a body.
+type Event struct {
+	// Data is a slice of the body, or of the arena if it had to be converted. It must
+	// not be changed. It is empty only for empty lines and unquoted empty strings.
+	Data []byte
+	Kind EventKind
+}
+
+// DefaultTimeKey is the key that Fluent Bit's outputs put the time under.
+const DefaultTimeKey = "date"
+
+// Options say how Split reads a body. The zero value is a good default.
+type Options struct {
+	// Limits bound the work. Zero fields take their defaults.
+	Limits Limits
+
+	// Wrapper is the key of a top-level JSON object that holds the events: with
+	// "data", {"data":[1,2]} is two events. A value that is not an array is one
+	// event. Other keys beside it are ignored; an object without the key is an event
+	// itself. The key is compared with its escapes undone. Empty, the default: none.
+	Wrapper string
+
+	// RejectInvalidUTF8 refuses a JSON or OTLP body with invalid UTF-8 in a string.
+	// The default replaces each invalid byte by U+FFFD, in a copy of the event.
+	// MessagePack is always repaired, text is never looked at.
+	RejectInvalidUTF8 bool
+
+	// KeepLayout leaves pretty-printed JSON as it came. The default takes the white
+	// space out of an event that has a line end outside its strings, so that no event
+	// is more than one line; other events are put as they came.
+	KeepLayout bool
+
+	// UnquoteStrings makes of an event that is a JSON string its text, an EventText.
+	// The default puts the string as it came, with its quotes, as a consumer of JSON
+	// expects it.
+	UnquoteStrings bool
+
+	// KeepEmptyLines makes events of the empty lines of FormatText. The default skips
+	// them. The end of the last line begins no new one.
+	KeepEmptyLines bool
+
+	// AppendNewline ends each event with a newline, for consumers that join records.
+	// Where the body has one behind the event, nothing is copied. Default false.
+	AppendNewline bool
+
+	// TimeKey is the key under which an event of FormatMsgpack gets its time, as the
+	// first key, in seconds with nine decimals. If the event has such a key itself, it
+	// comes later, so that readers of JSON take that one. Default DefaultTimeKey.
+	TimeKey string
+	// OmitTime leaves the time of FormatMsgpack out. Default false.
+	OmitTime bool
+
+	// OmitResource and OmitScope leave those parts out of the events of OTLP. Default
+	// false: every event says where it comes from.
+	OmitResource bool
+	OmitScope    bool
+
+	// Arena is the memory for events that are not slices of the body. Nil, the
+	// default, makes a new one, which the events keep alive.
+	Arena *Arena
+}
+
+// Split checks the whole body and appends its events to events. On an error, an
+// *Error, it returns events as they were: no part of a body is taken.
+// FormatAuto and FormatOTLP are decided by the first bytes. An empty body, or one
+// of nothing but white space, has no events and is no error.
+//
+// The events are in the order of the body, so that their numbers are its. They
+// are valid as long as data and the arena are left alone.
+func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) {
+	opt.Limits = opt.Limits.withDefaults()
+	if opt.Arena == nil {
+		opt.Arena = new(Arena)
+	}
+	s := splitter{opt: &opt, data: data, events: events, before: len(events)}
+	if f == FormatOTLP {
+		f = FormatOTLPProto
+		if i := skipSpace(data, skipBOM(data)); i < len(data) && (data[i] == '{' || data[i] == '[') {
+			f = FormatOTLPJSON
+		}
+	}
+	var err *Error
+	switch f {
+	case FormatAuto:
+		err = s.auto()
+	case FormatJSON:
+		err = s.json()
+	case FormatText:
+		err = s.text()
+	case FormatMsgpack:
+		err = s.msgpack()
+	case FormatOTLPProto:
+		err = s.otlpProto()
+	case FormatOTLPJSON:
+		err = s.otlpJSON()
+	default:
+		err = refuse(KindUnsupported, "unknown format")
+	}
+	if err != nil {
+		return events, err
+	}
+	return s.events, nil
+}
+
+// FormatIn is what Split takes FormatAuto and FormatOTLP for, judged by the first
+// bytes; other formats are returned as they are. It is for metrics. A body that
+// begins like JSON and turns out to be text is called JSON.
+func FormatIn(data []byte, f Format) Format {
+	switch f {
+	case FormatOTLP:
+		if i := skipSpace(data, skipBOM(data)); i < len(data) && (data[i] == '{' || data[i] == '[') {
+			return FormatOTLPJSON
+		}
+		return FormatOTLPProto
+	case FormatAuto:
+		switch sniff(data) {
+		case sniffJSON, sniffMaybe:
+			return FormatJSON
+		case sniffMsgpack:
+			return FormatMsgpack
+		case sniffText:
+			return FormatText
+		}
+	}
+	return f
+}
+
+// splitter is the work on one body.
+type splitter struct {
+	opt    *Options
+	data   []byte
+	events []Event
+	before int // number of events that were there already
+}
+
+// fail makes an error at a place of the body.
+func (s *splitter) fail(k Kind, at int, detail string) *Error {
+	return &Error{Kind: k, Offset: at, Event: len(s.events) - s.before, Detail: detail}
+}
+
+func (s *splitter) auto() *Error {
+	switch sniff(s.data) {
+	case sniffJSON:
+		return s.json()
+	case sniffMaybe:
+		size := s.opt.Arena.size
+		err := s.json()
+		if err == nil || err.Kind != KindMalformed {
+			return err
+		}
+		s.events = s.events[:s.before]
+		s.opt.Arena.size = size
+		return s.text()
+	case sniffMsgpack:
+		return s.msgpack()
+	case sniffText:
+		return s.text()
+	}
+	return refuse(KindUnsupported, "binary data without a content type")
+}
+
+// room says whether one more event may be added.
+func (s *splitter) room(at int) *Error {
+	if len(s.events)-s.before >= s.opt.Limits.Events {
+		return s.fail(KindTooLarge, at, "too many events")
+	}
+	return nil
+}
+
+// converted adds an event that was appended to what Arena.begin returned.
+func (s *splitter) converted(ev []byte, k EventKind, at int) *Error {
+	if err := s.room(at); err != nil {
+		return err
+	}
+	if s.opt.AppendNewline {
+		ev = append(ev, '\n')
+	}
+	if ev = s.opt.Arena.done(ev); s.opt.Arena.size > s.opt.Limits.ConvertedBytes {
+		return s.fail(KindTooLarge, at, "converted events are too large")
+	}
+	s.events = append(s.events, Event{Data: ev, Kind: k})
+	return nil
+}
+
+// text splits lines. A carriage return before a line's end belongs to the end.
+func (s *splitter) text() *Error {
+	data := s.data
+	for i := skipBOM(data); i < len(data); {
+		end, next := len(data), len(data)
+		if n := bytes.IndexByte(data[i:], '\n'); n >= 0 {
+			end, next = i+n, i+n+1
+		}
+		at, cr := i, false
+		i = next
+		if end > at && data[end-1] == '\r' {
+			end, cr = end-1, true
+		}
+		if end == at && !s.opt.KeepEmptyLines {
+			continue
+		}
+		if s.opt.AppendNewline && (cr || next == end) {
+			if err := s.converted(append(s.opt.Arena.begin(end-at+1), data[at:end]...), EventText, at); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.room(at); err != nil {
+			return err
+		}
+		if s.opt.AppendNewline {
+			end = next
+		}
+		s.events = append(s.events, Event{Data: data[at:end:end], Kind: EventText})
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"errors"
+	"io"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+)
+
+// zstdSlack is room behind the limit: the decoder writes whole blocks, and would
+// otherwise move the output to see that the limit is exceeded.
+const zstdSlack = 2*zstdMaxBlock + 64
+
+func (d *decoders) unzstd(dst, data []byte, limit int) ([]byte, error) {
+	if d.zstd == nil {
+		// The output is its own window, so that a large one costs nothing.
+		z, err := zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxWindow(zstdMaxWindow),
+			zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			return dst, refuse(KindUnsupported, "zstd")
+		}
+		d.zstd = z
+	}
+	least, most, err := zstdBounds(data)
+	if err != nil {
+		return dst, unpackError(err, "zstd data")
+	}
+	if least > limit {
+		return dst, refuse(KindTooLarge, "unpacked zstd data")
+	}
+	dst = grow(dst, min(most, limit)+zstdSlack)
+	out, err := d.zstd.DecodeAll(data, dst[:0:min(cap(dst), limit+zstdSlack)])
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), err == nil && len(out) > limit:
+		return dst, refuse(KindTooLarge, "unpacked zstd data")
+	case errors.Is(err, zstd.ErrWindowSizeExceeded):
+		return dst, refuse(KindTooLarge, "zstd window of more than 64 MiB")
+	case err != nil:
+		return dst, unpackError(err, "zstd data")
+	}
+	return out, nil
+}
+
+// zstdBounds walks over the block headers of all frames (RFC 8878, section 3.1.1)
+// and returns bounds of the unpacked length. Frames that are not whole are
+// io.ErrUnexpectedEOF.
+func zstdBounds(data []byte) (least, most int, err error) {
+	for len(data) > 0 {
+		var h zstd.Header
+		if err := h.Decode(data); err != nil {
+			return 0, 0, err
+		}
+		if h.Skippable {
+			if n := h.HeaderSize + int(h.SkippableSize); n <= len(data) {
+				data = data[n:]
+				continue
+			}
+			return 0, 0, io.ErrUnexpectedEOF
+		}
+		data = data[h.HeaderSize:]
+		for last := false; !last; {
+			if len(data) < 3 {
+				return 0, 0, io.ErrUnexpectedEOF
+			}
+			head := int(data[0]) | int(data[1])<<8 | int(data[2])<<16
+			last = head&1 != 0
+			size := head >> 3
+			if size > zstdMaxBlock {
+				return 0, 0, zstd.ErrCompressedSizeTooBig
+			}
+			stored := size
+			switch head >> 1 & 3 {
+			case 0: // as it is
+				least, most = least+size, most+size
+			case 1: // one byte, repeated
+				least, most, stored = least+size, most+size, 1
+			default:
+				most += zstdMaxBlock
+			}
+			if len(data) < 3+stored {
+				return 0, 0, io.ErrUnexpectedEOF
+			}
+			data = data[3+stored:]
+		}
+		if h.HasCheckSum {
+			if len(data) < 4 {
+				return 0, 0, io.ErrUnexpectedEOF
+			}
+			data = data[4:]
+		}
+	}
+	return least, most, nil
+}
+
+// snappyMagic begins the framed format of snappy
+// (https://github.com/google/snappy/blob/main/framing_format.txt). No block begins
+// so: its second tag would copy from before its beginning.
+const snappyMagic = "\xff\x06\x00\x00sNaPpY"
+
+func (d *decoders) unsnappy(dst, data []byte, limit int) ([]byte, error) {
+	if len(data) >= len(snappyMagic) && string(data[:len(snappyMagic)]) == snappyMagic {
+		d.in.Reset(data)
+		if d.snappy == nil {
+			d.snappy = snappy.NewReader(&d.in)
+		} else {
+			d.snappy.Reset(&d.in)
+		}
+		dst, err := readAll(dst, d.snappy, limit)
+		return dst, unpackError(err, "snappy data")
+	}
+	n, err := snappy.DecodedLen(data)
+	switch {
+	case err != nil || n > snappyMaxRatio*len(data):
+		return dst, refuse(KindMalformed, "snappy data")
+	case n > limit:
+		return dst, refuse(KindTooLarge, "unpacked snappy data")
+	}
+	dst = grow(dst, n)
+	out, err := snappy.Decode(dst[:n], data)
+	if err != nil {
+		return dst, unpackError(err, "snappy data")
+	}
+	return out, nil
+}
