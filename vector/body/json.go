@@ -22,7 +22,7 @@ func (s *splitter) json() *Error {
 			i, err = s.wrapped(&sc, i)
 		default:
 			at := i
-			if i, err = s.value(&sc, i); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) {
+			if i, err = s.value(&sc, i); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) {
 				err = s.fail(KindMalformed, i, wrongTrailing)
 			}
 		}

@@ -42,6 +42,7 @@ func TestSplitJSON(t *testing.T) {
 		{"lines with newline at the end", "{\"a\":1}\r\n{\"b\":2}\r\n", Options{}, []string{`{"a":1}`, `{"b":2}`}},
 		{"concatenated", `{"a":"}{"}{"b":2}`, Options{}, []string{`{"a":"}{"}`, `{"b":2}`}},
 		{"NUL and record separator", "{}\x00[1]\x00\x1e{}\n", Options{}, []string{"{}", "1", "{}"}},
+		{"values with an end of their own need nothing between", `1[2]"a""b"true{}`, Options{}, []string{"1", "2", `"a"`, `"b"`, "true", "{}"}},
 		{"bare values", "\"a\"\"b\" 1 true\nnull -0.5e+7", Options{}, []string{`"a"`, `"b"`, "1", "true", "null", "-0.5e+7"}},
 		{"pretty becomes one line", "{\n  \"a b\": \"c d\",\r\n  \"x\": [ 1, 2 ]\n}\n{ \"y\": 1 }", Options{}, []string{`{"a b":"c d","x":[1,2]}`, `{ "y": 1 }`}},
 		{"pretty is kept on demand", "{\n \"a\": 1\n}", Options{KeepLayout: true}, []string{"{\n \"a\": 1\n}"}},
@@ -147,6 +148,10 @@ func reference(body []byte, depth int) (events []string, ok bool) {
 			return events, true
 		}
 		if err != nil || nesting(raw) > depth {
+			return nil, false
+		}
+		// It takes 0.0-00 for three numbers.
+		if next := body[dec.InputOffset():]; endless(raw[0]) && len(next) > 0 && !separator(next[0]) && endless(next[0]) {
 			return nil, false
 		}
 		if raw[0] != '[' {
