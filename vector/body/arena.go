@@ -55,9 +55,11 @@ func (a *Arena) begin(guess int) []byte {
 // the event.
 func (a *Arena) done(ev []byte) []byte {
 	a.size += len(ev)
-	if n := len(a.block) + len(ev); n <= cap(a.block) {
-		// It still lies in the block, as append only moves what does not fit.
-		a.block = a.block[:n]
+	if len(ev) == 0 {
+		return nil
+	}
+	if n := len(a.block); n < cap(a.block) && &a.block[:n+1][n] == &ev[0] {
+		a.block = a.block[:n+len(ev)]
 	} else {
 		// append has moved it to memory of its own; what is behind it is free.
 		a.block = ev

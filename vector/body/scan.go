@@ -25,7 +25,6 @@ const (
 const (
 	each    = 0x0101010101010101
 	highs   = 0x80 * each
-	blanks  = 0x20 * each
 	quotes  = '"' * each
 	slashes = '\\' * each
 )
@@ -176,20 +175,7 @@ func (s *scanner) space(i int) int {
 func (s *scanner) str(i int) int {
 	b := s.b
 	for {
-		// The first byte that needs a look: quote, backslash, control, not ASCII. A
-		// borrow can only mark bytes behind the first one.
-		for i+8 <= len(b) {
-			x := binary.LittleEndian.Uint64(b[i:])
-			m := (x | (x - blanks) | ((x ^ quotes) - each) | ((x ^ slashes) - each)) & highs
-			if m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
-			i += 8
-		}
-		for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
-			i++
-		}
+		i += plain(b[i:])
 		if i >= len(b) {
 			return s.fail(i, wrongEnd)
 		}
@@ -220,6 +206,26 @@ func (s *scanner) str(i int) int {
 			}
 		}
 	}
+}
+
+// plain returns how many bytes at the beginning of text are ASCII without quotes,
+// backslashes and control characters.
+func plain(text []byte) int {
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		x := binary.LittleEndian.Uint64(text[i:])
+		// A borrow can only mark bytes behind the first one that is rightly marked.
+		// Flipping bit 1 moves the quote down to 0x20 and leaves control characters below
+		// it, so one comparison finds both.
+		m := (x | ((x ^ 0x02*each) - 0x21*each) | ((x ^ slashes) - each)) & highs
+		if m != 0 {
+			return i + bits.TrailingZeros64(m)>>3
+		}
+	}
+	for i < len(text) && text[i] >= ' ' && text[i] < utf8.RuneSelf && text[i] != '"' && text[i] != '\\' {
+		i++
+	}
+	return i
 }
 
 // escape returns the length of the escape at b[i], or 0.

@@ -89,6 +89,9 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	if opt.Arena == nil {
 		opt.Arena = new(Arena)
 	}
+	if opt.TimeKey == "" {
+		opt.TimeKey = DefaultTimeKey
+	}
 	s := splitter{opt: &opt, data: data, events: events, before: len(events)}
 	if f == FormatOTLP {
 		f = FormatOTLPProto
@@ -148,6 +151,9 @@ type splitter struct {
 	data   []byte
 	events []Event
 	before int // number of events that were there already
+
+	scratch []byte // of OTLP: pieces of the record in hand
+	second  stamp  // of OTLP
 }
 
 // fail makes an error at a place of the body.
