@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"bytes"
+	"compress/flate"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+)
+
+// ndjson makes about size bytes of events of 200 bytes.
+func ndjson(size int) []byte {
+	var b []byte
+	for i := 0; len(b) < size; i++ {
+		b = fmt.Appendf(b, `{"timestamp":"2026-11-24T10:00:%02d.%06dZ","level":"info","host":"web-%03d","status":%d,"took":%.3f,"message":"GET /api/v1/items/%07d served to user %05d, cache miss","ok":true}`+"\n",
+			i/1e6%60, i%1e6, i%97, 200+i%5, float64(i%1000)/7, i*7919%1e7, i*31%1e5)
+	}
+	return b
+}
+
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+func zstded(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := zstd.NewWriter(&out)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, flate.DefaultCompression)
+	_, _ = w.Write(b)
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// BenchmarkBody compares the way of a body with the least that any receiver of it
+// must do: undo the encoding and look for line ends. Both run by turns in one loop;
+// "x/scan" is the ratio of their times.
+func BenchmarkBody(b *testing.B) {
+	plain := ndjson(4 << 20)
+	for _, tc := range []struct {
+		encoding string
+		data     []byte
+	}{
+		{"", plain}, {"gzip", gzipped(plain)}, {"zstd", zstded(plain)}, {"deflate", deflated(plain)}, {"snappy", snappy.Encode(nil, plain)},
+	} {
+		name := tc.encoding
+		if name == "" {
+			name = "identity"
+		}
+		b.Run(name, func(b *testing.B) {
+			var u Unpacker
+			var dst []byte
+			var events []Event
+			var ours, least time.Duration
+			lines := 0
+			b.SetBytes(int64(len(plain)))
+			b.ReportAllocs()
+			for b.Loop() {
+				t0 := time.Now()
+				data, err := u.Unpack(dst, tc.encoding, tc.data, Limits{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for rest := data; ; lines++ {
+					n := bytes.IndexByte(rest, '\n')
+					if n < 0 {
+						break
+					}
+					rest = rest[n+1:]
+				}
+				t1 := time.Now()
+				if data, err = u.Unpack(dst, tc.encoding, tc.data, Limits{}); err != nil {
+					b.Fatal(err)
+				}
+				if events, err = Split(events[:0], data, FormatJSON, Options{}); err != nil {
+					b.Fatal(err)
+				}
+				least += t1.Sub(t0)
+				ours += time.Since(t1)
+				if tc.encoding != "" {
+					dst = data
+				}
+			}
+			if len(events)*b.N != lines {
+				b.Fatalf("unexpected number of events; got %d; want %d", len(events), lines/b.N)
+			}
+			b.ReportMetric(float64(ours)/float64(least), "x/scan")
+			b.ReportMetric(float64(len(plain))*float64(b.N)/ours.Seconds()/1e6, "ours-MB/s")
+		})
+	}
+}
+
+func BenchmarkSplit(b *testing.B) {
+	run := func(name string, data []byte, f Format, opt Options) {
+		b.Run(name, func(b *testing.B) {
+			var events []Event
+			var err error
+			opt.Arena = new(Arena)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				opt.Arena.Reset()
+				if events, err = Split(events[:0], data, f, opt); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	lines := ndjson(4 << 20)
+	run("ndjson", lines, FormatJSON, Options{})
+	run("ndjson with newlines", lines, FormatJSON, Options{AppendNewline: true})
+	run("text", lines, FormatText, Options{})
+	array := append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte("\n"), []byte(","))...)
+	run("array", append(array, ']'), FormatJSON, Options{})
+}
+
+func BenchmarkLookup(b *testing.B) {
+	event := bytes.TrimSpace(ndjson(1))
+	b.SetBytes(int64(len(event)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, ok := Lookup(nil, event, "host"); !ok {
+			b.Fatal("not found")
+		}
+	}
+}
