@@ -174,6 +174,25 @@ func (s *scanner) space(i int) int {
 // the closing quote, or -1.
 func (s *scanner) str(i int) int {
 	b := s.b
+	for i+8 <= len(b) {
+		m := special(binary.LittleEndian.Uint64(b[i : i+8]))
+		if m == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(m) >> 3
+		if b[i] == '"' {
+			return i + 1
+		}
+		break
+	}
+	return s.oddString(i)
+}
+
+// oddString goes on with a string at a byte that needs a look, or near the end of
+// the body.
+func (s *scanner) oddString(i int) int {
+	b := s.b
 	for {
 		i += plain(b[i:])
 		if i >= len(b) {
@@ -191,14 +210,9 @@ func (s *scanner) str(i int) int {
 		case c < ' ':
 			return s.fail(i, wrongString)
 		default:
-			r, n := utf8.DecodeRune(b[i:])
-			if r == utf8.RuneError && n == 1 {
-				s.badUTF8 = true
-			}
-			i += n
 			// Text of other scripts comes in runs.
 			for i < len(b) && b[i] >= utf8.RuneSelf {
-				r, n = utf8.DecodeRune(b[i:])
+				r, n := utf8.DecodeRune(b[i:])
 				if r == utf8.RuneError && n == 1 {
 					s.badUTF8 = true
 				}
@@ -208,17 +222,20 @@ func (s *scanner) str(i int) int {
 	}
 }
 
+// special marks the first byte of x that is not plain, and perhaps others behind
+// it: a borrow can only come from a byte that is rightly marked. Flipping bit 1
+// moves the quote down to 0x20 and leaves control characters below it, so one
+// comparison finds both.
+func special(x uint64) uint64 {
+	return (x | ((x ^ 0x02*each) - 0x21*each) | ((x ^ slashes) - each)) & highs
+}
+
 // plain returns how many bytes at the beginning of text are ASCII without quotes,
 // backslashes and control characters.
 func plain(text []byte) int {
 	i := 0
 	for ; i+8 <= len(text); i += 8 {
-		x := binary.LittleEndian.Uint64(text[i:])
-		// A borrow can only mark bytes behind the first one that is rightly marked.
-		// Flipping bit 1 moves the quote down to 0x20 and leaves control characters below
-		// it, so one comparison finds both.
-		m := (x | ((x ^ 0x02*each) - 0x21*each) | ((x ^ slashes) - each)) & highs
-		if m != 0 {
+		if m := special(binary.LittleEndian.Uint64(text[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
