@@ -1,5 +1,85 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package body turns the body of an HTTP request into events: it undoes the
-// content encodings, checks everything, and splits.
+// Package body turns the body of an HTTP request into events: it undoes the content
+// encodings, checks everything, and splits.
+//
+//	var unpacker body.Unpacker // one for all requests
+//	...
+//	format, err := body.FormatOf(r.Header.Get("Content-Type"), r.URL.Path)
+//	data, err := unpacker.Unpack(buf, strings.Join(r.Header.Values("Content-Encoding"), ","), wire, limits)
+//	events, err := body.Split(events[:0], data, format, body.Options{Limits: limits, Arena: arena})
+//	for _, ev := range events {
+//		key, kind, ok := body.Lookup(scratch, ev.Data, "host")
+//		...
+//	}
+//
+// # Guarantees
+//
+// A body is taken as a whole or not at all: an error, always an *Error, means that
+// no event of it was returned. Errors never show contents. No input makes the
+// package panic, loop for ever or use memory beyond Limits: nothing is allocated
+// because a body declares a length. JSON and text cost no allocation for each
+// event; an event is a slice of the body wherever it can be put as it came.
+//
+// # Formats
+//
+// JSON is checked by RFC 8259. The elements of a top-level array are events, and so
+// is every other top-level value: an array, one value a line, values one after the
+// other and pretty-printed values are one grammar and may be mixed. White space,
+// NUL (GELF) and the record separator (RFC 7464) may lie between top-level values; a
+// comma may not. An array inside an array is one event. A string is put with its
+// quotes unless Options.UnquoteStrings is set. A pretty-printed event is put on one
+// line unless Options.KeepLayout is set.
+//
+// Text is one event a line, of any bytes, without "\n" or "\r\n"; empty lines are
+// no events.
+//
+// MessagePack is what Fluent Bit and Fluentd send; see event.AppendJSON of
+// core/event for how it becomes JSON. Fluent Bit's time is added as the first key,
+// "date", in seconds. Metadata and group markers are left out, as in the JSON that
+// Fluent Bit itself makes. Fluentd sends neither time nor tag.
+//
+// Without a content type the first bytes decide: a brace, or a bracket followed by
+// what no log line begins with, is JSON and broken JSON is an error; another bracket
+// or a quote is JSON if the whole body is, else text; what cannot begin text is
+// MessagePack; a NUL byte in the first KiB makes it unsupported, so that binary
+// formats are not cut up as lines.
+//
+// # OTLP
+//
+// Each log record becomes one JSON object on one line. What is not set, zero or
+// empty is left out. The keys, in this order:
+//
+//	timestamp                  string, RFC 3339 in UTC with nine decimals; the observed time if there is no other
+//	observed_timestamp         string, the same form
+//	severity_number            number, 1 to 24
+//	severity_text              string
+//	event_name                 string
+//	body                       any value
+//	attributes                 object
+//	dropped_attributes_count   number
+//	trace_id, span_id          strings, lower-case hexadecimal
+//	flags                      number
+//	resource                   object, the resource's attributes
+//	resource_dropped_attributes_count, resource_schema_url
+//	scope_name, scope_version  strings
+//	scope_attributes           object
+//	scope_dropped_attributes_count, scope_schema_url
+//
+// Values of OTLP become: string, bool and int the same (ints are exact); double a
+// number with a decimal or an exponent, NaN and the infinities the strings "NaN",
+// "Infinity" and "-Infinity"; bytes a string in base64; array and kvlist an array
+// and an object, in order, repeated keys included; no value null. Both encodings
+// give the same events. Entity references and string tables of profiles are left
+// out.
+//
+// Unknown fields are ignored, as OTLP says, with one exception: a JSON request that
+// has members but no resourceLogs is refused, as it is probably another signal.
+// Protobuf does not show that. The number of an event is its place in events, so
+// that a receiver can count what it could not deliver for partial_success.
+//
+// # Limits
+//
+// See Limits. Reading OTLP as JSON looks at nested values once for each level, so a
+// deep body takes up to Limits.Depth times as long as a flat one.
 package body

@@ -221,8 +221,11 @@ func readAll(dst []byte, r io.Reader, limit int) ([]byte, error) {
 	const least = 16 << 10
 	for {
 		if len(dst) == cap(dst) {
-			// One byte more than the limit, to see that it is exceeded.
-			grown := make([]byte, len(dst), min(max(2*cap(dst), least), limit+1))
+			n := max(2*cap(dst), least)
+			if n >= limit {
+				n = limit + 1 // to see that the limit is exceeded
+			}
+			grown := make([]byte, len(dst), n)
 			copy(grown, dst)
 			dst = grown
 		}

@@ -36,7 +36,9 @@ func (d *decoders) unzstd(dst, data []byte, limit int) ([]byte, error) {
 	dst = grow(dst, min(most, limit)+zstdSlack)
 	out, err := d.zstd.DecodeAll(data, dst[:0:min(cap(dst), limit+zstdSlack)])
 	switch {
-	case errors.Is(err, zstd.ErrDecoderSizeExceeded), err == nil && len(out) > limit:
+	case len(out) > limit, errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		// Not every error of running out of room has a name of its own, but there is
+		// always a block behind the limit before it.
 		return dst, refuse(KindTooLarge, "unpacked zstd data")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return dst, refuse(KindTooLarge, "zstd window of more than 64 MiB")
@@ -63,6 +65,7 @@ func zstdBounds(data []byte) (least, most int, err error) {
 			return 0, 0, io.ErrUnexpectedEOF
 		}
 		data = data[h.HeaderSize:]
+		low, high := 0, 0
 		for last := false; !last; {
 			if len(data) < 3 {
 				return 0, 0, io.ErrUnexpectedEOF
@@ -76,11 +79,11 @@ func zstdBounds(data []byte) (least, most int, err error) {
 			stored := size
 			switch head >> 1 & 3 {
 			case 0: // as it is
-				least, most = least+size, most+size
+				low, high = low+size, high+size
 			case 1: // one byte, repeated
-				least, most, stored = least+size, most+size, 1
+				low, high, stored = low+size, high+size, 1
 			default:
-				most += zstdMaxBlock
+				high += zstdMaxBlock
 			}
 			if len(data) < 3+stored {
 				return 0, 0, io.ErrUnexpectedEOF
@@ -93,6 +96,13 @@ func zstdBounds(data []byte) (least, most int, err error) {
 			}
 			data = data[4:]
 		}
+		if h.HasFCS {
+			if h.FrameContentSize < uint64(low) || h.FrameContentSize > uint64(high) {
+				return 0, 0, zstd.ErrFrameSizeMismatch
+			}
+			low, high = int(h.FrameContentSize), int(h.FrameContentSize)
+		}
+		least, most = least+low, most+high
 	}
 	return least, most, nil
 }
