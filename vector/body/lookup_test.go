@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestLookup(t *testing.T) {
+	const event = ` {"a":"x", "n" : -1.5e3, "t":true,"z":null, "o":{"a":{"b":["p",{"q":"r"}]},"a.b":1},
+		"e\u0041\n":"k", "esc":"\u00e9\"\\\/\b\f\n\r\t\ud83d\ude00", "a":"last", "":"empty", "arr":[[1,2],[]], "s":"", "long key of many bytes":"long value of many bytes"} `
+	for _, tc := range []struct {
+		path string
+		want string
+		kind ValueKind
+	}{
+		{"a", "last", ValueString},
+		{"n", "-1.5e3", ValueNumber},
+		{"t", "true", ValueBool},
+		{"z", "null", ValueNull},
+		{"o/a/b/0", "p", ValueString},
+		{"o/a/b/1/q", "r", ValueString},
+		{"o/a", `{"b":["p",{"q":"r"}]}`, ValueObject},
+		{"o/a/b", `["p",{"q":"r"}]`, ValueArray},
+		{"o/a.b", "1", ValueNumber},
+		{"eA\n", "k", ValueString},
+		{"esc", "\u00e9\"\\/\b\f\n\r\t\U0001f600", ValueString},
+		{"", "empty", ValueString},
+		{"s", "", ValueString},
+		{"arr/0/1", "2", ValueNumber},
+		{"arr/1", "[]", ValueArray},
+		{"long key of many bytes", "long value of many bytes", ValueString},
+		{"x", "", ValueNone},
+		{"A", "", ValueNone},
+		{"a/b", "", ValueNone},
+		{"n/0", "", ValueNone},
+		{"o/b", "", ValueNone},
+		{"arr/2", "", ValueNone},
+		{"arr/00", "", ValueNone},
+		{"arr/-1", "", ValueNone},
+		{"arr/1/0", "", ValueNone},
+		{"arr/9999999999", "", ValueNone},
+		{"o/a/b/p", "", ValueNone},
+	} {
+		got, kind, ok := Lookup(nil, []byte(event), strings.Split(tc.path, "/")...)
+		if string(got) != tc.want || kind != tc.kind || ok != (kind != ValueNone) {
+			t.Errorf("unexpected value at %q; got %q, %d, %v; want %q, %d", tc.path, got, kind, ok, tc.want, tc.kind)
+		}
+	}
+	for event, want := range map[string]string{`"text"`: "text", "12": "12", " [1] ": "[1]", "": "", " ": "", "}": "", `"a`: "", `{"a":1`: ""} {
+		if got, _, ok := Lookup(nil, []byte(event)); string(got) != want || ok != (want != "") {
+			t.Errorf("unexpected value of %q itself; got %q, %v; want %q", event, got, ok, want)
+		}
+	}
+	for _, event := range []string{`"text"`, "12", "null", "[]"} {
+		if got, _, ok := Lookup(nil, []byte(event), "a"); ok {
+			t.Errorf("unexpected value in %q; got %q; want none", event, got)
+		}
+	}
+}
+
+func TestLookupDoesNotAllocate(t *testing.T) {
+	event := []byte(`{"a":{"b":"c\u00e9"},"x":1}`)
+	dst := make([]byte, 0, 64)
+	n := testing.AllocsPerRun(100, func() {
+		if v, _, ok := Lookup(dst, event, "a", "b"); !ok || string(v) != "c\u00e9" {
+			t.Errorf("unexpected value; got %q; want c\u00e9", v)
+		}
+	})
+	if n != 0 {
+		t.Errorf("unexpected allocations; got %v; want 0", n)
+	}
+}
+
+// FuzzLookup compares with encoding/json and tries any bytes.
+func FuzzLookup(f *testing.F) {
+	for _, s := range []string{`{"a":{"b":["p",{"q":"r"}]},"\u0061":1}`, `{"a":"\ud83d\ude00\ud83d"}`, `[1,[2,"x"],{}]`, `{"a" : "b\\" , "c": "\""}`, `{"a":`, `"`, `[,`} {
+		f.Add([]byte(s), "a", "b")
+		f.Add([]byte(s), "1", "0")
+	}
+	f.Fuzz(func(t *testing.T, event []byte, a, b string) {
+		got, kind, ok := Lookup(nil, event, a, b)
+		if ok != (kind != ValueNone) {
+			t.Fatalf("unexpected kind; got %d with ok %v", kind, ok)
+		}
+		events, err := Split(nil, event, FormatJSON, Options{KeepLayout: true})
+		if err != nil || len(events) != 1 || event[0] == '[' {
+			return
+		}
+		event = events[0].Data
+		got, kind, ok = Lookup(nil, event, a, b)
+		var v any
+		dec := json.NewDecoder(bytes.NewReader(event))
+		dec.UseNumber()
+		if dec.Decode(&v) != nil {
+			return // a number or nesting that encoding/json does not take
+		}
+		for _, step := range []string{a, b} {
+			switch x := v.(type) {
+			case map[string]any:
+				if v = x[step]; v == nil {
+					if _, there := x[step]; there && step == b {
+						v = "null"
+					}
+				}
+			case []any:
+				v = nil
+				if n, err := strconv.Atoi(step); err == nil && n >= 0 && n < len(x) && strconv.Itoa(n) == step {
+					v = x[n]
+				}
+			default:
+				v = nil
+			}
+		}
+		switch x := v.(type) {
+		case string:
+			if string(got) != x && kind != ValueNull || !ok {
+				t.Fatalf("unexpected value at %q, %q of %q; got %q, %v; want %q", a, b, event, got, ok, x)
+			}
+		case json.Number:
+			if string(got) != x.String() || kind != ValueNumber {
+				t.Fatalf("unexpected value at %q, %q of %q; got %q, %v; want %q", a, b, event, got, ok, x)
+			}
+		case bool:
+			if string(got) != strconv.FormatBool(x) || kind != ValueBool {
+				t.Fatalf("unexpected value at %q, %q of %q; got %q, %v; want %v", a, b, event, got, ok, x)
+			}
+		}
+	})
+}
