@@ -21,6 +21,9 @@ func (s *splitter) msgpack() *Error {
 			i = end
 			continue
 		}
+		if err.Kind != KindMalformed {
+			return err
+		}
 		n, first := packedArray(s.data, i)
 		if n == 0 && first > i {
 			i = first // an empty array
@@ -31,10 +34,16 @@ func (s *splitter) msgpack() *Error {
 		}
 		// An array of events. Whether it is one shows only behind its first element, so
 		// it has been taken for an event first.
+		pair := n == 2
 		for i = first; n > 0; n-- {
-			if i, err = s.packed(&r, i); err != nil {
-				return err
+			var inner *Error
+			if i, inner = s.packed(&r, i); inner == nil {
+				continue
 			}
+			if pair && inner.Kind == KindMalformed {
+				return err // an event is a pair too, and more likely
+			}
+			return inner
 		}
 	}
 	return nil
