@@ -117,7 +117,7 @@ func asJSON(t testing.TB, logs *logspb.LogsData) []byte {
 
 func asProto(t testing.TB, logs *logspb.LogsData) []byte {
 	t.Helper()
-	b, err := proto.Marshal(logs)
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(logs)
 	if err != nil {
 		t.Fatal(err)
 	}
