@@ -68,6 +68,17 @@ func BenchmarkBuilderAdd(b *testing.B) {
 		{"data_keys", Config{PartitionKey: "$TAG[1]", DataKeys: []string{"log", "kubernetes"}}},
 		{"dots", Config{ReplaceDots: "_"}},
 		{"log_key", Config{LogKey: "log"}},
+		{"stream", Config{Stream: "logs-$kubernetes['namespace_name']", PartitionKey: "$kubernetes['pod_name']/$stream"}},
+		{"all", Config{
+			Stream: "logs-$kubernetes['namespace_name']", StreamAllow: []string{"logs-*"}, PartitionKey: "$kubernetes['pod_name']/$stream",
+			TimeKey: "time", TimeKeyFormat: "%FT%T.%LZ", AppendNewline: true, ReplaceDots: "_", MetadataKey: "meta", GroupKey: "group", Oversize: "split",
+			DataKeys: []string{"log", "stream", "logtag", "kubernetes"},
+		}},
+		{"gzip", Config{Compression: "gzip"}},
+		{"gzip1", Config{Compression: "gzip", CompressionLevel: 1}},
+		{"zlib", Config{Compression: "zlib"}},
+		{"zstd", Config{Compression: "zstd"}},
+		{"snappy", Config{Compression: "snappy"}},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
 			chunk := kubernetesChunk(benchChunkBytes)

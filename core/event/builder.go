@@ -12,7 +12,7 @@ import (
 )
 
 // Outcome is a set of remarks about one event, to be counted by the caller.
-type Outcome uint8
+type Outcome uint16
 
 const (
 	// KeyMissing: the event has no partition key, so the missing rule applied.
@@ -21,9 +21,24 @@ const (
 	KeyCut
 	// LogKeyMissing: the event has no such key and was taken whole.
 	LogKeyMissing
-	// Dropped: the missing rule is "drop"; nothing was added.
+	// Dropped: a missing rule is "drop"; nothing was added.
 	Dropped
+	// StreamMissing: Config.Stream has no value for the event, so the rule for that
+	// applied.
+	StreamMissing
+	// StreamRefused: what Config.Stream makes of the event is no stream name, is not
+	// allowed, or is one too many; the same rule applied.
+	StreamRefused
+	// Unroutable: the event has no stream; nothing was added.
+	Unroutable
+	// Truncated: texts of the event were cut to fit.
+	Truncated
+	// Split: the event became several records.
+	Split
 )
+
+var outcomeNames = [...]string{"key_missing", "key_cut", "log_key_missing", "dropped",
+	"stream_missing", "stream_refused", "unroutable", "truncated", "split"}
 
 // maxKeptArenaBytes bounds what Reset keeps, so that one chunk with a giant event
 // does not hold its memory for ever.
@@ -42,23 +57,28 @@ type Builder struct {
 	recs  []core.Record
 	clock clock
 
+	group     []byte // body of the last group start, empty outside of groups
+	groupJSON []byte // the text of group, made on demand
+	text      []byte // payloads before compression
+	scratch   []byte // values of templates
+	z         compressor
+
+	streams     []string
+	streamIndex map[string]int32
+
 	// What the tag means under a Shaper, computed when either changes.
 	shaper     *Shaper
 	tag        string
 	tagKey     fixedKey // Config.PartitionKey, if it does not depend on the event
 	missingKey fixedKey // Config.PartitionKeyMissing
+	tagRoute   route    // Config.Stream, if it does not depend on the event
 }
 
 // span is one record in the arena: the key's bytes, then the payload.
 type span struct {
 	start, keyEnd, end int
 	key                string // instead of bytes in the arena, if not empty
-}
-
-// fixedKey is a partition key that is the same for all events of a tag.
-type fixedKey struct {
-	key string // "" if there is none
-	cut bool
+	stream             int32  // index into Builder.streams
 }
 
 // Reset forgets the records and keeps the memory for the next chunk.
@@ -66,7 +86,11 @@ func (b *Builder) Reset() {
 	if cap(b.arena) > maxKeptArenaBytes {
 		b.arena = nil
 	}
+	if cap(b.text) > maxKeptArenaBytes {
+		b.text = nil
+	}
 	b.arena = b.arena[:0]
+	b.group, b.groupJSON = b.group[:0], b.groupJSON[:0]
 	clear(b.spans) // lets go of keys
 	b.spans = b.spans[:0]
 	clear(b.recs)
@@ -85,36 +109,73 @@ func (b *Builder) Len() int { return len(b.spans) }
 // Size is the number of bytes of all payloads and of the keys taken from events.
 func (b *Builder) Size() int { return len(b.arena) }
 
-// Add appends the record for ev. Group markers are not records and are ignored.
-// On an error, a *ValueError, nothing was added and Outcome is 0; this happens for
-// an ev that no ChunkReader made and for keys that lie too deep in each other.
-// Neither tag nor ev is kept.
+// Add appends the record for ev, or the records if it is split. Group markers are
+// not records; they are remembered for the events that follow. On an error, a
+// *ValueError, nothing was added and Outcome is 0; this happens for an ev that no
+// ChunkReader made and for keys that lie too deep in each other. Neither tag nor ev
+// is kept.
 func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	if ev.Kind != KindRecord {
+		b.group, b.groupJSON = b.group[:0], b.groupJSON[:0]
+		if ev.Kind == KindGroupStart {
+			b.group = append(b.group, ev.Body...)
+		}
 		return 0, nil
 	}
 	if b.shaper != s || b.tag != tag {
 		b.setTag(s, tag)
 	}
-	sp := span{start: len(b.arena)}
-	outcome := b.addKey(s, ev, &sp)
+	route := b.route(s, tag, ev)
+	if route.stream < 0 {
+		return route.outcome, nil
+	}
+	sp := span{start: len(b.arena), stream: route.stream}
+	outcome := route.outcome | b.addKey(s, tag, ev, &sp)
 	if outcome&Dropped != 0 {
 		return outcome, nil
 	}
 	sp.keyEnd = len(b.arena)
-	arena, remarks, at, reason := s.appendPayload(b.arena, ev, &b.clock)
+	arena, remarks, at, reason := b.shape(b.arena, s, ev, &s.json)
 	if reason != ReasonNone {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
 	}
 	b.arena = arena
+	outcome |= remarks
 	sp.end = len(arena)
+	if s.oversize != oversizeKeep && sp.end-sp.keyEnd > s.payloadLimit(&sp) {
+		if done := b.reshape(s, ev, &sp); done != 0 {
+			return outcome | done, nil
+		}
+		sp.end = len(b.arena)
+	}
 	b.spans = append(b.spans, sp)
-	return outcome | remarks, nil
+	return outcome, nil
+}
+
+// shape appends the payload for ev as it will be sent.
+func (b *Builder) shape(dst []byte, s *Shaper, ev *Event, o *jsonOptions) ([]byte, Outcome, int, Reason) {
+	if s.pack.codec == codecNone {
+		return s.appendPayload(dst, ev, b, o)
+	}
+	text, outcome, at, reason := s.appendPayload(b.text[:0], ev, b, o)
+	b.text = text
+	if reason != ReasonNone {
+		return dst, outcome, at, reason
+	}
+	return b.z.append(&s.pack, dst, text), outcome, at, reason
+}
+
+// groupText is the group's key and value.
+func (b *Builder) groupText(s *Shaper) []byte {
+	if len(b.groupJSON) == 0 {
+		b.groupJSON = appendSide(append(b.groupJSON, s.groupPrefix...), slices.Clip(b.group), &s.metadataJSON)
+	}
+	return b.groupJSON
 }
 
 // addKey sets sp.key or appends the key to the arena.
-func (b *Builder) addKey(s *Shaper, ev *Event, sp *span) Outcome {
+func (b *Builder) addKey(s *Shaper, tag string, ev *Event, sp *span) Outcome {
 	switch s.key.source {
 	case keySpread:
 		return 0
@@ -125,6 +186,14 @@ func (b *Builder) addKey(s *Shaper, ev *Event, sp *span) Outcome {
 				b.arena = arena
 				return remark(cut, KeyCut)
 			}
+		}
+	case keyTemplate:
+		text, ok := s.key.tpl.append(b.scratch[:0], tag, ev, b.group)
+		b.scratch = text
+		if ok {
+			var cut bool
+			b.arena, cut = appendPartitionKey(b.arena, text)
+			return remark(cut, KeyCut)
 		}
 	default:
 		if b.tagKey.key != "" {
@@ -147,25 +216,29 @@ func remark(on bool, o Outcome) Outcome {
 }
 
 func (b *Builder) setTag(s *Shaper, tag string) {
+	if b.shaper != s {
+		// Nothing that another Shaper has decided counts for this one.
+		b.z, b.groupJSON = compressor{}, b.groupJSON[:0]
+		b.streamIndex = map[string]int32{}
+		if len(b.spans) == 0 {
+			b.streams = nil
+		}
+	}
 	b.shaper, b.tag = s, strings.Clone(tag)
 	b.tagKey = s.key.fixed(tag)
 	b.missingKey = s.missing.fixed(tag)
+	if s.streams != nil && s.streams.tpl.fixed() {
+		b.tagRoute = b.findRoute(s.streams, tag, nil)
+	}
 }
 
-// fixed is the key by a rule that does not look at the event.
-func (r *keyRule) fixed(tag string) fixedKey {
-	switch r.source {
-	case keyConstant:
-		return fixedKey{key: r.constant}
-	case keyTagPart:
-		tag = tagPart(tag, r.tagPart)
-	case keyTag:
-	default:
-		return fixedKey{}
-	}
-	key, cut := appendPartitionKey(nil, []byte(tag))
-	return fixedKey{string(key), cut}
-}
+// Streams returns the streams that Config.Stream has named so far, in no order and
+// not only in this chunk; there are at most Config.MaxStreams. It is empty if that
+// is not set. Records refer to it by StreamOf.
+func (b *Builder) Streams() []string { return b.streams }
+
+// StreamOf is the index into Streams of the stream of record i of Records.
+func (b *Builder) StreamOf(i int) int { return int(b.spans[i].stream) }
 
 // Records returns the records in the order in which their events were added. The
 // slice, the payloads and the keys are valid until Reset or the next Add.
@@ -190,13 +263,13 @@ func (o Outcome) String() string {
 		return "none"
 	}
 	var names []string
-	for i, name := range [...]string{"key_missing", "key_cut", "log_key_missing", "dropped"} {
+	for i, name := range outcomeNames {
 		if o&(1<<i) != 0 {
 			names = append(names, name)
 		}
 	}
-	if unknown := o >> 4 << 4; unknown != 0 {
-		names = append(names, fmt.Sprintf("0x%x", uint8(unknown)))
+	if unknown := o >> len(outcomeNames) << len(outcomeNames); unknown != 0 {
+		names = append(names, fmt.Sprintf("0x%x", uint16(unknown)))
 	}
 	return strings.Join(names, "+")
 }

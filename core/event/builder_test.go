@@ -159,10 +159,10 @@ func TestBuilderDoesNotAllocatePerEvent(t *testing.T) {
 
 func TestOutcomeString(t *testing.T) {
 	for o, want := range map[Outcome]string{
-		0:                          "none",
-		KeyMissing | Dropped:       "key_missing+dropped",
-		KeyCut | LogKeyMissing:     "key_cut+log_key_missing",
-		KeyMissing | KeyCut | 0x40: "key_missing+key_cut+0x40",
+		0:                            "none",
+		KeyMissing | Dropped:         "key_missing+dropped",
+		KeyCut | LogKeyMissing:       "key_cut+log_key_missing",
+		KeyMissing | KeyCut | 0x4000: "key_missing+key_cut+0x4000",
 	} {
 		if got := o.String(); got != want {
 			t.Errorf("unexpected text; got %q; want %q", got, want)

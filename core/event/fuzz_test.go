@@ -37,6 +37,12 @@ func FuzzChunkReader(f *testing.F) {
 		mustShaper(f, Config{}),
 		mustShaper(f, Config{PartitionKey: "$k[0]['x']", DataKeys: []string{"k", "log"}, TimeKey: "log", TimeKeyFormat: "%N", ReplaceDots: "_"}),
 		mustShaper(f, Config{PartitionKey: "kubernetes->pod_name", LogKey: "log", PartitionKeyMissing: "tag"}),
+		mustShaper(f, Config{PartitionKey: "$metadata['otlp']['trace_id']-$k", Stream: "logs-$log", StreamMissing: "constant:rest", MetadataKey: "m", GroupKey: "g"}),
+		mustShaper(f, Config{Oversize: "truncate", MaxRecordBytes: 4096, TimeKey: "t"}),
+		mustShaper(f, Config{Oversize: "split", MaxRecordBytes: 4096}),
+	}
+	for _, s := range shapers[len(shapers)-2:] {
+		s.maxRecord = 64 // so that small inputs are oversized
 	}
 	f.Fuzz(func(t *testing.T, chunk []byte) {
 		r := NewChunkReader(chunk)
@@ -61,7 +67,11 @@ func FuzzChunkReader(f *testing.F) {
 			}
 			covered += len(ev.Raw)
 			for _, s := range shapers {
-				b.Reset()
+				if b.Reset(); ev.Kind == KindRecord {
+					if _, err := b.Add(s, "a.b", &Event{Kind: KindGroupStart, Body: ev.Body}); err != nil {
+						t.Fatal(err)
+					}
+				}
 				outcome, err := b.Add(s, "a.b", &ev)
 				if err != nil {
 					var e *ValueError
@@ -71,6 +81,9 @@ func FuzzChunkReader(f *testing.F) {
 					continue
 				}
 				for _, rec := range b.Records() {
+					if outcome&(Truncated|Split) != 0 && len(rec.Data)+max(len(rec.PartitionKey), 1) > s.maxRecord {
+						t.Fatalf("unexpected size; got %d bytes; want at most %d", len(rec.Data), s.maxRecord)
+					}
 					if s.logKey == "" || outcome&LogKeyMissing != 0 {
 						if !json.Valid(rec.Data) {
 							t.Fatalf("unexpected payload; got %q; want JSON", rec.Data)

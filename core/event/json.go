@@ -57,6 +57,19 @@ type jsonOptions struct {
 	dots string
 	// keyDepth counts the maps and arrays used as keys around the value.
 	keyDepth int
+
+	// special is set if any of the rest is: such values leave the fast path.
+	special bool
+	// hexIDs writes trace and span ids that are bytes in hexadecimal.
+	hexIDs bool
+	// cut shortens each text value to about maxText bytes.
+	cut     bool
+	maxText int
+	// Of the text at pieceAt, unless 0, only the bytes from pieceFrom to pieceTo are
+	// written.
+	pieceAt, pieceFrom, pieceTo int
+	// partial is added to the object, unless nil.
+	partial *partial
 }
 
 var plainJSON jsonOptions
@@ -66,6 +79,9 @@ func appendValue(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reas
 	c, n, p := readHead(b, i)
 	switch c {
 	case classString, classBinary:
+		if o.special {
+			return appendSpecialText(dst, b, p, p+n, o), p + n, ReasonNone
+		}
 		return appendQuoted(dst, b[p:p+n]), p + n, ReasonNone
 	case classUint, classInt, classFloat:
 		var ok bool
@@ -131,6 +147,7 @@ func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Rea
 		if k > 0 {
 			dst = append(dst, ',')
 		}
+		key := i
 		// Keys and values are short texts nearly always.
 		if p, end := shortText(b, i); end > 0 {
 			if o.dots == "" {
@@ -143,13 +160,23 @@ func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Rea
 			return dst, i, reason
 		}
 		dst = append(dst, ':')
-		if p, end := shortText(b, i); end > 0 {
+		if p, end := shortText(b, i); end > 0 && !o.special {
 			dst, i = appendQuoted(dst, b[p:end]), end
+		} else if o.hexIDs && o.id(b, key, i) != nil {
+			dst = append(appendHex(append(dst, '"'), o.id(b, key, i)), '"')
+			i, _ = skipFlat(b, i, 1)
 		} else if dst, i, reason = appendValue(dst, b, i, depth, o); reason != ReasonNone {
 			return dst, i, reason
 		}
 	}
 	return append(dst, '}'), i, ReasonNone
+}
+
+// id returns the bytes at b[value] if they are an id that is to be written in
+// hexadecimal.
+func (o *jsonOptions) id(b []byte, key, value int) []byte {
+	p, end := shortText(b, key)
+	return rawID(b, value, string(b[p:end]))
 }
 
 func appendArray(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
@@ -201,7 +228,7 @@ func appendKeyText(dst, text []byte, o *jsonOptions) []byte {
 
 // otherKey makes the text of a key that is neither str nor bin.
 func otherKey(b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason) {
-	inner := *o
+	inner := jsonOptions{dots: o.dots, keyDepth: o.keyDepth}
 	switch c, n, p := readHead(b, i); c {
 	case classExt:
 		if _, _, ok := extTime(b[p-1], b[p:p+n]); !ok {

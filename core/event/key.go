@@ -18,62 +18,64 @@ const MaxKeyCharacters = 256
 type keySource uint8
 
 const (
-	keySpread keySource = iota
-	keyTag
-	keyTagPart
-	keyConstant
-	keyField
-	keyDrop // only as the rule for a missing key
+	keySpread   keySource = iota
+	keyFixed              // a template that depends on nothing but the tag
+	keyField              // one field of the body, the common case
+	keyTemplate           // any other template
+	keyDrop               // only as the rule for a missing key
 )
 
 // keyRule is a parsed partition key expression or missing rule.
 type keyRule struct {
-	source   keySource
-	tagPart  int
-	constant string
-	path     path
+	source keySource
+	tpl    template // keyFixed, keyTemplate
+	path   path     // keyField
 }
 
 const constantPrefix = "constant:"
 
 // parseKey reads a partition key expression; see Config.PartitionKey.
 func parseKey(s string) (keyRule, error) {
-	switch {
-	case s == "":
+	if s == "" {
 		return keyRule{source: keySpread}, nil
-	case s == "$TAG":
-		return keyRule{source: keyTag}, nil
-	case strings.HasPrefix(s, "$TAG["):
-		st, tail, err := parseBracket(s[len("$TAG"):])
-		if err == nil && (tail != "" || st.key != "") {
-			err = errors.New("want $TAG or $TAG[0]; a field of that name is $['TAG']")
-		}
-		return keyRule{source: keyTagPart, tagPart: st.index}, err
-	case strings.HasPrefix(s, constantPrefix):
-		return parseConstant(s)
 	}
-	p, err := parsePath(s)
-	return keyRule{source: keyField, path: p}, err
+	if text, ok := strings.CutPrefix(s, constantPrefix); ok {
+		return parseConstant(text)
+	}
+	if !strings.Contains(s, "$") {
+		p, err := parsePath(s)
+		return keyRule{source: keyField, path: p}, err
+	}
+	t, err := parseTemplate(s)
+	switch {
+	case err != nil:
+		return keyRule{}, err
+	case t.fixed():
+		return keyRule{source: keyFixed, tpl: t}, nil
+	case len(t) == 1 && t[0].source == partField:
+		return keyRule{source: keyField, path: t[0].path}, nil
+	}
+	return keyRule{source: keyTemplate, tpl: t}, nil
 }
 
 // parseMissing reads the rule for events without a key; see
 // Config.PartitionKeyMissing.
 func parseMissing(s string) (keyRule, error) {
-	switch {
-	case s == "" || s == "spread":
+	switch s {
+	case "", "spread":
 		return keyRule{source: keySpread}, nil
-	case s == "tag":
-		return keyRule{source: keyTag}, nil
-	case s == "drop":
+	case "tag":
+		return keyRule{source: keyFixed, tpl: template{{source: partTag}}}, nil
+	case "drop":
 		return keyRule{source: keyDrop}, nil
-	case strings.HasPrefix(s, constantPrefix):
-		return parseConstant(s)
+	}
+	if text, ok := strings.CutPrefix(s, constantPrefix); ok {
+		return parseConstant(text)
 	}
 	return keyRule{}, errors.New("want spread, tag, drop or constant:TEXT")
 }
 
-func parseConstant(s string) (keyRule, error) {
-	text := s[len(constantPrefix):]
+func parseConstant(text string) (keyRule, error) {
 	n := utf8.RuneCountInString(text)
 	if n < 1 || n > MaxKeyCharacters {
 		return keyRule{}, fmt.Errorf("%d characters after constant:; want 1 to %d", n, MaxKeyCharacters)
@@ -81,7 +83,26 @@ func parseConstant(s string) (keyRule, error) {
 	if !utf8.ValidString(text) {
 		return keyRule{}, errors.New("the text after constant: is not valid UTF-8")
 	}
-	return keyRule{source: keyConstant, constant: text}, nil
+	return keyRule{source: keyFixed, tpl: template{{literal: text}}}, nil
+}
+
+// fixedKey is a partition key that is the same for all events of a tag.
+type fixedKey struct {
+	key string // "" if there is none
+	cut bool
+}
+
+// fixed is the key by a rule that does not look at the event.
+func (r *keyRule) fixed(tag string) fixedKey {
+	if r.source != keyFixed {
+		return fixedKey{}
+	}
+	text, ok := r.tpl.append(nil, tag, nil, nil)
+	if !ok {
+		return fixedKey{}
+	}
+	key, cut := appendPartitionKey(nil, text)
+	return fixedKey{string(key), cut}
 }
 
 // appendPartitionKey appends raw as Kinesis will take it: valid UTF-8 of at most

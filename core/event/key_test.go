@@ -23,16 +23,18 @@ func TestParseKey(t *testing.T) {
 		}
 		return keyRule{source: keyField, path: p}
 	}
+	fixed := func(parts ...part) keyRule { return keyRule{source: keyFixed, tpl: parts} }
+	tpl := func(parts ...part) keyRule { return keyRule{source: keyTemplate, tpl: parts} }
 	tests := []struct {
 		in   string
 		want keyRule
 	}{
 		{"", keyRule{source: keySpread}},
-		{"$TAG", keyRule{source: keyTag}},
-		{"$TAG[0]", keyRule{source: keyTagPart}},
-		{"$TAG[12]", keyRule{source: keyTagPart, tagPart: 12}},
-		{"constant:a b->c", keyRule{source: keyConstant, constant: "a b->c"}},
-		{"constant:" + strings.Repeat("\u00e9", 256), keyRule{source: keyConstant, constant: strings.Repeat("\u00e9", 256)}},
+		{"$TAG", fixed(part{source: partTag})},
+		{"$TAG[0]", fixed(part{source: partTagPart})},
+		{"$TAG[12]", fixed(part{source: partTagPart, tagPart: 12})},
+		{"constant:a b->c", fixed(part{literal: "a b->c"})},
+		{"constant:" + strings.Repeat("\u00e9", 256), fixed(part{literal: strings.Repeat("\u00e9", 256)})},
 		{"log", field("log")},
 		{"a.b c", field("a.b c")},
 		{"a->b->c", field("a", "b", "c")},
@@ -45,6 +47,17 @@ func TestParseKey(t *testing.T) {
 		{"$['TAG']", field("TAG")},
 		{"$['constant:x']['a.b']", field("constant:x", "a.b")},
 		{"$TAGS['x']", field("TAGS", "x")},
+		{"$tag", field("tag")},
+		{"$user-id", field("user-id")},
+		{"x-$TAG[1]/y", fixed(part{literal: "x-"}, part{source: partTagPart, tagPart: 1}, part{literal: "/y"})},
+		{"$TAG-x", fixed(part{source: partTag}, part{literal: "-x"})},
+		{"$a$b", tpl(part{source: partField, path: field("a").path}, part{source: partField, path: field("b").path})},
+		{"$a['b']c", tpl(part{source: partField, path: field("a", "b").path}, part{literal: "c"})},
+		{"$['a'].b", tpl(part{source: partField, path: field("a").path}, part{literal: ".b"})},
+		{"$a.$b", tpl(part{source: partField, path: field("a").path}, part{literal: "."}, part{source: partField, path: field("b").path})},
+		{"$metadata['a']", tpl(part{source: partMetadata, path: field("metadata", "a").path})},
+		{"$metadata", field("metadata")},
+		{"$group['resource']['x']", tpl(part{source: partGroup, path: field("group", "resource", "x").path})},
 	}
 	for _, tt := range tests {
 		got, err := parseKey(tt.in)
@@ -57,7 +70,7 @@ func TestParseKey(t *testing.T) {
 func TestParseKeyRefuses(t *testing.T) {
 	for _, in := range []string{
 		"->", "a->", "->a", "a->->b", "$", "$a.b", "$a['b'", "$a['b", "$a[", "$a[b]", "$a[-1]", "$a[+1]", "$a[]", "$a['']",
-		"$a['b']c", "$[0]", "$TAG[", "$TAG[x]", "$TAG['x']", "$TAG[0]x", "$TAG[-1]", "$TAG[99999999999]", "$a]",
+		"$a->b", "$a['b']->c", "$0", "$1x", "$a'b", "x$", "$$", "$[0]", "$TAG[", "$TAG[x]", "$TAG['x']", "$TAG[-1]", "$TAG[99999999999]", "$a]",
 		"constant:", "constant:" + strings.Repeat("x", 257), "constant:\xff", "\xff",
 		strings.Repeat("a->", 64) + "a",
 	} {

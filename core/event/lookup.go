@@ -76,23 +76,54 @@ func readKey(b []byte, i int) (text []byte, next int, reason Reason) {
 	return nil, next, reason
 }
 
-// appendKeyValue appends the value at b[i] as the raw text of a partition key.
-// ok is false if the value cannot be one: a map, an array, nil, empty text, NaN,
-// an infinity or an extension.
-func appendKeyValue(dst, b []byte, i int) (out []byte, cut, ok bool) {
+// appendText appends the value at b[i] as raw text, which may be invalid UTF-8. ok
+// is false if it has none: a map, an array, nil, empty text, NaN, an infinity or
+// an extension.
+func appendText(dst, b []byte, i int) (out []byte, ok bool) {
 	c, n, p := readHead(b, i)
 	switch c {
 	case classString, classBinary:
-		if n == 0 {
-			return dst, false, false
-		}
+		return append(dst, b[p:p+n]...), n > 0
+	case classUint, classInt, classFloat:
+		return appendNumber(dst, b, c, i, n, p)
+	case classBool:
+		return appendBool(dst, b[i]), true
+	}
+	return dst, false
+}
+
+// appendKeyValue is appendText for a value that is a partition key as a whole.
+func appendKeyValue(dst, b []byte, i int) (out []byte, cut, ok bool) {
+	if c, n, p := readHead(b, i); n > 0 && (c == classString || c == classBinary) {
 		out, cut = appendPartitionKey(dst, b[p:p+n])
 		return out, cut, true
-	case classUint, classInt, classFloat:
-		out, ok = appendNumber(dst, b, c, i, n, p)
-		return out, false, ok
-	case classBool:
-		return appendBool(dst, b[i]), false, true
 	}
-	return dst, false, false
+	out, ok = appendText(dst, b, i)
+	return out, false, ok
+}
+
+// rawID returns the bytes of a trace or span id that is stored in binary, as
+// OpenTelemetry does: 16 and 8 bytes. Everybody writes them in hexadecimal; as
+// text they would be rubbish. It returns nil for all else.
+func rawID(b []byte, i int, key string) []byte {
+	want := 0
+	switch key {
+	case "trace_id", "traceId":
+		want = 16
+	case "span_id", "spanId":
+		want = 8
+	default:
+		return nil
+	}
+	if c, n, p := readHead(b, i); n == want && (c == classString || c == classBinary) {
+		return b[p : p+n]
+	}
+	return nil
+}
+
+func appendHex(dst, p []byte) []byte {
+	for _, c := range p {
+		dst = append(dst, hexDigits[c>>4], hexDigits[c&0x0f])
+	}
+	return dst
 }

@@ -19,49 +19,14 @@ type step struct {
 // path leads from an event's body to a value inside it.
 type path []step
 
-// parsePath reads the spellings a, a->b->c and $a['b'][0].
+// parsePath reads the spellings a and a->b->c.
 func parsePath(s string) (path, error) {
-	if strings.HasPrefix(s, "$") {
-		return parseAccessor(s)
-	}
 	var p path
 	for _, key := range strings.Split(s, "->") {
 		if key == "" {
 			return nil, errors.New("an empty name before, between or after ->")
 		}
 		p = append(p, step{key: key, index: -1})
-	}
-	return p, p.check()
-}
-
-// parseAccessor reads $name followed by any number of ['key'], ["key"] or [0].
-// The name may be left out, so that $['name'] reaches every name.
-func parseAccessor(s string) (path, error) {
-	rest := s[1:]
-	var p path
-	end := strings.IndexByte(rest, '[')
-	if end < 0 {
-		end = len(rest)
-	}
-	if name := rest[:end]; name != "" {
-		if i := strings.IndexAny(name, ".]'\" "); i >= 0 {
-			return nil, fmt.Errorf("unexpected %q in the name after $; write $a['b'] for a nested key", name[i])
-		}
-		p = append(p, step{key: name, index: -1})
-	}
-	rest = rest[end:]
-	for rest != "" {
-		st, tail, err := parseBracket(rest)
-		if err != nil {
-			return nil, err
-		}
-		p, rest = append(p, st), tail
-	}
-	if len(p) == 0 {
-		return nil, errors.New("no name after $")
-	}
-	if p[0].index >= 0 {
-		return nil, errors.New("the body of an event is a map, so the first step must be a name")
 	}
 	return p, p.check()
 }

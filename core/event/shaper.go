@@ -46,6 +46,17 @@ type Config struct {
 	// Empty, the default, leaves keys alone.
 	ReplaceDots string
 
+	// MetadataKey is the key under which the event's metadata is added, if it has
+	// any: for OpenTelemetry severity, trace_id, span_id and so on, below otlp. Ids in
+	// binary are written in hexadecimal. Empty, the default, leaves metadata out.
+	MetadataKey string
+
+	// GroupKey is the key under which the attributes of the event's group are added,
+	// if it is in one: for OpenTelemetry a map with resource and scope. The group is
+	// what the last KindGroupStart before the event says. Empty, the default, leaves
+	// them out. MetadataKey and GroupKey replace top-level keys of the same name.
+	GroupKey string
+
 	// PartitionKey says where the partition key comes from:
 	//
 	//	(empty)          no key: the producer spreads the records
@@ -54,21 +65,71 @@ type Config struct {
 	//	constant:TEXT    TEXT, 1 to 256 characters
 	//	a  a->b->c       a field of the event, nested
 	//	$a['b']['c'][0]  the same with an index into an array
+	//	$metadata['a']   the event's metadata, else the field metadata
+	//	$group['a']      the attributes of the event's group, else the field group
+	//	$a/$['b'].x      several of those that begin with $, and text around them
 	//
-	// $['x'] is field x whatever characters are in its name. The field is looked up
-	// in the event as it came. Text is taken as it is, numbers and booleans as their
-	// JSON text; everything else and empty text count as missing. Invalid UTF-8 is
-	// replaced by U+FFFD, and what is longer than MaxKeyCharacters is cut.
+	// These are the record accessors of Fluent Bit. $['x'] is field x whatever
+	// characters are in its name; a name without brackets ends at the first character
+	// that is not a letter, a digit, '_', '-' or '@'. Fields are looked up in the
+	// event as it came. Text is taken as it is, numbers and booleans as their JSON
+	// text; everything else and empty text count as missing, and the key is missing if
+	// any of its parts is. Invalid UTF-8 is replaced by U+FFFD, and what is longer than
+	// MaxKeyCharacters is cut.
 	PartitionKey string
 
 	// PartitionKeyMissing says what is done with an event without a partition key:
 	// "spread" (the default), "tag" (the tag is the key; spread if that is empty),
 	// "constant:TEXT", or "drop", which loses the event and so must be asked for.
 	PartitionKeyMissing string
+
+	// Stream is a template, in the notation of PartitionKey without constant: and
+	// a->b, for the name or the ARN of the stream that an event goes to; see
+	// Builder.Streams. Text without a $ is a template, too. Empty, the default: the
+	// caller knows the stream.
+	Stream string
+
+	// StreamAllow are patterns that names made by Stream must match one of, in full:
+	// * is any text, ? any character. Of an ARN the name counts. Empty, the default,
+	// allows all.
+	StreamAllow []string
+
+	// StreamMissing says what is done with an event for which Stream has no value, or
+	// one that is no stream name, is not allowed, or would be one stream too many:
+	// "refuse" (the default), which makes it Unroutable; "constant:NAME", a stream for
+	// such events; "drop", which loses them.
+	StreamMissing string
+
+	// MaxStreams bounds the distinct streams in the life of the Shaper. Default
+	// DefaultMaxStreams, range 1 to MaxStreams.
+	MaxStreams int
+
+	// Compression of each payload, by itself: "none" (the default), "gzip", "zlib",
+	// "zstd" or "snappy". Each payload is a complete stream of that format (zlib:
+	// RFC 1950; snappy: one block without framing), newline included. Consumers must
+	// know it; nothing in the record says so but the format's own first bytes.
+	Compression string
+
+	// CompressionLevel is 1 to 9 for gzip and zlib (default 6), 1 to 22 for zstd
+	// (default 3), and nothing for snappy. 0 is the default.
+	CompressionLevel int
+
+	// Oversize says what is done with a record whose payload and partition key have
+	// more than MaxRecordBytes, after compression: "keep" (the default) leaves it to
+	// the producer; "truncate" cuts the longest texts of the event, at a character,
+	// and ends them with [Truncated...]; "split" makes several records, in each of
+	// which a piece stands for the longest text, with the keys partial_message,
+	// partial_id, partial_ordinal and partial_last. JSON stays valid. If neither makes
+	// the record fit, it is kept.
+	Oversize string
+
+	// MaxRecordBytes is the limit for Oversize. Default DefaultMaxRecordBytes, range
+	// 4,096 to 10,485,760. It should be the stream's.
+	MaxRecordBytes int
 }
 
-// Shaper turns events into payloads and partition keys by one Config. It is
-// immutable and safe for concurrent use.
+// Shaper turns events into payloads and partition keys by one Config. It is safe
+// for concurrent use, and immutable but for the set of streams it has seen.
 type Shaper struct {
 	key      keyRule
 	missing  keyRule
@@ -80,6 +141,15 @@ type Shaper struct {
 	timeFormat timeFormat // literals are escaped for JSON
 	json       jsonOptions
 	newline    bool
+
+	metadataKey, groupKey       string
+	metadataPrefix, groupPrefix []byte      // the keys as JSON and a colon
+	metadataJSON                jsonOptions // ids in hexadecimal
+
+	streams   *streamRule // nil: not the Shaper's business
+	pack      compression
+	oversize  oversizeRule
+	maxRecord int
 }
 
 // NewShaper checks cfg and reports everything that is wrong with it at once,
@@ -92,6 +162,9 @@ func NewShaper(cfg Config) (*Shaper, error) {
 		timeKey:  cfg.TimeKey,
 		json:     jsonOptions{dots: string(appendEscaped(nil, []byte(cfg.ReplaceDots)))},
 		newline:  cfg.AppendNewline,
+
+		metadataKey: cfg.MetadataKey,
+		groupKey:    cfg.GroupKey,
 	}
 	var problems []error
 	check := func(option, value string, err error) {
@@ -121,9 +194,12 @@ func NewShaper(cfg Config) (*Shaper, error) {
 			check("data_keys", k, errors.New("a name is empty; want names separated by single commas"))
 		}
 	}
-	if cfg.LogKey != "" && cfg.LogKey == cfg.TimeKey {
-		check("log_key", cfg.LogKey, errors.New("time_key has the same name; want another name or only one of them"))
-	}
+	text("metadata_key", cfg.MetadataKey)
+	text("group_key", cfg.GroupKey)
+	checkNames(&cfg, check)
+	s.streams = parseStreams(&cfg, check)
+	s.pack = parseCompression(cfg.Compression, cfg.CompressionLevel, check)
+	s.oversize, s.maxRecord = parseOversize(&cfg, check)
 
 	format := cfg.TimeKeyFormat
 	if format == "" {
@@ -136,10 +212,29 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	}
 	s.timeFormat = tf.escaped()
 	s.timePrefix = append(appendKeyText(nil, []byte(cfg.TimeKey), &s.json), ':', '"')
+	s.metadataPrefix = append(appendKeyText(nil, []byte(cfg.MetadataKey), &s.json), ':')
+	s.groupPrefix = append(appendKeyText(nil, []byte(cfg.GroupKey), &s.json), ':')
+	s.metadataJSON = s.json
+	s.metadataJSON.special, s.metadataJSON.hexIDs = true, true
 	return s, nil
 }
 
-// whole tells that payloads are the events' bodies as they are.
+// checkNames refuses one name for two things.
+func checkNames(cfg *Config, check func(option, value string, err error)) {
+	names := []struct{ option, name string }{
+		{"time_key", cfg.TimeKey}, {"metadata_key", cfg.MetadataKey}, {"group_key", cfg.GroupKey}, {"log_key", cfg.LogKey},
+	}
+	for i, a := range names {
+		for _, b := range names[:i] {
+			if a.name != "" && a.name == b.name {
+				check(a.option, a.name, fmt.Errorf("%s has the same name; want another name or only one of them", b.option))
+			}
+		}
+	}
+}
+
+// whole tells that payloads are the events' bodies as they are, but for what is
+// added from outside of them.
 func (s *Shaper) whole() bool {
 	return len(s.dataKeys) == 0 && s.timeKey == ""
 }
@@ -162,16 +257,17 @@ func (s *Shaper) keep(key []byte) bool {
 	return false
 }
 
-// appendPayload appends the payload for ev; clock writes the time key's value.
-// The returned position in ev.Body is where a problem was found.
-func (s *Shaper) appendPayload(dst []byte, ev *Event, clock *clock) ([]byte, Outcome, int, Reason) {
+// appendPayload appends the payload for ev before compression. b has what goes on
+// from event to event. The returned position in ev.Body is where a problem was
+// found.
+func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions) ([]byte, Outcome, int, Reason) {
 	var outcome Outcome
 	var i int
 	var reason Reason
 	body := slices.Clip(ev.Body) // text is read by words, but not beyond the body
 	if s.logKey != "" {
 		if at := member(body, 0, s.logKey); at >= 0 {
-			dst, i, reason = s.appendLogValue(dst, body, at)
+			dst, i, reason = s.appendLogValue(dst, body, at, o)
 			if s.newline {
 				dst = append(dst, '\n')
 			}
@@ -179,10 +275,14 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, clock *clock) ([]byte, Out
 		}
 		outcome = LogKeyMissing
 	}
-	if s.whole() {
-		dst, i, reason = appendValue(dst, body, 0, 0, &s.json)
+	add := additions{
+		metadata: s.metadataKey != "" && !isEmpty(ev.Metadata),
+		group:    s.groupKey != "" && !isEmpty(b.group),
+	}
+	if s.whole() && add == (additions{}) && o.partial == nil {
+		dst, i, reason = appendValue(dst, body, 0, 0, o)
 	} else {
-		dst, i, reason = s.appendObject(dst, body, ev, clock)
+		dst, i, reason = s.appendObject(dst, body, ev, b, add, o)
 	}
 	if s.newline {
 		dst = append(dst, '\n')
@@ -190,17 +290,33 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, clock *clock) ([]byte, Out
 	return dst, outcome, i, reason
 }
 
-func (s *Shaper) appendLogValue(dst, body []byte, i int) ([]byte, int, Reason) {
-	if c, n, p := readHead(body, i); c == classString || c == classBinary {
-		return append(dst, body[p:p+n]...), p + n, ReasonNone
-	}
-	return appendValue(dst, body, i, 1, &s.json)
+// additions says what an event gets from outside of its body, besides the time.
+type additions struct{ metadata, group bool }
+
+// isEmpty tells whether the value is not a map or has no pairs.
+func isEmpty(value []byte) bool {
+	c, n, _ := readHead(value, 0)
+	return c != classMap || n == 0
 }
 
-// appendObject appends the kept top-level keys of b, the body of ev, and the time
-// key.
-func (s *Shaper) appendObject(dst, b []byte, ev *Event, clock *clock) ([]byte, int, Reason) {
-	c, n, i := readHead(b, 0)
+func (s *Shaper) appendLogValue(dst, body []byte, i int, o *jsonOptions) ([]byte, int, Reason) {
+	if c, n, p := readHead(body, i); c == classString || c == classBinary {
+		if o.special {
+			dst = append(dst, o.piece(body, p, p+n)...)
+			if o.cuts(n) {
+				dst = append(dst, truncationMark...)
+			}
+			return dst, p + n, ReasonNone
+		}
+		return append(dst, body[p:p+n]...), p + n, ReasonNone
+	}
+	return appendValue(dst, body, i, 1, o)
+}
+
+// appendObject appends the kept top-level keys of body, the body of ev, and what is
+// added to them.
+func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add additions, o *jsonOptions) ([]byte, int, Reason) {
+	c, n, i := readHead(body, 0)
 	switch c {
 	case classMap:
 	case classTruncated:
@@ -209,39 +325,61 @@ func (s *Shaper) appendObject(dst, b []byte, ev *Event, clock *clock) ([]byte, i
 		return dst, 0, ReasonBody
 	}
 	dst = append(dst, '{')
-	first := true
+	start := len(dst)
 	for range n {
-		key, next, reason := readKey(b, i)
+		key, next, reason := readKey(body, i)
 		if reason != ReasonNone {
 			return dst, i, reason
 		}
-		if !s.keep(key) {
-			if i, reason = skipFlat(b, next, 1); reason != ReasonNone {
+		if !s.keep(key) || add.metadata && string(key) == s.metadataKey || add.group && string(key) == s.groupKey {
+			if i, reason = skipFlat(body, next, 1); reason != ReasonNone {
 				return dst, i, reason
 			}
 			continue
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
+		dst = appendComma(dst, start)
 		if key != nil {
-			dst = appendKeyText(dst, key, &s.json)
-		} else if dst, _, reason = appendKey(dst, b, i, 1, &s.json); reason != ReasonNone {
+			dst = appendKeyText(dst, key, o)
+		} else if dst, _, reason = appendKey(dst, body, i, 1, o); reason != ReasonNone {
 			return dst, i, reason
 		}
 		dst = append(dst, ':')
-		if dst, i, reason = appendValue(dst, b, next, 1, &s.json); reason != ReasonNone {
+		if dst, i, reason = appendValue(dst, body, next, 1, o); reason != ReasonNone {
 			return dst, i, reason
 		}
 	}
+	if add.metadata {
+		dst = append(appendComma(dst, start), s.metadataPrefix...)
+		dst = appendSide(dst, slices.Clip(ev.Metadata), &s.metadataJSON)
+	}
+	if add.group {
+		dst = append(appendComma(dst, start), b.groupText(s)...)
+	}
 	if s.timeKey != "" {
-		if !first {
-			dst = append(dst, ',')
-		}
-		dst = clock.append(dst, s, ev.Sec, uint32(ev.Nsec))
+		dst = b.clock.append(appendComma(dst, start), s, ev.Sec, uint32(ev.Nsec))
+	}
+	if o.partial != nil {
+		dst = o.partial.append(appendComma(dst, start))
 	}
 	return append(dst, '}'), i, ReasonNone
+}
+
+// appendComma appends a comma unless nothing was written since start.
+func appendComma(dst []byte, start int) []byte {
+	if len(dst) > start {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// appendSide appends a map that goes with an event. The event is not lost if its
+// companion has keys that lie too deep in each other.
+func appendSide(dst, value []byte, o *jsonOptions) []byte {
+	out, _, reason := appendValue(dst, value, 0, 0, o)
+	if reason != ReasonNone {
+		return append(dst, "null"...)
+	}
+	return out
 }
 
 // clock remembers the text of the time key for the last second it wrote: events

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Bounds of Config.MaxRecordBytes. A stream takes records of 1 MiB by default and
+// up to 10 MiB on request
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateMaxRecordSize.html,
+// checked 2026-11-24).
+const (
+	DefaultMaxRecordBytes = 1 << 20
+	minMaxRecordBytes     = 4 << 10
+	maxMaxRecordBytes     = 10 << 20
+)
+
+// truncationMark ends a text that was cut. Both other Fluent Bit outputs for
+// Kinesis use it.
+const truncationMark = "[Truncated...]"
+
+// oversizeRule says what is done with a record over the limit.
+type oversizeRule uint8
+
+const (
+	oversizeKeep oversizeRule = iota
+	oversizeTruncate
+	oversizeSplit
+)
+
+func parseOversize(cfg *Config, check func(option, value string, err error)) (rule oversizeRule, limit int) {
+	switch cfg.Oversize {
+	case "", "keep":
+	case "truncate":
+		rule = oversizeTruncate
+	case "split":
+		rule = oversizeSplit
+	default:
+		check("oversize", cfg.Oversize, errors.New("want keep, truncate or split"))
+	}
+	if limit = cfg.MaxRecordBytes; limit == 0 {
+		limit = DefaultMaxRecordBytes
+	}
+	if limit < minMaxRecordBytes || limit > maxMaxRecordBytes {
+		check("max_record_size", strconv.Itoa(limit), fmt.Errorf("out of range; allowed: %d to %d", minMaxRecordBytes, maxMaxRecordBytes))
+	}
+	return rule, limit
+}
+
+// partial marks one piece of a split event, with the keys that Docker and Fluentd
+// use for the pieces of a long line; Fluent Bit's multiline filter joins them.
+type partial struct {
+	id      []byte // hexadecimal
+	ordinal int    // from 1
+	last    bool
+}
+
+func (p *partial) append(dst []byte) []byte {
+	dst = append(dst, `"partial_message":"true","partial_id":"`...)
+	dst = append(dst, p.id...)
+	dst = append(dst, `","partial_ordinal":"`...)
+	dst = strconv.AppendInt(dst, int64(p.ordinal), 10)
+	dst = append(dst, `","partial_last":"`...)
+	return append(strconv.AppendBool(dst, p.last), '"')
+}
+
+// appendSpecialText is appendQuoted for text at b[i:end] under options that cut.
+func appendSpecialText(dst, b []byte, i, end int, o *jsonOptions) []byte {
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, o.piece(b, i, end))
+	if o.cuts(end - i) {
+		dst = append(dst, truncationMark...)
+	}
+	return append(dst, '"')
+}
+
+// cuts tells whether text of n bytes is cut. What the mark would make longer
+// stays whole.
+func (o *jsonOptions) cuts(n int) bool {
+	return o.cut && n > o.maxText+len(truncationMark)
+}
+
+// piece is the part of the text b[i:end] that is to be written.
+func (o *jsonOptions) piece(b []byte, i, end int) []byte {
+	switch {
+	case o.cuts(end - i):
+		end = i + runeStart(b[i:end], o.maxText)
+	case o.pieceAt == i && i > 0:
+		i, end = i+o.pieceFrom, i+o.pieceTo
+	}
+	return b[i:end:end]
+}
+
+// runeStart is the last position up to n at which a character of s begins.
+func runeStart(s []byte, n int) int {
+	if n >= len(s) {
+		return len(s)
+	}
+	for k := 0; k < utf8.UTFMax-1 && n > 0 && !utf8.RuneStart(s[n]); k++ {
+		n--
+	}
+	return n
+}
+
+// payloadLimit is what the key of sp leaves. A spread record gets a key of one
+// character from the producer.
+func (s *Shaper) payloadLimit(sp *span) int {
+	return s.maxRecord - max(len(sp.key)+sp.keyEnd-sp.start, 1)
+}
+
+// reshape makes the record sp, which is over the limit, fit by the Shaper's rule.
+// It returns 0, and leaves the record as it was, if that is not possible: the
+// producer then refuses the record.
+func (b *Builder) reshape(s *Shaper, ev *Event, sp *span) Outcome {
+	limit := s.payloadLimit(sp)
+	if s.oversize == oversizeTruncate && b.truncate(s, ev, sp, limit) {
+		return Truncated
+	}
+	if s.oversize == oversizeSplit && b.split(s, ev, sp, limit) {
+		return Split
+	}
+	return 0
+}
+
+// truncate cuts the long texts of the event to one length, the largest found that
+// makes the payload fit. Short texts, numbers and keys stay.
+func (b *Builder) truncate(s *Shaper, ev *Event, sp *span, limit int) bool {
+	o := s.json
+	o.special, o.cut = true, true
+	size := func(length int) int {
+		o.maxText = length
+		b.arena, _, _, _ = b.shape(b.arena[:sp.keyEnd], s, ev, &o)
+		return len(b.arena) - sp.keyEnd
+	}
+	if size(0) > limit {
+		b.arena, _, _, _ = b.shape(b.arena[:sp.keyEnd], s, ev, &s.json)
+		return false
+	}
+	// fits is a length that fits, over one that may not. Close is good enough:
+	// each step writes the event anew.
+	fits, over := 0, len(ev.Body)
+	for over-fits > 1 {
+		length := fits + (over-fits)/2
+		n := size(length)
+		if n > limit {
+			over = length
+			continue
+		}
+		if fits = length; n >= limit-limit/8 {
+			break
+		}
+	}
+	size(fits)
+	sp.end = len(b.arena)
+	b.spans = append(b.spans, *sp)
+	return true
+}
+
+// split cuts the longest text of the event into pieces and writes a record for
+// each: the event with the piece in place of the text, marked as partial. With
+// LogKey and text under it, the pieces are plain text.
+func (b *Builder) split(s *Shaper, ev *Event, sp *span, limit int) bool {
+	if s.pack.codec != codecNone {
+		limit -= limit/256 + 128 // what a format may add to bytes that do not compress
+	}
+	text, raw := s.longestText(ev.Body)
+	sum := sha256.Sum256(ev.Raw)
+	mark := partial{id: strconv.AppendInt(append(appendHex(nil, sum[:8]), '-'), int64(ev.Index), 10), ordinal: 1 << 30}
+	o := s.json
+	o.special, o.pieceAt, o.partial = true, text.at, &mark
+	if raw {
+		o.partial = nil
+	}
+	b.text, _, _, _ = s.appendPayload(b.text[:0], ev, b, &o) // with an empty piece
+	room := limit - len(b.text)
+	if text.n == 0 || room < limit/4 {
+		return false
+	}
+	key := string(b.arena[sp.start:sp.keyEnd])
+	if sp.key+key == "" {
+		key = string(mark.id) // pieces that are to be joined should share a shard
+		room -= len(key)
+	}
+	b.arena = b.arena[:sp.start]
+	body := ev.Body[text.at : text.at+text.n]
+	mark.ordinal = 0
+	for from := 0; from < len(body); from = o.pieceTo {
+		o.pieceFrom, o.pieceTo = from, from+fitting(body[from:], room, raw)
+		mark.ordinal++
+		mark.last = o.pieceTo == len(body)
+		one := span{start: len(b.arena), key: sp.key, stream: sp.stream}
+		b.arena = append(b.arena, key...)
+		one.keyEnd = len(b.arena)
+		b.arena, _, _, _ = b.shape(b.arena, s, ev, &o)
+		one.end = len(b.arena)
+		b.spans = append(b.spans, one)
+	}
+	return true
+}
+
+// fitting is how many bytes of s, whole characters and at least one, take at most
+// room bytes in a JSON string, or as they are.
+func fitting(s []byte, room int, raw bool) int {
+	if raw {
+		return max(runeStart(s, room), 1)
+	}
+	i := 0
+	for i < len(s) {
+		n, size := 1, 1
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			if n = runeLen(s[i:]); n == 0 {
+				n, size = 1, len("\uFFFD")
+			} else {
+				size = n
+			}
+		case shortEscapes[c] != 0:
+			size = 2
+		case c < 0x20:
+			size = len(`\u0000`)
+		}
+		if room -= size; room < 0 && i > 0 {
+			break
+		}
+		i += n
+	}
+	return i
+}
+
+// textAt is a text in a body.
+type textAt struct{ at, n int }
+
+// longestText finds the longest text value that goes into the payload. raw means
+// that it is the payload.
+func (s *Shaper) longestText(body []byte) (best textAt, raw bool) {
+	if s.logKey != "" {
+		if at := member(body, 0, s.logKey); at >= 0 {
+			c, _, _ := readHead(body, at)
+			longest(body, at, &best)
+			return best, c == classString || c == classBinary
+		}
+	}
+	_, n, i := readHead(body, 0)
+	for range n {
+		key, next, reason := readKey(body, i)
+		if reason != ReasonNone {
+			return textAt{}, false
+		}
+		if s.keep(key) {
+			i = longest(body, next, &best)
+		} else {
+			i, _ = skipFlat(body, next, 1)
+		}
+	}
+	return best, false
+}
+
+// longest looks through the value at b[i], which is known to be complete.
+func longest(b []byte, i int, best *textAt) (next int) {
+	c, n, p := readHead(b, i)
+	switch c {
+	case classString, classBinary:
+		if n > best.n {
+			*best = textAt{p, n}
+		}
+		return p + n
+	case classMap:
+		for range n {
+			p, _ = skipFlat(b, p, 1)
+			p = longest(b, p, best)
+		}
+		return p
+	case classArray:
+		for range n {
+			p = longest(b, p, best)
+		}
+		return p
+	}
+	return p + n
+}
