@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,8 +52,25 @@ type Config struct {
 	// ConnectTimeout bounds dialling and the TLS handshake, each. Default 6 s,
 	// as in the KPL; range 100 ms to 5 min.
 	ConnectTimeout time.Duration
-	// Product and Version are sent as part of the user agent. Default: nothing.
+	// FIPS uses the FIPS endpoints of Kinesis and STS, DualStack those with IPv6.
+	// Neither goes with Endpoint. Default: AWS_USE_FIPS_ENDPOINT,
+	// AWS_USE_DUALSTACK_ENDPOINT or the profile.
+	FIPS, DualStack bool
+	// Proxy is a URL (http, https or socks5), with user and password if need be,
+	// for everything but addresses of this machine and of its metadata services.
+	// Default: HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+	Proxy string
+	// CAFile is a PEM file of the certificate authorities to trust instead of the
+	// system's. Default: AWS_CA_BUNDLE, else the system's.
+	CAFile string
+	// SkipVerify accepts every certificate. For tests only: whoever is in between
+	// reads the data and gets signed requests.
+	SkipVerify bool
+	// Product and Version are sent as part of the user agent, ExtraUserAgent behind
+	// them: words of letters, digits and -._~ separated by blanks or '/'. Default:
+	// nothing.
 	Product, Version string
+	ExtraUserAgent   string
 }
 
 func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
@@ -76,6 +96,11 @@ func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
 	if c.ConnectTimeout < 100*time.Millisecond || c.ConnectTimeout > 5*time.Minute {
 		errs = append(errs, fmt.Errorf("connect timeout %v is out of range; allowed: 100ms to 5m", c.ConnectTimeout))
 	}
+	if (c.FIPS || c.DualStack) && c.Endpoint != "" {
+		errs = append(errs, errors.New("FIPS or dual-stack is set together with an endpoint, which would not be used"))
+	}
+	_, err = ParseProxy(c.Proxy)
+	errs = append(errs, err)
 	return endpoint, stsEndpoint, errors.Join(errs...)
 }
 
@@ -89,6 +114,20 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newHTTPClient(&c))}
 	if c.Region != "" {
 		load = append(load, config.WithRegion(c.Region))
+	}
+	if c.FIPS {
+		load = append(load, config.WithUseFIPSEndpoint(aws.FIPSEndpointStateEnabled))
+	}
+	if c.DualStack {
+		load = append(load, config.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
+	}
+	if c.CAFile != "" {
+		f, err := os.Open(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the file of certificate authorities: %w", err)
+		}
+		defer f.Close()
+		load = append(load, config.WithCustomCABundle(f))
 	}
 	if c.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(c.Profile))
@@ -125,6 +164,14 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 				return awsmiddleware.AddUserAgentKeyValue(c.Product, c.Version)(s)
 			})
 		}
+		for _, word := range strings.Fields(c.ExtraUserAgent) {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				if key, value, ok := strings.Cut(word, "/"); ok {
+					return awsmiddleware.AddUserAgentKeyValue(key, value)(s)
+				}
+				return awsmiddleware.AddUserAgentKey(word)(s)
+			})
+		}
 	})
 	return &client{Client: k, credentials: cache}, nil
 }
@@ -143,6 +190,17 @@ func newHTTPClient(c *Config) *awshttp.BuildableClient {
 			// one costs an attempt of unknown outcome.
 			t.IdleConnTimeout = 45 * time.Second
 			t.WriteBufferSize = 64 << 10
+			if proxy, _ := ParseProxy(c.Proxy); proxy != nil { // checked before
+				t.Proxy = func(r *http.Request) (*url.URL, error) {
+					if isLocal(r.URL.Hostname()) {
+						return nil, nil
+					}
+					return proxy, nil
+				}
+			}
+			if c.SkipVerify {
+				t.TLSClientConfig.InsecureSkipVerify = true
+			}
 		})
 }
 

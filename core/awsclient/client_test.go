@@ -71,6 +71,94 @@ func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestEndpointDoesNotGoWithFIPS(t *testing.T) {
+	alone(t)
+	_, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: "a", FIPS: true, Proxy: "ftp://u:secret@x"})
+	if err == nil || !strings.Contains(err.Error(), "FIPS") || !strings.Contains(err.Error(), "proxy is not valid") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("unexpected error; got %v; want one about FIPS and the proxy, without the password", err)
+	}
+}
+
+func TestUnreadableCAFileIsAnError(t *testing.T) {
+	alone(t)
+	none := filepath.Join(t.TempDir(), "none.pem")
+	if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("unexpected error; got %v; want one that names the file", err)
+	}
+}
+
+func TestCAFileAndSkipVerifyAreUsed(t *testing.T) {
+	alone(t)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithTLS())
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	pem := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(pem, s.CertPEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []awsclient.Config{{CAFile: pem}, {SkipVerify: true}} {
+		cfg.Region, cfg.Endpoint = "us-east-1", s.URL()
+		c, err := awsclient.New(context.Background(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("logs")}); err != nil {
+			t.Errorf("unexpected error with %+v: %v", cfg, err)
+		}
+	}
+}
+
+// seen is a server that keeps what a request looked like and answers nothing of use.
+func seen(t *testing.T) (url string, request func() *http.Request) {
+	t.Helper()
+	var last atomic.Pointer[http.Request]
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		last.Store(r)
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, last.Load
+}
+
+func TestProxyAndUserAgent(t *testing.T) {
+	alone(t)
+	url, request := seen(t)
+	c, err := awsclient.New(context.Background(), awsclient.Config{
+		Region: "us-east-1", Endpoint: "http://kinesis.example.com", Proxy: url, Product: "out_kpl", Version: "1", ExtraUserAgent: "team/logs edge"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("logs")})
+	r := request()
+	if r == nil || r.Host != "kinesis.example.com" {
+		t.Fatalf("unexpected request at the proxy: %v", r)
+	}
+	for _, want := range []string{"out_kpl/1", "team/logs", "edge"} {
+		if !strings.Contains(r.UserAgent(), want) {
+			t.Errorf("unexpected user agent; got %q; want %q in it", r.UserAgent(), want)
+		}
+	}
+}
+
+func TestLocalAddressesDoNotGoThroughTheProxy(t *testing.T) {
+	alone(t)
+	s := kinesistest.New(kinesistest.WithStream("logs", 1))
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	url, request := seen(t)
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL(), Proxy: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("logs")}); err != nil || request() != nil {
+		t.Errorf("unexpected result; got %v, at the proxy: %v", err, request())
+	}
+}
+
 func TestMissingRegionIsNamed(t *testing.T) {
 	alone(t)
 	if _, err := awsclient.New(context.Background(), awsclient.Config{}); err == nil || !strings.Contains(err.Error(), "AWS_REGION") {

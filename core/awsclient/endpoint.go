@@ -3,8 +3,10 @@
 package awsclient
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -35,6 +37,30 @@ func ParseEndpoint(s string) (string, error) {
 		return "", fmt.Errorf("endpoint %q is not valid; allowed: host, host:port, http://host[:port] or https://host[:port]", s)
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// ParseProxy reads the URL of a proxy. Empty is nil: what the environment says. The
+// error does not show the URL, which may have a password.
+func ParseProxy(s string) (*url.URL, error) {
+	if s == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" || u.Hostname() == "" || !validHost(u.Hostname()) {
+		return nil, errors.New("proxy is not valid; allowed: http://, https:// or socks5:// with [user:password@]host[:port]")
+	}
+	return u, nil
+}
+
+// isLocal tells whether host is this machine or one of the addresses at which
+// credentials are offered to it (169.254.169.254, 169.254.170.2, 169.254.170.23,
+// fd00:ec2::23, fd00:ec2::254), which no proxy can reach for it.
+func isLocal(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || netip.MustParsePrefix("fd00:ec2::/32").Contains(ip))
 }
 
 func validHost(h string) bool {
