@@ -243,7 +243,7 @@ func TestInputs(t *testing.T) {
 		srv := newServer(t)
 		big := eventBytes(t, map[string]any{"seq": 2, "log": strings.Repeat("x", 9_000_000)})
 		r := run(t, to(srv, "logs", "--raw", rawFile(t, ev(0), big, ev(1)))...)
-		if r.code != 0 || r.OK != 1 || !strings.Contains(r.log, "can never be accepted") || !strings.Contains(r.log, "largest_bytes=9000") {
+		if r.code != 1 || r.Dropped != 1 || !strings.Contains(r.log, "can never be accepted") || !strings.Contains(r.log, "largest_bytes=9000") {
 			t.Errorf("unexpected end; got code %d, %+v; log:\n%.3000s", r.code, r.summary, r.log)
 		}
 		check(t, srv, "logs", 2)

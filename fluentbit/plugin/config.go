@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,26 +29,53 @@ func (m MapConfig) Get(key string) string { return m[strings.ToLower(key)] }
 // Config is a checked configuration; see the table of options for meanings,
 // defaults and ranges. ParseConfig makes it.
 type Config struct {
-	Stream, Region, Endpoint string
+	Stream, Region, Endpoint string // Stream may be a template
+	FIPS, DualStack          bool
 	RoleARN, ExternalID      string
 	Profile, STSEndpoint     string
-	Aggregation              bool
-	AggregationMaxBytes      int
-	FlushTimeout             time.Duration
-	RequestTimeout           time.Duration
-	MaxBufferedTime          time.Duration
-	BufferBytes              int
-	BufferRecords            int
+	Proxy, CAFile            string
+	SkipVerify               bool
+	ExtraUserAgent           string
 
-	arn     streamARN
-	event   event.Config
-	shaper  *event.Shaper
-	ignored []string
+	Aggregation         bool
+	AggregationMaxBytes int
+	AggregationMaxCount int
+	MaxBufferedTime     time.Duration
+	CollectionMaxCount  int
+	CollectionMaxBytes  int
+	MaxInFlight         int
+	RateLimitPercent    int
+	FailIfThrottled     bool
+	RecordTTL           time.Duration
+	RetryBackoffMin     time.Duration
+	RetryBackoffMax     time.Duration
+
+	FlushTimeout   time.Duration
+	RequestTimeout time.Duration
+	ConnectTimeout time.Duration
+	MaxConnections int
+	BufferBytes    int
+	BufferRecords  int
+
+	// Oversize is a word of the option, or empty for its default.
+	Oversize             string
+	DeadLetterFile       string
+	DeadLetterMaxBytes   int
+	DeadLetterMaxFiles   int
+	DeadLetterDropOldest bool
+
+	streamMissing string // error or dead_letter, or empty for the default
+	event         event.Config
+	shaper        *event.Shaper
+	notices       []notice
+	given         []slog.Attr // options that are set, without secrets
 }
 
-func (c *Config) ignore(name string) error {
-	c.ignored = append(c.ignored, name)
-	return nil
+// notice is something that the user should know about an option.
+type notice struct{ option, text string }
+
+func (c *Config) notice(option, text string) {
+	c.notices = append(c.notices, notice{option, text})
 }
 
 // ParseConfig reads and checks every option, and returns all problems at once,
@@ -57,14 +85,15 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 	var c Config
 	var problems []error
 	invalid := map[string]bool{}
-	for i := range options {
-		o := &options[i]
-		v := strings.TrimSpace(get.Get(o.Name))
-		if o.Name == "replace_dots" {
-			v = get.Get(o.Name) // blanks are text there
+	for _, o := range Options() {
+		v := get.Get(o.Name)
+		if o.Name != "replace_dots" { // blanks are text there
+			v = strings.TrimSpace(v)
 		}
-		given := v != ""
-		if !given {
+		if v != "" && !o.Secret {
+			c.given = append(c.given, slog.String(o.Name, v))
+		}
+		if v == "" {
 			v = o.Default
 		}
 		if v == "" {
@@ -72,7 +101,11 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 		}
 		if err := o.parse(&c, v); err != nil {
 			invalid[o.Name] = true
-			problems = append(problems, fmt.Errorf("cannot use %s %q: %w", o.Name, v, err))
+			shown := v
+			if o.Secret {
+				shown = "..."
+			}
+			problems = append(problems, fmt.Errorf("cannot use %s %q: %w", o.Name, shown, err))
 		}
 	}
 	for _, m := range nearMisses {
@@ -81,12 +114,13 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 		}
 	}
 	problems = append(problems, c.completeRegion(getenv, invalid)...)
-	if c.Stream == "" {
+	if c.Stream == "" && !invalid["stream"] {
 		problems = append(problems, errors.New("cannot do without stream: set it to the name or the ARN of a stream"))
 	}
 	if c.ExternalID != "" && c.RoleARN == "" {
 		problems = append(problems, errors.New("cannot use external_id without role_arn: it is only sent when a role is assumed"))
 	}
+	problems = append(problems, c.checkTogether(invalid)...)
 	var err error
 	if c.shaper, err = event.NewShaper(c.event); err != nil {
 		problems = append(problems, flatten(err)...)
@@ -97,15 +131,45 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 	return c, nil
 }
 
+// checkTogether finds options that do not go with each other.
+func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
+	bad := func(when bool, format string, args ...any) {
+		if when {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	noFile := c.DeadLetterFile == ""
+	bad(noFile && c.Oversize == oversizeLetter, "cannot use oversize %q: it needs dead_letter_file", c.Oversize)
+	bad(noFile && c.streamMissing == "dead_letter", "cannot use stream_missing %q: it needs dead_letter_file", c.streamMissing)
+	bad((c.FIPS || c.DualStack) && c.Endpoint != "", "cannot use endpoint %q: use_fips_endpoint or use_dualstack_endpoint is on; want one or the other", c.Endpoint)
+	bad(!invalid["retry_backoff_min"] && !invalid["retry_backoff_max"] && c.RetryBackoffMin > c.RetryBackoffMax,
+		"cannot use retry_backoff_min %q: it is above retry_backoff_max; allowed: at most %v", c.RetryBackoffMin, c.RetryBackoffMax)
+	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,
+		"cannot use collection_max_size %d: it is below aggregation_max_size; allowed: %d and more", c.CollectionMaxBytes, c.AggregationMaxBytes)
+	if c.event.Stream == "" {
+		for _, g := range c.given {
+			if g.Key == "stream_allow" || g.Key == "stream_missing" || g.Key == "max_streams" {
+				c.notice(g.Key, "has no effect, because stream is not a template")
+			}
+		}
+	}
+	c.MaxConnections = max(c.MaxConnections, c.MaxInFlight)
+	return problems
+}
+
 // completeRegion fills in the region from where it is not configured.
 func (c *Config) completeRegion(getenv func(string) string, invalid map[string]bool) []error {
-	if c.arn.region != "" && c.Region != "" && c.Region != c.arn.region && !invalid["region"] {
-		return []error{fmt.Errorf("cannot use region %q: the ARN in stream says %q; want the same or no region", c.Region, c.arn.region)}
+	arn := arnRegion(c.Stream)
+	if arn != "" && c.Region != "" && c.Region != arn && !invalid["region"] {
+		return []error{fmt.Errorf("cannot use region %q: the ARN in stream says %q; want the same or no region", c.Region, arn)}
 	}
-	for _, v := range []string{c.arn.region, getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")} {
+	for _, v := range []string{arn, getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")} {
 		if c.Region == "" {
 			c.Region = v
 		}
+	}
+	if invalid["region"] {
+		return nil // one complaint is enough
 	}
 	// A profile may have a region; whether it has is seen when the client is made.
 	if c.Region == "" && c.Profile == "" && getenv("AWS_PROFILE") == "" {
@@ -125,40 +189,17 @@ func flatten(err error) []error {
 // Problems takes the error of ParseConfig apart, for one log line each.
 func Problems(err error) []error { return flatten(err) }
 
-// LogAttrs lists what is in effect, for one line at start. Secrets are left out.
+// LogAttrs lists what is configured and the most important defaults, for one line
+// at start. Secrets are left out.
 func (c *Config) LogAttrs() []slog.Attr {
-	attrs := []slog.Attr{slog.String("stream", c.Stream), slog.String("region", c.Region)}
-	optional := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
+	attrs := slices.Clone(c.given)
+	for _, a := range []slog.Attr{
+		slog.String("region", c.Region), slog.Bool("aggregation", c.Aggregation), slog.String("partition_key", "none (spread)"),
+		slog.Duration("flush_timeout", c.FlushTimeout), slog.Int("buffer_size", c.BufferBytes),
+	} {
+		if !slices.ContainsFunc(attrs, func(g slog.Attr) bool { return g.Key == a.Key }) {
+			attrs = append(attrs, a)
 		}
 	}
-	optional("endpoint", c.Endpoint)
-	optional("role_arn", c.RoleARN)
-	optional("profile", c.Profile)
-	optional("sts_endpoint", c.STSEndpoint)
-	attrs = append(attrs, slog.Bool("aggregation", c.Aggregation))
-	if c.Aggregation {
-		attrs = append(attrs, slog.Int("aggregation_max_size", c.AggregationMaxBytes))
-	}
-	if c.event.PartitionKey == "" {
-		attrs = append(attrs, slog.String("partition_key", "none (spread)"))
-	} else {
-		attrs = append(attrs, slog.String("partition_key", c.event.PartitionKey),
-			slog.String("partition_key_missing", c.event.PartitionKeyMissing))
-	}
-	optional("log_key", c.event.LogKey)
-	optional("data_keys", strings.Join(c.event.DataKeys, ","))
-	optional("time_key", c.event.TimeKey)
-	if c.event.TimeKey != "" {
-		optional("time_key_format", c.event.TimeKeyFormat)
-	}
-	optional("replace_dots", c.event.ReplaceDots)
-	return append(attrs,
-		slog.Bool("append_newline", c.event.AppendNewline),
-		slog.Duration("flush_timeout", c.FlushTimeout),
-		slog.Duration("http_request_timeout", c.RequestTimeout),
-		slog.Duration("max_buffered_time", c.MaxBufferedTime),
-		slog.Int("buffer_size", c.BufferBytes),
-		slog.Int("buffer_records", c.BufferRecords))
+	return attrs
 }

@@ -128,9 +128,35 @@ func TestBadValues(t *testing.T) {
 		{"buffer_records", "many", "whole number"},
 		{"role_arn", "admin", "ARN of a role"},
 		{"external_id", "x", "without role_arn"},
-		{"compression", "gzip", "not supported"},
-		{"simple_aggregation", "on", "use 'aggregation on'"},
-		{"experimental_concurrency", "4", "workers"},
+		{"compression", "gzipp", "did you mean gzip?"},
+		{"compression", "lz4", "none, gzip, zlib, zstd or snappy"},
+		{"compression_level", "23", "1 to 22"},
+		{"compression_level", "5", "compression none has no levels"},
+		{"oversize", "truncated", "did you mean truncate?"},
+		{"oversize", "dead_letter", "needs dead_letter_file"},
+		{"max_record_size", "4000", "4096 to 10485760"},
+		{"stream", "logs/$a", "cannot be part of a stream's name"},
+		{"stream", "logs-$a.b", "ambiguous"},
+		{"stream_allow", "a b", "patterns"},
+		{"stream_missing", "tag", "constant:NAME"},
+		{"stream_missing", "constant:a b", "name or ARN"},
+		{"stream_missing", "dead_letter", "needs dead_letter_file"},
+		{"max_streams", "1025", "1 to 1024"},
+		{"partition_key", "$a.b", "$a['b']"},
+		{"partition_key", "$a->b", "cannot be mixed"},
+		{"rate_limit", "0", "1 to 1000"},
+		{"record_ttl", "10ms", "100ms to"},
+		{"retry_backoff_min", "6s", "above retry_backoff_max"},
+		{"collection_max_count", "501", "1 to 500"},
+		{"collection_max_size", "11M", "52224 to 10485760"},
+		{"max_in_flight", "0", "1 to 256"},
+		{"max_connections", "257", "1 to 256"},
+		{"connect_timeout", "6m", "100ms to 5m0s"},
+		{"extra_user_agent", "a(b)", "letters, digits"},
+		{"dead_letter_max_files", "0", "1 to 100000"},
+		{"simple_aggregation", "maybe", "true, on, yes"},
+		{"experimental_concurrency", "11", "0 to 10"},
+		{"experimental_concurrency_retries", "x", "whole number"},
 		{"auto_retry_requests", "maybe", "true, on, yes"},
 		{"partition-key", "x", "write partition_key"},
 		{"delivery_stream", "x", "Firehose"},
@@ -146,6 +172,15 @@ func TestBadValues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// noticed lists the options that the user is told something about.
+func noticed(c *Config) any {
+	var names []string
+	for _, n := range c.notices {
+		names = append(names, n.option)
+	}
+	return strings.Join(names, ",")
 }
 
 func TestGoodValues(t *testing.T) {
@@ -168,10 +203,25 @@ func TestGoodValues(t *testing.T) {
 		{"http_request_timeout", "3", func(c *Config) any { return c.RequestTimeout }, 3 * time.Second},
 		{"data_keys", "a, b ,c", func(c *Config) any { return strings.Join(c.event.DataKeys, "|") }, "a|b|c"},
 		{"replace_dots", " ", func(c *Config) any { return c.event.ReplaceDots }, " "},
-		{"compression", "None", func(c *Config) any { return len(c.ignored) }, 0},
-		{"simple_aggregation", "off", func(c *Config) any { return c.Aggregation }, true},
-		{"experimental_concurrency", "0", func(c *Config) any { return len(c.ignored) }, 0},
-		{"auto_retry_requests", "true", func(c *Config) any { return strings.Join(c.ignored, ",") }, "auto_retry_requests"},
+		{"compression", "None", func(c *Config) any { return c.event.Compression }, "none"},
+		{"compression", "off", func(c *Config) any { return c.event.Compression }, "none"},
+		{"compression", "ZSTD", func(c *Config) any { return c.event.Compression }, "zstd"},
+		{"oversize", "Split", func(c *Config) any { return c.event.Oversize }, "split"},
+		{"record_ttl", "0", func(c *Config) any { return c.RecordTTL }, time.Duration(0)},
+		{"max_in_flight", "64", func(c *Config) any { return c.MaxConnections }, 64},
+		{"verify_certificate", "Off", func(c *Config) any { return c.SkipVerify }, true},
+		{"stream", "logs-$kubernetes['namespace_name']", func(c *Config) any { return c.event.Stream }, "logs-$kubernetes['namespace_name']"},
+		{"stream_missing", "constant:rest", func(c *Config) any { return c.event.StreamMissing }, "constant:rest"},
+		{"simple_aggregation", "off", noticed, ""},
+		{"simple_aggregation", "ON", noticed, "simple_aggregation"},
+		{"experimental_concurrency", "0", noticed, ""},
+		{"experimental_concurrency", "4", noticed, "experimental_concurrency"},
+		{"experimental_concurrency_retries", "4", noticed, "experimental_concurrency_retries"},
+		{"auto_retry_requests", "true", noticed, ""},
+		{"auto_retry_requests", "no", noticed, "auto_retry_requests"},
+		{"partition_key", "$tag", noticed, "partition_key"},
+		{"stream_allow", "a*", noticed, "stream_allow"},
+		{"verify_certificate", "off", noticed, "verify_certificate"},
 	} {
 		t.Run(c.key+"="+c.value, func(t *testing.T) {
 			cfg, err := ParseConfig(with(c.key, c.value), noEnv)
@@ -186,14 +236,15 @@ func TestGoodValues(t *testing.T) {
 }
 
 func TestAllProblemsAtOnce(t *testing.T) {
-	_, err := ParseConfig(MapConfig{"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on"}, noEnv)
-	if n := len(Problems(err)); n != 7 {
-		t.Errorf("unexpected number of problems; got %d; want 7: %v", n, err)
+	_, err := ParseConfig(MapConfig{"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on", "oversize": "cut", "max_streams": "0",
+		"proxy": "ftp://u:hush@x"}, noEnv)
+	if n := len(Problems(err)); n != 10 || strings.Contains(err.Error(), "hush") {
+		t.Errorf("unexpected problems; got %d; want 10 without secrets: %v", n, err)
 	}
 }
 
 func TestEffectiveConfigHasNoSecrets(t *testing.T) {
-	c, err := ParseConfig(with("role_arn", "arn:aws:iam::1:role/r", "external_id", "hush", "time_key", "ts"), noEnv)
+	c, err := ParseConfig(with("role_arn", "arn:aws:iam::1:role/r", "external_id", "hush", "proxy", "http://u:hush@p", "time_key", "ts", "time_key_format", "%s"), noEnv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,8 @@ package plugin
 
 import (
 	"context"
-	"errors"
-	"io"
+	"slices"
+	"sync"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/event"
@@ -20,182 +20,251 @@ import (
 type delivery struct {
 	in *Instance
 
-	decoded bool // total and lost are known, broken events are reported
+	decoded bool // total is known, broken events are reported
+	buried  bool // the dead letter file has what it should have of broken events
+	noted   bool // starting over would count or keep something twice
 	total   int  // records of the chunk
-	lost    int  // bytes of the chunk behind which nothing could be read
+	lost    bool // part of the chunk is nowhere, and nobody asked to drop it
 
 	// missing are the numbers of the records to hand over next, rising; all
 	// means every record, without the list.
 	all     bool
 	missing []int32
 
-	// builder holds the payloads while a batch is under way.
+	// builder holds the payloads, records what it made of them, while batches are
+	// under way. The producer reads records, so they are made once.
 	builder *event.Builder
-	// batch is the part of the chunk that is under way, nil if none is; numbers
-	// are those of its records, nil if they are the chunk's.
+	records []core.Record
+	// open are the parts of the chunk that are under way, one for each stream.
+	open []shipment
+}
+
+// shipment is what one stream gets of a chunk. numbers are those of the batch's
+// records, nil if they are the chunk's.
+type shipment struct {
+	stream  string
 	batch   Batch
 	numbers []int32
+	records []core.Record
+}
+
+// number is the number in the chunk of record i of the batch.
+func (s *shipment) number(i int) int32 {
+	if s.numbers == nil {
+		return int32(i)
+	}
+	return s.numbers[i]
 }
 
 // code is the answer for a chunk of which every record is settled for good.
 //
-// Bytes that cannot be read make it Error, although everything else of the chunk
-// is delivered: only so does the loss show in the host's own counters, and the
-// host can keep the chunk in its dead letter folder, which OK would prevent. The
-// host does not retry after Error, so nothing is sent twice. Its dropped counter
-// counts all records of the chunk then; the log line has the exact number.
+// What is lost makes it Error, although everything else of the chunk is delivered:
+// only so does the loss show in the host's own counters, and the host can keep the
+// chunk in its dead letter folder, which OK would prevent. The host does not retry
+// after Error, so nothing is sent twice. Its dropped counter counts all records of
+// the chunk then; the log line has the exact number.
 func (d *delivery) code() Code {
-	if d.lost > 0 {
+	if d.lost {
 		return Error
 	}
 	return OK
 }
 
+// finished tells whether every record is settled for good.
+func (d *delivery) finished() bool {
+	return d.decoded && d.buried && len(d.open) == 0 && !d.all && len(d.missing) == 0
+}
+
 // deliver brings d forward until every record is settled for good (true) or ctx
 // ends or a failure calls for a later attempt (false).
 func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *delivery) bool {
-	if d.decoded && d.batch == nil && !d.all && len(d.missing) == 0 {
+	if d.finished() {
 		return true // everything was confirmed between the flushes
 	}
-	resumed := d.batch != nil
-	if !resumed {
-		in.decode(tag, chunk, d)
-		if !in.handOver(ctx, d) {
-			return false
+	resumed := len(d.open) > 0
+	if d.builder == nil {
+		letters := in.decode(tag, chunk, d)
+		if !d.buried {
+			d.buried = in.bury(ctx, letters)
 		}
 	}
-	done := in.wait(ctx, d)
-	if done || d.batch != nil || !resumed {
-		return done
+	in.handOver(ctx, d)
+	if again := in.wait(ctx, tag, d); again && resumed && len(d.open) == 0 {
+		// What was under way since an earlier flush has settled, but not all well. Its
+		// failures are from then; now is the later attempt.
+		in.handOver(ctx, d)
+		in.wait(ctx, tag, d)
 	}
-	// What was under way since an earlier flush has settled, but not all well. Its
-	// failures are from then; now is the later attempt.
-	if !in.handOver(ctx, d) {
-		return false
-	}
-	return in.wait(ctx, d)
+	return d.finished()
 }
 
-// decode fills d.builder.
-func (in *Instance) decode(tag string, chunk []byte, d *delivery) {
-	if d.builder == nil {
-		d.builder = in.builder()
-		d.builder.Grow(len(chunk) + len(chunk)/4)
-	}
-	var tally tally
-	var r event.ChunkReader
-	var ev event.Event
-	r.Reset(chunk)
-	for {
-		err := r.Next(&ev)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err == nil {
-			var o event.Outcome
-			if o, err = d.builder.Add(in.cfg.shaper, tag, &ev); err == nil {
-				tally.outcome(o)
-				continue
+// handOver gives the missing records to the producer, a batch for each stream. What
+// is not taken stays missing and does not hold up the other streams.
+func (in *Instance) handOver(ctx context.Context, d *delivery) {
+	parts := in.divide(d)
+	d.all, d.missing = false, nil
+	for _, s := range parts {
+		batch, err := in.producer.PutBatch(ctx, s.stream, s.records)
+		if batch == nil {
+			in.healthOf(s.stream).problem(outage{reason: "producer", detail: errorText(err)})
+			for i := range s.records {
+				d.missing = append(d.missing, s.number(i))
 			}
-			tally.broken(err, len(ev.Raw))
 			continue
 		}
-		var broken *event.EventError
-		if errors.As(err, &broken) {
-			tally.broken(err, broken.Length)
-			if !broken.Skippable {
-				tally.lost = broken.Length
-			}
-		}
+		s.batch = batch
+		d.open = append(d.open, s)
 	}
-	if d.decoded {
-		return // counted and reported by the flush that saw the chunk first
-	}
-	d.decoded, d.all = true, true
-	d.total, d.lost = d.builder.Len(), tally.lost
-	in.report(tag, len(chunk), d.total, &tally)
+	d.tidy()
 }
 
-// handOver gives the missing records to the producer. It returns false if none
-// were taken.
-func (in *Instance) handOver(ctx context.Context, d *delivery) bool {
-	records := d.builder.Records()
-	d.numbers = nil
-	if !d.all {
-		// The producer keeps the slice, so it is not built in reused memory.
-		d.numbers = d.missing
-		part := make([]core.Record, len(d.missing))
-		for i, n := range d.missing {
-			part[i] = records[n]
-		}
-		records = part
+// divide makes the parts of what is missing. Slices given to the producer are not
+// in memory that is used again.
+func (in *Instance) divide(d *delivery) []shipment {
+	if !d.all && len(d.missing) == 0 {
+		return nil
 	}
-	if len(records) == 0 {
-		return true
+	stream, one := in.oneStream(d)
+	if d.all && one {
+		return []shipment{{stream: stream, records: d.records}}
 	}
-	batch, err := in.producer.PutBatch(ctx, in.cfg.Stream, records)
-	if batch == nil {
-		in.health.problem(outage{reason: "producer", detail: errorText(err)})
-		return false
-	}
-	d.batch = batch
-	return true
-}
-
-// wait waits for the batch under way and evaluates it: true if every record of the
-// chunk is settled for good. Afterwards d.batch is nil if the batch has settled.
-func (in *Instance) wait(ctx context.Context, d *delivery) bool {
-	if d.batch == nil {
-		return true // nothing to hand over
-	}
-	if d.batch.Wait(ctx) != nil && !isDone(d.batch) {
-		in.health.problem(findOutage(d.batch))
-		return false
-	}
-	var refused refusals
-	confirmed, worst := d.settle(&refused)
-	in.refuse(&refused)
-	if len(d.missing) == 0 && !d.all {
-		if confirmed > 0 {
-			in.health.fine()
-		}
-		return true
-	}
-	in.health.problem(outage{reason: worst.Reason.String(), code: worst.Code, detail: worst.Detail})
-	return false
-}
-
-// settle takes a batch that has settled out of d: d.missing are then the records
-// to hand over again. Records that can never be accepted are added to refused.
-func (d *delivery) settle(refused *refusals) (confirmed int, worst core.RecordError) {
-	confirmed, failed, _ := d.batch.Counts()
-	handed := confirmed + failed
-	var missing []int32
-	if failed > 0 {
-		records := d.builder.Records()
-		d.batch.Failures(func(i int, err *core.RecordError) bool {
-			n := int32(i)
-			if d.numbers != nil {
-				n = d.numbers[i]
-			}
-			if err.Reason.Permanent() {
-				refused.add(err, len(records[n].Data)+len(records[n].PartitionKey))
-				return true
-			}
-			// What the producer never took says less than any answer of Kinesis.
-			if worst.Reason == core.ReasonNone || worst.Reason == core.ReasonNotAccepted {
-				worst = *err
-			}
-			missing = append(missing, n)
-			return true
-		})
-	}
-	d.batch, d.numbers, d.missing = nil, nil, missing
-	d.all = len(missing) == d.total && handed == d.total && d.total > 0
+	numbers := d.missing
 	if d.all {
-		d.missing = nil
+		numbers = make([]int32, d.total)
+		for i := range numbers {
+			numbers[i] = int32(i)
+		}
 	}
-	return confirmed, worst
+	if one {
+		return []shipment{{stream: stream, numbers: numbers, records: pick(d.records, numbers)}}
+	}
+	streams := d.builder.Streams()
+	byStream := make([][]int32, len(streams))
+	for _, n := range numbers {
+		i := d.builder.StreamOf(int(n))
+		byStream[i] = append(byStream[i], n)
+	}
+	var parts []shipment
+	for i, numbers := range byStream {
+		if len(numbers) > 0 {
+			parts = append(parts, shipment{stream: streams[i], numbers: numbers, records: pick(d.records, numbers)})
+		}
+	}
+	return parts
+}
+
+// oneStream returns the stream of the chunk's records if they have one in common.
+func (in *Instance) oneStream(d *delivery) (stream string, ok bool) {
+	streams := d.builder.Streams()
+	if len(streams) == 0 {
+		return in.cfg.Stream, true
+	}
+	first := d.builder.StreamOf(0)
+	for i := range d.records {
+		if d.builder.StreamOf(i) != first {
+			return "", false
+		}
+	}
+	return streams[first], true
+}
+
+func pick(records []core.Record, numbers []int32) []core.Record {
+	part := make([]core.Record, len(numbers))
+	for i, n := range numbers {
+		part[i] = records[n]
+	}
+	return part
+}
+
+// wait waits for the batches under way and evaluates those that have settled. again
+// tells that some records have to be handed over again.
+func (in *Instance) wait(ctx context.Context, tag string, d *delivery) (again bool) {
+	await(ctx, d.open)
+	open := d.open[:0]
+	for _, s := range d.open {
+		health := in.healthOf(s.stream)
+		if !isDone(s.batch) {
+			open = append(open, s)
+			health.problem(findOutage(s.batch))
+			continue
+		}
+		r := s.evaluate(in.isFinal)
+		r.missing = append(r.missing, in.dispose(ctx, tag, &s, r.finals, d)...)
+		d.missing = append(d.missing, r.missing...)
+		switch {
+		case len(r.missing) == 0 && r.confirmed > 0:
+			health.fine()
+		case r.worst.Reason != core.ReasonNone:
+			health.problem(outage{reason: r.worst.Reason.String(), code: r.worst.Code, detail: r.worst.Detail})
+		}
+	}
+	clear(d.open[len(open):])
+	d.open = open
+	d.tidy()
+	return d.all || len(d.missing) > 0
+}
+
+// await returns when every batch has settled or ctx has ended. Each is waited for
+// at the same time: the producer sends what it has collected for a stream when
+// everybody waits.
+func await(ctx context.Context, open []shipment) {
+	if len(open) == 0 {
+		return
+	}
+	var wg sync.WaitGroup
+	for i := range open[1:] {
+		b := open[i+1].batch
+		wg.Go(func() { _ = b.Wait(ctx) })
+	}
+	_ = open[0].batch.Wait(ctx) // seen by its Done
+	wg.Wait()
+}
+
+// tidy sorts missing and makes it all if it lists every record.
+func (d *delivery) tidy() {
+	if d.all {
+		return
+	}
+	if d.all = len(d.missing) == d.total && d.total > 0; d.all {
+		d.missing = nil
+		return
+	}
+	slices.Sort(d.missing)
+}
+
+// final is a record that failed for good, by its place in its batch.
+type final struct {
+	i   int
+	err *core.RecordError
+}
+
+// result is what became of a shipment whose batch has settled.
+type result struct {
+	confirmed int
+	finals    []final
+	missing   []int32          // numbers in the chunk
+	worst     core.RecordError // of those that are missing
+}
+
+// evaluate reads the outcomes of a batch that has settled.
+func (s *shipment) evaluate(isFinal func(*core.RecordError) bool) (r result) {
+	confirmed, failed, _ := s.batch.Counts()
+	if r.confirmed = confirmed; failed == 0 {
+		return r
+	}
+	s.batch.Failures(func(i int, err *core.RecordError) bool {
+		if isFinal(err) {
+			r.finals = append(r.finals, final{i, err})
+			return true
+		}
+		// What the producer never took says less than any answer of Kinesis.
+		if r.worst.Reason == core.ReasonNone || r.worst.Reason == core.ReasonNotAccepted {
+			r.worst = *err
+		}
+		r.missing = append(r.missing, s.number(i))
+		return true
+	})
+	return r
 }
 
 func isDone(b Batch) bool {

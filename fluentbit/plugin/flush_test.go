@@ -197,7 +197,7 @@ func TestFlush(t *testing.T) {
 			b.settle(1, core.ReasonNone)
 			return nil
 		})
-		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK)
+		wantCode(t, in.Flush("tag", chunkOf(1, 2)), Error)
 		if s := in.Stats(); s.Refused != 1 || !strings.Contains(log.String(), "reason=too_large") || !strings.Contains(log.String(), "largest_bytes=7") {
 			t.Errorf("unexpected report; got %d refused; log:\n%s", s.Refused, log)
 		}

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
+	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/event"
 	"github.com/outkpl/outkpl/core/ledger"
 )
@@ -39,6 +41,9 @@ type Deps struct {
 	Logger *slog.Logger
 	// NewProducer is for tests. Default: a core.Producer that writes to AWS.
 	NewProducer func(cfg *Config, logger *slog.Logger) (Producer, error)
+	// Letters keeps what can never be delivered; the Instance closes it. Default: a
+	// file if the configuration names one, else nothing.
+	Letters deadletter.Sink
 }
 
 // Stats counts what an Instance has done. All are totals since New.
@@ -52,8 +57,16 @@ type Stats struct {
 	Broken, BrokenBytes, LostBytes uint64
 	// KeyMissing, KeyCut, LogKeyMissing and Dropped count remarks on events.
 	KeyMissing, KeyCut, LogKeyMissing, Dropped uint64
+	// StreamMissing and StreamRefused count events whose stream is not the one that
+	// the template says; Unroutable is the part of them that has none.
+	StreamMissing, StreamRefused, Unroutable uint64
+	// Truncated and Split count events that were changed to fit.
+	Truncated, Split uint64
 	// Refused counts records that can never be accepted: too large or invalid.
-	Refused uint64
+	// Expired counts those given up by record_ttl.
+	Refused, Expired uint64
+	// Letters counts what was written to the dead letter file.
+	Letters uint64
 	// Resumed counts chunks that came again and were continued, not repeated.
 	Resumed uint64
 	// Forgotten counts chunks whose progress was given up for lack of room.
@@ -65,7 +78,10 @@ type counters struct {
 	records                                    atomic.Uint64
 	broken, brokenBytes, lostBytes             atomic.Uint64
 	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
-	refused, resumed, forgotten                atomic.Uint64
+	streamMissing, streamRefused, unroutable   atomic.Uint64
+	truncated, split                           atomic.Uint64
+	refused, expired, letters                  atomic.Uint64
+	resumed, forgotten                         atomic.Uint64
 }
 
 // Instance is one output section of the host's configuration. Flush is safe for
@@ -75,9 +91,13 @@ type Instance struct {
 	log      *slog.Logger
 	producer Producer
 	ledger   *ledger.Ledger[*delivery]
-	health   *health
+	letters  deadletter.Sink     // nil: what can never be delivered is not kept
+	health   *health             // of what concerns no stream, or the only one
 	builders chan *event.Builder // idle ones
 	n        counters
+
+	mu      sync.Mutex // guards healths
+	healths map[string]*health
 }
 
 // New starts an instance. It does not use the network, so it cannot fail because
@@ -90,6 +110,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		cfg:      cfg,
 		log:      deps.Logger,
 		builders: make(chan *event.Builder, maxIdleBuilders),
+		healths:  map[string]*health{},
 	}
 	if in.log == nil {
 		in.log = slog.New(slog.DiscardHandler)
@@ -98,13 +119,21 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		deps.NewProducer = newProducer
 	}
 	var err error
+	if in.letters = deps.Letters; in.letters == nil && cfg.DeadLetterFile != "" {
+		if in.letters, err = openLetters(&in.cfg, in.log); err != nil {
+			return nil, fmt.Errorf("cannot start: %w", err)
+		}
+	}
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
+		if in.letters != nil {
+			_ = in.letters.Close(context.Background()) // nothing is in it
+		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
 	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
-	for _, name := range cfg.ignored {
-		in.log.Warn("option has no effect here and is ignored", "option", name)
+	for _, n := range cfg.notices {
+		in.log.Warn(n.text, "option", n.option)
 	}
 	in.log.LogAttrs(context.Background(), slog.LevelInfo, "started", cfg.LogAttrs()...)
 	return in, nil
@@ -154,7 +183,13 @@ func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
 // Close delivers what is under way until ctx ends. The error says how much is
 // left.
 func (in *Instance) Close(ctx context.Context) error {
-	if err := in.producer.Close(ctx); err != nil {
+	err := in.producer.Close(ctx)
+	if in.letters != nil {
+		if e := in.letters.Close(ctx); e != nil {
+			in.log.Error("cannot close the dead letter file", "error", e)
+		}
+	}
+	if err != nil {
 		in.log.Error("stopped before everything was delivered", "error", err)
 		return fmt.Errorf("cannot deliver everything before the end: %w", err)
 	}
@@ -168,9 +203,27 @@ func (in *Instance) Stats() Stats {
 		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Records: n.records.Load(),
 		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
 		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
-		Dropped: n.dropped.Load(), Refused: n.refused.Load(), Resumed: n.resumed.Load(),
-		Forgotten: n.forgotten.Load(),
+		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),
+		Unroutable: n.unroutable.Load(), Truncated: n.truncated.Load(), Split: n.split.Load(),
+		Refused: n.refused.Load(), Expired: n.expired.Load(), Letters: n.letters.Load(),
+		Resumed: n.resumed.Load(), Forgotten: n.forgotten.Load(),
 	}
+}
+
+// healthOf returns the health of a stream. There are as many as streams, which the
+// shaper bounds.
+func (in *Instance) healthOf(stream string) *health {
+	if stream == in.health.stream {
+		return in.health
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	h := in.healths[stream]
+	if h == nil {
+		h = newHealth(in.log, stream)
+		in.healths[stream] = h
+	}
+	return h
 }
 
 func (in *Instance) builder() *event.Builder {
@@ -186,10 +239,10 @@ func (in *Instance) builder() *event.Builder {
 // to the garbage collector: the producer reads it.
 func (in *Instance) release(d *delivery) {
 	b := d.builder
-	if b == nil || d.batch != nil {
+	if b == nil || len(d.open) > 0 {
 		return
 	}
-	d.builder = nil
+	d.builder, d.records = nil, nil
 	b.Reset()
 	select {
 	case in.builders <- b:

@@ -3,8 +3,10 @@
 package plugin
 
 import (
+	"context"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/ledger"
 )
 
@@ -31,27 +33,37 @@ func newLedger(cfg *Config) *ledger.Ledger[*delivery] {
 
 // worthKeeping tells whether a later flush of the same chunk is better off with d.
 func (d *delivery) worthKeeping() bool {
-	if d.batch != nil {
-		return true
-	}
-	return d.decoded && (!d.all || d.lost > 0)
+	return len(d.open) > 0 || d.decoded && (!d.all || d.noted)
 }
 
 // Bytes is what d holds in memory, for the ledger.
 func (d *delivery) Bytes() int {
-	n := 4 * (cap(d.missing) + cap(d.numbers))
+	n := 4 * cap(d.missing)
+	for i := range d.open {
+		n += 4 * cap(d.open[i].numbers)
+	}
 	if d.builder != nil {
 		n += d.builder.Size()
 	}
 	return n
 }
 
-// Shrink reduces d to numbers if its batch has settled meanwhile, for the ledger.
+// Shrink reduces d to numbers if its batches have settled meanwhile, for the
+// ledger. Records for the dead letter file count as missing, because there is no
+// time to write to it here. They will be refused again.
 func (d *delivery) Shrink() {
-	if d.batch != nil && isDone(d.batch) {
-		var refused refusals
-		d.settle(&refused)
-		d.in.refuse(&refused)
+	open := d.open[:0]
+	for _, s := range d.open {
+		if !isDone(s.batch) {
+			open = append(open, s)
+			continue
+		}
+		r := s.evaluate(func(err *core.RecordError) bool { return d.in.isFinal(err) && d.in.fate(err) != fateLetter })
+		d.in.settle(context.Background(), &s, r.finals, nil, d) // no letters, no waiting
+		d.missing = append(d.missing, r.missing...)
 	}
+	clear(d.open[len(open):])
+	d.open = open
+	d.tidy()
 	d.in.release(d)
 }

@@ -23,7 +23,7 @@ func TestRefusalsAreReportedWhenMemoryIsGivenBack(t *testing.T) {
 		p.batches[0].settle(1, core.ReasonNone)
 		wantCode(t, in.Flush("tag", c2), Retry) // needs the room
 		p.batches[1].settleAll(core.ReasonNone)
-		wantCode(t, in.Flush("tag", c1), OK)
+		wantCode(t, in.Flush("tag", c1), Error)
 		wantCode(t, in.Flush("tag", c2), OK)
 		wantBatches(t, p, payloads(1, 2), payloads(3))
 		if s := in.Stats(); s.Refused != 1 || s.Forgotten != 0 || strings.Count(log.String(), "reason=too_large") != 1 {

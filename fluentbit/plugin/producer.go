@@ -8,6 +8,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/deadletter"
 )
 
 // Batch is what the plugin needs of *core.Batch.
@@ -53,7 +54,16 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 		RoleARN:     cfg.RoleARN,
 		ExternalID:  cfg.ExternalID,
 		STSEndpoint: cfg.STSEndpoint,
-		Product:     "out_kpl",
+
+		FIPS:           cfg.FIPS,
+		DualStack:      cfg.DualStack,
+		Proxy:          cfg.Proxy,
+		CAFile:         cfg.CAFile,
+		SkipVerify:     cfg.SkipVerify,
+		ConnectTimeout: cfg.ConnectTimeout,
+		MaxConnections: cfg.MaxConnections,
+		Product:        "out_kpl",
+		ExtraUserAgent: cfg.ExtraUserAgent,
 	})
 	if err != nil {
 		return nil, err
@@ -61,7 +71,15 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 	p, err := core.New(client,
 		core.WithAggregation(cfg.Aggregation),
 		core.WithAggregationMaxBytes(cfg.AggregationMaxBytes),
+		core.WithAggregationMaxCount(cfg.AggregationMaxCount),
 		core.WithMaxBufferedTime(cfg.MaxBufferedTime),
+		core.WithCollectionMaxCount(cfg.CollectionMaxCount),
+		core.WithCollectionMaxBytes(cfg.CollectionMaxBytes),
+		core.WithMaxInFlight(cfg.MaxInFlight),
+		core.WithRateLimit(cfg.RateLimitPercent),
+		core.WithFailIfThrottled(cfg.FailIfThrottled),
+		core.WithRecordTTL(cfg.RecordTTL),
+		core.WithRetryBackoff(cfg.RetryBackoffMin, cfg.RetryBackoffMax),
 		core.WithRequestTimeout(cfg.RequestTimeout),
 		core.WithBufferBytes(cfg.BufferBytes),
 		core.WithBufferRecords(cfg.BufferRecords),
@@ -70,4 +88,15 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 		return nil, err
 	}
 	return coreProducer{p}, nil
+}
+
+// openLetters opens the dead letter file.
+func openLetters(cfg *Config, logger *slog.Logger) (deadletter.Sink, error) {
+	return deadletter.OpenFile(deadletter.FileConfig{
+		Path:       cfg.DeadLetterFile,
+		MaxBytes:   int64(cfg.DeadLetterMaxBytes),
+		MaxFiles:   cfg.DeadLetterMaxFiles,
+		DropOldest: cfg.DeadLetterDropOldest,
+		Logger:     logger,
+	})
 }

@@ -20,6 +20,10 @@ type tally struct {
 	keyMissing, keyCut  int
 	logKeyMissing       int
 	dropped             int
+	streamMissing       int
+	streamRefused       int
+	unroutable          int
+	truncated, split    int
 }
 
 func (t *tally) broken(err error, length int) {
@@ -40,6 +44,8 @@ func (t *tally) outcome(o event.Outcome) {
 	}{
 		{event.KeyMissing, &t.keyMissing}, {event.KeyCut, &t.keyCut},
 		{event.LogKeyMissing, &t.logKeyMissing}, {event.Dropped, &t.dropped},
+		{event.StreamMissing, &t.streamMissing}, {event.StreamRefused, &t.streamRefused}, {event.Unroutable, &t.unroutable},
+		{event.Truncated, &t.truncated}, {event.Split, &t.split},
 	} {
 		if o&c.mark != 0 {
 			*c.n++
@@ -57,18 +63,45 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 	in.n.keyCut.Add(uint64(t.keyCut))
 	in.n.logKeyMissing.Add(uint64(t.logKeyMissing))
 	in.n.dropped.Add(uint64(t.dropped))
+	in.n.streamMissing.Add(uint64(t.streamMissing))
+	in.n.streamRefused.Add(uint64(t.streamRefused))
+	in.n.unroutable.Add(uint64(t.unroutable))
+	in.n.truncated.Add(uint64(t.truncated))
+	in.n.split.Add(uint64(t.split))
+	fate := fateLost
+	if in.letters != nil {
+		fate = fateLetter
+	}
 	if skipped := t.pieces - remainder(t.lost); skipped > 0 {
 		in.log.Error("events cannot be decoded and are left out, the rest of the chunk is delivered",
-			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first)
+			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first, "kept_in_dead_letter_file", fate == fateLetter)
 	}
 	if t.lost > 0 {
-		in.log.Error("the end of a chunk cannot be read and is lost, what comes before is delivered; the chunk will be answered with an error",
-			"tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
+		text := "the end of a chunk cannot be read and is lost, what comes before is delivered; the chunk will be answered with an error"
+		if fate == fateLetter {
+			text = "the end of a chunk cannot be read and goes to the dead letter file, what comes before is delivered"
+		}
+		in.log.Error(text, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
+	}
+	if t.unroutable > 0 {
+		fate := fateLost
+		if in.buryUnroutable() {
+			fate = fateLetter
+		}
+		in.log.Error("events have no stream, "+fate.text()+"; the rest of the chunk is delivered",
+			"tag", tag, "events", t.unroutable, "missing", t.streamMissing, "not_allowed", t.streamRefused,
+			"hint", "see stream, stream_allow, stream_missing and max_streams")
 	}
 	in.health.remark("events without a partition key", "see partition_key_missing", t.keyMissing)
 	in.health.remark("partition keys cut to 256 characters", "see partition_key", t.keyCut)
 	in.health.remark("events without log_key, sent whole", "see log_key", t.logKeyMissing)
-	in.health.remark("events dropped for lack of a partition key", "see partition_key_missing", t.dropped)
+	in.health.remark("events dropped for lack of a partition key or a stream", "see partition_key_missing and stream_missing", t.dropped)
+	if t.unroutable == 0 {
+		in.health.remark("events without a stream of their own", "see stream_missing", t.streamMissing)
+		in.health.remark("events for a stream that may not be used", "see stream_allow, max_streams and stream_missing", t.streamRefused)
+	}
+	in.health.remark("events truncated to fit", "see oversize and max_record_size", t.truncated)
+	in.health.remark("events split to fit", "see oversize and max_record_size", t.split)
 }
 
 func remainder(lost int) int {
@@ -78,29 +111,57 @@ func remainder(lost int) int {
 	return 0
 }
 
-// refusals collects records that can never be accepted.
-type refusals struct {
-	count   int
-	largest int // bytes of data and partition key
-	first   *core.RecordError
+// text says it for a log line.
+func (f fate) text() string {
+	switch f {
+	case fateLetter:
+		return "kept in the dead letter file"
+	case fateDrop:
+		return "dropped as configured"
+	default:
+		return "the chunk is answered with an error"
+	}
 }
 
-func (r *refusals) add(err *core.RecordError, size int) {
+// refusals collects records that failed for good.
+type refusals struct {
+	count   int
+	expired int
+	largest int // bytes of data and partition key
+	first   *core.RecordError
+	fates   [fateDrop + 1]int
+}
+
+func (r *refusals) add(err *core.RecordError, f fate, size int) {
 	r.count++
+	if err.Reason == core.ReasonExpired {
+		r.expired++
+	}
+	r.fates[f]++
 	r.largest = max(r.largest, size)
 	if r.first == nil {
 		r.first = err
 	}
 }
 
-// refuse counts and logs refused records.
-func (in *Instance) refuse(r *refusals) {
+// refuse counts and logs records that failed for good.
+func (in *Instance) refuse(stream string, r *refusals) {
 	if r.count == 0 {
 		return
 	}
-	in.n.refused.Add(uint64(r.count))
-	in.log.Error("events can never be accepted by the stream and are left out, the rest of the chunk is delivered",
-		"events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail)
+	in.n.refused.Add(uint64(r.count - r.expired))
+	in.n.expired.Add(uint64(r.expired))
+	text := "events can never be accepted by the stream and are left out, the rest of the chunk is delivered"
+	if r.expired == r.count {
+		text = "events were not confirmed within record_ttl and are given up"
+	}
+	args := []any{"stream", stream, "events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail}
+	for f, n := range r.fates {
+		if n > 0 {
+			args = append(args, [...]string{"answered_with_error", "kept_in_dead_letter_file", "dropped"}[f], n)
+		}
+	}
+	in.log.Error(text, args...)
 }
 
 // forgot counts and logs chunks whose progress was given up.
@@ -140,6 +201,7 @@ var advice = map[string]string{
 	"access_denied":                          "allow kinesis:PutRecords and kinesis:ListShards (and kinesis:DescribeStreamSummary) on the stream to the role or user in use",
 	"refused":                                "Kinesis takes no record at all: correct 'stream', 'region' or 'endpoint'",
 	"not_accepted":                           "the buffer is full because Kinesis takes events more slowly than they come: add shards, or raise buffer_size",
+	"dead_letter":                            "make room for the dead letter file, or correct 'dead_letter_file'; its events are tried again until they can be kept",
 	"waiting":                                "Kinesis answers more slowly than flush_timeout, or not at all: check 'endpoint', the network and the credentials; see also earlier lines of this output",
 	"RequestFailed":                          "check the network, 'endpoint' and the credentials",
 	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // The grammar of values is the host's (Fluent Bit 5.1.1, flb_utils.c, checked
@@ -88,6 +90,50 @@ func parseNames(s string) []string {
 	return names
 }
 
+// parseChoice reads one of a few words, without regard to case.
+func parseChoice(s string, words ...string) (string, error) {
+	l := strings.ToLower(s)
+	best, distance := "", 3
+	for _, w := range words {
+		if l == w {
+			return w, nil
+		}
+		d := editDistance(l, w)
+		if strings.HasPrefix(l, w) || strings.HasPrefix(w, l) {
+			d = min(d, 2)
+		}
+		if d < distance {
+			best, distance = w, d
+		}
+	}
+	last := len(words) - 1
+	want := "want " + strings.Join(words[:last], ", ") + " or " + words[last]
+	if best != "" {
+		want += "; did you mean " + best + "?"
+	}
+	return "", errors.New(want)
+}
+
+// editDistance is how many characters have to be added, removed or changed.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		left := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			d := left
+			if a[i] != b[j] {
+				d = 1 + min(left, row[j], row[j+1])
+			}
+			left, row[j+1] = row[j+1], d
+		}
+	}
+	return row[len(b)]
+}
+
 func checkRange[T int | time.Duration](v, lo, hi T) error {
 	if v < lo || v > hi {
 		return fmt.Errorf("out of range; allowed: %v to %v", lo, hi)
@@ -95,35 +141,20 @@ func checkRange[T int | time.Duration](v, lo, hi T) error {
 	return nil
 }
 
-// streamARN is what an ARN of a stream says:
-// arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME.
-type streamARN struct{ region, name string }
-
-func parseStream(s string) (streamARN, error) {
-	bad := errors.New("want the name of a stream (1 to 128 of a-z A-Z 0-9 _ . -) or its ARN (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)")
-	var a streamARN
-	name := s
-	if strings.HasPrefix(s, "arn:") {
-		parts := strings.SplitN(s, ":", 6)
-		if len(parts) != 6 || parts[2] != "kinesis" || parts[3] == "" || parts[4] == "" {
-			return a, bad
-		}
-		var ok bool
-		if name, ok = strings.CutPrefix(parts[5], "stream/"); !ok {
-			return a, bad
-		}
-		a.region = parts[3]
+// arnRegion is the region in the ARN of a stream,
+// arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME, or "".
+func arnRegion(s string) string {
+	if parts := strings.SplitN(s, ":", 6); len(parts) == 6 && parts[0] == "arn" {
+		return parts[3]
 	}
-	if len(name) < 1 || len(name) > 128 || strings.Trim(name, nameChars) != "" {
-		return a, bad
-	}
-	for i := range len(name) {
-		if strings.IndexByte(nameChars, name[i]) < 0 {
-			return a, bad
-		}
-	}
-	a.name = name
-	return a, nil
+	return ""
 }
 
-const nameChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+// parseStream checks the name or ARN of a stream. What has a $ in it is a template
+// and checked by the shaper.
+func parseStream(s string) error {
+	if strings.Contains(s, "$") || event.ValidStream(s) {
+		return nil
+	}
+	return errors.New("want the name of a stream (1 to 128 of a-z A-Z 0-9 _ . -), its ARN (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME), or a template such as logs-$kubernetes['namespace_name']")
+}
