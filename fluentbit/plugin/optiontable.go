@@ -10,21 +10,13 @@ import (
 	"github.com/outkpl/outkpl/core/event"
 )
 
-const (
-	templateParts = "$TAG, $TAG[1], $field, $a['b'][0], $metadata['a'], $group['a'], with text around"
-	templateHelp  = "Templates use the record accessors of Fluent Bit: `$TAG` is the tag, `$TAG[1]` the second of its parts between dots, " +
-		"`$a['b'][0]` a field (`$tag` would be a field of that name). A name without brackets ends at the first character that is not " +
-		"a letter, a digit, `_`, `-` or `@`: write `$['app']-x` for the value of app followed by `-x`. `$metadata['otlp']['severity_text']` looks " +
-		"into the metadata of the event, `$group['resource']['attributes']['service.name']` into what OpenTelemetry says about a group of events; " +
-		"without such a value they are fields named metadata and group. Fields are looked up in the event as it came. Text, numbers and booleans " +
-		"count as values; if a part has none, all of it is missing."
-)
+const templateParts = "$TAG, $TAG[1], $field, $a['b'][0], $metadata['a'], $group['a'], with text around"
 
 var streamOptions = []Option{
 	{
 		Name: "stream", Range: "name, ARN, or a template of them: " + templateParts + "; required",
 		Description: "Kinesis data stream to write to. A template chooses it for each event.",
-		Details: templateHelp + " Streams are independent of each other: one that is missing or slow does not hold up the events for others " +
+		Details: "Streams are independent of each other: one that is missing or slow does not hold up the events for others " +
 			"in the same chunk; only its own events are retried.",
 		PeerC: "the same, one name", PeerGo: "the same, one name",
 		parse: func(c *Config, v string) error {
@@ -111,7 +103,7 @@ var keyOptions = []Option{
 	{
 		Name: "partition_key", Range: "a, a->b, constant:TEXT or a template: " + templateParts + "; empty: the plugin spreads events over the shards",
 		Description: "Where the partition key comes from. Without it, events go wherever there is room, which fills aggregates best.",
-		Details: "`a->b` and `$a['b']` are the same field. " + templateHelp + " What is longer than 256 characters is cut at a character, bytes that are not UTF-8 " +
+		Details: "`a->b` and `$a['b']` are the same field. What is longer than 256 characters is cut at a character, bytes that are not UTF-8 " +
 			"become U+FFFD.",
 		PeerC: "none; at most 7,919 random keys, new ones at each retry", PeerGo: "`a` and `a->b`; text only, cut to 256 bytes; missing: random and an error line for each event",
 		parse: func(c *Config, v string) error {
