@@ -271,6 +271,9 @@ func (c *chaos) trouble(ctx context.Context, t *testing.T, name string, sum *tal
 			return c.fake.SplitEven(name, open[c.rng.IntN(len(open))].ID)
 		}),
 		reshard(func(open []kinesistest.Shard) error {
+			if len(open) < 3 {
+				return c.fake.UpdateShardCount(name, 4)
+			}
 			i := c.rng.IntN(len(open) - 1)
 			return c.fake.Merge(name, open[i].ID, open[i+1].ID)
 		}),
