@@ -14,6 +14,9 @@ type Attempt struct {
 	// Start is when the request was handed to the client, End when its
 	// outcome was known.
 	Start, End time.Time
+	// Delay is the wait before the attempt: since the hand-over of the batch began,
+	// or since the end of the attempt before.
+	Delay time.Duration
 	// ShardID and SequenceNumber are set when Kinesis stored the record, which
 	// includes the case of a wrong shard.
 	ShardID, SequenceNumber string
@@ -25,6 +28,9 @@ type Attempt struct {
 	// failed here, so that a further attempt may have doubled the record.
 	Uncertain bool
 }
+
+// Duration is how long the attempt took.
+func (a *Attempt) Duration() time.Duration { return a.End.Sub(a.Start) }
 
 // Result is what became of one user record.
 type Result struct {
@@ -140,6 +146,11 @@ func (b *Batch) Result(i int) Result {
 		for a := it.last; a != nil; a = a.prev {
 			n--
 			r.Attempts[n] = a.Attempt
+		}
+		since := b.pipe.p.start.Add(time.Duration(b.arrived))
+		for i := range r.Attempts {
+			a := &r.Attempts[i]
+			a.Delay, since = a.Start.Sub(since), a.End
 		}
 		if r.Settled && r.Err == nil {
 			r.ShardID, r.SequenceNumber = it.last.ShardID, it.last.SequenceNumber

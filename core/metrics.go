@@ -2,6 +2,8 @@
 
 package core
 
+import "time"
+
 // Metric names a measurement of the producer. Up to and including
 // MetricUserRecordsPerPutRecordsRequest they have the names and meanings of the
 // KPL's metrics (source: amazon-kinesis-producer 1.0.7, docs/metrics.md and
@@ -275,7 +277,7 @@ func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 		pl.observe(MetricRetriesPerRecord, shard, "", float64(it.tries-1), 1)
 	}
 	for a := it.last; a != nil; a = a.prev {
-		since := pl.p.start.Add(timeOf(it.batch.arrived))
+		since := pl.p.start.Add(time.Duration(it.batch.arrived))
 		if a.prev != nil {
 			since = a.prev.End
 		}

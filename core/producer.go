@@ -195,23 +195,40 @@ func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result
 
 // Flush sends on what waits to be filled up, and returns nil when every record
 // handed over before the call is settled, or the context's error.
-func (p *Producer) Flush(ctx context.Context) error {
-	for _, pl := range p.all() {
+func (p *Producer) Flush(ctx context.Context) error { return flush(ctx, p.all()) }
+
+// FlushStream is Flush for one stream, named as for PutBatch. There is nothing to
+// do for a stream that is not in use.
+func (p *Producer) FlushStream(ctx context.Context, stream string) error {
+	p.mu.Lock()
+	pl := p.pipelines[stream]
+	p.mu.Unlock()
+	if pl == nil {
+		return nil
+	}
+	return flush(ctx, []*pipeline{pl})
+}
+
+func flush(ctx context.Context, list []*pipeline) error {
+	drained := make([]<-chan struct{}, len(list))
+	for i, pl := range list {
 		pl.lock()
 		pl.flushing++
-		done := pl.drain()
+		drained[i] = pl.drain()
 		pl.unlock()
-		var err error
+	}
+	defer func() {
+		for _, pl := range list {
+			pl.lock()
+			pl.flushing--
+			pl.unlock()
+		}
+	}()
+	for _, done := range drained {
 		select {
 		case <-done:
 		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		pl.lock()
-		pl.flushing--
-		pl.unlock()
-		if err != nil {
-			return err
+			return ctx.Err()
 		}
 	}
 	return nil

@@ -290,3 +290,58 @@ func TestPutSyncReturnsWhereTheRecordIs(t *testing.T) {
 		t.Errorf("unexpected error; got %v; want context.Canceled", err)
 	}
 }
+
+func TestFlushOfOneStreamLeavesTheOthersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("a", 1), kinesistest.WithStream("b", 1))
+		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(time.Minute))
+		batches := map[string]*core.Batch{}
+		for _, name := range []string{"a", "b"} {
+			b, err := p.PutBatch(context.Background(), name, batchOf(name, 10))
+			if err != nil {
+				t.Fatal(err)
+			}
+			batches[name] = b
+		}
+		for _, name := range []string{"a", "not in use"} {
+			if err := p.FlushStream(context.Background(), name); err != nil {
+				t.Error(err)
+			}
+		}
+		if confirmed, _, _ := batches["a"].Counts(); confirmed != 10 {
+			t.Errorf("unexpected number of confirmed records; got %d; want 10", confirmed)
+		}
+		if _, _, pending := batches["b"].Counts(); pending != 10 {
+			t.Errorf("unexpected number of pending records; got %d; want 10", pending)
+		}
+		if err := p.Flush(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := batches["b"].Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAttemptsTellDelayAndDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		slow := kinesistest.FailEntries("InternalFailure", "")
+		slow.Delay = 2 * time.Second
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: slow})
+		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(time.Second), core.WithRetryBackoff(time.Second, time.Second))
+		b := put(t, p, batchOf("a", 2))
+		<-b.Done() // without Wait nobody hurries the producer
+		list := b.Result(1).Attempts
+		if len(list) != 2 {
+			t.Fatalf("unexpected attempts; got %+v; want 2", list)
+		}
+		first, second := list[0], list[1]
+		if first.Delay != time.Second || first.Duration() != 2*time.Second || first.Code != "InternalFailure" {
+			t.Errorf("unexpected first attempt; got delay %v, duration %v, code %q; want 1s, 2s, InternalFailure", first.Delay, first.Duration(), first.Code)
+		}
+		if second.Delay < 100*time.Millisecond || second.Delay > time.Second+20*time.Millisecond || second.Duration() != 0 || second.Code != "" {
+			t.Errorf("unexpected second attempt; got delay %v, duration %v, code %q; want the backoff, 0 and none", second.Delay, second.Duration(), second.Code)
+		}
+	})
+}

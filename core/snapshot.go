@@ -120,7 +120,4 @@ func (s *shard) share() float64 { return s.bucket.recordCap / shardRecordsPerSec
 // sinceStart is the time of the pipelines' clock.
 func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }
 
-// timeOf turns a time of the pipeline's clock into a duration since its start.
-func timeOf(ns int64) time.Duration { return time.Duration(ns) }
-
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
