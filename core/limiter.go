@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core/internal/pace"
 )
 
 // shard is one open shard of the stream: its place on the hash ring, its open
@@ -20,13 +21,9 @@ type shard struct {
 	current bool // part of the shard map in use
 	open    openAggregate
 
-	bucket bucket
+	pace pace.Shard
 	// queue holds records that wait for tokens, in order.
 	queue []*kinesisRecord
-	// pausedUntil stops the shard after a throttle; throttles counts them in
-	// a row.
-	pausedUntil int64
-	throttles   int
 	// wakeAt is when the head of the queue may go, while in the wake heap.
 	wakeAt  int64
 	wakePos int // index in the heap, -1 if not in it
@@ -47,69 +44,13 @@ func (s *shard) contains(h aggregation.HashKey) bool {
 	return s.start.Compare(h) <= 0 && h.Compare(s.end) <= 0
 }
 
-// bucket is a pair of token buckets that are taken from together. A record may
-// go when there is anything left of its cost up to the capacity; the rest is
-// debt. So a record larger than the capacity passes in time, and the
-// capacity need not allow a burst of the largest record.
-type bucket struct {
-	records, bytes   float64 // tokens, negative while in debt
-	updated          int64
-	recordRate       float64 // tokens a nanosecond
-	byteRate         float64
-	recordCap, byCap float64
-}
-
-func newBucket(percent int, now int64) bucket {
-	rate := float64(percent) / 100
-	b := bucket{
-		recordRate: rate * shardRecordsPerSecond / float64(time.Second),
-		byteRate:   rate * shardBytesPerSecond / float64(time.Second),
-		recordCap:  rate * shardRecordsPerSecond,
-		byCap:      rate * shardBytesPerSecond,
-		updated:    now,
-	}
-	b.records, b.bytes = b.recordCap, b.byCap
-	return b
-}
-
-func (b *bucket) refill(now int64) {
-	d := float64(now - b.updated)
-	if d <= 0 {
-		return
-	}
-	b.updated = now
-	b.records = min(b.recordCap, b.records+d*b.recordRate)
-	b.bytes = min(b.byCap, b.bytes+d*b.byteRate)
-}
-
-// wait returns the nanoseconds until a record of this size may go.
-func (b *bucket) wait(now int64, size int) int64 {
-	b.refill(now)
-	w := 0.0
-	if need := 1 - b.records; need > 0 {
-		w = need / b.recordRate
-	}
-	if need := min(float64(size), b.byCap) - b.bytes; need > 0 {
-		w = max(w, need/b.byteRate)
-	}
-	if w == 0 {
-		return 0
-	}
-	return int64(w) + 1
-}
-
-func (b *bucket) take(size int) {
-	b.records--
-	b.bytes -= float64(size)
-}
-
 // waitEstimate says how long a record handed to the shard now would wait.
 func (s *shard) waitEstimate(now int64) int64 {
 	queued := 0
 	for _, kr := range s.queue {
 		queued += kr.size
 	}
-	return max(s.pausedUntil-now, s.bucket.wait(now, queued+PutPayloadUnit))
+	return s.pace.Estimate(now, queued+PutPayloadUnit)
 }
 
 // limit is the stage between aggregation and collection: a record passes as
@@ -143,17 +84,14 @@ func (pl *pipeline) admit(sh *shard) {
 	n := 0
 	var wait int64
 	for _, kr := range sh.queue {
-		if wait = sh.pausedUntil - pl.now; wait > 0 {
-			break
-		}
-		if wait = sh.bucket.wait(pl.now, kr.size); wait > 0 {
+		if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
 			break
 		}
 		n++
 		if pl.cfg.recordTTL > 0 && pl.dropExpired(kr) {
 			continue
 		}
-		sh.bucket.take(kr.size)
+		sh.pace.Take(kr.size)
 		pl.collect(kr)
 	}
 	if n > 0 {
@@ -168,24 +106,9 @@ func (pl *pipeline) admit(sh *shard) {
 	}
 }
 
-// throttled slows a shard down that has refused a record.
-func (pl *pipeline) throttled(sh *shard) {
-	sh.bucket.refill(pl.now)
-	// Somebody else writes to the shard as well: what the bucket still holds
-	// is not there.
-	sh.bucket.records = min(sh.bucket.records, 0)
-	sh.bucket.bytes = min(sh.bucket.bytes, 0)
-	sh.throttles++
-	sh.pausedUntil = max(sh.pausedUntil, pl.now+pl.backoff(sh.throttles))
-}
-
-// backoff returns a random wait before attempt n+1 (n from 1): uniform between
-// a tenth of and the whole of an exponentially growing bound. The floor keeps
-// a lucky draw from turning into a hot loop.
+// backoff returns a random wait before attempt n+1; see pace.Backoff.
 func (pl *pipeline) backoff(n int) int64 {
-	bound := float64(pl.cfg.retryBackoffMin) * float64(uint64(1)<<min(max(n-1, 0), 30))
-	bound = min(bound, float64(pl.cfg.retryBackoffMax))
-	return int64(bound * (0.1 + 0.9*rand.Float64()))
+	return pace.Backoff(pl.cfg.retryBackoffMin, pl.cfg.retryBackoffMax, n, rand.Float64())
 }
 
 // wakeQuantum makes shards that wait for tokens wake together, so that their

@@ -24,9 +24,9 @@ func TestShardIsPacedToItsLimitsWithoutThrottles(t *testing.T) {
 		least     time.Duration
 		most      time.Duration
 	}{
-		// 2 MiB a second over two shards after a burst of one second's worth.
+		// 2 MiB a second over two shards after a burst of a quarter of that.
 		{name: "bytes", aggregate: true, records: 40_000, size: 500, least: 8 * time.Second, most: 12 * time.Second},
-		// 2,000 records a second over two shards after a burst of as many.
+		// 2,000 records a second over two shards after a burst of a quarter of that.
 		{name: "records", aggregate: false, records: 20_000, size: 10, least: 8 * time.Second, most: 11 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,8 +150,8 @@ func TestRateLimitIsAShareOfTheShard(t *testing.T) {
 		p := newProducer(t, s.Client(), core.WithRateLimit(50), core.WithAggregation(false))
 		start := time.Now()
 		wait(t, put(t, p, batchOf("a", 5500)))
-		if got := time.Since(start); got < 9500*time.Millisecond || got > 10500*time.Millisecond {
-			t.Errorf("unexpected time for 5,500 records at 500 a second and a burst of 500; got %v; want about 10 s", got)
+		if got := time.Since(start); got < 10500*time.Millisecond || got > 11*time.Second {
+			t.Errorf("unexpected time for 5,500 records at 500 a second and a burst of 125; got %v; want about 10.75 s", got)
 		}
 		closeProducer(t, p)
 	})

@@ -21,9 +21,6 @@ const (
 	absoluteMaxRecordBytes = 10 << 20
 	// maxPartitionKeyChars is counted in Unicode characters, not bytes.
 	maxPartitionKeyChars = 256
-	// shardRecordsPerSecond and shardBytesPerSecond are what one shard takes.
-	shardRecordsPerSecond = 1000
-	shardBytesPerSecond   = 1 << 20
 	// listShardsPage is the default and a safe page size of ListShards.
 	listShardsPage = 1000
 )

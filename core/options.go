@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/outkpl/outkpl/core/internal/pace"
 )
 
 // Option changes one setting of a Producer. Options are made by the With
@@ -36,6 +38,10 @@ type config struct {
 
 	// Pace and retry.
 	rateLimitPercent int
+	shardRecords     int // a second, 0: as the percentage says
+	shardBytes       int
+	adaptiveRate     bool
+	pace             pace.Limits // made of these by New
 	failIfThrottled  bool
 	recordTTL        time.Duration
 	retryBackoffMin  time.Duration
@@ -62,6 +68,7 @@ func defaultConfig() config {
 		maxInFlight:         16,
 		requestTimeout:      6 * time.Second,
 		rateLimitPercent:    100,
+		adaptiveRate:        true,
 		retryBackoffMin:     100 * time.Millisecond,
 		retryBackoffMax:     5 * time.Second,
 		bufferBytes:         64 << 20,
@@ -126,11 +133,30 @@ func WithRequestTimeout(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.requestTimeout = d })
 }
 
-// WithRateLimit sets the share of a shard's capacity (1,000 records and 1 MiB
-// a second) this producer may use, in percent. Default 100, range 1 to
-// 1,000,000. The KPL's default of 150 makes throttling routine.
+// WithRateLimit sets the most of a shard's capacity (1,000 records and 1 MiB
+// a second) that this producer may use, in percent. Default 100, range 1 to
+// 1,000,000. The KPL's default of 150 makes throttling routine. Below it the
+// share adapts; see WithAdaptiveRate.
 func WithRateLimit(percent int) Option {
 	return optionFunc(func(c *config) { c.rateLimitPercent = percent })
+}
+
+// WithShardLimit sets the most that this producer sends to one shard in a
+// second, in Kinesis records and in bytes of data plus partition keys. It holds
+// besides WithRateLimit; the lower one counts. Default 0 for both: only the
+// percentage holds. Range 1 to 1,000,000,000 records and 1,024 to
+// 1,000,000,000,000 bytes, or 0.
+func WithShardLimit(recordsPerSecond, bytesPerSecond int) Option {
+	return optionFunc(func(c *config) { c.shardRecords, c.shardBytes = recordsPerSecond, bytesPerSecond })
+}
+
+// WithAdaptiveRate lets the producer find its share of each shard, for other
+// producers write to the same shards: a throttle of a shard lowers the share,
+// time in which records wait for the shard raises it again, up to WithRateLimit
+// and WithShardLimit. Default: on. Off, these limits are the rate at all
+// times, and throttles are only waited out.
+func WithAdaptiveRate(on bool) Option {
+	return optionFunc(func(c *config) { c.adaptiveRate = on })
 }
 
 // WithFailIfThrottled makes a throttled record fail with ReasonThrottled
@@ -197,6 +223,24 @@ func WithLogger(l *slog.Logger) Option {
 	})
 }
 
+// paceLimits works the settings of the rate into what the limiter needs.
+func (c *config) paceLimits() pace.Limits {
+	l := pace.Limits{
+		Records:    pace.ShardRecords * float64(c.rateLimitPercent) / 100,
+		Bytes:      pace.ShardBytes * float64(c.rateLimitPercent) / 100,
+		Adaptive:   c.adaptiveRate,
+		BackoffMin: c.retryBackoffMin,
+		BackoffMax: c.retryBackoffMax,
+	}
+	if c.shardRecords > 0 {
+		l.Records = min(l.Records, float64(c.shardRecords))
+	}
+	if c.shardBytes > 0 {
+		l.Bytes = min(l.Bytes, float64(c.shardBytes))
+	}
+	return l
+}
+
 // validate checks every setting and returns all problems at once.
 func (c *config) validate() error {
 	var errs []error
@@ -221,6 +265,10 @@ func (c *config) validate() error {
 	between("MaxInFlight", c.maxInFlight, 1, 256)
 	lasting("RequestTimeout", c.requestTimeout, 100*time.Millisecond, 10*time.Minute)
 	between("RateLimit", c.rateLimitPercent, 1, 1_000_000)
+	check(c.shardRecords == 0 || c.shardRecords >= 1 && c.shardRecords <= 1_000_000_000,
+		"ShardLimit records", c.shardRecords, "0 (none) or 1 to 1000000000")
+	check(c.shardBytes == 0 || c.shardBytes >= 1024 && c.shardBytes <= 1_000_000_000_000,
+		"ShardLimit bytes", c.shardBytes, "0 (none) or 1024 to 1000000000000")
 	check(c.recordTTL == 0 || c.recordTTL >= 100*time.Millisecond && c.recordTTL <= 24*time.Hour,
 		"RecordTTL", c.recordTTL, "0 (never) or 100ms to 24h")
 	lasting("RetryBackoff minimum", c.retryBackoffMin, time.Millisecond, 5*time.Minute)

@@ -22,6 +22,7 @@ func TestEveryWrongOptionIsReportedAtOnceWithValueAndRange(t *testing.T) {
 		core.WithMaxInFlight(0),
 		core.WithRequestTimeout(time.Millisecond),
 		core.WithRateLimit(0),
+		core.WithShardLimit(-1, 1023),
 		core.WithRecordTTL(time.Millisecond),
 		core.WithRetryBackoff(time.Second, time.Millisecond),
 		core.WithBufferBytes(1),
@@ -34,6 +35,7 @@ func TestEveryWrongOptionIsReportedAtOnceWithValueAndRange(t *testing.T) {
 		"AggregationMaxBytes: value 63 is out of range; allowed: 64 to 1048576",
 		"AggregationMaxCount: value 0", "MaxBufferedTime: value 2m0s", "CollectionMaxCount: value 501",
 		"CollectionMaxBytes: value 1", "MaxInFlight: value 0", "RequestTimeout: value 1ms", "RateLimit: value 0",
+		"ShardLimit records: value -1", "ShardLimit bytes: value 1023",
 		"RecordTTL: value 1ms", "RetryBackoff: value 1s", "BufferBytes: value 1", "BufferRecords: value 0",
 	} {
 		if !strings.Contains(err.Error(), want) {

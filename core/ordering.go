@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core/internal/pace"
 )
 
 // Ordering says what is promised about the order of records with equal keys.
@@ -72,7 +73,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	wait := laneWait
 	for len(sh.queue) > 0 && sh.busy == nil && sh.blockers == 0 {
 		kr := sh.queue[0]
-		if wait = max(sh.pausedUntil-pl.now, sh.bucket.wait(pl.now, kr.size)); wait > 0 {
+		if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
 			break
 		}
 		wait = laneWait
@@ -84,7 +85,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		if pl.cfg.recordTTL > 0 && pl.dropExpired(kr) {
 			continue // what is left of it is at the front
 		}
-		sh.bucket.take(kr.size)
+		sh.pace.Take(kr.size)
 		sh.busy = kr
 		pl.collect(kr)
 	}
@@ -194,8 +195,8 @@ func (pl *pipeline) soleLane() *shard {
 		return nil
 	}
 	if pl.lane == nil {
-		pl.lane = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1,
-			bucket: newBucket(1_000_000, pl.now), blockers: len(pl.outgoing)}
+		pl.lane = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.outgoing)}
+		pl.lane.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
 	}
 	return pl.lane
 }
@@ -210,7 +211,7 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 	}
 	pl.leave(kr)
 	kr.deadline = pl.now
-	sh.pausedUntil = max(sh.pausedUntil, pl.now+wait)
+	sh.pace.Rest(pl.now + wait)
 	sh.queue = slices.Insert(sh.queue, 0, kr)
 }
 
@@ -239,7 +240,7 @@ func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	for _, sh := range lanes {
 		sh.queue = append(sh.front, sh.queue...)
 		sh.front = nil
-		sh.pausedUntil = max(sh.pausedUntil, pl.now+wait)
+		sh.pace.Rest(pl.now + wait)
 		pl.freed = append(pl.freed, sh)
 	}
 }

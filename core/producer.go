@@ -51,6 +51,7 @@ func New(client Client, opts ...Option) (*Producer, error) {
 	if err := p.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("cannot make producer: %w", err)
 	}
+	p.cfg.pace = p.cfg.paceLimits()
 	p.buffer = newBuffer(p.cfg.bufferBytes, p.cfg.bufferRecords)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil

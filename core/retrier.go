@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,7 +86,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 	contradiction := pl.witness(kr, a)
 	if sh == nil || sh.id == "" || sh.id == a.ShardID && sh.current {
 		if sh != nil {
-			sh.throttles = 0
+			sh.pace.Stored(pl.sinceStart(a.Start))
 			sh.stored++
 			sh.storedBytes += uint64(kr.size)
 		}
@@ -222,7 +223,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 		pl.separate(kr)
 	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.facts.auto:
 		pl.attemptedAll(kr, v, a)
-		pl.throttled(kr.shard)
+		kr.shard.pace.Refused(pl.now, pl.sinceStart(a.Start), rand.Float64())
 		if pl.cfg.ordering == OrderingStrict {
 			pl.retryInPlace(kr, 0)
 			return

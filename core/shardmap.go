@@ -270,7 +270,8 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		// The same id with another range is a stream that was made anew.
 		anew = anew || sh != nil && (sh.start != r.start || sh.end != r.end)
 		if sh == nil || sh.start != r.start || sh.end != r.end {
-			sh = &shard{id: id, start: r.start, end: r.end, bucket: newBucket(pl.cfg.rateLimitPercent, pl.now), wakePos: -1}
+			sh = &shard{id: id, start: r.start, end: r.end, wakePos: -1}
+			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh
 		m.shards = append(m.shards, sh)

@@ -102,10 +102,10 @@ func (pl *pipeline) state() StreamSnapshot {
 }
 
 func (s *shard) state(now int64) ShardSnapshot {
-	s.bucket.refill(now)
+	records, bytes := s.pace.Tokens(now)
 	out := ShardSnapshot{
-		ID: s.id, Tokens: s.bucket.bytes, RecordTokens: s.bucket.records, Share: s.share(),
-		QueuedRecords: len(s.queue), Paused: s.pausedUntil > now,
+		ID: s.id, Tokens: bytes, RecordTokens: records, Share: s.pace.Share(),
+		QueuedRecords: len(s.queue), Paused: s.pace.Paused(now),
 		Stored: s.stored, StoredBytes: s.storedBytes, Throttled: s.refused,
 	}
 	for _, kr := range s.queue {
@@ -113,9 +113,6 @@ func (s *shard) state(now int64) ShardSnapshot {
 	}
 	return out
 }
-
-// share returns the share of the shard's capacity that is the limit now.
-func (s *shard) share() float64 { return s.bucket.recordCap / shardRecordsPerSecond }
 
 // sinceStart is the time of the pipelines' clock.
 func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }

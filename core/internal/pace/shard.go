@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pace
+
+import "time"
+
+// What one shard takes in a second, provisioned or on demand.
+// Source: https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+// (checked 2026-11-24).
+const (
+	ShardRecords = 1000
+	ShardBytes   = 1 << 20
+)
+
+// burst is how many seconds of the present rate a bucket holds. The shard itself
+// holds about a second's worth; several producers whose buckets are full at
+// one time must not use that up at once.
+const burst = 0.25
+
+// Limits holds what is the same for all shards of a producer. It must not change.
+type Limits struct {
+	// Records and Bytes are what a shard gets in a second at most. Both are
+	// above 0.
+	Records, Bytes float64
+	// Adaptive lets the share fall and rise below these limits.
+	Adaptive bool
+	// BackoffMin and BackoffMax bound the rest after a throttle.
+	BackoffMin, BackoffMax time.Duration
+}
+
+// ceiling is the share at which both limits hold.
+func (l *Limits) ceiling() float64 {
+	return max(l.Records/ShardRecords, l.Bytes/ShardBytes)
+}
+
+// Shard paces one producer at one shard. The zero value is not usable; see Init.
+type Shard struct {
+	limits *Limits
+
+	// A record may go when there is anything left of its cost up to the
+	// capacity; the rest is debt. So a record larger than the capacity passes
+	// in time, and the capacity need not allow a burst of the largest record.
+	records, bytes        float64 // tokens, negative while in debt
+	recordRate, byteRate  float64 // tokens a nanosecond
+	recordCap, byteCap    float64
+	updated               int64
+	share                 share
+	pausedUntil, throttle int64 // throttle: when the last one that counts was learned
+	throttles             int   // in a row
+}
+
+// Init makes the shard ready for its first record, with full buckets.
+func (s *Shard) Init(l *Limits, now int64) {
+	*s = Shard{limits: l, updated: now, throttle: now}
+	s.share.init(l.ceiling(), now)
+	s.setRates()
+	s.records, s.bytes = s.recordCap, s.byteCap
+}
+
+func (s *Shard) setRates() {
+	records := min(s.limits.Records, s.share.now*ShardRecords)
+	bytes := min(s.limits.Bytes, s.share.now*ShardBytes)
+	s.recordRate, s.recordCap = records/float64(time.Second), records*burst
+	s.byteRate, s.byteCap = bytes/float64(time.Second), bytes*burst
+	// Less than one record would never do.
+	s.recordCap = max(s.recordCap, 1)
+}
+
+func (s *Shard) refill(now int64) {
+	d := now - s.updated
+	if d <= 0 {
+		return
+	}
+	s.updated = now
+	if s.limits.Adaptive && s.share.pass(d) {
+		// First, or a record that waits for a full bucket would chase a
+		// capacity that grows.
+		s.setRates()
+	}
+	s.records = min(s.recordCap, s.records+float64(d)*s.recordRate)
+	s.bytes = min(s.byteCap, s.bytes+float64(d)*s.byteRate)
+}
+
+// Wait returns the nanoseconds until a record of this size may go, 0 if it may
+// go now. It is to be asked only for a record that is ready: the share grows
+// with the time for which records wait.
+func (s *Shard) Wait(now int64, size int) int64 {
+	if rest := s.pausedUntil - now; rest > 0 {
+		return rest
+	}
+	w := s.tokens(now, size)
+	s.share.limited = w > 0
+	return w
+}
+
+// Estimate returns how long a record would wait behind others, all of this size
+// together. It leaves no trace.
+func (s *Shard) Estimate(now int64, size int) int64 {
+	return max(s.pausedUntil-now, s.tokens(now, size))
+}
+
+func (s *Shard) tokens(now int64, size int) int64 {
+	s.refill(now)
+	w := 0.0
+	if need := 1 - s.records; need > 0 {
+		w = need / s.recordRate
+	}
+	if need := min(float64(size), s.byteCap) - s.bytes; need > 0 {
+		w = max(w, need/s.byteRate)
+	}
+	if w == 0 {
+		return 0
+	}
+	return int64(w) + 1
+}
+
+// Take pays for a record for which Wait has returned 0.
+func (s *Shard) Take(size int) {
+	s.records--
+	s.bytes -= float64(size)
+	s.share.took()
+}
+
+// Stored is told of a record that the shard has taken, and when the request
+// that carried it left.
+func (s *Shard) Stored(sent int64) {
+	s.throttles = 0
+	s.share.confirmed(sent)
+}
+
+// Refused is told of a record that the shard has throttled, and when the
+// request that carried it left; random is from 0 to 1. The share is cut once
+// for all records that were under way together.
+func (s *Shard) Refused(now, sent int64, random float64) {
+	s.refill(now)
+	// Somebody else writes to the shard as well: what the bucket still holds
+	// is not there.
+	s.records, s.bytes = min(s.records, 0), min(s.bytes, 0)
+	if s.limits.Adaptive && s.share.refused(now, sent) {
+		s.setRates()
+	}
+	s.share.limited = false
+	if sent < s.throttle && s.throttles > 0 {
+		return // it was on its way when the shard began to rest
+	}
+	s.throttle = now
+	s.throttles++
+	s.Rest(now + Backoff(s.limits.BackoffMin, s.limits.BackoffMax, s.throttles, random))
+}
+
+// Rest keeps the shard from sending until a moment.
+func (s *Shard) Rest(until int64) { s.pausedUntil = max(s.pausedUntil, until) }
+
+// Backoff returns the wait before attempt n+1, n from 1: between a tenth of and
+// the whole of a bound that doubles from least to most. The floor keeps a
+// lucky draw from turning into a hot loop. Random is from 0 to 1.
+func Backoff(least, most time.Duration, n int, random float64) int64 {
+	bound := float64(least) * float64(uint64(1)<<min(max(n-1, 0), 30))
+	return int64(min(bound, float64(most)) * (0.1 + 0.9*random))
+}
+
+// Share returns the share of the shard's capacity that is the limit now.
+func (s *Shard) Share() float64 { return s.share.now }
+
+// Tokens returns how many records and bytes could go at once, negative in debt.
+func (s *Shard) Tokens(now int64) (records, bytes float64) {
+	s.refill(now)
+	return s.records, s.bytes
+}
+
+// Paused reports whether the shard rests after a throttle.
+func (s *Shard) Paused(now int64) bool { return s.pausedUntil > now }

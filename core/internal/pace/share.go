@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+// How the share moves. The numbers were chosen with core/fleetsim;
+// docs/scaling.md shows what they do.
+const (
+	// cutBase and cutSlope make the cut for a throttle: that much of the share,
+	// plus that much times the share. So the larger of two shares loses
+	// more, which is what brings them together.
+	cutBase, cutSlope = 0.05, 0.12
+	// cutMost bounds the part of the cut that follows the proportion of
+	// throttled records, and doubt is how many records stored it is weighed
+	// against, because a few throttles say little about a proportion.
+	cutMost, doubt = 0.5, 8
+	// cutEvery is the least time between two cuts, so that the effect of one
+	// is seen before the next.
+	cutEvery = int64(500 * time.Millisecond)
+	// growth is how fast the share moves on its curve, for each cubed second
+	// and the root of the share. A third of a shard is back where it was cut
+	// after 15 s, a twentieth after 9 s.
+	growth = 1.7e-5
+	// growthCredit is how much of its time to grow a record brings that is
+	// sent. A share so small that it sends less often must not grow unproven.
+	growthCredit = int64(2 * time.Second)
+	// leastShare is always kept: one record and one KiB a second.
+	leastShare = 0.001
+)
+
+// share is the part of a shard's capacity that the producer allows itself. It
+// follows a cubic curve over the time since the last cut, as TCP CUBIC does
+// (RFC 9438): steep at first, flat around the last known limit, then steeper
+// again, in case the limit is gone.
+type share struct {
+	now     float64
+	ceiling float64
+	limited bool // records wait for tokens, so more would be used
+
+	// now = peak + steep * (grown - flat)^3, with grown in seconds.
+	peak, steep, flat, grown float64
+	credit                   int64 // time that may still count as growth
+
+	cut          int64 // when the last cut was made
+	stored, lost int   // records of those sent since
+}
+
+func (s *share) init(ceiling float64, now int64) {
+	*s = share{now: ceiling, ceiling: ceiling, cut: now - cutEvery}
+}
+
+// pass lets time go by and reports whether the share has changed.
+func (s *share) pass(d int64) bool {
+	if !s.limited || s.now >= s.ceiling {
+		return false
+	}
+	d = min(d, s.credit)
+	s.credit -= d
+	s.grown += float64(d) / float64(time.Second)
+	x := s.grown - s.flat
+	s.now = min(max(s.now, s.peak+s.steep*x*x*x), s.ceiling)
+	return true
+}
+
+// took is told of a record that is sent.
+func (s *share) took() { s.credit = growthCredit }
+
+// confirmed is told of a record that was stored.
+func (s *share) confirmed(sent int64) {
+	if sent >= s.cut {
+		s.stored++
+	}
+}
+
+// refused is told of a throttle and reports whether the share has changed.
+func (s *share) refused(now, sent int64) bool {
+	if sent < s.cut {
+		return false // it was under way when the share was cut
+	}
+	s.lost++
+	if now-s.cut < cutEvery {
+		return false
+	}
+	// What came through is what the shard has for us; that is the new peak. No
+	// shard takes more than its capacity, whatever the ceiling is.
+	lost := float64(s.lost) / float64(s.lost+s.stored+doubt)
+	s.peak = min(s.now, 1) * (1 - min(lost, cutMost))
+	drop := s.peak * (cutBase + cutSlope*s.peak)
+	s.steep = growth * math.Sqrt(s.peak)
+	s.flat = math.Cbrt(drop / s.steep)
+	s.now = max(s.peak-drop, min(leastShare, s.ceiling))
+	s.grown, s.cut, s.stored, s.lost = 0, now, 0, 0
+	return true
+}
