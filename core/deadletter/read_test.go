@@ -64,7 +64,10 @@ func TestRead(t *testing.T) {
 		}
 	})
 	t.Run("the reading may end early", func(t *testing.T) {
-		for range Read(strings.NewReader(a + "\n" + b)) {
+		for _, err := range Read(strings.NewReader("rubbish\n" + b)) {
+			if err == nil {
+				t.Error("unexpected letter; want the broken line first")
+			}
 			break
 		}
 	})

@@ -219,6 +219,9 @@ func TestShrinkUnderWay(t *testing.T) {
 			close(release)
 			wantForgotten(t, <-done+<-second, 0)
 			wantStats(t, l, Stats{Entries: 3, Bytes: 611})
+			if e, _ := l.Take("tag", a); e == nil || e.shrunk != 1 {
+				t.Errorf("unexpected entry; got %+v; want it shrunk once", e)
+			}
 		})
 	})
 	t.Run("a panic in Shrink leaves the ledger usable", func(t *testing.T) {

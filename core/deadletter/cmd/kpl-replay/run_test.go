@@ -299,6 +299,30 @@ func TestReplayTrouble(t *testing.T) {
 			t.Errorf("unexpected doubt after the letter was put:\n%s", text)
 		}
 	})
+	t.Run("a kill at any moment is noticed, since letters are noted before they are put", func(t *testing.T) {
+		s := bench(t, "a")
+		f := store(t, letterOf("a", "invalid", "1"), letterOf("a", "invalid", "2"))
+		var noted []byte
+		s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
+			if c.Operation != "PutRecords" {
+				return nil
+			}
+			return &kinesistest.Effect{Do: func() { noted, _ = os.ReadFile(f + deadletter.ProgressSuffix) }}
+		})
+		command(t, s, exitOK, f)
+		if got := bytes.Count(noted, []byte("put ")); got != 2 {
+			t.Errorf("unexpected progress during the request; got %q; want 2 letters in it", noted)
+		}
+	})
+	t.Run("a letter that may be stored although it failed is told of by the next run", func(t *testing.T) {
+		s := bench(t, "a")
+		f := store(t, letterOf("a", "invalid", "1"))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.LoseReply()})
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Fail("AccessDeniedException", "no")})
+		wantText(t, command(t, s, exitRest, f), "access_denied", "put 0 letters\n")
+		wantText(t, command(t, s, exitOK, f), "put 1 letters\n", "1 letters were under way when an earlier run ended")
+		wantStored(t, s, "a", "1", "1")
+	})
 	t.Run("a progress file that was changed is an error", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, letterOf("a", "invalid", "1"))
