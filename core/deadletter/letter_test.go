@@ -150,7 +150,7 @@ func TestLine(t *testing.T) {
 	full := Letter{
 		Time: start, Stream: "logs", PartitionKey: "<k\u00e9y>&", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "a \"detail\"\n",
 		Attempts: []core.Attempt{
-			{Start: start, End: start.Add(1234 * time.Microsecond), ShardID: "shard", SequenceNumber: "49", Code: "Wrong Shard", Message: "m", Uncertain: true},
+			{Start: start, Delay: 1500 * time.Millisecond, End: start.Add(1234 * time.Microsecond), ShardID: "shard", SequenceNumber: "49", Code: "Wrong Shard", Message: "m", Uncertain: true},
 			{Start: start, End: start},
 		},
 		Data: []byte{0, 0xff, '\n', '"'}, Source: "kube.var",
@@ -182,7 +182,7 @@ func TestLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"time":"2026-11-24T10:30:00.123456789Z","stream":"logs","partition_key":"key","reason":"too_large",` +
-			`"attempts":[{"start":"2026-11-24T10:00:00.000000005Z","duration_ms":1.234,"shard":"shard","sequence_number":"49","code":"Wrong Shard","message":"m","uncertain":true}],` +
+			`"attempts":[{"start":"2026-11-24T10:00:00.000000005Z","delay_ms":1500,"duration_ms":1.234,"shard":"shard","sequence_number":"49","code":"Wrong Shard","message":"m","uncertain":true}],` +
 			`"data":"ZGF0YQ=="}` + "\n"
 		if buf.String() != want {
 			t.Errorf("unexpected line; got %s; want %s", buf.String(), want)

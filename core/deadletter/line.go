@@ -35,6 +35,7 @@ type line struct {
 
 type attempt struct {
 	Start          time.Time `json:"start"`
+	DelayMS        float64   `json:"delay_ms,omitempty"`
 	DurationMS     float64   `json:"duration_ms"`
 	Shard          string    `json:"shard,omitempty"`
 	SequenceNumber string    `json:"sequence_number,omitempty"`
@@ -57,7 +58,7 @@ func appendLine(buf *bytes.Buffer, l *Letter) error {
 	}
 	for _, a := range l.Attempts {
 		out.Attempts = append(out.Attempts, attempt{
-			Start: a.Start.UTC(), DurationMS: float64(a.End.Sub(a.Start).Microseconds()) / 1000,
+			Start: a.Start.UTC(), DelayMS: toMS(a.Delay), DurationMS: toMS(a.Duration()),
 			Shard: a.ShardID, SequenceNumber: a.SequenceNumber,
 			Code: a.Code, Message: a.Message, Uncertain: a.Uncertain,
 		})
@@ -97,10 +98,14 @@ func parseLine(b []byte) (Letter, error) {
 	}
 	for _, a := range in.Attempts {
 		l.Attempts = append(l.Attempts, core.Attempt{
-			Start: a.Start, End: a.Start.Add(time.Duration(a.DurationMS * float64(time.Millisecond))),
+			Start: a.Start, Delay: fromMS(a.DelayMS), End: a.Start.Add(fromMS(a.DurationMS)),
 			ShardID: a.Shard, SequenceNumber: a.SequenceNumber,
 			Code: a.Code, Message: a.Message, Uncertain: a.Uncertain,
 		})
 	}
 	return l, nil
 }
+
+func toMS(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func fromMS(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
