@@ -89,21 +89,33 @@ func parseLine(b []byte) (Letter, error) {
 	if in.Data == nil {
 		return Letter{}, errors.New("there is no data")
 	}
+	if !writable(in.Time) {
+		return Letter{}, errors.New("a time is out of range")
+	}
 	l := Letter{
-		Time: in.Time, Stream: in.Stream, PartitionKey: in.PartitionKey, ExplicitHashKey: in.ExplicitHashKey,
+		Time: in.Time.UTC(), Stream: in.Stream, PartitionKey: in.PartitionKey, ExplicitHashKey: in.ExplicitHashKey,
 		Reason: in.Reason, Code: in.Code, Detail: in.Detail, Source: in.Source, Data: in.Data,
 	}
 	if in.PartitionKeyBytes != nil {
 		l.PartitionKey = string(in.PartitionKeyBytes)
 	}
 	for _, a := range in.Attempts {
+		if !writable(a.Start) {
+			return Letter{}, errors.New("a time is out of range")
+		}
 		l.Attempts = append(l.Attempts, core.Attempt{
-			Start: a.Start, Delay: fromMS(a.DelayMS), End: a.Start.Add(fromMS(a.DurationMS)),
+			Start: a.Start.UTC(), Delay: fromMS(a.DelayMS), End: a.Start.UTC().Add(fromMS(a.DurationMS)),
 			ShardID: a.Shard, SequenceNumber: a.SequenceNumber,
 			Code: a.Code, Message: a.Message, Uncertain: a.Uncertain,
 		})
 	}
 	return l, nil
+}
+
+// writable tells whether t has a form of RFC 3339 in UTC, too.
+func writable(t time.Time) bool {
+	y := t.UTC().Year()
+	return y >= 0 && y <= 9999
 }
 
 func toMS(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -27,6 +27,7 @@ func TestRead(t *testing.T) {
 		{"a broken line is named and passed over", a + "\n{\"data\":\"" + secret + "\n\n" + b + "\n", []string{"a", "b"}, []int{2}},
 		{"every kind of broken line", strings.Join([]string{`x`, `[]`, `{}`, `{"data":null}`, `{"data":"` + secret + `!"}`, `{"time":"` + secret + `","data":""}`, `{"data":"YQ=="}{}`, b}, "\n"),
 			[]string{"b"}, []int{1, 2, 3, 4, 5, 6, 7}},
+		{"times that are out of range in UTC", `{"data":"","time":"9999-12-31T23:59:59-10:00"}` + "\n" + `{"data":"","attempts":[{"start":"0000-01-01T00:00:00+10:00"}]}`, nil, []int{1, 2}},
 		{"a torn last line", a + "\n" + `{"data":"` + secret, []string{"a"}, []int{2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -97,6 +98,8 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(buf.Bytes())
+	f.Add([]byte(`{"data":"","time":"9999-12-31T23:59:59-10:00","attempts":[{"start":"0000-01-01T00:00:00+10:00"}]}`))
+	f.Add([]byte(`{"data":"","attempts":[{"start":"0000-01-01T00:00:00+10:00"}]}`))
 	f.Add([]byte("{\"data\":\"YQ==\",\"partition_key_base64\":\"/w==\",\"attempts\":[{\"duration_ms\":1e300}]}\n\nx\n{}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		n := 0
