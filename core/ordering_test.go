@@ -86,6 +86,7 @@ func strictOrder(t *testing.T, seed uint64, aggregation bool) {
 	})
 	p := newProducer(t, s.Client(), core.WithOrdering(core.OrderingStrict), core.WithAggregation(aggregation),
 		core.WithAggregationMaxBytes(1000), core.WithRequestTimeout(500*time.Millisecond), core.WithRateLimit(1000),
+		core.WithAdaptiveRate(false), // these throttles do not follow the rate
 		core.WithRetryBackoff(time.Millisecond, 50*time.Millisecond), core.WithBufferRecords(1000))
 	var keys []*sequence
 	var wg sync.WaitGroup

@@ -13,17 +13,22 @@ const (
 	// cutBase and cutSlope make the cut for a throttle: that much of the share,
 	// plus that much times the share. So the larger of two shares loses
 	// more, which is what brings them together.
-	cutBase, cutSlope = 0.05, 0.12
+	cutBase, cutSlope = 0.03, 0.25
 	// cutMost bounds the part of the cut that follows the proportion of
 	// throttled records, and doubt is how many records stored it is weighed
 	// against, because a few throttles say little about a proportion.
 	cutMost, doubt = 0.5, 8
+	// tolerance is the proportion of throttled records that is taken for chance,
+	// over memory. Without it a stream of many small records would be slowed
+	// down a lot by throttles that hardly matter.
+	tolerance = 0.005
+	memory    = int64(10 * time.Second)
 	// cutEvery is the least time between two cuts, so that the effect of one
 	// is seen before the next.
 	cutEvery = int64(500 * time.Millisecond)
 	// growth is how fast the share moves on its curve, for each cubed second
 	// and the root of the share. A third of a shard is back where it was cut
-	// after 15 s, a twentieth after 9 s.
+	// after 16 s, a twentieth after 8 s.
 	growth = 1.7e-5
 	// growthCredit is how much of its time to grow a record brings that is
 	// sent. A share so small that it sends less often must not grow unproven.
@@ -45,12 +50,13 @@ type share struct {
 	peak, steep, flat, grown float64
 	credit                   int64 // time that may still count as growth
 
-	cut          int64 // when the last cut was made
-	stored, lost int   // records of those sent since
+	cut          int64   // when the last cut was made
+	stored, lost float64 // records of those sent since
+	counted      int64   // since when
 }
 
 func (s *share) init(ceiling float64, now int64) {
-	*s = share{now: ceiling, ceiling: ceiling, cut: now - cutEvery}
+	*s = share{now: ceiling, ceiling: ceiling, cut: now - cutEvery, counted: now}
 }
 
 // pass lets time go by and reports whether the share has changed.
@@ -81,18 +87,23 @@ func (s *share) refused(now, sent int64) bool {
 	if sent < s.cut {
 		return false // it was under way when the share was cut
 	}
+	if age := now - s.counted; age > memory {
+		s.stored *= float64(memory) / float64(age)
+		s.lost *= float64(memory) / float64(age)
+		s.counted = now - memory
+	}
 	s.lost++
-	if now-s.cut < cutEvery {
+	if now-s.cut < cutEvery || s.lost <= tolerance*(s.lost+s.stored) {
 		return false
 	}
 	// What came through is what the shard has for us; that is the new peak. No
 	// shard takes more than its capacity, whatever the ceiling is.
-	lost := float64(s.lost) / float64(s.lost+s.stored+doubt)
+	lost := s.lost / (s.lost + s.stored + doubt)
 	s.peak = min(s.now, 1) * (1 - min(lost, cutMost))
 	drop := s.peak * (cutBase + cutSlope*s.peak)
 	s.steep = growth * math.Sqrt(s.peak)
 	s.flat = math.Cbrt(drop / s.steep)
 	s.now = max(s.peak-drop, min(leastShare, s.ceiling))
-	s.grown, s.cut, s.stored, s.lost = 0, now, 0, 0
+	s.grown, s.cut, s.counted, s.stored, s.lost = 0, now, now, 0, 0
 	return true
 }
