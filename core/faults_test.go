@@ -38,7 +38,8 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 		Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.35}})
 	throttle := s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 3,
 		Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.35}})
-	p := newProducer(t, s.Client(), core.WithRateLimit(1000), core.WithRetryBackoff(time.Millisecond, 20*time.Millisecond))
+	p := newProducer(t, s.Client(), core.WithRateLimit(1000), core.WithAdaptiveRate(false), // these throttles do not follow the rate
+		core.WithRetryBackoff(time.Millisecond, 20*time.Millisecond))
 	payload := func(i int) []byte {
 		b := make([]byte, 8, 60)
 		binary.BigEndian.PutUint64(b, uint64(i))
