@@ -4,8 +4,6 @@ package core
 
 import (
 	"fmt"
-	"math/bits"
-	"math/rand/v2"
 
 	"github.com/outkpl/outkpl/aggregation"
 )
@@ -155,21 +153,6 @@ func (pl *pipeline) build(sh *shard) {
 	o.record, o.bound = kr, 0
 }
 
-// chooseSpread gives the Kinesis record an explicit hash key for its spread
-// records if the item is the first of them. It is chosen once, so that the key
-// table has one entry for all; at random inside the shard, so that the children
-// share the load after a split.
-func (kr *kinesisRecord) chooseSpread(it *item) {
-	if !it.is(itemSpread) || kr.hasSpread {
-		return
-	}
-	lo, hi := aggregation.HashKey{}, aggregation.MaxHashKey
-	if kr.shard != nil {
-		lo, hi = kr.shard.start, kr.shard.end
-	}
-	kr.hasSpread, kr.spread = true, randomHash(lo, hi)
-}
-
 // closeAggregate hands the open aggregate of a shard to the limiter.
 func (pl *pipeline) closeAggregate(sh *shard) {
 	pl.build(sh)
@@ -223,52 +206,3 @@ func (l *openList) remove(sh *shard) {
 	}
 	o.prev, o.next = nil, nil
 }
-
-// spreadShard returns the shard that spread records go to. It stays the same
-// until its aggregate is closed, so that low traffic over many shards still
-// fills aggregates; then the better of a few random ones follows, so that a
-// throttled or busy shard loses traffic to the others.
-func (pl *pipeline) spreadShard(m *shardMap) *shard {
-	if pl.spread != nil && pl.spread.current {
-		return pl.spread
-	}
-	var best *shard
-	bestWait := int64(0)
-	for range min(spreadCandidates, len(m.shards)) {
-		sh := m.shards[rand.IntN(len(m.shards))]
-		wait := sh.waitEstimate(pl.now)
-		if best == nil || wait < bestWait {
-			best, bestWait = sh, wait
-		}
-	}
-	pl.spread = best
-	return best
-}
-
-// spreadCandidates is how many shards are compared. A few random candidates
-// balance nearly as well as looking at all of them.
-const spreadCandidates = 4
-
-// randomHash returns a random hash key from lo to hi.
-func randomHash(lo, hi aggregation.HashKey) aggregation.HashKey {
-	// span = hi - lo; a random 128-bit number is cut to the bits of span and
-	// drawn again until it fits, two tries on average.
-	spanLo, borrow := bits.Sub64(hi.Lo, lo.Lo, 0)
-	spanHi, _ := bits.Sub64(hi.Hi, lo.Hi, borrow)
-	maskHi, maskLo := mask(spanHi), ^uint64(0)
-	if spanHi == 0 {
-		maskLo = mask(spanLo)
-	}
-	for {
-		r := aggregation.HashKey{Hi: rand.Uint64() & maskHi, Lo: rand.Uint64() & maskLo}
-		if r.Hi > spanHi || r.Hi == spanHi && r.Lo > spanLo {
-			continue
-		}
-		var carry uint64
-		r.Lo, carry = bits.Add64(r.Lo, lo.Lo, 0)
-		r.Hi, _ = bits.Add64(r.Hi, lo.Hi, carry)
-		return r
-	}
-}
-
-func mask(n uint64) uint64 { return 1<<bits.Len64(n) - 1 }

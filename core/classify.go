@@ -153,3 +153,12 @@ func classifyRequest(err error) verdict {
 	}
 	return v
 }
+
+// callLimit reports whether a call was refused because there were too many.
+func callLimit(code string) bool {
+	switch code {
+	case "LimitExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded":
+		return true
+	}
+	return false
+}

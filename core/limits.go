@@ -58,6 +58,9 @@ const (
 	// startupGrace is how long records wait for the first shard map while
 	// ListShards fails with errors that may pass.
 	startupGrace = 10 * time.Second
+	// describeLimitGrace is how long records wait for DescribeStreamSummary
+	// while it is refused because the account's calls are used up.
+	describeLimitGrace = 2 * time.Second
 	// unresolvedGrace is how long the outcome of an aggregate that an unknown
 	// shard took may stay open while the map is refreshed.
 	unresolvedGrace = 5 * time.Second

@@ -70,6 +70,7 @@ type pipeline struct {
 	factsWarned    bool
 	describing     bool
 	describeDue    int64
+	describeLimits int   // refusals in a row because of the account's call limit
 	described      int64 // when the last call ended
 	heldSince      int64 // since when records may be held
 	placement      placement
@@ -82,6 +83,7 @@ type pipeline struct {
 	wakes      wakeHeap
 	collector  collector
 	retries    retryHeap
+	budget     retryBudget
 	lane       *shard   // strict ordering without a map: stands for all shards
 	outgoing   []*shard // strict ordering: busy shards of earlier maps
 	freed      []*shard // strict ordering: shards that may go on
@@ -117,6 +119,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		shards:        map[string]*shard{},
 		closed:        map[string]hashRange{},
 		armed:         never,
+		budget:        newRetryBudget(),
 		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
 	}
 	now := int64(time.Since(p.start))
@@ -366,7 +369,7 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, pl.wakes[0].wakeAt)
 	}
 	if len(pl.retries) > 0 {
-		at = min(at, pl.retries[0].due)
+		at = min(at, max(pl.retries[0].due, pl.budget.due()))
 	}
 	if len(pl.held) > 0 && pl.holding() {
 		at = min(at, pl.heldSince+int64(startupGrace))

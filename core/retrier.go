@@ -74,6 +74,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
+	pl.budget.earn(len(pl.retries))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.unitsAlone - units)
@@ -442,7 +443,7 @@ func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
 // retryDue sends records on whose backoff has passed: as they are if their
 // shard is still there, else taken apart and routed anew.
 func (pl *pipeline) retryDue() {
-	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now {
+	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now && pl.budget.take(pl.now, pl.retries[0].size, pl.cfg) {
 		kr := heap.Pop(&pl.retries).(*kinesisRecord)
 		switch {
 		case pl.cfg.recordTTL > 0 && pl.dropExpired(kr):

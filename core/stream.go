@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/core/internal/pace"
 )
 
 // streamID is a stream as the caller named it, taken apart.
@@ -86,10 +88,20 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 	switch {
 	case err != nil:
 		v := classifyRequest(err)
-		if v.action == actRetry && !pl.facts.known && pl.now < pl.heldSince+int64(startupGrace) {
-			// An AUTO stream must not get an aggregate by mistake, so records
+		again, until := int64(time.Second), pl.heldSince+int64(startupGrace)
+		if pl.describeLimits++; !callLimit(v.code) {
+			pl.describeLimits = 0
+		} else {
+			// The account's calls are used up, most likely by many producers
+			// that start together. To insist would keep it so, and the answer
+			// may take minutes.
+			again = pace.Backoff(time.Second, time.Minute, pl.describeLimits, rand.Float64())
+			until = pl.heldSince + int64(describeLimitGrace) - again
+		}
+		if v.action == actRetry && !pl.facts.known && pl.now < until {
+			// An AUTO stream should not get an aggregate by mistake, so records
 			// wait for the answer as long as it may come soon.
-			pl.describeDue = pl.now + int64(time.Second)
+			pl.describeDue = pl.now + again
 			return
 		}
 		pl.placement.denied = v.reason == ReasonAccessDenied
@@ -104,8 +116,12 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		if v.action == actRetry {
 			wait = time.Minute
 		}
+		if pl.describeLimits > 0 {
+			wait = time.Duration(again)
+		}
 	case out != nil && out.StreamDescriptionSummary != nil:
 		pl.placement.told = true
+		pl.describeLimits = 0
 		pl.learn(out.StreamDescriptionSummary, asked)
 	}
 	if pl.describeDue > pl.now { // else the stream has become another one meanwhile

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import "time"
+
+// retryBudget keeps the retries of one stream from multiplying the load on a
+// service that is in trouble. Every Kinesis record that is stored pays for the
+// retry of one other, so retries are at most half of what is sent over any length
+// of time. When nothing gets through, one call with retries may go every
+// retryTrickle; once that is answered well, what it stored pays for as much again,
+// so the backlog of an outage goes out at a rate that doubles with each round trip.
+// Nothing is given up: a record without budget waits. Throttled records are not
+// counted here, for their shard's limiter paces them.
+type retryBudget struct {
+	credit float64 // retries of Kinesis records that are paid for
+
+	// The call that may go although nothing is paid for.
+	next         int64 // when
+	opened       int64 // the moment at which it is being filled
+	count, bytes int   // room left in it
+}
+
+const (
+	// retryTrickle is the time between two calls with retries in an outage.
+	retryTrickle = 500 * time.Millisecond
+	// retryCredit bounds what is saved up beyond what waits already: one full
+	// call. A sudden outage is met with that much and no more.
+	retryCredit = maxRequestRecords
+)
+
+func newRetryBudget() retryBudget { return retryBudget{credit: retryCredit, opened: -1} }
+
+// earn is told of a Kinesis record that was stored, and how many wait for a retry.
+func (b *retryBudget) earn(waiting int) { b.credit = min(b.credit+1, float64(retryCredit+waiting)) }
+
+// due returns the earliest moment for a retry.
+func (b *retryBudget) due() int64 {
+	if b.credit >= 1 {
+		return 0
+	}
+	return b.next
+}
+
+// take reports whether a record of this size may be sent again now.
+func (b *retryBudget) take(now int64, size int, cfg *config) bool {
+	switch {
+	case b.credit >= 1:
+		b.credit--
+	case b.opened == now && b.count > 0 && b.bytes >= size:
+		b.count--
+		b.bytes -= size
+	case b.next <= now:
+		b.next, b.opened = now+int64(retryTrickle), now
+		b.count, b.bytes = cfg.collectionMaxCount-1, cfg.collectionMaxBytes-size
+	default:
+		return false
+	}
+	return true
+}
