@@ -84,7 +84,7 @@ func strictOrder(t *testing.T, seed uint64, aggregation bool) {
 		return &kinesistest.Effect{Delay: time.Duration(delays.IntN(30)) * time.Millisecond,
 			DelayReply: time.Duration(delays.IntN(30)) * time.Millisecond}
 	})
-	p := newProducer(t, s.Client(), core.WithOrdering(core.OrderingStrict), core.WithAggregation(aggregation),
+	p := newProducer(t, s.Client(), core.WithOrdering(core.OrderingStrict), core.WithAggregation(aggregation), core.WithAdaptiveRate(false),
 		core.WithAggregationMaxBytes(1000), core.WithRequestTimeout(500*time.Millisecond), core.WithRateLimit(1000),
 		core.WithAdaptiveRate(false), // these throttles do not follow the rate
 		core.WithRetryBackoff(time.Millisecond, 50*time.Millisecond), core.WithBufferRecords(1000))
