@@ -239,6 +239,10 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 				"stream", pl.stream.name, "set", pl.cfg.distribution.String(), "stream_is_auto", auto)
 		}
 	case auto:
+		if p.announced && !p.inferred {
+			// The answers looked otherwise for a while, and were wrong.
+			p.patience = min(2*p.patience, int64(returnMax))
+		}
 		p.inferred, p.doubt, p.distrust = false, nil, false
 		pl.setAuto(true)
 		pl.announceAuto("DescribeStreamSummary says so")
@@ -247,7 +251,7 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 		pl.describeSoon() // the answer may be older than the change
 	case !p.distrust:
 		p.inferred, p.doubt = false, nil
-		p.trustedAt = pl.now
+		p.trustedAt, p.patience = pl.now, 0
 		pl.setAuto(false)
 	}
 }

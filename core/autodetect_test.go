@@ -72,6 +72,11 @@ func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const workers, perBatch, toggles = 4, 20, 3
 				s := kinesistest.New(kinesistest.WithStream(stream, 4))
+				// Aggregates that wait for a retry must not leave after the change.
+				s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.2, Effect: kinesistest.Effect{
+					Delay: 20 * time.Millisecond, EntryCode: "InternalFailure", EntryShare: 0.5}})
+				s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.2, Effect: kinesistest.Effect{
+					Delay: 20 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5}})
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 20 * time.Millisecond}})
 				if denied {
 					s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Fail("AccessDeniedException", "no")})

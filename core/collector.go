@@ -49,12 +49,11 @@ func (pl *pipeline) pump() {
 		case len(c.requests) > 0:
 			req := c.requests[0]
 			c.requests = c.requests[1:]
-			if pl.facts.auto {
-				pl.takeApart(req)
-			}
+			again := pl.takeApart(req)
 			if len(req.records) > 0 {
 				pl.start(req)
 			}
+			pl.routeAgain(again, 0)
 		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || pl.quiet()):
 			pl.start(pl.take())
 		default:

@@ -42,9 +42,9 @@ const (
 // The price: each shard has one Kinesis record under way at a time, so it carries at
 // most one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With
 // 50 KiB aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
-// BenchmarkOrdering (16 shards without limits, records of 200 bytes, 2 cores): 0.9 times
-// the throughput of OrderingNone when answers come at once; 0.3 times with a round trip
-// of 10 ms, which is 2.8 MB/s for each shard, so that the shards' limits rule anyway.
+// BenchmarkOrdering (16 shards without limits, records of 200 bytes, 2 cores): 0.6 times
+// the throughput of OrderingNone when answers come at once; 0.12 times with a round trip
+// of 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway.
 // Without aggregation a shard carries one record for each round trip.
 // A record that cannot be stored holds up the others of its shard until it
 // is stored or fails. Without the shard map (kinesis:ListShards missing), one record

@@ -338,19 +338,25 @@ func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
 	pl.routeAgain(again, wait)
 }
 
-// takeApart takes the aggregates out of a request that has not left yet.
-func (pl *pipeline) takeApart(req *request) {
+// takeApart takes the aggregates out of a request that has not left yet, if the
+// stream may not get any, and returns their user records.
+func (pl *pipeline) takeApart(req *request) (again []*item) {
+	if !pl.facts.auto {
+		return nil
+	}
 	keep := req.records[:0]
 	for _, kr := range req.records {
 		if len(kr.items) > 1 {
 			req.bytes -= kr.size
-			pl.dissolve(kr)
+			again = append(again, kr.items...)
+			pl.recycle(kr)
 			continue
 		}
 		keep = append(keep, kr)
 	}
 	clear(req.records[len(keep):])
 	req.records = keep
+	return again
 }
 
 // streamGone is told that the stream does not exist. If it comes back, it
