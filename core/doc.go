@@ -38,13 +38,17 @@
 //
 // # Limits
 //
-//   - No order is promised between records.
+//   - No order is promised between records, unless WithOrdering(OrderingStrict) is set.
 //   - What is pending is lost with the process; who hands records over must be able
 //     to do it again.
 //   - The data and keys of a record must not change until its batch has settled.
 //   - A record with neither key nor explicit hash key goes to a shard of the producer's
 //     choice.
-//   - Streams whose record distribution strategy is AUTO get no aggregates.
+//   - Streams whose record distribution strategy is AUTO get no aggregates. Where
+//     DescribeStreamSummary is not allowed, this is concluded from answers; see
+//     WithDistribution.
+//   - After a panic in the producer's own code, the stream concerned is not written to any
+//     more: its records fail with ReasonInternal.
 //   - There is no metrics client in here: Stats, Snapshot and WithObserver give
 //     what one needs. Packages under core/metrics are clients.
 //

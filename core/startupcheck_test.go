@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,4 +153,18 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 			t.Error("unexpected success for a name that is none")
 		}
 	})
+}
+
+// A program that starts tells what it cannot do before it takes any record.
+func ExampleProducer_Check() {
+	s := kinesistest.New(kinesistest.WithStream("logs", 2))
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "not authorized")})
+	p, err := core.New(s.Client())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = p.Close(context.Background()) }()
+	fmt.Println(p.Check(context.Background(), "logs"))
+	// Output: cannot use stream logs: PutRecords: IAM action kinesis:PutRecords is missing on the stream (AccessDeniedException)
 }
