@@ -48,6 +48,8 @@ const (
 	refreshBackoffMax = 30 * time.Second
 	// refreshSpacing is the least time between two ListShards rounds.
 	refreshSpacing = 200 * time.Millisecond
+	// staleGrace is how long records wait for a new map where there is an old one.
+	staleGrace = 3 * time.Second
 	// mapIdleLimit is how long a stream may be idle before its map is fetched anew
 	// on next use. To delete a stream and create it again takes longer than this
 	// by experience; no figure is documented.

@@ -212,6 +212,14 @@ func (pl *pipeline) holding() bool {
 	return !pl.facts.known || pl.stale || pl.shardMap.Load() == nil && !pl.unaggregated
 }
 
+// heldUntil returns when records go although the map or the facts are missing.
+func (pl *pipeline) heldUntil() int64 {
+	if pl.facts.known && pl.shardMap.Load() != nil {
+		return pl.heldSince + int64(staleGrace)
+	}
+	return pl.heldSince + int64(startupGrace)
+}
+
 // releaseHeld routes the records that waited for the shard map and the facts.
 func (pl *pipeline) releaseHeld() {
 	if pl.holding() || len(pl.held) == 0 {
@@ -336,7 +344,7 @@ func (pl *pipeline) advance() {
 		pl.p.work.Add(1)
 		go pl.describe(pl.now)
 	}
-	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldSince+int64(startupGrace) {
+	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
 		// The records go alone rather than not at all; with a map that was good
 		// until a while ago, they go as before.
 		pl.unaggregated, pl.facts.known, pl.stale = true, true, false
@@ -372,7 +380,7 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, max(pl.retries[0].due, pl.budget.due()))
 	}
 	if len(pl.held) > 0 && pl.holding() {
-		at = min(at, pl.heldSince+int64(startupGrace))
+		at = min(at, pl.heldUntil())
 	}
 	if len(pl.unresolved) > 0 {
 		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))
