@@ -60,7 +60,6 @@ type statistics struct {
 	shards map[string]*counts
 	total  counts
 	seen   int // keys in all sets
-	full   bool
 }
 
 func newStatistics() *statistics {

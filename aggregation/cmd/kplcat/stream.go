@@ -20,7 +20,7 @@ import (
 // checked 2026-11-24).
 const readBytesPerSecond = 2 << 20
 
-// retries is how often in a row a call may fail by chance, unless kplcat follows.
+// retries is how often in a row a call may fail by chance; see reader.Config.
 const retries = 5
 
 // catStream shows a stream.

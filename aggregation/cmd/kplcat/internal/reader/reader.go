@@ -66,7 +66,8 @@ type Config struct {
 	// beyond 2 MiB/s with errors. Default 0: no limit.
 	BytesPerSecond int
 	// Retries is how often in a row a call may fail by chance (network, 5xx)
-	// before Run fails; throttled calls do not count. Default 0; below 0: no bound.
+	// before Run fails; throttled calls do not count. Without an end, there is
+	// no bound once the shards were listed. Default 0.
 	Retries int
 	// Handle gets every page that has records. It is called from one
 	// goroutine. An error ends Run and is returned as it is.
@@ -120,6 +121,7 @@ func Run(ctx context.Context, c Config) error {
 	if r.until = c.Until; c.UntilNow {
 		r.until = listed
 	}
+	r.patient = r.until.IsZero()
 	if err := r.start(ctx, list); err != nil {
 		return err
 	}
@@ -130,6 +132,7 @@ func Run(ctx context.Context, c Config) error {
 type run struct {
 	cfg     Config
 	until   time.Time // zero: none
+	patient bool      // failures by chance are repeated without bound
 	shards  map[string]*shard
 	running int
 	pages   chan Batch

@@ -386,7 +386,6 @@ func TestPassingFaultsAreRepeatedSoOften(t *testing.T) {
 		{"a few 503", kinesistest.Status(503), 3, 3, true},
 		{"a few resets", kinesistest.Reset(), 3, 3, true},
 		{"too many", kinesistest.Fail("InternalFailure", "x"), 4, 3, false},
-		{"many without a bound", kinesistest.Status(500), 100, -1, true},
 		{"access denied at once", kinesistest.Fail("AccessDeniedException", "no"), 1, 3, false},
 		{"a token that was replaced", kinesistest.Fail("ExpiredTokenException", "old"), 1, 0, true},
 		{"a token that stays old", kinesistest.Fail("ExpiredTokenException", "old"), 0, 0, false},
@@ -409,6 +408,33 @@ func TestPassingFaultsAreRepeatedSoOften(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestLongOutageIsWaitedForWithoutAnEnd(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, tr *trial) {
+		stop := tr.follow(tr.config())
+		settle(5 * time.Second)
+		for _, op := range []string{"GetRecords", "ListShards", "GetShardIterator"} {
+			tr.s.Fault(kinesistest.Fault{Operation: op, Times: 100, Effect: kinesistest.Status(503)})
+		}
+		tr.send(20)
+		must(t, tr.s.SplitEven(stream, "shardId-000000000000"))
+		tr.send(20)
+		settle(time.Hour)
+		_ = stop()
+		tr.wantAll(0, 40)
+		if n := len(tr.warning); n < 20 || n > 40 {
+			t.Errorf("unexpected number of warnings; got %d; want one for ten attempts", n)
+		}
+	})
+	bubble(t, 2, func(t *testing.T, tr *trial) {
+		tr.s.Fault(kinesistest.Fault{Operation: "ListShards", Effect: kinesistest.Status(503)})
+		c := tr.config()
+		c.UntilNow, c.Retries = false, 3
+		if err := Run(t.Context(), c); err == nil || tr.s.Calls("ListShards") != 4 {
+			t.Errorf("unexpected end of a start without service; got %v after %d calls; want an error after 4", err, tr.s.Calls("ListShards"))
+		}
+	})
 }
 
 func TestCallsOfAShardKeepTheirDistance(t *testing.T) {

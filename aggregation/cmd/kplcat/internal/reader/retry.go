@@ -21,7 +21,7 @@ const (
 	// doubles from one to the next.
 	minBackoff = 500 * time.Millisecond
 	maxBackoff = 10 * time.Second
-	// warnEvery: of the throttled attempts in a row every so many-th is reported.
+	// warnEvery: of the failed attempts in a row every so many-th is reported.
 	warnEvery = 10
 )
 
@@ -98,15 +98,17 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 				r.warn("%s: throttled; trying again", what)
 			}
 			throttles++
-		case v == passing && (r.cfg.Retries < 0 || failures < r.cfg.Retries):
-			if failures == 0 {
+		case v == passing && (r.patient || failures < r.cfg.Retries):
+			if failures%warnEvery == 0 {
 				r.warn("%s: %v; trying again", what, err)
 			}
 			failures++
 		case v == stale && expiries == 0:
 			// The client drops credentials when this call is refused too.
 			expiries++
-			_, _ = r.cfg.API.ListShards(ctx, r.listOne())
+			attempt, cancel := context.WithTimeout(ctx, callTimeout)
+			_, _ = r.cfg.API.ListShards(attempt, r.listOne())
+			cancel()
 		default:
 			return zero, fmt.Errorf("%s: %w", what, err)
 		}
