@@ -50,6 +50,10 @@ func TestAgainstEmulators(t *testing.T) {
 					t.Errorf("unexpected records with %v; got %q; want %q", args, got, em.want)
 				}
 			}
+			<-time.After(5 * time.Millisecond) // the smallest time ago there is
+			if r := kplcat(t, "", "--endpoint", s.URL(), stream, "--from", "-1ms").ok(t); r.stdout != "" {
+				t.Errorf("unexpected records of the last millisecond; got %s; want none", r.stdout)
+			}
 			if r := kplcat(t, "", "doctor", "--endpoint", s.URL(), stream); r.code != exitOK || !strings.Contains(r.stdout, "ok    kinesis:GetRecords") {
 				t.Errorf("unexpected result of doctor; got %+v", r)
 			}

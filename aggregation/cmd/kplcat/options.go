@@ -137,7 +137,7 @@ func (o *options) setStream(v flagValues, s string, errs *[]error) {
 		if o.aws.Region == "" {
 			o.aws.Region = part[3]
 		}
-		if v.has("endpoint") {
+		if isEmulator(o.aws.Endpoint) {
 			o.stream = name // emulators want the name
 		}
 		return

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -51,7 +52,9 @@ func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
 		Idle: v.flush,
 		Warn: warn.warn,
 	}
-	if o.aws.Endpoint == "" {
+	if isEmulator(o.aws.Endpoint) {
+		c.ScanTimes = true
+	} else {
 		c.BytesPerSecond = readBytesPerSecond // emulators have no such limit
 	}
 	if v.stats != nil && o.interval > 0 {
@@ -70,6 +73,9 @@ func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
 	}
 	return explain(reader.Run(ctx, c), o)
 }
+
+// isEmulator tells emulators from AWS and its VPC endpoints, which speak TLS.
+func isEmulator(endpoint string) bool { return strings.HasPrefix(endpoint, "http://") }
 
 // explain adds what to do to errors that users meet first.
 func explain(err error, o *options) error {

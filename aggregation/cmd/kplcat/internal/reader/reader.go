@@ -65,6 +65,9 @@ type Config struct {
 	// BytesPerSecond slows down reading of a shard, because the service answers what goes
 	// beyond 2 MiB/s with errors. Default 0: no limit.
 	BytesPerSecond int
+	// ScanTimes finds times by reading a shard from its start instead of asking for an iterator
+	// at a time, because kinesalite never answers that if no record is later.
+	ScanTimes bool
 	// Retries is how often in a row a call may fail by chance (network, 5xx)
 	// before Run fails; throttled calls do not count. Without an end, there is
 	// no bound once the shards were listed. Default 0.

@@ -264,9 +264,15 @@ func TestTimesBoundWhatIsRead(t *testing.T) {
 		tr.send(30)
 		c := tr.config()
 		c.From, c.UntilNow, c.Until = From{At: Timestamp, Time: from}, false, until
+		c.ScanTimes = true
 		run1(t, c)
 		tr.wantAll(30, 90)
-		if n := tr.s.Calls("GetShardIterator"); n != 5 {
+		tr.got = nil
+		c.ScanTimes = false
+		before := tr.s.Calls("GetShardIterator")
+		run1(t, c)
+		tr.wantAll(30, 90)
+		if n := tr.s.Calls("GetShardIterator") - before; n != 5 {
 			t.Errorf("unexpected number of shards read; got %d; want 5, without the children of the last split", n)
 		}
 	})
@@ -318,11 +324,16 @@ func TestNowEndsOnAStreamThatNeverRests(t *testing.T) {
 }
 
 func TestExpiredIteratorGoesOnWhereItStopped(t *testing.T) {
-	for _, at := range []At{Latest, TrimHorizon, Timestamp} {
-		t.Run(fmt.Sprint(at), func(t *testing.T) {
+	for i, at := range []At{Latest, TrimHorizon, Timestamp, Latest, Timestamp} {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			bubble(t, 2, func(t *testing.T, tr *trial) {
 				c := tr.config()
-				c.From = From{At: at, Time: time.Now()}
+				if at != TrimHorizon {
+					tr.send(20) // before: not wanted
+					tr.put = 0
+					settle(time.Second)
+				}
+				c.From, c.ScanTimes = From{At: at, Time: time.Now()}, i > 2
 				stop := tr.follow(c)
 				settle(10 * time.Second)
 				f := tr.s.Fault(kinesistest.Fault{Operation: "GetRecords", Times: 4, Effect: kinesistest.Fail("ExpiredIteratorException", "Iterator expired.")})

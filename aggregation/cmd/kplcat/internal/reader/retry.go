@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	// callTimeout bounds one attempt. A page of 10 MiB is 13 MiB in transit.
-	callTimeout = 60 * time.Second
+	// callTimeout bounds an attempt of GetRecords; a page of 10 MiB is 13 MiB in
+	// transit. smallCallTimeout is for the others.
+	callTimeout      = 60 * time.Second
+	smallCallTimeout = 10 * time.Second
 	// minBackoff and maxBackoff bound the pause after a failed attempt; it
 	// doubles from one to the next.
 	minBackoff = 500 * time.Millisecond
@@ -106,7 +108,7 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 		case v == stale && expiries == 0:
 			// The client drops credentials when this call is refused too.
 			expiries++
-			attempt, cancel := context.WithTimeout(ctx, callTimeout)
+			attempt, cancel := context.WithTimeout(ctx, smallCallTimeout)
 			_, _ = r.cfg.API.ListShards(attempt, r.listOne())
 			cancel()
 		default:

@@ -38,6 +38,7 @@ type cursor struct {
 	iterator *string
 	last     string    // sequence number of the last record read, if any
 	since    time.Time // for an iterator at the tip: nothing that arrived before is wanted
+	earliest time.Time // of the arrivals to hand over, if the server did not choose; zero: any
 }
 
 // read reads a shard to its end.
@@ -117,6 +118,11 @@ func (r *run) deliver(ctx context.Context, sh *shard, cur *cursor, out *kinesis.
 			})
 		}
 	}
+	if !cur.earliest.IsZero() {
+		recs = slices.DeleteFunc(recs, func(rec types.Record) bool {
+			return aws.ToTime(rec.ApproximateArrivalTimestamp).Before(cur.earliest)
+		})
+	}
 	if len(recs) == 0 {
 		return stop, nil
 	}
@@ -161,8 +167,12 @@ func (r *run) reopen(ctx context.Context, sh *shard, cur *cursor) error {
 func (r *run) iterator(ctx context.Context, sh *shard, cur *cursor, in *kinesis.GetShardIteratorInput) error {
 	in.ShardId = &sh.ID
 	in.StreamName, in.StreamARN = r.streamName(), r.streamARN()
+	if r.cfg.ScanTimes && in.Timestamp != nil {
+		cur.earliest = *in.Timestamp
+		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeTrimHorizon, nil
+	}
 	out, err := call(ctx, r, "cannot get an iterator of shard "+sh.ID, func(ctx context.Context) (*kinesis.GetShardIteratorOutput, error) {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		ctx, cancel := context.WithTimeout(ctx, smallCallTimeout)
 		defer cancel()
 		return r.cfg.API.GetShardIterator(ctx, in)
 	})
@@ -267,7 +277,7 @@ func (r *run) list(ctx context.Context) (all []types.Shard, at time.Time, err er
 	in := &kinesis.ListShardsInput{StreamName: r.streamName(), StreamARN: r.streamARN(), MaxResults: aws.Int32(listPage)}
 	for {
 		out, err := call(ctx, r, "cannot list the shards of stream "+r.name(), func(ctx context.Context) (*kinesis.ListShardsOutput, error) {
-			ctx, cancel := context.WithTimeout(ctx, callTimeout)
+			ctx, cancel := context.WithTimeout(ctx, smallCallTimeout)
 			defer cancel()
 			return r.cfg.API.ListShards(ctx, in)
 		})
