@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -557,6 +558,50 @@ func (g *ghost) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opt
 		out.Shards = append(out.Shards, types.Shard{ShardId: aws.String("shardId-000000000099")})
 	}
 	return out, err
+}
+
+func TestShardThatLeavesTheStreamWhileItIsReadIsLeftOut(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, tr *trial) {
+		c := tr.config()
+		late := &late{API: c.API}
+		c.API = late
+		stop := tr.follow(c)
+		tr.send(40)
+		settle(10 * time.Second)
+		late.gone.Store(true)
+		tr.s.Fault(kinesistest.Fault{Operation: "GetRecords", Times: 4, Effect: kinesistest.Fail("ExpiredIteratorException", "Iterator expired.")})
+		settle(10 * time.Second)
+		tr.mu.Lock()
+		before := len(tr.shards["shardId-000000000000"])
+		tr.mu.Unlock()
+		tr.send(40)
+		settle(10 * time.Second)
+		_ = stop()
+		if len(tr.warning) != 1 || len(tr.shards["shardId-000000000000"]) <= before || len(tr.got) == 80 {
+			t.Errorf("unexpected end; got %d records, warnings %q; want that only the other shard is read on", len(tr.got), tr.warning)
+		}
+	})
+}
+
+// late loses the second shard when told.
+type late struct {
+	API
+	gone atomic.Bool
+}
+
+func (l *late) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	out, err := l.API.ListShards(ctx, in, opts...)
+	if err == nil && l.gone.Load() {
+		out.Shards = out.Shards[:1]
+	}
+	return out, err
+}
+
+func (l *late) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	if l.gone.Load() && *in.ShardId == "shardId-000000000001" {
+		return nil, &types.ResourceNotFoundException{}
+	}
+	return l.API.GetShardIterator(ctx, in, opts...)
 }
 
 func TestErrorOfHandleEndsRun(t *testing.T) {

@@ -44,36 +44,36 @@ type cursor struct {
 // read reads a shard to its end.
 func (r *run) read(ctx context.Context, sh *shard) end {
 	e := end{id: sh.ID}
+	e.drained, e.children, e.err = r.readAll(ctx, sh)
+	if errors.Is(e.err, errGone) {
+		r.warn("shard %s is no longer in the stream; what was not read of it is left out", sh.ID)
+		return end{id: sh.ID, drained: true}
+	}
+	return e
+}
+
+func (r *run) readAll(ctx context.Context, sh *shard) (drained bool, children []*shard, err error) {
 	var cur cursor
-	if e.err = r.open(ctx, sh, &cur); e.err != nil {
-		if errors.Is(e.err, errGone) {
-			r.warn("shard %s is no longer in the stream; it is left out", sh.ID)
-			return end{id: sh.ID, drained: true}
-		}
-		return e
+	if err := r.open(ctx, sh, &cur); err != nil {
+		return false, nil, err
 	}
 	for {
 		began := time.Now()
 		out, err := r.page(ctx, sh, &cur)
 		if err != nil {
-			e.err = err
-			return e
+			return false, nil, err
 		}
-		now := serverTime(out.ResultMetadata)
-		stop, err := r.deliver(ctx, sh, &cur, out, now)
+		stop, err := r.deliver(ctx, sh, &cur, out)
 		if err != nil || stop {
-			e.err = err
-			return e
+			return false, nil, err
 		}
 		if aws.ToString(out.NextShardIterator) == "" {
-			e.drained = true
-			e.children, e.err = r.children(ctx, sh, out.ChildShards)
-			return e
+			children, err := r.children(ctx, sh, out.ChildShards)
+			return true, children, err
 		}
 		cur.iterator = out.NextShardIterator
 		if err := wait(ctx, time.Until(began.Add(r.pause(sh, out)))); err != nil {
-			e.err = err
-			return e
+			return false, nil, err
 		}
 	}
 }
@@ -96,8 +96,9 @@ func (r *run) pause(sh *shard, out *kinesis.GetRecordsOutput) time.Duration {
 
 // deliver hands a page over, without what arrived after the end, and gives its
 // slot back. It reports whether the end was reached.
-func (r *run) deliver(ctx context.Context, sh *shard, cur *cursor, out *kinesis.GetRecordsOutput, now time.Time) (stop bool, err error) {
+func (r *run) deliver(ctx context.Context, sh *shard, cur *cursor, out *kinesis.GetRecordsOutput) (stop bool, err error) {
 	defer func() { <-r.slots }()
+	now := serverTime(out.ResultMetadata)
 	recs := out.Records
 	behind := time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond
 	if len(recs) > 0 {
