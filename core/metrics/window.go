@@ -40,6 +40,8 @@ type WindowConfig struct {
 	// Monotonic takes a sum below zero as zero, for counters that must not go
 	// back (PutPayloadUnitsSaved can, where an aggregate costs more).
 	Monotonic bool
+	// Only may leave metrics out, nil keeps all.
+	Only func(core.Metric) bool
 	// Bounds may return upper bounds of classic buckets for a distribution, in
 	// the unit that is kept, ascending.
 	Bounds func(core.Metric) []float64
@@ -105,6 +107,9 @@ func NewWindow(c WindowConfig) *Window {
 	w.rules.set(c.Config)
 	for _, m := range core.Metrics() {
 		info := m.Info()
+		if c.Only != nil && !c.Only(m) {
+			w.rules.kept[m] = false
+		}
 		t := trait{histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
 			monotonic: c.Monotonic && info.Kind == core.Counter}
 		if c.Seconds && info.Unit == "Milliseconds" {

@@ -18,11 +18,12 @@
 // for Prometheus makes the names of package prometheus of them.
 //
 // Counters are added up as data points come. Distributions are histograms of all
-// data points. The API takes them one by one, so this costs some 100 ns for each
-// user record and distribution (see BenchmarkObserve). Equal points come in runs; of
-// a run, Config.MaxRun points are recorded at most, and what is left out is counted
-// by kpl.histogram_points_omitted. At a million records a second prefer package
-// prometheus or core.LevelSummary.
+// data points. The API takes them one by one, at 150 to 300 ns each (see
+// BenchmarkObserve): at ten thousand user records a second that is nothing, at a
+// million half a processor. Equal points come in runs; of a run, Config.MaxRun
+// points are recorded at most, and what is left out is counted by
+// kpl.histogram_points_omitted. Histograms is the way around the API for programs
+// with much to do: all points, at next to no cost, as exponential histograms.
 //
 // Gauges are observed when the SDK collects. Close unregisters the callback.
 package otel

@@ -57,7 +57,8 @@ func New(reg prom.Registerer, c Config) (*Sink, error) {
 	}
 	s := &Sink{cfg: c, reg: reg, created: time.Now(), descs: map[core.Metric]*prom.Desc{}}
 	s.window = metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, MaxStreams: c.MaxStreams,
-		Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds, Logger: c.Logger})
+		Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds, Logger: c.Logger,
+		Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge }}) // gauges come from the sources
 	for _, m := range core.Metrics() {
 		if c.Keeps(m) {
 			s.descs[m] = prom.NewDesc(Name(m), help(m), labels(m, c.Config), c.ConstLabels)
@@ -128,10 +129,7 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 	ch <- s.build
 	for _, one := range s.window.Read() {
 		d := s.descs[one.Metric]
-		switch one.Metric.Info().Kind {
-		case core.Gauge: // those come from the sources
-			continue
-		case core.Distribution:
+		if one.Metric.Info().Kind == core.Distribution {
 			ch <- &histogram{desc: d, stat: one.Stat, labels: prom.MakeLabelPairs(d, s.values(&one, "")), created: s.created}
 			continue
 		}
