@@ -22,8 +22,8 @@ type Config struct {
 	// Namespace of the metrics, empty means DefaultNamespace. Up to 255 ASCII
 	// characters, not beginning with "AWS/" or ":".
 	Namespace string
-	// Interval between uploads, 1 s to 1 h, 0 means 60 s (the KPL's
-	// MetricsUploadDelay). CloudWatch keeps one value a minute.
+	// Interval between uploads, whole seconds from 1 s to 1 h, 0 means 60 s (the
+	// KPL's MetricsUploadDelay). CloudWatch keeps one value a minute.
 	Interval time.Duration
 	// Dimensions are added to the path, the KPL's extra dimensions. At most 27,
 	// which leaves room for the three that the metrics have.

@@ -21,8 +21,6 @@ type Client interface {
 	PutMetricData(context.Context, *cloudwatch.PutMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricDataOutput, error)
 }
 
-const sampleEvery = time.Second
-
 // Sink is a metrics.Sink that uploads to CloudWatch.
 type Sink struct {
 	cfg     Config
@@ -100,18 +98,19 @@ func (s *Sink) Close(ctx context.Context) error {
 // never waits for CloudWatch.
 func (s *Sink) run() {
 	defer close(s.done)
-	samples := time.NewTicker(sampleEvery)
-	defer samples.Stop()
-	uploads := time.NewTicker(s.cfg.Interval)
-	defer uploads.Stop()
+	seconds := time.NewTicker(time.Second)
+	defer seconds.Stop()
+	next := time.Now().Add(s.cfg.Interval)
 	for {
 		select {
 		case <-s.stop:
 			return
-		case <-samples.C:
-			s.sample()
-		case <-uploads.C:
-			s.take(time.Now())
+		case <-seconds.C:
+		}
+		s.sample()
+		if now := time.Now(); next.Sub(now) < time.Second/2 { // ticks come a little early or late
+			next = now.Add(s.cfg.Interval)
+			s.take(now)
 			s.report(s.send(s.ctx))
 		}
 	}

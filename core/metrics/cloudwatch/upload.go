@@ -17,7 +17,7 @@ import (
 
 // A request that CloudWatch calls invalid is halved to find what is wrong with
 // it, but not more often than this in one upload.
-const maxSplits = 32
+const maxSplits = 64
 
 // upload is a window that has not been uploaded, or not all of it.
 type upload struct {
@@ -64,7 +64,7 @@ func (s *Sink) send(ctx context.Context) error {
 			err := s.put(ctx, data)
 			switch {
 			case err == nil:
-				limit = maxData
+				limit = min(2*len(data), maxData)
 			case !invalid(err):
 				return err
 			case len(data) > 1 && splits < maxSplits:
@@ -72,6 +72,7 @@ func (s *Sink) send(ctx context.Context) error {
 				limit = len(data) / 2
 				continue
 			default:
+				limit = maxData
 				s.dropped.Add(uint64(len(data)))
 				if s.cfg.Logger != nil {
 					s.cfg.Logger.Error("CloudWatch refuses metrics as invalid; they are dropped", "err", err,
