@@ -3,6 +3,7 @@
 package metrics
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -16,17 +17,20 @@ type Sample struct {
 	Value         float64
 }
 
-// Gauges reads the gauges of sources, at the granularity of c. Where several
+// Gauges reads the gauges of sources (producers), at the granularity of c. Where several
 // values fall into one series they are added, but of ages it is the greatest and
 // of shares the smallest that counts: the shard or producer worst off.
 //
 // The KPL samples UserRecordsPending every 200 ms. Here pull sinks read gauges
 // when they are asked, and push sinks once a second, which costs a producer of
 // a thousand shards next to nothing.
-func Gauges(c Config, sources ...Source) []Sample {
+func Gauges(c Config, sources ...Source) []Sample { return readGauges(c, 0, 0, sources) }
+
+func readGauges(c Config, maxSeries, maxStreams int, sources []Source) []Sample {
 	r := new(rules)
 	r.set(c)
-	g := gauges{rules: r, at: map[key]int{}}
+	g := gauges{rules: r, at: map[key]int{}, streams: map[string]struct{}{}, maxSeries: cmp.Or(maxSeries, defaultMaxSeries),
+		maxStreams: cmp.Or(maxStreams, defaultMaxStreams)}
 	for _, src := range sources {
 		s := src.Snapshot()
 		g.add(core.MetricBufferedBytes, "", "", float64(s.BufferedBytes))
@@ -38,9 +42,11 @@ func Gauges(c Config, sources ...Source) []Sample {
 }
 
 type gauges struct {
-	rules *rules
-	at    map[key]int // index in list
-	list  []Sample
+	rules                 *rules
+	at                    map[key]int // index in list
+	list                  []Sample
+	streams               map[string]struct{}
+	maxSeries, maxStreams int
 }
 
 func (g *gauges) addStream(st *core.StreamSnapshot) {
@@ -65,8 +71,17 @@ func (g *gauges) add(m core.Metric, stream, shard string, v float64) {
 	g.rules.fold(m, &k.stream, &k.shard, &k.code)
 	i, found := g.at[k]
 	if !found {
+		_, known := g.streams[k.stream]
+		if len(g.list) >= g.maxSeries || !known && len(g.streams) >= g.maxStreams {
+			k = key{metric: m, stream: Overflow}
+			i, found = g.at[k]
+		} else {
+			g.streams[k.stream] = struct{}{}
+		}
+	}
+	if !found {
 		g.at[k] = len(g.list)
-		g.list = append(g.list, Sample{m, k.stream, k.shard, v})
+		g.list = append(g.list, Sample{m, valid(k.stream), valid(k.shard), v})
 		return
 	}
 	switch p := &g.list[i].Value; m {
@@ -82,6 +97,9 @@ func (g *gauges) add(m core.Metric, stream, shard string, v float64) {
 // Sources is a list of sources for sinks to keep: its Watch is theirs. The zero
 // Sources is empty and ready for concurrent use.
 type Sources struct {
+	// MaxSeries and MaxStreams bound the samples as they do in WindowConfig.
+	MaxSeries, MaxStreams int
+
 	mu   sync.Mutex
 	list []Source // guarded by mu; never changed in place
 }
@@ -103,5 +121,50 @@ func (s *Sources) Gauges(c Config) []Sample {
 	s.mu.Lock()
 	list := s.list
 	s.mu.Unlock()
-	return Gauges(c, list...)
+	return readGauges(c, s.MaxSeries, s.MaxStreams, list)
+}
+
+// Failure is how many user records of a stream have failed for a reason.
+type Failure struct {
+	Stream string
+	Reason core.Reason
+	Count  uint64
+}
+
+// Failures reads the failures of all sources: a count for each reason there is,
+// also 0, for each stream in use. An alarm on it has something to look at before
+// the first failure.
+func (s *Sources) Failures(c Config) []Failure {
+	s.mu.Lock()
+	sources := s.list
+	s.mu.Unlock()
+	if !c.Keeps(core.MetricUserRecordsPut) {
+		return nil
+	}
+	at := map[string]int{} // index of the first reason of a stream
+	var list []Failure
+	for _, src := range sources {
+		for _, st := range src.Snapshot().Streams {
+			stream := valid(st.Stream)
+			if c.OrDefault().Granularity < core.GranularityStream {
+				stream = ""
+			}
+			i, found := at[stream]
+			if !found && len(at) >= cmp.Or(s.MaxStreams, defaultMaxStreams) {
+				stream = Overflow
+				i, found = at[stream]
+			}
+			if !found {
+				i = len(list)
+				at[stream] = i
+				for r := 1; r < len(st.Stats.Failed); r++ { // 0 is no failure
+					list = append(list, Failure{Stream: stream, Reason: core.Reason(r)})
+				}
+			}
+			for r := 1; r < len(st.Stats.Failed); r++ {
+				list[i+r-1].Count += st.Stats.Failed[r]
+			}
+		}
+	}
+	return list
 }

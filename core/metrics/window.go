@@ -89,11 +89,16 @@ type key struct {
 }
 
 type series struct {
-	stream  string
+	key // names in valid UTF-8, which protocols need
+
 	mu      sync.Mutex
 	stat    Stat  // guarded by mu
 	touched int64 // seconds, guarded by mu
 }
+
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+func (s *series) with(st Stat) Series { return Series{s.metric, s.stream, s.shard, s.code, st} }
 
 // NewWindow returns an empty window.
 func NewWindow(c WindowConfig) *Window {
@@ -222,7 +227,7 @@ func (w *Window) create(k key, now int64) {
 		k.stream, k.shard, k.code = strings.Clone(k.stream), strings.Clone(k.shard), strings.Clone(k.code)
 		w.streams[k.stream] = struct{}{}
 	}
-	s := &series{stream: k.stream, touched: now}
+	s := &series{key: key{k.metric, valid(k.stream), valid(k.shard), valid(k.code)}, touched: now}
 	if t := &w.traits[k.metric]; t.histogram {
 		s.stat.Histogram = &Histogram{bounds: t.bounds}
 		if t.bounds != nil {
@@ -260,9 +265,13 @@ func (w *Window) Take() []Series {
 	w.mu.Unlock()
 	// Who observes holds mu, so nobody knows a series of old any more.
 	list := make([]Series, 0, len(old))
-	for k, s := range old {
-		if s.stat.Count > 0 {
-			list = append(list, Series{k.metric, k.stream, k.shard, k.code, s.stat})
+	for _, s := range old {
+		s.mu.Lock()
+		st := s.stat
+		s.stat = Stat{} // for a Read under way
+		s.mu.Unlock()
+		if st.Count > 0 {
+			list = append(list, s.with(st))
 		}
 	}
 	return list
@@ -271,10 +280,15 @@ func (w *Window) Take() []Series {
 // Read returns copies of what was observed since the last Take, or ever, in no
 // order. Each series is locked for the time of its copy only.
 func (w *Window) Read() []Series {
+	// Copies take long; who observes must not wait for all of them.
 	w.mu.RLock()
-	defer w.mu.RUnlock()
-	list := make([]Series, 0, len(w.series))
-	for k, s := range w.series {
+	all := make([]*series, 0, len(w.series))
+	for _, s := range w.series {
+		all = append(all, s)
+	}
+	w.mu.RUnlock()
+	list := make([]Series, 0, len(all))
+	for _, s := range all {
 		s.mu.Lock()
 		st := s.stat
 		if st.Histogram != nil {
@@ -282,7 +296,7 @@ func (w *Window) Read() []Series {
 		}
 		s.mu.Unlock()
 		if st.Count > 0 {
-			list = append(list, Series{k.metric, k.stream, k.shard, k.code, st})
+			list = append(list, s.with(st))
 		}
 	}
 	return list

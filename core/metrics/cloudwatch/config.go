@@ -60,6 +60,8 @@ const (
 	maxData       = 1000
 	maxValues     = 150
 	maxDimensions = 30
+	// Characters of the value of a dimension.
+	maxValueLength = 1024
 	// A request may have 1 MB after compression. What is counted here is before
 	// it, roughly, so a margin is left.
 	maxBytes = 800_000
@@ -99,7 +101,7 @@ func (c *Config) fill() error {
 	}
 	seen := map[string]bool{"StreamName": true, "ShardId": true, "ErrorCode": true}
 	for _, d := range c.Dimensions {
-		if !validDimension(d.Name, 255) || d.Name[0] == ':' || !validDimension(d.Value, 1024) {
+		if !validDimension(d.Name, 255) || d.Name[0] == ':' || !validDimension(d.Value, maxValueLength) {
 			bad("dimension %q=%q; want printable ASCII, up to 255 and 1024 characters, not blank", d.Name, d.Value)
 		}
 		if seen[d.Name] {

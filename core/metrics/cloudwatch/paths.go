@@ -115,15 +115,26 @@ func (c *Config) dimensions(p path) []Dimension {
 	}
 	fixed(core.GranularityGlobal)
 	if p.code != "" {
-		list = append(list, Dimension{Name: "ErrorCode", Value: p.code})
+		list = append(list, Dimension{Name: "ErrorCode", Value: clean(p.code)})
 	}
 	if p.stream != "" {
-		list = append(list, Dimension{Name: "StreamName", Value: p.stream})
+		list = append(list, Dimension{Name: "StreamName", Value: clean(p.stream)})
 		fixed(core.GranularityStream)
 	}
 	if p.shard != "" {
-		list = append(list, Dimension{Name: "ShardId", Value: p.shard})
+		list = append(list, Dimension{Name: "ShardId", Value: clean(p.shard)})
 		fixed(core.GranularityShard)
 	}
 	return list[:p.depth]
+}
+
+// clean makes a value one that CloudWatch takes.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), maxValueLength)]
 }

@@ -55,6 +55,7 @@ func New(client Client, c Config) (*Sink, error) {
 	wc := metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: !c.StatisticSets, Logger: c.Logger}
 	s := &Sink{cfg: c, client: client, window: metrics.NewWindow(wc), gauges: metrics.NewWindow(wc),
 		stop: make(chan struct{}), done: make(chan struct{})}
+	s.sources.MaxSeries = c.MaxSeries
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil

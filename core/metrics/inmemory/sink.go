@@ -51,6 +51,7 @@ func New(c Config) *Sink {
 		c.MaxSeries = 1000
 	}
 	s := &Sink{cfg: metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: true}}
+	s.sources.MaxSeries = c.MaxSeries
 	total := s.cfg
 	total.Logger = c.Logger
 	s.total = metrics.NewWindow(total)

@@ -84,6 +84,7 @@ func New(provider metric.MeterProvider, c Config) (*Sink, error) {
 	}
 	s := &Sink{cfg: c, counters: map[core.Metric]metric.Int64Counter{}, histograms: map[core.Metric]metric.Float64Histogram{},
 		gauges: map[core.Metric]metric.Float64ObservableGauge{}, finest: map[core.Metric]core.Granularity{}, sets: map[set]*options{}}
+	s.sources.MaxSeries = c.MaxSeries
 	if err := s.instruments(provider.Meter(Scope)); err != nil {
 		return nil, fmt.Errorf("cannot make an OpenTelemetry sink: %w", err)
 	}
@@ -208,7 +209,7 @@ func (k set) attributes(fixed []attribute.KeyValue) attribute.Set {
 	list := append([]attribute.KeyValue(nil), fixed...)
 	for _, a := range [...]struct{ name, value string }{{"stream", k.stream}, {"shard", k.shard}, {"code", k.code}, {"result", k.result}} {
 		if a.value != "" {
-			list = append(list, attribute.String(a.name, a.value))
+			list = append(list, attribute.String(a.name, strings.ToValidUTF8(a.value, "\uFFFD")))
 		}
 	}
 	return attribute.NewSet(list...)

@@ -44,6 +44,7 @@ type Sink struct {
 	created time.Time
 	descs   map[core.Metric]*prom.Desc
 	build   prom.Metric
+	failed  *prom.Desc // nil below LevelSummary
 	close   sync.Once
 }
 
@@ -64,8 +65,16 @@ func New(reg prom.Registerer, c Config) (*Sink, error) {
 			s.descs[m] = prom.NewDesc(Name(m), help(m), labels(m, c.Config), c.ConstLabels)
 		}
 	}
+	s.sources.MaxSeries, s.sources.MaxStreams = c.MaxSeries, c.MaxStreams
 	s.build = prom.MustNewConstMetric(prom.NewDesc("kpl_build_info", "1; the labels say what was built", []string{"version", "go_version"}, c.ConstLabels),
 		prom.GaugeValue, 1, version(), runtime.Version())
+	if c.Keeps(core.MetricUserRecordsPut) {
+		names := []string{"reason"}
+		if c.GranularityOf(core.MetricUserRecordsPut) >= core.GranularityStream {
+			names = append(names, "stream")
+		}
+		s.failed = prom.NewDesc("kpl_user_records_failed_total", "user records that were not delivered, by reason", names, c.ConstLabels)
+	}
 	if err := reg.Register(s); err != nil {
 		return nil, fmt.Errorf("cannot register metrics: %w", err)
 	}
@@ -122,6 +131,9 @@ func (s *Sink) Describe(ch chan<- *prom.Desc) {
 		ch <- d
 	}
 	ch <- s.build.Desc()
+	if s.failed != nil {
+		ch <- s.failed
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -140,6 +152,7 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 		}
 		ch <- s.counter(d, one.Sum, s.values(&one, ""))
 	}
+	s.collectFailures(ch)
 	for _, g := range s.sources.Gauges(s.cfg.Config) {
 		v := g.Value
 		if g.Metric.Info().Unit == "Milliseconds" {
@@ -147,6 +160,18 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 		}
 		one := metrics.Series{Metric: g.Metric, Stream: g.Stream, Shard: g.Shard}
 		ch <- prom.MustNewConstMetric(s.descs[g.Metric], prom.GaugeValue, v, s.values(&one, "")...)
+	}
+}
+
+// collectFailures reports failures by reason from the producers themselves, where
+// each count is there from the start.
+func (s *Sink) collectFailures(ch chan<- prom.Metric) {
+	for _, f := range s.sources.Failures(s.cfg.Config) {
+		values := []string{f.Reason.String()}
+		if f.Stream != "" {
+			values = append(values, f.Stream)
+		}
+		ch <- s.counter(s.failed, float64(f.Count), values)
 	}
 }
 

@@ -97,6 +97,10 @@ func TestScrapeAgreesWithTheCountersOfTheProducer(t *testing.T) {
 			t.Errorf("unexpected result %s; got %v; want %d", r, results[r], want)
 		}
 	}
+	if got := sumOf(all, "kpl_user_records_failed_total{reason=invalid,stream=logs}"); got != 20 || sumOf(all, "kpl_user_records_failed_total{") != 20 ||
+		all["kpl_user_records_failed_total{reason=expired,stream=logs}"] == nil {
+		t.Errorf("unexpected failures by reason; got %v invalid; want 20, and 0 for each other reason", got)
+	}
 	if problems, err := promlint.NewWithMetricFamilies(families).Lint(); err != nil || len(problems) > 0 {
 		t.Errorf("the linter found %+v, %v", problems, err)
 	}
@@ -190,10 +194,28 @@ func TestLabelsFollowTheGranularity(t *testing.T) {
 
 func TestStreamsAreCapped(t *testing.T) {
 	s, reg := newSink(t, prometheus.Config{MaxStreams: 5})
+	state := metricstest.Pending(1)
+	for i := range 49 {
+		state.Streams = append(state.Streams, core.StreamSnapshot{Stream: fmt.Sprint("s", i), Stats: core.Stats{Pending: 1, Failed: state.Streams[0].Stats.Failed}})
+		state.Streams[i+1].Stats.Failed[core.ReasonExpired] = 1
+	}
+	s.Watch(state)
 	for i := range 50 {
 		s.Observe([]core.Observation{metricstest.Obs(core.MetricUserRecordsReceived, fmt.Sprint("s", i), "", "", 1, 1)})
 	}
 	all, _ := gather(t, reg)
+	for prefix, want := range map[string]float64{"kpl_user_records_pending{": 50, "kpl_user_records_failed_total{reason=expired,": 49} {
+		n, sum := 0, 0.0
+		for k, m := range all {
+			if strings.HasPrefix(k, prefix) {
+				n++
+				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+		if n > 6 || sum != want {
+			t.Errorf("unexpected %s; got a sum of %v in %d series; want %v in at most 6", prefix, sum, n, want)
+		}
+	}
 	if got := sumOf(all, "kpl_user_records_received_total{"); got != 50 || all["kpl_user_records_received_total{stream=(other)}"].GetCounter().GetValue() != 45 {
 		t.Errorf("unexpected counters; got a sum of %v in %d metrics; want 50, of which 45 under (other)", got, len(all))
 	}
