@@ -423,6 +423,19 @@ func TestCloseKeepsItsDeadline(t *testing.T) {
 	})
 }
 
+func TestUglyNamesAreMadeValid(t *testing.T) {
+	f := &fake{}
+	s := newSink(t, f, cloudwatch.Config{Config: metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}})
+	s.Observe([]core.Observation{metricstest.Obs(core.MetricErrorsByCode, "logs", "", "b\u00e4d\n\xff"+strings.Repeat("x", 2000), 1, math.NaN())})
+	closeSink(t, s)
+	if got := *f.calls[0].MetricData[1].Dimensions[0].Value; got != "b?d??"+strings.Repeat("x", 1019) {
+		t.Errorf("unexpected error code %q", got)
+	}
+	if v := *f.calls[0].MetricData[0].StatisticValues.Sum; v != 0 {
+		t.Errorf("unexpected value in place of what is no number; got %v; want 0", v)
+	}
+}
+
 func TestConfigProblemsAreToldAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		cfg  cloudwatch.Config

@@ -221,6 +221,21 @@ func TestStreamsAreCapped(t *testing.T) {
 	}
 }
 
+func TestUglyNamesDoNotBreakAScrape(t *testing.T) {
+	s, reg := newSink(t, prometheus.Config{})
+	s.Observe([]core.Observation{metricstest.Obs(core.MetricErrorsByCode, "a\"b\n", "", "bad \xff code", 1, 1),
+		// More dimensions than the metric has, and a gauge: not the producer's way.
+		metricstest.Obs(core.MetricLedgerHits, "a", shard0, "x", 1, 1), metricstest.Obs(core.MetricLedgerHits, "b", shard0, "x", 1, 1),
+		metricstest.Obs(core.MetricBufferedBytes, "", "", "", 1, 1), metricstest.Obs(core.Metric(250), "", "", "", 1, 1)})
+	all, _ := gather(t, reg)
+	if m := all["kpl_errors_by_code_total{code=bad \ufffd code,shard=,stream=a\"b\n}"]; m == nil {
+		t.Errorf("unexpected metrics: %v", all)
+	}
+	if m := all["kpl_ledger_hits_total{}"]; m.GetCounter().GetValue() != 2 {
+		t.Errorf("unexpected ledger hits: %v", m)
+	}
+}
+
 func TestCloseFreesTheNames(t *testing.T) {
 	output := func(name string) prometheus.Config {
 		return prometheus.Config{ConstLabels: map[string]string{"output": name}}
