@@ -12,6 +12,9 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 )
 
 // ndjson makes about size bytes of events of 200 bytes.
@@ -138,5 +141,50 @@ func BenchmarkLookup(b *testing.B) {
 		if _, _, ok := Lookup(nil, event, "host"); !ok {
 			b.Fatal("not found")
 		}
+	}
+}
+
+// BenchmarkSplitConverted is bodies whose events become JSON.
+func BenchmarkSplitConverted(b *testing.B) {
+	logs := &logspb.LogsData{}
+	for range 10 {
+		scope := &logspb.ScopeLogs{Scope: &commonpb.InstrumentationScope{Name: "io.example.library"}}
+		for i := range 500 {
+			scope.LogRecords = append(scope.LogRecords, &logspb.LogRecord{
+				TimeUnixNano: 1755892276123456789 + uint64(i)*1e6, SeverityNumber: 9, SeverityText: "Info",
+				Body:       str(fmt.Sprintf("GET /api/v1/items/%07d served, cache miss", i)),
+				Attributes: []*commonpb.KeyValue{pair("http.status", integer(200)), pair("http.route", str("/api/v1/items/{id}")), pair("took", double(1.5))},
+				TraceId:    traceID, SpanId: spanID,
+			})
+		}
+		logs.ResourceLogs = append(logs.ResourceLogs, &logspb.ResourceLogs{
+			Resource:  &resourcepb.Resource{Attributes: []*commonpb.KeyValue{pair("service.name", str("shop")), pair("host.name", str("web-1"))}},
+			ScopeLogs: []*logspb.ScopeLogs{scope},
+		})
+	}
+	for _, tc := range []struct {
+		name string
+		data []byte
+		f    Format
+	}{
+		{"otlp protobuf", asProto(b, logs), FormatOTLPProto},
+		{"otlp JSON", asJSON(b, logs), FormatOTLPJSON},
+		{"msgpack", bytes.Repeat([]byte(fluentBitV2), 50000), FormatMsgpack},
+		{"pretty JSON", bytes.Repeat([]byte(vectorPretty), 20000), FormatJSON},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			var events []Event
+			var err error
+			arena := new(Arena)
+			b.SetBytes(int64(len(tc.data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				arena.Reset()
+				if events, err = Split(events[:0], tc.data, tc.f, Options{Arena: arena}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(events)), "ns/event")
+		})
 	}
 }

@@ -117,18 +117,25 @@ type members struct {
 	i     int
 	array bool
 	key   []byte // with escapes, without quotes
-	value int    // where the value begins
-	end   int    // where it ends
+	value int    // where the value begins; 0 before the first
+	end   int    // where it ends; who has been through it may set it, else it is found
 }
 
-// next moves to the next member and says whether there is one.
+// next moves to the next member and says whether there is one. After the last one,
+// i is where the closing bracket is.
 func (m *members) next() bool {
 	b := m.b
+	if m.value > 0 {
+		if m.i = m.valueEnd(); m.i < 0 {
+			return false
+		}
+	}
 	i := skipSpace(b, m.i)
 	if i < len(b) && b[i] == ',' {
 		i = skipSpace(b, i+1)
 	}
-	if i >= len(b) {
+	m.i = i
+	if i >= len(b) || b[i] == '}' || b[i] == ']' {
 		return false
 	}
 	if !m.array {
@@ -145,10 +152,16 @@ func (m *members) next() bool {
 		}
 		i = skipSpace(b, i+1)
 	}
-	m.value = i
-	m.end = valueEnd(b, i)
-	m.i = m.end
-	return m.end >= 0
+	m.value, m.end = i, 0
+	return i < len(b)
+}
+
+// valueEnd is where the member's value ends, or -1.
+func (m *members) valueEnd() int {
+	if m.end == 0 {
+		m.end = valueEnd(m.b, m.value)
+	}
+	return m.end
 }
 
 // valueEnd returns where the valid value at b[i] ends, or -1.

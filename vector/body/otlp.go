@@ -37,7 +37,6 @@ type logRecord struct {
 // what resource and scope add, each member with a comma before it.
 func (s *splitter) record(r *logRecord, tail []byte, at int) *Error {
 	dst := s.opt.Arena.begin(len(r.body) + len(r.attributes) + len(tail) + 512)
-	dst = append(dst, '{')
 	if t := r.time; t != 0 || r.observed != 0 {
 		if t == 0 {
 			t = r.observed
@@ -59,14 +58,13 @@ func (s *splitter) record(r *logRecord, tail []byte, at int) *Error {
 	dst = appendMember(dst, `,"span_id":`, r.spanID)
 	dst = appendCount(dst, `,"flags":`, r.flags)
 	dst = append(dst, tail...)
-	dst = append(dst, '}')
-	if dst[1] == ',' {
-		// The first member has a comma before it like all others; the bracket takes its
-		// place.
-		dst = dst[1:]
-		dst[0] = '{'
+	// The first member has a comma before it like all others; the bracket takes its
+	// place.
+	if len(dst) == 0 {
+		dst = append(dst, ',')
 	}
-	return s.converted(dst, EventJSON, at)
+	dst[0] = '{'
+	return s.converted(append(dst, '}'), EventJSON, at)
 }
 
 // resourceInfo and scopeInfo are what belongs to groups of records, as JSON text.

@@ -152,8 +152,11 @@ type splitter struct {
 	events []Event
 	before int // number of events that were there already
 
-	scratch []byte // of OTLP: pieces of the record in hand
-	second  stamp  // of OTLP
+	// Of OTLP:
+	scratch []byte // pieces of the record in hand
+	second  stamp
+	doc     []byte // the JSON request in hand
+	later   []int  // places in doc to come back to
 }
 
 // fail makes an error at a place of the body.

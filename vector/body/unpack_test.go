@@ -149,8 +149,8 @@ func allocated(f func()) uint64 {
 
 // A bomb costs what the limit says, not what it unpacks to.
 func TestUnpackBombs(t *testing.T) {
-	const limit = 8 << 20
-	zeros := make([]byte, 32*limit)
+	const limit = 4 << 20
+	zeros := make([]byte, 16*limit)
 	bombs := map[string][]byte{}
 	for name, pack := range packers {
 		bombs[name] = pack(zeros)
