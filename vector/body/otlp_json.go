@@ -2,8 +2,6 @@
 
 package body
 
-import "strconv"
-
 // otlpJSON reads requests by the JSON form of OTLP. Beyond what the specification
 // asks of a receiver, several requests are taken (Vector sends arrays of them), names
 // with underscores, and enums by name.
@@ -56,21 +54,16 @@ func (s *splitter) isNull(i int) bool { return s.doc[i] == 'n' }
 
 const nullBytes = 4
 
-// members reads an object; null has no members.
-func (s *splitter) members(i int, use func(m *members) *Error) (int, *Error) {
-	if s.isNull(i) {
-		return i + nullBytes, nil
+// object begins to read an object; null has no members. The end is m.i+1 when
+// there is no next member.
+func (s *splitter) object(i int) (members, *Error) {
+	switch s.doc[i] {
+	case '{':
+		return members{b: s.doc, i: i + 1}, nil
+	case 'n':
+		return members{b: s.doc, i: i + nullBytes - 1}, nil // the last l ends it like a bracket
 	}
-	if s.doc[i] != '{' {
-		return i, s.jsonFailed(wrongType)
-	}
-	m := members{b: s.doc, i: i + 1}
-	for m.next() {
-		if err := use(&m); err != nil {
-			return i, err
-		}
-	}
-	return m.i + 1, nil
+	return members{}, s.jsonFailed(wrongType)
 }
 
 // eachObject reads an array of objects; null has none.
@@ -109,59 +102,52 @@ func (s *splitter) jsonResourceLogs(i int) (int, *Error) {
 	var info resourceInfo
 	s.scratch = s.scratch[:0]
 	mark := len(s.later)
-	end, err := s.members(i, func(m *members) (err *Error) {
+	m, err := s.object(i)
+	for err == nil && m.next() {
 		switch {
 		case m.is("resource", "resource"):
-			m.end, err = s.members(m.value, func(m *members) (err *Error) {
-				switch {
-				case m.is("attributes", "attributes"):
-					m.end, err = s.jsonAttributes(&info.attributes, m.value)
-				case m.is("droppedAttributesCount", "dropped_attributes_count"):
-					err = s.jsonUint(&info.dropped, m)
-				}
-				return err
-			})
+			m.end, err = s.jsonResource(m.value, &info)
 		case m.is("schemaUrl", "schema_url"):
-			err = s.jsonString(&info.schema, m)
+			err = s.jsonString(&info.schema, &m)
 		case m.is("scopeLogs", "scope_logs"):
 			s.later = append(s.later, m.value)
 		}
-		return err
-	})
+	}
 	if err != nil {
 		return i, err
 	}
 	tail := s.piece(func(dst []byte) []byte { return s.appendResource(dst, &info) })
-	return end, s.eachLater(mark, func(i int) (int, *Error) { return s.jsonScopeLogs(i, tail) })
+	return m.i + 1, s.eachLater(mark, func(i int) (int, *Error) { return s.jsonScopeLogs(i, tail) })
+}
+
+func (s *splitter) jsonResource(i int, info *resourceInfo) (int, *Error) {
+	m, err := s.object(i)
+	for err == nil && m.next() {
+		switch {
+		case m.is("attributes", "attributes"):
+			m.end, err = s.jsonAttributes(&info.attributes, m.value)
+		case m.is("droppedAttributesCount", "dropped_attributes_count"):
+			err = s.jsonUint(&info.dropped, &m)
+		}
+	}
+	return m.i + 1, err
 }
 
 func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 	start := len(s.scratch)
 	var info scopeInfo
 	mark := len(s.later)
-	end, err := s.members(i, func(m *members) (err *Error) {
+	m, err := s.object(i)
+	for err == nil && m.next() {
 		switch {
 		case m.is("scope", "scope"):
-			m.end, err = s.members(m.value, func(m *members) (err *Error) {
-				switch {
-				case m.is("name", "name"):
-					err = s.jsonString(&info.name, m)
-				case m.is("version", "version"):
-					err = s.jsonString(&info.version, m)
-				case m.is("attributes", "attributes"):
-					m.end, err = s.jsonAttributes(&info.attributes, m.value)
-				case m.is("droppedAttributesCount", "dropped_attributes_count"):
-					err = s.jsonUint(&info.dropped, m)
-				}
-				return err
-			})
+			m.end, err = s.jsonScope(m.value, &info)
 		case m.is("schemaUrl", "schema_url"):
-			err = s.jsonString(&info.schema, m)
+			err = s.jsonString(&info.schema, &m)
 		case m.is("logRecords", "log_records"):
 			s.later = append(s.later, m.value)
 		}
-		return err
-	})
+	}
 	if err != nil {
 		return i, err
 	}
@@ -172,23 +158,41 @@ func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 		return s.jsonRecord(i, tail)
 	})
 	s.scratch = s.scratch[:start]
-	return end, err
+	return m.i + 1, err
+}
+
+func (s *splitter) jsonScope(i int, info *scopeInfo) (int, *Error) {
+	m, err := s.object(i)
+	for err == nil && m.next() {
+		switch {
+		case m.is("name", "name"):
+			err = s.jsonString(&info.name, &m)
+		case m.is("version", "version"):
+			err = s.jsonString(&info.version, &m)
+		case m.is("attributes", "attributes"):
+			m.end, err = s.jsonAttributes(&info.attributes, m.value)
+		case m.is("droppedAttributesCount", "dropped_attributes_count"):
+			err = s.jsonUint(&info.dropped, &m)
+		}
+	}
+	return m.i + 1, err
 }
 
 func (s *splitter) jsonRecord(i int, tail []byte) (int, *Error) {
 	var r logRecord
-	end, err := s.members(i, func(m *members) (err *Error) {
+	m, err := s.object(i)
+	for err == nil && m.next() {
 		switch {
 		case m.is("timeUnixNano", "time_unix_nano"):
-			err = s.jsonUint(&r.time, m)
+			err = s.jsonUint(&r.time, &m)
 		case m.is("observedTimeUnixNano", "observed_time_unix_nano"):
-			err = s.jsonUint(&r.observed, m)
+			err = s.jsonUint(&r.observed, &m)
 		case m.is("severityNumber", "severity_number"):
-			err = s.jsonSeverity(&r.severity, m)
+			err = s.jsonSeverity(&r.severity, &m)
 		case m.is("severityText", "severity_text"):
-			err = s.jsonString(&r.severityText, m)
+			err = s.jsonString(&r.severityText, &m)
 		case m.is("eventName", "event_name"):
-			err = s.jsonString(&r.eventName, m)
+			err = s.jsonString(&r.eventName, &m)
 		case m.is("body", "body"):
 			if r.body = nil; !s.isNull(m.value) {
 				n := len(s.scratch)
@@ -198,20 +202,19 @@ func (s *splitter) jsonRecord(i int, tail []byte) (int, *Error) {
 		case m.is("attributes", "attributes"):
 			m.end, err = s.jsonAttributes(&r.attributes, m.value)
 		case m.is("droppedAttributesCount", "dropped_attributes_count"):
-			err = s.jsonUint(&r.dropped, m)
+			err = s.jsonUint(&r.dropped, &m)
 		case m.is("flags", "flags"):
-			err = s.jsonUint(&r.flags, m)
+			err = s.jsonUint(&r.flags, &m)
 		case m.is("traceId", "trace_id"):
-			err = s.jsonID(&r.traceID, m)
+			err = s.jsonID(&r.traceID, &m)
 		case m.is("spanId", "span_id"):
-			err = s.jsonID(&r.spanID, m)
+			err = s.jsonID(&r.spanID, &m)
 		}
-		return err
-	})
+	}
 	if err != nil {
 		return i, err
 	}
-	return end, s.record(&r, tail, -1)
+	return m.i + 1, s.record(&r, tail, -1)
 }
 
 // jsonAttributes makes members of an object of an array of pairs.
@@ -220,117 +223,4 @@ func (s *splitter) jsonAttributes(into *[]byte, i int) (end int, err *Error) {
 	s.scratch, end, err = s.appendJSONPairs(s.scratch, i, 1)
 	*into = s.scratch[n:len(s.scratch):len(s.scratch)]
 	return end, err
-}
-
-// appendJSONPairs appends an array of KeyValue as members of an object.
-func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Error) {
-	start := len(dst)
-	end, err := s.eachObject(i, func(i int) (end int, err *Error) {
-		key, value, written := []byte(nil), -1, false
-		begin := func() {
-			if len(dst) > start {
-				dst = append(dst, ',')
-			}
-			if key == nil {
-				key = []byte(`""`)
-			}
-			dst = append(append(dst, key...), ':')
-			written = true
-		}
-		end, err = s.members(i, func(m *members) (err *Error) {
-			switch {
-			case m.is("key", "key"):
-				if s.doc[m.value] != '"' {
-					return s.jsonFailed(wrongType)
-				}
-				key = m.raw()
-			case !m.is("value", "value"):
-			case key == nil:
-				value = m.value
-			default:
-				begin()
-				dst, m.end, err = s.appendJSONValue(dst, m.value, depth)
-			}
-			return err
-		})
-		switch {
-		case err != nil || written:
-		case value < 0:
-			begin()
-			dst = append(dst, "null"...)
-		default:
-			begin()
-			dst, _, err = s.appendJSONValue(dst, value, depth)
-		}
-		return end, err
-	})
-	return dst, end, err
-}
-
-// appendJSONValue appends an AnyValue. A value that is not set is null.
-func (s *splitter) appendJSONValue(dst []byte, i, depth int) ([]byte, int, *Error) {
-	if depth > s.opt.Limits.Depth {
-		return dst, i, s.jsonFailed(wrongNesting)
-	}
-	start := len(dst)
-	dst = append(dst, "null"...)
-	end, err := s.members(i, func(m *members) (err *Error) {
-		c := s.doc[m.value]
-		if c == 'n' {
-			return nil
-		}
-		switch {
-		case m.is("stringValue", "string_value"), m.is("bytesValue", "bytes_value"):
-			if c != '"' {
-				return s.jsonFailed(wrongType)
-			}
-			dst = append(dst[:start], m.raw()...)
-		case m.is("boolValue", "bool_value"):
-			if c != 't' && c != 'f' {
-				return s.jsonFailed(wrongType)
-			}
-			dst = append(dst[:start], m.raw()...)
-		case m.is("intValue", "int_value"):
-			var n int64
-			err = s.jsonInt(&n, m)
-			dst = strconv.AppendInt(dst[:start], n, 10)
-		case m.is("doubleValue", "double_value"):
-			f, ferr := strconv.ParseFloat(m.unquoted(), 64)
-			if ferr != nil {
-				return s.jsonFailed(wrongType)
-			}
-			dst = appendDouble(dst[:start], f)
-		case m.is("arrayValue", "array_value"):
-			dst, m.end, err = s.appendJSONList(append(dst[:start], '['), m.value, ']', depth+1)
-		case m.is("kvlistValue", "kvlist_value"):
-			dst, m.end, err = s.appendJSONList(append(dst[:start], '{'), m.value, '}', depth+1)
-		}
-		return err
-	})
-	return dst, end, err
-}
-
-// appendJSONList appends the elements of an ArrayValue or KeyValueList.
-func (s *splitter) appendJSONList(dst []byte, i int, closing byte, depth int) ([]byte, int, *Error) {
-	start := len(dst)
-	end, err := s.members(i, func(m *members) (err *Error) {
-		if !m.is("values", "values") {
-			return nil
-		}
-		dst = dst[:start] // if the member occurs again, the last one counts
-		switch closing {
-		case '}':
-			dst, m.end, err = s.appendJSONPairs(dst, m.value, depth)
-		default:
-			m.end, err = s.eachObject(m.value, func(i int) (end int, err *Error) {
-				if len(dst) > start {
-					dst = append(dst, ',')
-				}
-				dst, end, err = s.appendJSONValue(dst, i, depth)
-				return end, err
-			})
-		}
-		return err
-	})
-	return append(dst, closing), end, err
 }

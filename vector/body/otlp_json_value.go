@@ -46,12 +46,12 @@ func (s *splitter) jsonID(into *[]byte, m *members) *Error {
 }
 
 // unquoted is the text of a number, which may stand in quotes.
-func (m *members) unquoted() string {
+func (m *members) unquoted() []byte {
 	raw := m.raw()
 	if len(raw) >= 2 && raw[0] == '"' {
 		raw = raw[1 : len(raw)-1]
 	}
-	return string(raw)
+	return raw
 }
 
 // jsonUint reads a number of up to 64 bits without sign, as a number or a string.
@@ -61,9 +61,13 @@ func (s *splitter) jsonUint(into *uint64, m *members) *Error {
 		return nil
 	}
 	text := m.unquoted()
-	v, err := strconv.ParseUint(text, 10, 64)
+	if n, ok := plainUint(text); ok {
+		*into = n
+		return nil
+	}
+	v, err := strconv.ParseUint(string(text), 10, 64)
 	if err != nil {
-		f, ferr := strconv.ParseFloat(text, 64)
+		f, ferr := strconv.ParseFloat(string(text), 64)
 		if ferr != nil || f != math.Trunc(f) || !(f >= 0 && f < 1<<64) || errors.Is(err, strconv.ErrRange) {
 			return s.jsonFailed(wrongType)
 		}
@@ -73,12 +77,27 @@ func (s *splitter) jsonUint(into *uint64, m *members) *Error {
 	return nil
 }
 
+// plainUint reads what nearly every number is: up to 19 digits.
+func plainUint(text []byte) (n uint64, ok bool) {
+	if len(text) == 0 || len(text) > 19 || digits(text, 0) < len(text) {
+		return 0, false
+	}
+	for _, c := range text {
+		n = 10*n + uint64(c-'0')
+	}
+	return n, true
+}
+
 // jsonInt reads a number of up to 64 bits, as a number or a string.
 func (s *splitter) jsonInt(into *int64, m *members) *Error {
 	text := m.unquoted()
-	v, err := strconv.ParseInt(text, 10, 64)
+	if n, ok := plainUint(text); ok && n <= math.MaxInt64 {
+		*into = int64(n)
+		return nil
+	}
+	v, err := strconv.ParseInt(string(text), 10, 64)
 	if err != nil {
-		f, ferr := strconv.ParseFloat(text, 64)
+		f, ferr := strconv.ParseFloat(string(text), 64)
 		if ferr != nil || f != math.Trunc(f) || !(f >= -1<<63 && f < 1<<63) || errors.Is(err, strconv.ErrRange) {
 			return s.jsonFailed(wrongType)
 		}
@@ -97,9 +116,9 @@ func (s *splitter) jsonSeverity(into *int64, m *members) *Error {
 	if s.isNull(m.value) {
 		return nil
 	}
-	if name, ok := strings.CutPrefix(m.unquoted(), "SEVERITY_NUMBER_"); ok {
+	if name, ok := bytes.CutPrefix(m.unquoted(), []byte("SEVERITY_NUMBER_")); ok {
 		for i, base := range severities {
-			rest, ok := strings.CutPrefix(name, base)
+			rest, ok := strings.CutPrefix(string(name), base)
 			if n := strings.Index("234", rest); ok && n >= 0 && len(rest) <= 1 {
 				*into = int64(4*i + 1)
 				if rest != "" {
@@ -110,4 +129,123 @@ func (s *splitter) jsonSeverity(into *int64, m *members) *Error {
 		return nil
 	}
 	return s.jsonInt(into, m)
+}
+
+// appendJSONPairs appends an array of KeyValue as members of an object.
+func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Error) {
+	start := len(dst)
+	end, err := s.eachObject(i, func(i int) (int, *Error) {
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		var end int
+		var err *Error
+		dst, end, err = s.appendJSONPair(dst, i, depth)
+		return end, err
+	})
+	return dst, end, err
+}
+
+// appendJSONPair appends a KeyValue as a member of an object. A value before its key
+// is read afterwards.
+func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error) {
+	start, early, done := len(dst), -1, false
+	var key []byte
+	m, err := s.object(i)
+	for err == nil && m.next() {
+		switch {
+		case m.is("key", "key"):
+			if s.doc[m.value] != '"' {
+				return dst, i, s.jsonFailed(wrongType)
+			}
+			key = m.raw()
+		case !m.is("value", "value"):
+		case key == nil:
+			early = m.value
+		default:
+			dst = append(append(dst[:start], key...), ':')
+			dst, m.end, err = s.appendJSONValue(dst, m.value, depth)
+			done = true
+		}
+	}
+	if err != nil || done {
+		return dst, m.i + 1, err
+	}
+	if key == nil {
+		key = []byte(`""`)
+	}
+	dst = append(append(dst, key...), ':')
+	if early < 0 {
+		dst = append(dst, "null"...)
+	} else {
+		dst, _, err = s.appendJSONValue(dst, early, depth)
+	}
+	return dst, m.i + 1, err
+}
+
+// appendJSONValue appends an AnyValue. A value that is not set is null.
+func (s *splitter) appendJSONValue(dst []byte, i, depth int) ([]byte, int, *Error) {
+	if depth > s.opt.Limits.Depth {
+		return dst, i, s.jsonFailed(wrongNesting)
+	}
+	start := len(dst)
+	dst = append(dst, "null"...)
+	m, err := s.object(i)
+	for err == nil && m.next() {
+		c := s.doc[m.value]
+		if c == 'n' {
+			continue
+		}
+		switch {
+		case m.is("stringValue", "string_value"), m.is("bytesValue", "bytes_value"):
+			if c != '"' {
+				return dst, i, s.jsonFailed(wrongType)
+			}
+			dst = append(dst[:start], m.raw()...)
+		case m.is("boolValue", "bool_value"):
+			if c != 't' && c != 'f' {
+				return dst, i, s.jsonFailed(wrongType)
+			}
+			dst = append(dst[:start], m.raw()...)
+		case m.is("intValue", "int_value"):
+			var n int64
+			err = s.jsonInt(&n, &m)
+			dst = strconv.AppendInt(dst[:start], n, 10)
+		case m.is("doubleValue", "double_value"):
+			f, ferr := strconv.ParseFloat(string(m.unquoted()), 64)
+			if ferr != nil {
+				return dst, i, s.jsonFailed(wrongType)
+			}
+			dst = appendDouble(dst[:start], f)
+		case m.is("arrayValue", "array_value"):
+			dst, m.end, err = s.appendJSONList(append(dst[:start], '['), m.value, ']', depth+1)
+		case m.is("kvlistValue", "kvlist_value"):
+			dst, m.end, err = s.appendJSONList(append(dst[:start], '{'), m.value, '}', depth+1)
+		}
+	}
+	return dst, m.i + 1, err
+}
+
+// appendJSONList appends the elements of an ArrayValue or KeyValueList.
+func (s *splitter) appendJSONList(dst []byte, i int, closing byte, depth int) ([]byte, int, *Error) {
+	start := len(dst)
+	m, err := s.object(i)
+	for err == nil && m.next() {
+		if !m.is("values", "values") {
+			continue
+		}
+		dst = dst[:start] // if the member occurs again, the last one counts
+		if closing == '}' {
+			dst, m.end, err = s.appendJSONPairs(dst, m.value, depth)
+			continue
+		}
+		m.end, err = s.eachObject(m.value, func(i int) (end int, err *Error) {
+			if len(dst) > start {
+				dst = append(dst, ',')
+			}
+			dst, end, err = s.appendJSONValue(dst, i, depth)
+			return end, err
+		})
+	}
+	return append(dst, closing), m.i + 1, err
 }

@@ -3,11 +3,8 @@
 package body
 
 import (
-	"encoding/base64"
 	"encoding/hex"
-	"math"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -310,100 +307,4 @@ func (s *splitter) protoAttributes(b []byte, num, dropped protowire.Number, into
 	}
 	*into = s.scratch[start:len(s.scratch):len(s.scratch)]
 	return nil
-}
-
-// appendProtoPair appends a KeyValue as a member of an object.
-func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
-	var key []byte
-	var value message
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		switch {
-		case f.is(1, protowire.BytesType):
-			key = f.b
-		case f.is(2, protowire.BytesType):
-			value.add(f.b)
-		}
-	}
-	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
-	}
-	if err := s.protoText(key); err != nil {
-		return dst, err
-	}
-	return s.appendProtoValue(append(appendString(dst, key), ':'), value.b, depth)
-}
-
-// appendProtoValue appends an AnyValue. A value that is not set is null.
-func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
-	if depth > s.opt.Limits.Depth {
-		return dst, s.protoFailed(b, wrongNesting)
-	}
-	var v wire // the one that is set
-	var list message
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		switch {
-		case f.is(5, protowire.BytesType), f.is(6, protowire.BytesType):
-			if v.num != f.num {
-				list = message{}
-			}
-			list.add(f.b)
-			v = f
-		case f.is(1, protowire.BytesType), f.is(2, protowire.VarintType), f.is(3, protowire.VarintType),
-			f.is(4, protowire.Fixed64Type), f.is(7, protowire.BytesType), f.is(8, protowire.VarintType):
-			v = f
-		}
-	}
-	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
-	}
-	switch v.num {
-	case 1:
-		if err := s.protoText(v.b); err != nil {
-			return dst, err
-		}
-		return appendString(dst, v.b), nil
-	case 2:
-		return strconv.AppendBool(dst, v.bits != 0), nil
-	case 3:
-		return strconv.AppendInt(dst, int64(v.bits), 10), nil
-	case 4:
-		return appendDouble(dst, math.Float64frombits(v.bits)), nil
-	case 5:
-		return s.appendProtoList(append(dst, '['), list.b, ']', depth+1)
-	case 6:
-		return s.appendProtoList(append(dst, '{'), list.b, '}', depth+1)
-	case 7:
-		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.b), '"'), nil
-	}
-	return append(dst, "null"...), nil
-}
-
-// appendProtoList appends the elements of an ArrayValue or KeyValueList.
-func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]byte, *Error) {
-	first := true
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		if !f.is(1, protowire.BytesType) {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		var err *Error
-		if closing == ']' {
-			dst, err = s.appendProtoValue(dst, f.b, depth)
-		} else {
-			dst, err = s.appendProtoPair(dst, f.b, depth)
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
-	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
-	}
-	return append(dst, closing), nil
 }
