@@ -74,13 +74,7 @@ func child(b []byte, i int, step string) int {
 	}
 	switch b[i] {
 	case '{':
-		found := -1
-		for m := (members{b: b, i: i + 1}); m.next(); {
-			if sameText(m.key, step) {
-				found = m.value
-			}
-		}
-		return found
+		return field(b, i+1, step)
 	case '[':
 		n, ok := index(step)
 		if !ok {
@@ -93,6 +87,54 @@ func child(b []byte, i int, step string) int {
 		}
 	}
 	return -1
+}
+
+// field returns where the value of a key lies in the object whose first key is at
+// b[i], or -1. It is what members does for one key, by a shorter way.
+func field(b []byte, i int, key string) int {
+	found := -1
+	for {
+		if i < len(b) && b[i] != '"' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) || b[i] != '"' {
+			return found
+		}
+		start := i + 1
+		if i = stringEnd(b, start); i < 0 {
+			return found
+		}
+		// A key with escapes is longer than its text.
+		name := b[start : i-1]
+		same := len(name) >= len(key) && (string(name) == key || len(name) > len(key) && sameText(name, key))
+		if i < len(b) && b[i] != ':' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) || b[i] != ':' {
+			return found
+		}
+		if i++; i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if same {
+			found = i
+		}
+		if i < len(b) && b[i] == '"' {
+			i = stringEnd(b, i+1)
+		} else {
+			i = valueEnd(b, i)
+		}
+		if i < 0 {
+			return found
+		}
+		if i < len(b) && b[i] != ',' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) || b[i] != ',' {
+			return found
+		}
+		i++
+	}
 }
 
 // index reads an array index without sign and leading zeros.
@@ -195,8 +237,7 @@ func valueEnd(b []byte, i int) int {
 		return -1
 	}
 	for i++; i < len(b); i++ {
-		switch b[i] {
-		case ',', ']', '}', ' ', '\n', '\r', '\t':
+		if c := b[i]; c == ',' || c == '}' || c == ']' || c <= ' ' {
 			return i
 		}
 	}
