@@ -57,16 +57,20 @@ func deflated(b []byte) []byte {
 func BenchmarkBody(b *testing.B) {
 	plain := ndjson(4 << 20)
 	for _, tc := range []struct {
+		name     string
 		encoding string
 		data     []byte
+		path     []string
 	}{
-		{"", plain}, {"gzip", gzipped(plain)}, {"zstd", zstded(plain)}, {"deflate", deflated(plain)}, {"snappy", snappy.Encode(nil, plain)},
+		{"identity", "", plain, nil},
+		{"gzip", "gzip", gzipped(plain), nil},
+		{"gzip with key", "gzip", gzipped(plain), []string{"host"}},
+		{"zstd", "zstd", zstded(plain), nil},
+		{"deflate", "deflate", deflated(plain), nil},
+		{"snappy", "snappy", snappy.Encode(nil, plain), nil},
 	} {
-		name := tc.encoding
-		if name == "" {
-			name = "identity"
-		}
-		b.Run(name, func(b *testing.B) {
+		opt := Options{Path: tc.path, Arena: new(Arena)}
+		b.Run(tc.name, func(b *testing.B) {
 			var u Unpacker
 			var dst []byte
 			var events []Event
@@ -91,8 +95,13 @@ func BenchmarkBody(b *testing.B) {
 				if data, err = u.Unpack(dst, tc.encoding, tc.data, Limits{}); err != nil {
 					b.Fatal(err)
 				}
-				if events, err = Split(events[:0], data, FormatJSON, Options{}); err != nil {
+				if events, err = Split(events[:0], data, FormatJSON, opt); err != nil {
 					b.Fatal(err)
+				}
+				for i := range events {
+					if _, _, ok := opt.Field(nil, &events[i]); ok != (tc.path != nil) {
+						b.Fatal("unexpected field")
+					}
 				}
 				least += t1.Sub(t0)
 				ours += time.Since(t1)

@@ -7,11 +7,13 @@
 //	...
 //	format, err := body.FormatOf(r.Header.Get("Content-Type"), r.URL.Path)
 //	data, err := unpacker.Unpack(buf, strings.Join(r.Header.Values("Content-Encoding"), ","), wire, limits)
-//	events, err := body.Split(events[:0], data, format, body.Options{Limits: limits, Arena: arena})
-//	for _, ev := range events {
-//		key, kind, ok := body.Lookup(scratch, ev.Data, "host")
+//	opt := body.Options{Limits: limits, Arena: arena, Path: []string{"host"}}
+//	events, err := body.Split(events[:0], data, format, opt)
+//	for i := range events {
+//		key, kind, ok := opt.Field(scratch, &events[i])
 //		...
 //	}
+//	// when all records of the batch are settled: arena.Reset(), and buf may be used again
 //
 // # Guarantees
 //
@@ -80,6 +82,7 @@
 //
 // # Limits
 //
-// See Limits. Reading OTLP as JSON looks at nested values once for each level, so a
-// deep body takes up to Limits.Depth times as long as a flat one.
+// See Limits. Reading time is linear in the length of the unpacked body, except that
+// OTLP as JSON with values before their keys is looked at once more for each level
+// of nesting, of which Limits.Depth bounds the number.
 package body

@@ -22,14 +22,15 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	events, err := body.Split(nil, data, format, body.Options{})
+	opt := body.Options{Path: []string{"host"}}
+	events, err := body.Split(nil, data, format, opt)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, ev := range events {
-		key, _, _ := body.Lookup(nil, ev.Data, "host")
-		fmt.Printf("%s %s\n", key, ev.Data)
+	for i := range events {
+		key, _, _ := opt.Field(nil, &events[i])
+		fmt.Printf("%s %s\n", key, events[i].Data)
 	}
 	// Output:
 	// web-1 {"host":"web-1","message":"hello"}

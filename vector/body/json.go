@@ -2,13 +2,16 @@
 
 package body
 
-import "unicode/utf8"
+import (
+	"math"
+	"unicode/utf8"
+)
 
 // json splits JSON values: the elements of top-level arrays, and every other
 // top-level value.
 func (s *splitter) json() *Error {
 	b := s.data
-	sc := scanner{b: b, limit: s.opt.Limits.Depth}
+	sc := scanner{b: b, limit: s.opt.Limits.Depth, name: s.opt.name()}
 	i := skipBOM(b)
 	for {
 		if i = skipSeparators(b, i); i >= len(b) {
@@ -50,7 +53,7 @@ func endless(c byte) bool { return c != '{' && c != '"' && c != '[' }
 
 // value checks the value at b[i], which is not a space, and adds it as an event.
 func (s *splitter) value(sc *scanner, i int) (int, *Error) {
-	sc.multiline, sc.badUTF8 = false, false
+	sc.multiline, sc.badUTF8, sc.found = false, false, 0
 	end := sc.value(i)
 	if end < 0 {
 		return i, s.scanFailed(sc)
@@ -62,8 +65,30 @@ func (s *splitter) value(sc *scanner, i int) (int, *Error) {
 	if len(s.events)-s.before >= s.opt.Limits.Events {
 		return end, s.room(i)
 	}
-	s.events = append(s.events, Event{Data: s.data[i:end:end]})
+	s.events = append(s.events, Event{Data: s.data[i:end:end], at: sc.place(i)})
 	return end, nil
+}
+
+// What Event.at can be beside a place in the event: where the value lies, plus
+// atPlace.
+const (
+	atUnknown = iota // nobody has looked
+	atNone           // there is no such field
+	atPlace
+)
+
+// place is the at of the event that began at i.
+func (sc *scanner) place(i int) uint32 {
+	switch {
+	case sc.name == "":
+		return atUnknown
+	case sc.found == 0:
+		return atNone
+	}
+	if at := sc.found - i + atPlace; at <= math.MaxUint32 {
+		return uint32(at)
+	}
+	return atUnknown
 }
 
 func (s *splitter) scanFailed(sc *scanner) *Error {
@@ -88,7 +113,7 @@ func (s *splitter) changed(sc *scanner, i, end int) *Error {
 		if err := s.room(i); err != nil {
 			return err
 		}
-		s.events = append(s.events, Event{Data: s.data[i : end+1 : end+1]})
+		s.events = append(s.events, Event{Data: s.data[i : end+1 : end+1], at: sc.place(i)})
 		return nil
 	}
 	return s.converted(appendClean(s.opt.Arena.begin(len(b)), b, compact), EventJSON, i)

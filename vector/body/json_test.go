@@ -193,6 +193,7 @@ func nesting(raw []byte) int {
 
 func FuzzSplitJSON(f *testing.F) {
 	for _, s := range []string{
+		`[{"a":{"b":1}},{"c":{},"\u0061" : {"b":"x"},"a":{"b":"\u0061"}}]`,
 		`[{"a":1},{"b":[2,{}]}]`, "{\"a\":1}\n{\"b\":2}\n", `{"a":"}{"}{"b":2}`, "\"a\" 1 true null -0.5e+7",
 		"{\n  \"a b\": \"c d\",\r\n  \"x\": [ 1, 2 ]\n}", "[\"a\xff\xfeb\",1]", `["\ud83d\ude00\n\\\"\/"]`, "[1,]", "[[[[[[]]]]]]",
 		`{"long string of more than eight bytes":"and\tanother one \u00e9 there 123456789"}`, "1e5 0.1 -0 10 1E-2", "[01]",
@@ -223,7 +224,8 @@ func FuzzSplitJSON(f *testing.F) {
 		if len(got) != len(want) {
 			t.Fatalf("unexpected number of events in %q; got %d; want %d", body, len(got), len(want))
 		}
-		compact, err := Split(nil, body, FormatJSON, Options{Limits: Limits{Depth: depth}})
+		opt := Options{Limits: Limits{Depth: depth}, Path: []string{"a", "b"}}
+		compact, err := Split(nil, body, FormatJSON, opt)
 		if err != nil || len(compact) != len(want) {
 			t.Fatalf("unexpected result for %q; got %d events, %v; want %d", body, len(compact), err, len(want))
 		}
@@ -233,6 +235,10 @@ func FuzzSplitJSON(f *testing.F) {
 			}
 			if !json.Valid(compact[i].Data) || bytes.ContainsAny(compact[i].Data, "\n\r") {
 				t.Errorf("unexpected event %d of %q; got %q; want one line of JSON", i, body, compact[i].Data)
+			}
+			v, kind, ok := opt.Field(nil, &compact[i])
+			if w, wk, wok := Lookup(nil, compact[i].Data, "a", "b"); string(v) != string(w) || kind != wk || ok != wok {
+				t.Errorf("unexpected field of %q; got %q, %d; want %q, %d", compact[i].Data, v, kind, w, wk)
 			}
 			var a, b bytes.Buffer
 			if json.Compact(&a, ev.Data) != nil || json.Compact(&b, compact[i].Data) != nil || !bytes.Equal(a.Bytes(), b.Bytes()) {

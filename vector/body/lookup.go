@@ -36,7 +36,12 @@ const (
 // Event should be an EventJSON. Lookup is safe with any bytes, but then what it
 // finds means nothing.
 func Lookup(dst, event []byte, path ...string) (value []byte, k ValueKind, ok bool) {
-	i := skipSpace(event, 0)
+	return lookup(dst, event, 0, path)
+}
+
+// lookup begins at event[i].
+func lookup(dst, event []byte, i int, path []string) (value []byte, k ValueKind, ok bool) {
+	i = skipSpace(event, i)
 	for _, step := range path {
 		if i = child(event, i, step); i < 0 {
 			return nil, ValueNone, false

@@ -63,6 +63,39 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+func TestField(t *testing.T) {
+	const body = `[{"a":{"b":"x"}}, {"c":1,"a":{"b":2},"a":{"b":"\u0061b"}}, {"\u0061":{"b":true}}, {"x":{"a":{"b":1}}}, {}, [{"a":{"b":1}}], "a", 5,
+		{"a":1}, {"a" : {"b" : "spaces"}},` + "{\n\"a\":\n{\"b\":\"lines\"}}, {\"z\":\"\xff\",\"a\":{\"b\":\"bad\"}}]"
+	for _, opt := range []Options{{}, {AppendNewline: true}, {KeepLayout: true}, {UnquoteStrings: true}} {
+		for _, path := range [][]string{{"a", "b"}, {"a"}, {"x", "a", "b"}, {"0", "a", "b"}, {""}, {"none"}, nil} {
+			opt.Path = path
+			events, err := Split(nil, []byte(body), FormatJSON, opt)
+			if err != nil || len(events) != 12 {
+				t.Fatalf("unexpected result; got %d events, %v; want 12", len(events), err)
+			}
+			n := 0
+			for i := range events {
+				got, kind, ok := opt.Field(nil, &events[i])
+				var want []byte
+				var wantKind ValueKind
+				var wantOK bool
+				if events[i].Kind == EventJSON && len(path) > 0 {
+					want, wantKind, wantOK = Lookup(nil, events[i].Data, path...)
+				}
+				if string(got) != string(want) || kind != wantKind || ok != wantOK {
+					t.Errorf("unexpected field %q of %s; got %q, %d, %v; want %q, %d, %v", path, events[i].Data, got, kind, ok, want, wantKind, wantOK)
+				}
+				if ok {
+					n++
+				}
+			}
+			if want := map[int]int{0: 0, 1: 7, 2: 6, 3: 1}[len(path)]; len(path) == 2 && n != 6 || len(path) == 3 && n != want || len(path) == 0 && n != 0 {
+				t.Errorf("unexpected number of fields %q; got %d; want %d", path, n, want)
+			}
+		}
+	}
+}
+
 func TestLookupDoesNotAllocate(t *testing.T) {
 	event := []byte(`{"a":{"b":"c\u00e9"},"x":1}`)
 	dst := make([]byte, 0, 64)

@@ -33,6 +33,10 @@ const (
 type scanner struct {
 	b     []byte
 	limit int // of nested arrays and objects
+	// name is a key of the outermost object to look out for, unless empty.
+	name string
+	// found is where the value of that key lies; 0 if there is none.
+	found int
 	// multiline: there is a line end outside strings.
 	multiline bool
 	// badUTF8: there are invalid bytes in strings.
@@ -59,6 +63,8 @@ func (s *scanner) value(i int) int {
 	var stack [MaxDepth / 64]uint64
 	depth := 0
 	object := false
+	var text int
+	var wanted bool
 
 value:
 	if i < len(b) && b[i] <= ' ' {
@@ -143,9 +149,12 @@ key:
 	if i >= len(b) || b[i] != '"' {
 		return s.fail(i, wrongByte)
 	}
-	if i = s.str(i + 1); i < 0 {
+	text = i + 1
+	if i = s.str(text); i < 0 {
 		return -1
 	}
+	// A key with escapes is longer than its text.
+	wanted = depth == 1 && s.name != "" && i-1-text >= len(s.name) && sameText(b[text:i-1], s.name)
 	if i < len(b) && b[i] <= ' ' {
 		i = s.space(i)
 	}
@@ -153,6 +162,9 @@ key:
 		return s.fail(i, wrongByte)
 	}
 	i++
+	if wanted {
+		s.found = i
+	}
 	goto value
 }
 

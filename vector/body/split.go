@@ -21,6 +21,7 @@ type Event struct {
 	// not be changed. It is empty only for empty lines and unquoted empty strings.
 	Data []byte
 	Kind EventKind
+	at   uint32 // of the first step of Options.Path; see scanner.place
 }
 
 // DefaultTimeKey is the key that Fluent Bit's outputs put the time under.
@@ -72,6 +73,10 @@ type Options struct {
 	OmitResource bool
 	OmitScope    bool
 
+	// Path is a field that Field will be asked for, as in Lookup: found on the way, it
+	// costs little. Empty, the default: none.
+	Path []string
+
 	// Arena is the memory for events that are not slices of the body. Nil, the
 	// default, makes a new one, which the events keep alive.
 	Arena *Arena
@@ -120,6 +125,26 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 		return events, err
 	}
 	return s.events, nil
+}
+
+// name is the key of the outermost object that Path begins with.
+func (o *Options) name() string {
+	if len(o.Path) == 0 {
+		return ""
+	}
+	return o.Path[0]
+}
+
+// Field is Lookup of o.Path in an event that Split made with the same Path. An
+// EventText has no fields.
+func (o *Options) Field(dst []byte, ev *Event) (value []byte, k ValueKind, ok bool) {
+	switch {
+	case ev.Kind != EventJSON || len(o.Path) == 0 || ev.at == atNone && ev.Data[0] == '{':
+		return nil, ValueNone, false
+	case ev.at < atPlace:
+		return Lookup(dst, ev.Data, o.Path...)
+	}
+	return lookup(dst, ev.Data, int(ev.at-atPlace), o.Path[1:])
 }
 
 // FormatIn is what Split takes FormatAuto and FormatOTLP for, judged by the first

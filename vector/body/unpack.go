@@ -159,7 +159,8 @@ func (d *decoders) ungzip(dst, data []byte, limit int) ([]byte, error) {
 }
 
 // inflate reads zlib, which is what the name deflate means (RFC 9110, section
-// 8.4.1.2), and raw deflate, which some senders take it for.
+// 8.4.1.2), and raw deflate, which some senders take it for. No raw data begins
+// like zlib's header: it would be a stored block with padding that is not zero.
 func (d *decoders) inflate(dst, data []byte, limit int) ([]byte, error) {
 	d.in.Reset(data)
 	var r io.Reader
