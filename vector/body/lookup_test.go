@@ -96,6 +96,30 @@ func TestField(t *testing.T) {
 	}
 }
 
+// A key that contains what JSON escapes must not make broken JSON look whole.
+func TestFieldWithOddNames(t *testing.T) {
+	for _, name := range []string{`a"b`, `a\\`, "a\nb", "\u00e9", "\xff"} {
+		opt := Options{Path: []string{name}}
+		if _, err := Split(nil, []byte(`{"a"b":1}`), FormatJSON, opt); err == nil {
+			t.Errorf("unexpected success with %q; want an error", name)
+		}
+		if _, err := Split(nil, []byte("{\"a\nb\":1}"), FormatJSON, opt); err == nil {
+			t.Errorf("unexpected success with %q; want an error", name)
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events, err := Split(nil, []byte(`{"x":0,`+string(key)+`:1}`), FormatJSON, opt)
+		if err != nil || len(events) != 1 {
+			t.Fatal(err)
+		}
+		if v, _, ok := opt.Field(nil, &events[0]); name != "\xff" && (!ok || string(v) != "1") {
+			t.Errorf("unexpected field %q; got %q, %v; want 1", name, v, ok)
+		}
+	}
+}
+
 func TestLookupDoesNotAllocate(t *testing.T) {
 	event := []byte(`{"a":{"b":"c\u00e9"},"x":1}`)
 	dst := make([]byte, 0, 64)

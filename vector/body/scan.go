@@ -33,10 +33,13 @@ const (
 type scanner struct {
 	b     []byte
 	limit int // of nested arrays and objects
-	// name is a key of the outermost object to look out for, unless empty.
+	// name is a key of the outermost object to look out for, unless empty. All of it
+	// is plain.
 	name string
 	// found is where the value of that key lies; 0 if there is none.
 	found int
+	// odd counts the strings that are not plain.
+	odd int
 	// multiline: there is a line end outside strings.
 	multiline bool
 	// badUTF8: there are invalid bytes in strings.
@@ -63,8 +66,7 @@ func (s *scanner) value(i int) int {
 	var stack [MaxDepth / 64]uint64
 	depth := 0
 	object := false
-	var text int
-	var wanted bool
+	wanted := false
 
 value:
 	if i < len(b) && b[i] <= ' ' {
@@ -117,22 +119,26 @@ after:
 	if depth == 0 {
 		return i
 	}
-	if i < len(b) && b[i] <= ' ' {
-		i = s.space(i)
-	}
-	if i >= len(b) {
-		return s.fail(i, wrongEnd)
-	}
-	if b[i] == ',' {
-		i++
-		if object {
-			goto key
+	// What nearly every value is followed by comes first.
+	if i >= len(b) || b[i] != ',' {
+		if i < len(b) && b[i] <= ' ' {
+			i = s.space(i)
 		}
-		goto value
+		if i >= len(b) {
+			return s.fail(i, wrongEnd)
+		}
+		if object && b[i] == '}' || !object && b[i] == ']' {
+			goto closing
+		}
+		if b[i] != ',' {
+			return s.fail(i, wrongByte)
+		}
 	}
-	if object && b[i] != '}' || !object && b[i] != ']' {
-		return s.fail(i, wrongByte)
+	i++
+	if object {
+		goto key
 	}
+	goto value
 
 closing:
 	i++
@@ -143,29 +149,41 @@ closing:
 	goto after
 
 key:
-	if i < len(b) && b[i] <= ' ' {
-		i = s.space(i)
-	}
 	if i >= len(b) || b[i] != '"' {
-		return s.fail(i, wrongByte)
+		if i = s.space(i); i >= len(b) || b[i] != '"' {
+			return s.fail(i, wrongByte)
+		}
 	}
-	text = i + 1
-	if i = s.str(text); i < 0 {
+	if depth == 1 && s.name != "" {
+		wanted, i = s.key(i + 1)
+	} else {
+		wanted, i = false, s.str(i+1)
+	}
+	if i < 0 {
 		return -1
 	}
-	// A key with escapes is longer than its text.
-	wanted = depth == 1 && s.name != "" && i-1-text >= len(s.name) && sameText(b[text:i-1], s.name)
-	if i < len(b) && b[i] <= ' ' {
-		i = s.space(i)
-	}
 	if i >= len(b) || b[i] != ':' {
-		return s.fail(i, wrongByte)
+		if i = s.space(i); i >= len(b) || b[i] != ':' {
+			return s.fail(i, wrongByte)
+		}
 	}
 	i++
 	if wanted {
 		s.found = i
 	}
 	goto value
+}
+
+// key is str for a key of the outermost object, and says whether it is s.name.
+func (s *scanner) key(i int) (wanted bool, end int) {
+	if j := i + len(s.name); j < len(s.b) && s.b[j] == '"' && string(s.b[i:j]) == s.name {
+		return true, j + 1
+	}
+	odd := s.odd
+	if end = s.str(i); odd == s.odd || end < 0 {
+		return false, end
+	}
+	return sameText(s.b[i:end-1], s.name), end
 }
 
 // space returns the position behind the white space at b[i].
@@ -205,6 +223,7 @@ func (s *scanner) str(i int) int {
 // the body.
 func (s *scanner) oddString(i int) int {
 	b := s.b
+	s.odd++
 	for {
 		i += plain(b[i:])
 		if i >= len(b) {

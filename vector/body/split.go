@@ -127,9 +127,10 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	return s.events, nil
 }
 
-// name is the key of the outermost object that Path begins with.
+// name is the key of the outermost object that Path begins with, for the scanner.
+// A key that may need escapes is left to Lookup.
 func (o *Options) name() string {
-	if len(o.Path) == 0 {
+	if len(o.Path) == 0 || plain([]byte(o.Path[0])) < len(o.Path[0]) {
 		return ""
 	}
 	return o.Path[0]
