@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/event"
+)
+
+func checkAddress(s string) error {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return errors.New("not of the form host:port")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n > 65535 {
+		return errors.New("the port is not a number from 0 to 65535")
+	}
+	return nil
+}
+
+func checkAddressOrOff(s string) error {
+	if s == "off" {
+		return nil
+	}
+	return checkAddress(s)
+}
+
+func checkEnvName(s string) error {
+	if strings.ContainsAny(s, "= \x00") {
+		return errors.New("not the name of an environment variable")
+	}
+	return nil
+}
+
+func checkStream(s string) error {
+	_, _, err := core.ParseStream(s)
+	return err
+}
+
+func checkPattern(s string) error {
+	_, err := path.Match(s, "")
+	return err
+}
+
+func checkRegion(s string) error {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return errors.New("not the name of an AWS region, such as eu-west-1")
+	}
+	return nil
+}
+
+func checkEndpoint(s string) error {
+	_, err := awsclient.ParseEndpoint(s)
+	return err
+}
+
+func checkRole(s string) error {
+	if !strings.HasPrefix(s, "arn:") || !strings.Contains(s, ":role/") {
+		return errors.New("not the ARN of a role (arn:aws:iam::ACCOUNT:role/NAME)")
+	}
+	return nil
+}
+
+// checkKey leaves the grammar to package event, whose rules for tags make no sense
+// here.
+func checkKey(s string) error {
+	if s == "$TAG" || strings.HasPrefix(s, "$TAG[") {
+		return errors.New("requests have no tag; a field of that name is $['TAG']")
+	}
+	_, err := event.NewShaper(event.Config{PartitionKey: s})
+	return err
+}
+
+func checkMissing(s string) error {
+	switch s {
+	case Spread, Drop, DeadLetters, Reject:
+		return nil
+	}
+	if strings.HasPrefix(s, ConstantPrefix) {
+		return checkKey(s)
+	}
+	return errors.New("not one of the allowed words")
+}
+
+// checkTogether finds settings that do not go with each other.
+func (c *Config) checkTogether(l *loader) {
+	bad := func(key, format string, args ...any) {
+		l.problem(l.sources[key], key, fmt.Sprintf(format, args...))
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		bad("tls.cert_file", "tls.cert_file and tls.key_file go together; only one of them is set")
+	}
+	if c.TLS.ClientCAFile != "" && c.TLS.CertFile == "" {
+		bad("tls.client_ca_file", "tls.client_ca_file needs tls.cert_file and tls.key_file")
+	}
+	if c.DeadLetter.File != "" && c.DeadLetter.Stream != "" {
+		bad("dead_letter.stream", "dead_letter.file and dead_letter.stream exclude each other")
+	}
+	if need := c.Limits.Need(); c.Limits.Memory < need {
+		bad("limits.memory", "value %s is below limits.wire_max_size + limits.body_max_size + limits.events x %d = %s, so that such a body would never be let in",
+			formatSize(c.Limits.Memory), EventCost, formatSize(need))
+	}
+	if p := &c.Producer; p.RetryBackoffMin > p.RetryBackoffMax {
+		bad("producer.retry_backoff_min", "value %s is above producer.retry_backoff_max = %s", p.RetryBackoffMin, p.RetryBackoffMax)
+	}
+	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
+		bad("server.admin_listen", "value %s is the address of server.listen; want another one, or off", c.Server.AdminListen)
+	}
+	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
+	c.Route.check("route.", letters, bad)
+	for i := range c.Routes {
+		c.Routes[i].check(fmt.Sprintf("routes[%d].", i), letters, bad)
+	}
+}
+
+func (r *Route) check(prefix string, letters bool, bad func(key, format string, args ...any)) {
+	if r.Stream == "" && len(r.Streams) == 0 {
+		bad(prefix+"stream", "neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused; want a stream, or patterns of streams that requests may name", prefix)
+	}
+	if letters {
+		return
+	}
+	for _, p := range []struct{ key, value string }{
+		{"partition_key_missing", r.PartitionKeyMissing}, {"too_large", r.TooLarge},
+		{"invalid", r.Invalid}, {"malformed", r.Malformed},
+	} {
+		if p.value == DeadLetters {
+			bad(prefix+p.key, "value %s needs dead_letter.file or dead_letter.stream", p.value)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+)
+
+// Config is what kpl-http runs with. The table of Options says what each field
+// means, its unit, default and range.
+type Config struct {
+	Server     Server
+	TLS        TLS
+	Auth       Auth
+	Limits     Limits
+	Ledger     Ledger
+	DeadLetter DeadLetter
+	AWS        AWS
+	Producer   Producer
+	Log        Log
+	// Route holds the settings of all requests that no entry of Routes matches.
+	Route Route
+	// Routes are tried in order; the first whose Match fits the path wins. What an
+	// entry does not set is as in Route.
+	Routes []Route
+
+	origins map[string]string // where a value that is not a default came from
+}
+
+// Server is about connections and their times.
+type Server struct {
+	Listen           string
+	AdminListen      string
+	MaxConnections   int
+	HTTP2            bool
+	HeaderTimeout    time.Duration
+	HeaderMaxBytes   int
+	IdleTimeout      time.Duration
+	BodyGrace        time.Duration
+	BodyMinRate      int
+	BodyTimeout      time.Duration
+	AnswerTimeout    time.Duration
+	ConnectionMaxAge time.Duration
+	DrainDelay       time.Duration
+	DrainTimeout     time.Duration
+}
+
+// TLS is about the certificate of the server and those of clients.
+type TLS struct {
+	CertFile     string
+	KeyFile      string
+	ClientCAFile string
+	ClientAuth   string
+	MinVersion   string
+}
+
+// Auth says who may send. Without any source everybody may.
+type Auth struct {
+	BearerFiles []string
+	BearerEnv   string
+	BasicFiles  []string
+	BasicEnv    string
+}
+
+// Enabled tells whether requests need credentials in a header.
+func (a *Auth) Enabled() bool {
+	return len(a.BearerFiles) > 0 || a.BearerEnv != "" || len(a.BasicFiles) > 0 || a.BasicEnv != ""
+}
+
+// Limits bound what requests may cost.
+type Limits struct {
+	Memory           int64
+	WireMaxBytes     int64
+	BodyMaxBytes     int64
+	AdmissionTimeout time.Duration
+	MaxEvents        int
+	MaxStreams       int
+}
+
+// EventCost is what an event costs in memory besides its text, in bytes: an entry in
+// the table of the body (32), a record (56) and what the producer notes of it.
+const EventCost = 256
+
+// Need is the memory that the largest body takes.
+func (l *Limits) Need() int64 {
+	return l.WireMaxBytes + l.BodyMaxBytes + int64(l.MaxEvents)*EventCost
+}
+
+// Ledger bounds the memory of bodies that are likely to be sent again.
+type Ledger struct {
+	Entries int
+	Bytes   int64
+	Age     time.Duration
+}
+
+// DeadLetter says where events go that can never be stored.
+type DeadLetter struct {
+	File       string
+	MaxBytes   int64
+	MaxAge     time.Duration
+	MaxFiles   int
+	DropOldest bool
+	Stream     string
+}
+
+// AWS is how Kinesis is reached.
+type AWS struct {
+	Region         string
+	Endpoint       string
+	Profile        string
+	RoleARN        string
+	ExternalID     string
+	STSEndpoint    string
+	MaxConnections int
+	ConnectTimeout time.Duration
+}
+
+// Client returns the settings for package awsclient.
+func (a *AWS) Client() awsclient.Config {
+	return awsclient.Config{
+		Region: a.Region, Endpoint: a.Endpoint, Profile: a.Profile,
+		RoleARN: a.RoleARN, ExternalID: a.ExternalID, STSEndpoint: a.STSEndpoint,
+		MaxConnections: a.MaxConnections, ConnectTimeout: a.ConnectTimeout,
+	}
+}
+
+// Producer holds the settings of package core.
+type Producer struct {
+	Aggregation         bool
+	AggregationMaxBytes int
+	AggregationMaxCount int
+	MaxBufferedTime     time.Duration
+	CollectionMaxBytes  int
+	CollectionMaxCount  int
+	MaxInFlight         int
+	RequestTimeout      time.Duration
+	RateLimit           int
+	FailIfThrottled     bool
+	RecordTTL           time.Duration
+	RetryBackoffMin     time.Duration
+	RetryBackoffMax     time.Duration
+	BufferBytes         int
+	BufferRecords       int
+}
+
+// Options returns the settings as options of core.New.
+func (p *Producer) Options() []core.Option {
+	return []core.Option{
+		core.WithAggregation(p.Aggregation),
+		core.WithAggregationMaxBytes(p.AggregationMaxBytes),
+		core.WithAggregationMaxCount(p.AggregationMaxCount),
+		core.WithMaxBufferedTime(p.MaxBufferedTime),
+		core.WithCollectionMaxBytes(p.CollectionMaxBytes),
+		core.WithCollectionMaxCount(p.CollectionMaxCount),
+		core.WithMaxInFlight(p.MaxInFlight),
+		core.WithRequestTimeout(p.RequestTimeout),
+		core.WithRateLimit(p.RateLimit),
+		core.WithFailIfThrottled(p.FailIfThrottled),
+		core.WithRecordTTL(p.RecordTTL),
+		core.WithRetryBackoff(p.RetryBackoffMin, p.RetryBackoffMax),
+		core.WithBufferBytes(p.BufferBytes),
+		core.WithBufferRecords(p.BufferRecords),
+	}
+}
+
+// Log is about the program's own log on standard error.
+type Log struct {
+	Level  string
+	Format string
+}
+
+// Route holds the settings of requests to a path.
+type Route struct {
+	// Match is a path pattern as of path.Match; empty in Config.Route.
+	Match               string
+	Format              string
+	Stream              string
+	Streams             []string
+	PartitionKey        string
+	PartitionKeyMissing string
+	LogKey              string
+	Wrapper             string
+	KeepLayout          bool
+	UnquoteStrings      bool
+	RejectInvalidUTF8   bool
+	TimeKey             string
+	Resource            bool
+	Scope               bool
+	AppendNewline       bool
+	AckTimeout          time.Duration
+	RetryAfter          time.Duration
+	RecordMaxBytes      int
+	TooLarge            string
+	Invalid             string
+	Empty               string
+	Malformed           string
+}
+
+// What is done with an event that can never be stored.
+const (
+	Drop        = "drop"
+	DeadLetters = "dead_letter"
+	Reject      = "reject"
+	Spread      = "spread"
+	// ConstantPrefix introduces a fixed partition key.
+	ConstantPrefix = "constant:"
+)

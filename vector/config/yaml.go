@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// routeNode is an entry of routes[] that waits for the values of route.
+type routeNode struct {
+	prefix string
+	place  string
+	node   *ast.MappingNode
+}
+
+// readFile takes the options of the file and returns the entries of routes[].
+//
+// The tree is walked instead of decoded into structs: only so each value has its
+// place, and all problems come out at once.
+func (l *loader) readFile(data []byte) []routeNode {
+	f, err := parser.ParseBytes(data, 0)
+	if err != nil {
+		var pos yaml.Error
+		if errors.As(err, &pos) && pos.GetToken() != nil {
+			l.problem(l.place(pos.GetToken().Position.Line, pos.GetToken().Position.Column), "", "not YAML: "+pos.GetMessage())
+		} else {
+			l.problem(l.file, "", "not YAML: "+err.Error())
+		}
+		return nil
+	}
+	if len(f.Docs) > 1 {
+		l.problem(l.file, "", "more than one document; want one")
+		return nil
+	}
+	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
+		return nil
+	}
+	top := l.mapping(f.Docs[0].Body, "")
+	if top == nil {
+		return nil
+	}
+	groups := l.groups()
+	var routes []routeNode
+	for _, v := range top.Values {
+		key := keyText(v)
+		switch {
+		case key == "routes":
+			routes = l.routeNodes(v.Value)
+		case groups[key] != nil:
+			if g := l.mapping(v.Value, key); g != nil {
+				l.readGroup(g, key, groups[key])
+			}
+		default:
+			known := []string{"routes"}
+			for g := range groups {
+				known = append(known, g)
+			}
+			l.problem(l.at(v.Key), key, "no such key"+l.hintTop(key, known))
+		}
+	}
+	return routes
+}
+
+// groups lists the options of each group.
+func (l *loader) groups() map[string][]*Option {
+	g := map[string][]*Option{}
+	for i := range l.options {
+		name, _, _ := strings.Cut(l.options[i].Key, ".")
+		g[name] = append(g[name], &l.options[i])
+	}
+	return g
+}
+
+func (l *loader) readGroup(m *ast.MappingNode, group string, options []*Option) {
+	l.each(m, group+".", options, func(o *Option) any { return o.target(l.cfg) })
+}
+
+// each sets the options of one mapping.
+func (l *loader) each(m *ast.MappingNode, prefix string, options []*Option, target func(*Option) any) {
+	for _, v := range m.Values {
+		name := keyText(v)
+		var found *Option
+		known := make([]string, 0, len(options))
+		for _, o := range options {
+			known = append(known, o.name())
+			if o.name() == name {
+				found = o
+			}
+		}
+		if found == nil {
+			l.problem(l.at(v.Key), prefix+name, "no such key"+hint(name, known))
+			continue
+		}
+		text, list, err := l.value(found, v.Value)
+		if err != nil {
+			l.problem(l.at(v.Value), prefix+name, describe(found, text, nil, err))
+			continue
+		}
+		l.assign(found, target(found), l.at(v.Value), prefix+name, text, list)
+	}
+}
+
+// value is the text of a scalar, or the texts of a list.
+func (l *loader) value(o *Option, n ast.Node) (text string, list []string, err error) {
+	if s, ok := n.(*ast.SequenceNode); ok {
+		if o.Kind != KindList {
+			return "[...]", nil, errors.New("a list")
+		}
+		list = []string{}
+		for _, e := range s.Values {
+			t, ok := scalar(e)
+			if !ok {
+				return "[...]", nil, errors.New("an entry is not plain text")
+			}
+			list = append(list, t)
+		}
+		return "", list, nil
+	}
+	text, ok := scalar(n)
+	if !ok {
+		return n.Type().String(), nil, errors.New("not a plain value")
+	}
+	return text, nil, nil
+}
+
+// scalar is the text of a plain value as it stands in the file.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case *ast.BoolNode:
+		return fmt.Sprint(n.Value), true
+	case *ast.IntegerNode, *ast.FloatNode:
+		return n.GetToken().Value, true
+	case *ast.NullNode:
+		return "", true
+	}
+	return "", false
+}
+
+func (l *loader) routeNodes(n ast.Node) []routeNode {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		if _, null := n.(*ast.NullNode); !null {
+			l.problem(l.at(n), "routes", "not a list; want - match: PATH with the options of route")
+		}
+		return nil
+	}
+	var routes []routeNode
+	for i, e := range s.Values {
+		prefix := fmt.Sprintf("routes[%d]", i)
+		if m := l.mapping(e, prefix); m != nil {
+			routes = append(routes, routeNode{prefix: prefix + ".", place: l.at(e), node: m})
+		}
+	}
+	return routes
+}
+
+func (l *loader) readRoutes(nodes []routeNode) {
+	match := matchOption
+	options := []*Option{&match}
+	for i := range l.options {
+		if l.options[i].PerRoute() {
+			options = append(options, &l.options[i])
+		}
+	}
+	for _, n := range nodes {
+		r := l.cfg.Route
+		l.each(n.node, n.prefix, options, func(o *Option) any { return o.route(&r) })
+		if r.Match == "" {
+			l.problem(n.place, n.prefix+"match", "missing; want "+match.Form)
+		}
+		l.cfg.Routes = append(l.cfg.Routes, r)
+	}
+}
+
+// mapping is n as a mapping, or nil with a problem noted.
+func (l *loader) mapping(n ast.Node, key string) *ast.MappingNode {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return n
+	case *ast.MappingValueNode:
+		return ast.Mapping(n.GetToken(), false, n)
+	case *ast.NullNode:
+		return ast.Mapping(n.GetToken(), false)
+	}
+	l.problem(l.at(n), key, "not a mapping; want keys and values")
+	return nil
+}
+
+func keyText(v *ast.MappingValueNode) string {
+	if s, ok := scalar(v.Key); ok {
+		return s
+	}
+	return v.Key.String()
+}
+
+func (l *loader) at(n ast.Node) string {
+	p := n.GetToken().Position
+	return l.place(p.Line, p.Column)
+}
+
+func (l *loader) place(line, column int) string {
+	return fmt.Sprintf("%s:%d:%d", l.file, line, column)
+}
