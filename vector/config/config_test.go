@@ -133,7 +133,7 @@ func TestVariablesWithSecretsAreNoOptions(t *testing.T) {
 }
 
 func TestPrintReadsBackTheSame(t *testing.T) {
-	text := minimal + "  streams: [a*, b]\ntls: {min_version: 1.3}\nserver: {idle_timeout: 1m30s}\nroutes:\n- match: /streams/b\n  empty: keep\n  retry_after: 90s\n"
+	text := minimal + "  streams: [a*, b]\ntls: {min_version: 1.3}\nserver: {idle_timeout: 1m30s}\nroutes:\n- match: /streams/b\n  keep_empty_lines: true\n  retry_after: 90s\n"
 	first, problems := loadText(t, text, nil, []string{"--limits.memory=300MB"})
 	if problems != "" {
 		t.Fatalf("unexpected problems; got %s; want none", problems)
@@ -240,9 +240,9 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 		{"an unknown key", minimal + "sever: {}", false},
 		{"an unknown key in a group", minimal + "  sream: x", false},
 		{"a count out of range", minimal + "server: {max_connections: 0}", false},
-		{"a word that is not allowed", minimal + "  empty: maybe", false},
+		{"a word that is not allowed", minimal + "  too_large: maybe", false},
 		{"a time without a unit", minimal + "server: {idle_timeout: 90}", false},
-		{"a route without match", minimal + "routes: [{empty: keep}]", false},
+		{"a route without match", minimal + "routes: [{keep_empty_lines: true}]", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := check(c.text)

@@ -184,6 +184,7 @@ type Route struct {
 	LogKey              string
 	Wrapper             string
 	KeepLayout          bool
+	KeepEmptyLines      bool
 	UnquoteStrings      bool
 	RejectInvalidUTF8   bool
 	TimeKey             string
@@ -195,7 +196,6 @@ type Route struct {
 	RecordMaxBytes      int
 	TooLarge            string
 	Invalid             string
-	Empty               string
 	Malformed           string
 }
 

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+)
+
+// errTooMuch is a need that the budget can never meet.
+var errTooMuch = errors.New("more than the budget holds")
+
+// budget bounds the memory of all bodies: on the wire, unpacked, and their tables of
+// records, from admission until the last record has settled.
+type budget struct {
+	mu      sync.Mutex // guards all below
+	size    int64
+	used    int64
+	waiters list.List // of *claim; first come, first served
+}
+
+type claim struct {
+	n       int64
+	granted chan struct{}
+}
+
+func newBudget(size int64) *budget { return &budget{size: size} }
+
+// take waits for n bytes until ctx ends.
+func (b *budget) take(ctx context.Context, n int64) error {
+	b.mu.Lock()
+	if n > b.size {
+		b.mu.Unlock()
+		return errTooMuch
+	}
+	// Who comes while others wait queues up behind them, so that large bodies get
+	// their turn.
+	if b.waiters.Len() == 0 && b.used+n <= b.size {
+		b.used += n
+		b.mu.Unlock()
+		return nil
+	}
+	c := &claim{n: n, granted: make(chan struct{})}
+	el := b.waiters.PushBack(c)
+	b.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-c.granted: // in the meantime
+		return nil
+	default:
+	}
+	b.waiters.Remove(el)
+	b.grant() // the next one may need less
+	return ctx.Err()
+}
+
+// give returns n bytes.
+func (b *budget) give(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	b.grant()
+}
+
+// grant serves those who wait, in their order. Called with the lock held.
+func (b *budget) grant() {
+	for el := b.waiters.Front(); el != nil; el = b.waiters.Front() {
+		c := el.Value.(*claim)
+		if b.used+c.n > b.size {
+			return
+		}
+		b.used += c.n
+		b.waiters.Remove(el)
+		close(c.granted)
+	}
+}
+
+// state returns what is taken and how many wait.
+func (b *budget) state() (used int64, waiting int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used, b.waiters.Len()
+}
+
+// lease is the part of the budget that one body holds. It has one owner at a time:
+// the handler of the request, and from hand-over on the attempt that delivers it.
+type lease struct {
+	b *budget
+	n int64
+}
+
+// resize brings the lease to n bytes. Only growing can fail.
+func (l *lease) resize(ctx context.Context, n int64) error {
+	if n > l.n {
+		if n > l.b.size {
+			return errTooMuch // waiting for oneself would never end
+		}
+		if err := l.b.take(ctx, n-l.n); err != nil {
+			return err
+		}
+	} else if n < l.n {
+		l.b.give(l.n - n)
+	}
+	l.n = n
+	return nil
+}
+
+// move hands the lease over to a new owner; the old one holds nothing then.
+func (l *lease) move() *lease {
+	moved := &lease{b: l.b, n: l.n}
+	l.n = 0
+	return moved
+}
+
+// release gives everything back. Further calls do nothing.
+func (l *lease) release() {
+	if l.n > 0 {
+		l.b.give(l.n)
+		l.n = 0
+	}
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"context"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// deliver brings a body to its end, or to a point from which the next request of the
+// same body goes on: a delivery that is not finished is parked in the ledger.
+func (x *exchange) deliver(c *content) (success, *failure) {
+	s := x.s
+	d, known := s.takeEntry(c)
+	if known {
+		s.counters.resumed.Add(1)
+		s.counters.eventsSaved.Add(uint64(d.saved()))
+	} else {
+		d = newDelivery(c)
+		for why, n := range c.dropped {
+			if n > 0 {
+				s.drop(PoisonReason(why), n, c, "")
+			}
+		}
+	}
+	x.content, x.delivery = c, d
+	ctx, cancel := context.WithDeadline(x.r.Context(), x.deadline())
+	defer cancel()
+	f := x.finish(ctx, d, c)
+	s.counters.acked(time.Since(x.bodyEnd))
+	if f != nil {
+		s.park(c, d)
+		return success{}, f
+	}
+	ok := success{Events: c.events, Dropped: d.dropped, DeadLettered: d.deadLettered}
+	return ok, nil
+}
+
+// deadline is when the request has to be answered. The client's clock began to run
+// before its body was in; but if that took long, a quarter of the time is left in any
+// case, or a slow client would never get through.
+func (x *exchange) deadline() time.Time {
+	t := x.route.AckTimeout
+	deadline := x.begin.Add(t)
+	if least := x.bodyEnd.Add(t / 4); deadline.Before(least) {
+		deadline = least
+	}
+	return deadline
+}
+
+// finish waits for the attempt under way, or begins one. The failures of an attempt
+// that an earlier request began are from then, so after it comes one of this request.
+func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure {
+	for !d.finished() {
+		fresh := d.attempt == nil
+		if fresh && !x.s.start(d, c, x.lease) {
+			return drainingFailure()
+		}
+		a := d.attempt
+		select {
+		case <-a.done:
+		default:
+			select {
+			case <-a.done:
+			case <-ctx.Done():
+				if x.r.Context().Err() != nil {
+					return x.goneFailure()
+				}
+				return later(ReasonAckTimeout, "not everything is confirmed yet; send it again, and only what is missing will be written")
+			}
+		}
+		d.take(a)
+		if d.finished() {
+			return nil
+		}
+		if fresh {
+			return whyLater(a)
+		}
+	}
+	return nil
+}
+
+// whyLater says why an attempt failed. Whatever Kinesis says, the request may succeed
+// later: even a missing stream or permission is for the operator to mend.
+func whyLater(a *attempt) *failure {
+	switch {
+	case a.worst.Reason == core.ReasonClosed:
+		return drainingFailure()
+	case a.worst.Reason != core.ReasonNone:
+		text := "Kinesis did not take everything: " + a.worst.Reason.String()
+		if a.worst.Code != "" {
+			text += " (" + a.worst.Code + ")"
+		}
+		return later(ReasonFailed, text)
+	case a.letterErr != nil:
+		return later(ReasonDeadLetter, "the dead letters could not be written")
+	}
+	return later(ReasonInternal, "internal error")
+}
+
+func drainingFailure() *failure {
+	f := later(ReasonDraining, "the program is about to end")
+	f.close = true
+	return f
+}
+
+// takeEntry looks the body up in the ledger.
+func (s *Server) takeEntry(c *content) (*delivery, bool) {
+	if s.ledger == nil {
+		return nil, false
+	}
+	return s.ledger.Take(c.dest.scope, c.raw)
+}
+
+// park remembers a delivery for the next request of the same body.
+func (s *Server) park(c *content, d *delivery) {
+	if s.ledger == nil || !d.worthKeeping() {
+		return
+	}
+	if n := s.ledger.Put(c.dest.scope, c.raw, d); n > 0 {
+		s.throttled.log("ledger", func(skipped int) {
+			s.log.Warn("bodies were forgotten before their time and may be written twice; raise ledger.entries or ledger.max_size", "bodies", n, "not_shown", skipped)
+		})
+	}
+}
+
+// drop counts and reports events that are lost because the configuration says so.
+func (s *Server) drop(why PoisonReason, n int, c *content, detail string) {
+	s.counters.dropped[why].Add(uint64(n))
+	s.throttled.log("drop "+why.String(), func(skipped int) {
+		s.log.Warn("events can never be stored and were dropped", "stream", c.dest.stream, "reason", why.String(), "detail", detail, "events", n, "not_shown", skipped)
+	})
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/vector/config"
+)
+
+// delivery is how far the delivery of one body got. It belongs to the request that
+// delivers it, and between requests to the ledger. Records are known by their number
+// in the content, so that payloads need not be kept.
+type delivery struct {
+	total int
+	// missing are the numbers of the records to put next, rising; all means every
+	// record, without the list.
+	all     bool
+	missing []int32
+	// lettersDone: the letters of the content are durable.
+	lettersDone bool
+	// attempt is under way, or nil.
+	attempt *attempt
+	// Events that can never be stored.
+	dropped, deadLettered int
+}
+
+func newDelivery(c *content) *delivery {
+	d := &delivery{total: len(c.records), all: true, lettersDone: len(c.letters) == 0, deadLettered: len(c.letters)}
+	for _, n := range c.dropped {
+		d.dropped += n
+	}
+	return d
+}
+
+// finished tells that everything is settled for good.
+func (d *delivery) finished() bool {
+	return d.attempt == nil && d.lettersDone && len(d.missing) == 0 && (!d.all || d.total == 0)
+}
+
+// saved is the number of records that need not be put again, as things stand.
+func (d *delivery) saved() int {
+	switch {
+	case d.attempt != nil:
+		return d.total
+	case d.all:
+		return 0
+	}
+	return d.total - len(d.missing)
+}
+
+// worthKeeping tells whether the next request of the same body is better off with d.
+func (d *delivery) worthKeeping() bool {
+	return d.attempt != nil || !d.all || d.total == 0 || d.lettersDone && d.deadLettered > 0
+}
+
+// Bytes implements ledger.Entry. The body of an attempt under way counts in the
+// budget.
+func (d *delivery) Bytes() int {
+	const fixed = 256
+	n := fixed + 4*cap(d.missing)
+	if d.attempt != nil {
+		n += 4 * d.total // at worst everything fails
+	}
+	return n
+}
+
+// Shrink implements ledger.Entry. There is nothing that could be given back.
+func (d *delivery) Shrink() {}
+
+// attempt is one try to put what is missing. Its goroutine goes on whatever becomes of
+// the request: what was put cannot be taken back, and if it is seen to the end, the
+// next request of the same body has less to do. It ends when the last record has
+// settled, at the latest when the producer is closed.
+type attempt struct {
+	done chan struct{}
+	// Constant once done is closed:
+	missing               []int32 // numbers to put again
+	lettersDone           bool
+	dropped, deadLettered int
+	worst                 core.RecordError
+	letterErr             error
+}
+
+// start begins an attempt, which takes over the lease. It returns false if no attempt
+// may be begun any more.
+func (s *Server) start(d *delivery, c *content, l *lease) bool {
+	s.startMu.Lock()
+	if s.stopped {
+		s.startMu.Unlock()
+		return false
+	}
+	s.attempts.Add(1)
+	s.startMu.Unlock()
+	moved := l.move()
+	a := &attempt{done: make(chan struct{}), lettersDone: d.lettersDone}
+	d.attempt = a
+	records, numbers := c.records, d.missing
+	if !d.all {
+		records = make([]core.Record, len(numbers))
+		for i, n := range numbers {
+			records[i] = c.records[n]
+		}
+	}
+	go func() {
+		defer s.attempts.Done()
+		defer close(a.done)
+		defer moved.release()
+		defer func() {
+			if p := recover(); p != nil {
+				s.log.Error("a delivery failed because of a bug; its request is answered with 503", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				a.missing = numbersOf(records, numbers)
+				a.worst.Detail = "internal error"
+			}
+		}()
+		s.run(a, c, records, numbers)
+	}()
+	return true
+}
+
+// stop ends the beginning of attempts and waits for those under way.
+func (s *Server) stop() {
+	s.startMu.Lock()
+	s.stopped = true
+	s.startMu.Unlock()
+	s.attempts.Wait()
+}
+
+func numbersOf(records []core.Record, numbers []int32) []int32 {
+	if numbers != nil {
+		return numbers
+	}
+	all := make([]int32, len(records))
+	for i := range all {
+		all[i] = int32(i)
+	}
+	return all
+}
+
+func (s *Server) run(a *attempt, c *content, records []core.Record, numbers []int32) {
+	if !a.lettersDone {
+		if a.letterErr = s.writeLetters(c.letters); a.letterErr == nil {
+			a.lettersDone = true
+			for i := range c.letters {
+				s.counters.deadLettered[poisonOf(c.letters[i].Reason)].Add(1)
+			}
+		}
+	}
+	if len(records) == 0 {
+		return
+	}
+	// No context ends this: see attempt.
+	batch, err := s.producer.PutBatch(context.Background(), c.dest.stream, records)
+	if batch == nil {
+		a.missing = numbersOf(records, numbers)
+		a.worst = core.RecordError{Stream: c.dest.stream, Reason: core.ReasonClosed, Detail: err.Error()}
+		return
+	}
+	_ = batch.Wait(context.Background()) // only a context can fail it
+	s.settle(a, c, batch, records, numbers)
+}
+
+// settle sorts the failures of a batch: what may pass is missing, what cannot is
+// dropped or written to the dead letters.
+func (s *Server) settle(a *attempt, c *content, batch *core.Batch, records []core.Record, numbers []int32) {
+	var letters []deadletter.Letter
+	var inLetters []int32
+	batch.Failures(func(i int, err *core.RecordError) bool {
+		n := int32(i)
+		if numbers != nil {
+			n = numbers[i]
+		}
+		why, policy := PoisonInvalid, c.route.Invalid
+		switch {
+		case !err.Reason.Permanent():
+			// What was never taken says less than any answer of Kinesis.
+			if a.worst.Reason == core.ReasonNone || a.worst.Reason == core.ReasonNotAccepted {
+				a.worst = *err
+			}
+			a.missing = append(a.missing, n)
+			return true
+		case err.Reason == core.ReasonTooLarge:
+			why, policy = PoisonTooLarge, c.route.TooLarge
+		}
+		if policy == config.DeadLetters {
+			letters = append(letters, deadletter.Letter{
+				Time: time.Now(), Stream: c.dest.stream, PartitionKey: records[i].PartitionKey,
+				Reason: err.Reason.String(), Code: err.Code, Detail: err.Detail,
+				Attempts: batch.Result(i).Attempts, Data: records[i].Data, Source: c.route.source,
+			})
+			inLetters = append(inLetters, n)
+			return true
+		}
+		a.dropped++
+		s.drop(why, 1, c, err.Detail)
+		return true
+	})
+	if len(letters) == 0 {
+		return
+	}
+	if err := s.writeLetters(letters); err != nil {
+		a.letterErr = err
+		a.missing = merge(a.missing, inLetters)
+		return
+	}
+	a.deadLettered += len(letters)
+	for i := range letters {
+		s.counters.deadLettered[poisonOf(letters[i].Reason)].Add(1)
+	}
+}
+
+// merge joins two rising lists.
+func merge(a, b []int32) []int32 {
+	out := make([]int32, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] < b[0] {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
+
+// poisonOf is the poison reason for the reason of a letter.
+func poisonOf(reason string) PoisonReason {
+	switch reason {
+	case PoisonTooLarge.String():
+		return PoisonTooLarge
+	case PoisonKeyMissing.String():
+		return PoisonKeyMissing
+	case deadletter.ReasonBroken:
+		return PoisonMalformed
+	}
+	return PoisonInvalid
+}
+
+func (s *Server) writeLetters(letters []deadletter.Letter) error {
+	if s.letters == nil {
+		return fmt.Errorf("cannot write dead letters: there is no place for them")
+	}
+	return s.letters.Write(context.Background(), letters)
+}
+
+// take puts the outcome of an attempt that has ended into d.
+func (d *delivery) take(a *attempt) {
+	d.attempt = nil
+	d.missing = a.missing
+	if d.all = len(d.missing) == d.total && d.total > 0; d.all {
+		d.missing = nil
+	}
+	d.lettersDone = a.lettersDone
+	d.dropped += a.dropped
+	d.deadLettered += a.deadLettered
+}

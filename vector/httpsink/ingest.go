@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/outkpl/outkpl/vector/body"
+	"github.com/outkpl/outkpl/vector/config"
+)
+
+// exchange is one request and the way to its answer.
+type exchange struct {
+	s    *Server
+	w    http.ResponseWriter
+	r    *http.Request
+	id   string
+	conn *connection
+
+	begin   time.Time
+	bodyEnd time.Time
+	route   *route
+	otlp    otlpForm
+	lease   *lease
+	reading *paced // the body that is being read
+
+	// Set once something may have been put.
+	content  *content
+	delivery *delivery
+}
+
+// serveEvents takes the events of one request.
+func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{s: s, w: w, r: r, id: requestID(r), conn: connectionOf(r), begin: time.Now(), lease: &lease{b: s.budget}}
+	s.counters.inFlight.Add(1)
+	defer s.counters.inFlight.Add(-1)
+	defer func() { x.lease.release() }()
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		f := later(ReasonInternal, "internal error")
+		f.close = true
+		s.counters.answered(f.status, f.reason)
+		_ = x.write(x.answerFor(success{}, f))
+	}()
+	ok, f := x.ingest()
+	x.answer(ok, f)
+}
+
+// answer sends the outcome and counts it.
+func (x *exchange) answer(ok success, f *failure) {
+	s := x.s
+	a := x.answerFor(ok, f)
+	err := x.write(a)
+	if f == nil && (err != nil || x.r.Context().Err() != nil) {
+		// The client does not know that everything is in. It will send it again.
+		s.park(x.content, x.delivery)
+		f = x.goneFailure()
+	}
+	switch {
+	case f == nil:
+		s.counters.answered(a.status, ReasonNone)
+		s.counters.confirmed.Add(uint64(ok.Events - ok.Dropped - ok.DeadLettered))
+		return
+	case f.reason == ReasonGone:
+		s.counters.gone.Add(1)
+		s.counters.rejected[ReasonGone].Add(1)
+	default:
+		s.counters.answered(a.status, f.reason)
+	}
+	s.report(x, f)
+}
+
+// report logs an answer that is not 200, seldom enough not to fill the disk. What a
+// client will drop is worth a warning, the rest is routine.
+func (s *Server) report(x *exchange, f *failure) {
+	s.throttled.log("answer "+f.reason.String(), func(skipped int) {
+		level := s.log.Warn
+		if f.status == http.StatusServiceUnavailable {
+			level = s.log.Info
+		}
+		level("request was not answered with 200", "request_id", x.id, "client", x.r.RemoteAddr, "status", f.status,
+			"reason", f.reason.String(), "detail", f.text, "not_shown", skipped)
+	})
+}
+
+// goneFailure is the outcome of a request whose client is gone. The answer will not
+// arrive; it is made all the same, in case the client is there after all.
+func (x *exchange) goneFailure() *failure {
+	f := later(ReasonGone, "the client is gone")
+	f.close = true
+	return f
+}
+
+// ingest is the way of a request. Nothing is put before the whole body has been found
+// valid, so that whatever answers 4xx has written nothing.
+func (x *exchange) ingest() (success, *failure) {
+	s, r := x.s, x.r
+	rt, number := s.routeOf(r.URL.Path)
+	x.route = rt
+	x.otlp = otlpFormOf(rt, r)
+	if !s.auth.allow(r) {
+		x.w.Header().Set("WWW-Authenticate", s.auth.schemes)
+		f := never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
+		f.close = true // nothing of the body is read
+		return success{}, f
+	}
+	if r.Method != http.MethodPost && r.Method != http.MethodPut {
+		x.w.Header().Set("Allow", "POST, PUT")
+		return success{}, x.refuse(never(http.StatusMethodNotAllowed, ReasonMethod, "want POST"))
+	}
+	dest, f := s.destinationOf(r, rt, number)
+	if f != nil {
+		return success{}, x.refuse(f)
+	}
+	wire, f := x.readBody()
+	if f != nil {
+		return success{}, x.refuse(f)
+	}
+	x.bodyEnd = time.Now()
+	s.counters.bodies.Add(1)
+	s.counters.wireBytes.Add(uint64(len(wire)))
+	c, f := x.read(dest, wire)
+	if f != nil {
+		return success{}, f
+	}
+	s.counters.events.Add(uint64(c.events))
+	return x.deliver(c)
+}
+
+// refuse drains what the client is still sending before the answer goes out.
+func (x *exchange) refuse(f *failure) *failure {
+	if f.reason != ReasonGone && f.reason != ReasonSlow {
+		x.drain()
+	}
+	return f
+}
+
+// read makes the content of a body, or applies the policy for what cannot be read.
+func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
+	raw, err := x.unpack(wire)
+	if err == nil {
+		x.s.counters.bodyBytes.Add(uint64(len(raw)))
+		var c *content
+		if c, err = x.split(dest, raw); err == nil {
+			return c, nil
+		}
+		wire = raw
+	}
+	var e *body.Error
+	if errors.As(err, &e) && e.Kind == body.KindMalformed && x.route.Malformed == config.DeadLetters {
+		return x.broken(dest, wire, err), nil
+	}
+	return nil, unreadable(err)
+}
+
+// requestID is the client's id, if it is short and plain, or a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	plain := len(id) >= 1 && len(id) <= 64
+	for i := 0; plain && i < len(id); i++ {
+		c := id[i]
+		plain = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
+	}
+	if plain {
+		return id
+	}
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/outkpl/outkpl/vector/body"
+)
+
+const (
+	// readStep is how much is read at a time, and where memory for a body of unknown
+	// length begins.
+	readStep = 64 << 10
+	// unpackRatio is the first guess of how much larger the unpacked body is.
+	unpackRatio = 8
+)
+
+var errSlow = errors.New("the body arrives too slowly")
+
+// paced reads a body that has to keep a pace: at each moment it may be body_grace
+// behind body_min_rate, and body_timeout bounds the whole. A fixed deadline would
+// either cut large bodies or let small ones dawdle.
+type paced struct {
+	x     *exchange
+	rc    *http.ResponseController
+	start time.Time
+	n     int64
+}
+
+func (x *exchange) paced() *paced {
+	return &paced{x: x, rc: http.NewResponseController(x.w), start: time.Now()}
+}
+
+func (p *paced) Read(b []byte) (int, error) {
+	srv := &p.x.s.cfg.Server
+	if len(b) > readStep {
+		b = b[:readStep]
+	}
+	allowance := srv.BodyGrace + time.Duration(float64(p.n)/float64(srv.BodyMinRate)*float64(time.Second))
+	// Not every ResponseWriter has deadlines; then only the tests can be slow.
+	_ = p.rc.SetReadDeadline(p.start.Add(min(allowance, srv.BodyTimeout)))
+	n, err := p.x.r.Body.Read(b)
+	p.n += int64(n)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errSlow
+	}
+	return n, err
+}
+
+// done takes the deadline away. Otherwise it would end the wait for the outcome:
+// net/http keeps reading, to see whether the client is still there.
+func (p *paced) done() { _ = p.rc.SetReadDeadline(time.Time{}) }
+
+// admit waits for memory.
+func (x *exchange) admit(n int64) *failure {
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.cfg.Limits.AdmissionTimeout)
+	defer cancel()
+	err := x.lease.resize(ctx, n)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooMuch):
+		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body needs more than limits.memory")
+	case x.r.Context().Err() != nil:
+		return x.goneFailure()
+	}
+	return later(ReasonBudget, "no memory for the body at this moment")
+}
+
+// readBody reads the body as it is on the wire. Memory is taken before each byte.
+func (x *exchange) readBody() ([]byte, *failure) {
+	limit := x.s.cfg.Limits.WireMaxBytes
+	length := x.r.ContentLength
+	tooLarge := never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body is larger than limits.wire_max_size")
+	if length > limit {
+		return nil, tooLarge
+	}
+	room := length
+	if length < 0 {
+		room = readStep
+	}
+	if f := x.admit(room + minCharge); f != nil {
+		return nil, f
+	}
+	p := x.paced()
+	x.reading = p
+	defer p.done()
+	// One byte more, so that the end is seen without growing.
+	buf := make([]byte, 0, room+1)
+	for {
+		if len(buf) == cap(buf) {
+			if int64(len(buf)) > limit {
+				return nil, tooLarge
+			}
+			grown := min(2*int64(cap(buf)), limit+1)
+			// While it is copied both are there.
+			if f := x.admit(int64(cap(buf)) + grown + minCharge); f != nil {
+				return nil, f
+			}
+			next := make([]byte, len(buf), grown)
+			copy(next, buf)
+			buf = next
+			_ = x.lease.resize(context.Background(), grown+minCharge) // less cannot fail
+		}
+		n, err := p.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case int64(len(buf)) > limit:
+			return nil, tooLarge
+		case err == io.EOF:
+			return buf, nil
+		case errors.Is(err, errSlow):
+			f := later(ReasonSlow, "the body arrived too slowly")
+			f.close = true
+			return nil, f
+		case err != nil:
+			if x.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, x.goneFailure()
+			}
+			// What is not a broken connection is a broken form, such as of chunks.
+			f := x.goneFailure()
+			f.text = "the body could not be read"
+			return nil, f
+		}
+	}
+}
+
+// minCharge is what any request costs, so that many tiny ones are bounded, too.
+const minCharge = 8 << 10
+
+// unpack undoes content encodings. The memory for the result is taken before: first
+// for a guess, and when that is too little, for more and again. Packed bytes are
+// small, so unpacking them twice costs less than asking for the largest body each
+// time.
+func (x *exchange) unpack(wire []byte) ([]byte, error) {
+	limits := x.route.body.Limits
+	encodings := strings.Join(x.r.Header.Values("Content-Encoding"), ",")
+	if len(wire) == 0 || strings.Trim(encodings, ", ") == "" || strings.EqualFold(encodings, "identity") {
+		return x.s.unpacker.Unpack(nil, encodings, wire, limits)
+	}
+	most := limits.UnpackedBytes
+	guess := min(max(unpackRatio*len(wire), 1<<20), most)
+	for {
+		if f := x.admit(int64(len(wire)) + int64(guess) + minCharge); f != nil {
+			return nil, f
+		}
+		limits.UnpackedBytes = guess
+		out, err := x.s.unpacker.Unpack(nil, encodings, wire, limits)
+		var e *body.Error
+		if errors.As(err, &e) && e.Kind == body.KindTooLarge && guess < most {
+			guess = min(4*guess, most)
+			continue
+		}
+		if err == nil {
+			// What was packed is not needed any more.
+			_ = x.lease.resize(context.Background(), int64(cap(out))+minCharge)
+		}
+		return out, err
+	}
+}
+
+// unreadable turns an error of package body into an answer.
+func unreadable(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	var e *body.Error
+	if !errors.As(err, &e) {
+		return never(http.StatusBadRequest, ReasonMalformed, "the body cannot be read")
+	}
+	switch e.Kind {
+	case body.KindTooLarge:
+		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, e.Error())
+	case body.KindUnsupported:
+		return never(http.StatusUnsupportedMediaType, ReasonUnsupported, e.Error())
+	default:
+		return never(http.StatusBadRequest, ReasonMalformed, e.Error())
+	}
+}
+
+// drain reads and forgets what is left of a body that is refused, up to a bound. A
+// client that is still writing when the connection is closed sees a broken
+// connection, which it retries, instead of the answer.
+func (x *exchange) drain() {
+	if x.r.Body == nil || strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") {
+		return // a client that asks first has not sent anything
+	}
+	p := x.reading
+	if p == nil {
+		p = x.paced()
+	}
+	defer p.done()
+	limit := 4 * max(x.s.cfg.Limits.WireMaxBytes, x.s.cfg.Limits.BodyMaxBytes)
+	_, _ = io.Copy(io.Discard, io.LimitReader(p, limit))
+}

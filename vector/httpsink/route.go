@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"errors"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/vector/body"
+	"github.com/outkpl/outkpl/vector/config"
+)
+
+// Headers and query parameters by which a request says where its events go. A path
+// wins over a header, a header over the query, and those over the configuration.
+const (
+	// HeaderStream names the stream; query: stream.
+	HeaderStream = "X-Kpl-Stream"
+	// HeaderKey is the partition key of all events; query: partition_key.
+	HeaderKey = "X-Kpl-Partition-Key"
+	// HeaderKeyField is the field with the partition key; query: partition_key_field.
+	HeaderKeyField = "X-Kpl-Partition-Key-Field"
+
+	streamsPath = "/streams/"
+	otlpPath    = "/v1/logs"
+)
+
+// route is the configuration of some paths, made ready.
+type route struct {
+	config.Route
+	source  string // where dead letters say they came from
+	key     keyRule
+	missing keyRule // the key of events without one, if the policy is constant:
+	body    body.Options
+}
+
+func newRoute(cfg config.Route, limits *config.Limits, source string) (*route, error) {
+	r := &route{Route: cfg, source: source}
+	var errs [2]error
+	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
+	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
+		r.missing, errs[1] = parseKeyRule(cfg.PartitionKeyMissing)
+	}
+	r.body = body.Options{
+		Limits: body.Limits{
+			CompressedBytes: int(limits.WireMaxBytes), UnpackedBytes: int(limits.BodyMaxBytes),
+			ConvertedBytes: int(limits.BodyMaxBytes), Events: limits.MaxEvents,
+		},
+		Wrapper: cfg.Wrapper, KeepLayout: cfg.KeepLayout, KeepEmptyLines: cfg.KeepEmptyLines,
+		UnquoteStrings: cfg.UnquoteStrings, RejectInvalidUTF8: cfg.RejectInvalidUTF8,
+		TimeKey: cfg.TimeKey, OmitTime: cfg.TimeKey == "",
+		OmitResource: !cfg.Resource, OmitScope: !cfg.Scope,
+		// With a log key what is sent is not the event, so the newline comes later.
+		AppendNewline: cfg.AppendNewline && cfg.LogKey == "",
+	}
+	return r, errors.Join(errs[:]...)
+}
+
+// destination is where the events of one request go.
+type destination struct {
+	stream string
+	key    keyRule
+	format body.Format
+	// scope tells apart bodies that are equal but not delivered equally.
+	scope string
+}
+
+// routeOf finds the configuration for a path, which is number n of routes[] or -1.
+func (s *Server) routeOf(urlPath string) (*route, int) {
+	for i, r := range s.routes {
+		if ok, _ := path.Match(r.Match, urlPath); ok {
+			return r, i
+		}
+	}
+	return s.fallback, -1
+}
+
+// destinationOf reads path, headers and query.
+func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destination, *failure) {
+	d := &destination{key: rt.key}
+	query := r.URL.Query()
+	given := func(header, parameter, prefix string) string {
+		v := strings.TrimSpace(r.Header.Get(header))
+		if v == "" {
+			v = query.Get(parameter)
+		}
+		// Vector refuses templates that begin with a field, so that its headers need
+		// something in front: "stream={{ field }}".
+		return strings.TrimPrefix(v, prefix)
+	}
+	named, underStreams := strings.CutPrefix(r.URL.Path, streamsPath)
+	switch {
+	case underStreams && named != "" && !strings.Contains(named, "/"):
+		d.stream = named
+	case r.URL.Path == "/" || r.URL.Path == otlpPath || number >= 0:
+		d.stream = given(HeaderStream, "stream", "stream=")
+	default:
+		return nil, never(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
+	}
+	if f := s.checkStream(d, rt); f != nil {
+		return nil, f
+	}
+	if f := d.overrideKey(given(HeaderKey, "partition_key", "key="), given(HeaderKeyField, "partition_key_field", "field=")); f != nil {
+		return nil, f
+	}
+	f, err := formatOf(rt.Format, r)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	d.format = f
+	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, d.key.text}, "\x00")
+	return d, nil
+}
+
+func (s *Server) checkStream(d *destination, rt *route) *failure {
+	switch {
+	case d.stream == "" && rt.Stream == "":
+		return never(http.StatusBadRequest, ReasonStreamMissing, "no stream is named, and there is no default stream")
+	case d.stream == "":
+		d.stream = rt.Stream
+	case d.stream != rt.Stream && !allowed(rt.Streams, d.stream):
+		return never(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
+	}
+	if !s.streams.admit(d.stream, s.cfg.Limits.MaxStreams) {
+		// A larger limit would help, so the events are not thrown away.
+		return later(ReasonStreams, "limits.streams is reached")
+	}
+	return nil
+}
+
+func allowed(patterns []string, stream string) bool {
+	if name, _, err := core.ParseStream(stream); err != nil || name != stream {
+		return false
+	}
+	for _, p := range patterns {
+		if ok, _ := path.Match(p, stream); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *destination) overrideKey(constant, field string) *failure {
+	var text string
+	switch {
+	case constant != "":
+		text = config.ConstantPrefix + constant
+	case field != "":
+		text = field
+	default:
+		return nil
+	}
+	rule, err := parseKeyRule(text)
+	if err != nil {
+		return never(http.StatusBadRequest, ReasonKeyOverride, "the partition key of header or query is not valid: "+err.Error())
+	}
+	d.key = rule
+	return nil
+}
+
+func formatOf(configured string, r *http.Request) (body.Format, error) {
+	ct := r.Header.Get("Content-Type")
+	switch configured {
+	case "json":
+		return body.FormatJSON, nil
+	case "lines":
+		return body.FormatText, nil
+	case "msgpack":
+		return body.FormatMsgpack, nil
+	case "otlp":
+		return body.FormatOf(ct, otlpPath)
+	}
+	return body.FormatOf(ct, r.URL.Path)
+}
+
+// streamSet bounds the streams, because the producer keeps something of each.
+type streamSet struct {
+	mu    sync.Mutex // guards names
+	names map[string]struct{}
+}
+
+func (s *streamSet) admit(name string, limit int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.names[name]; known {
+		return true
+	}
+	if len(s.names) >= limit {
+		return false
+	}
+	if s.names == nil {
+		s.names = map[string]struct{}{}
+	}
+	s.names[name] = struct{}{}
+	return true
+}

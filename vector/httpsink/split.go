@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/vector/body"
+	"github.com/outkpl/outkpl/vector/config"
+)
+
+// content is a body that was found valid as a whole: its records, and what can never
+// become one. The same bytes at the same destination give the same content, so that a
+// number is enough to find a record again when the body is sent again.
+type content struct {
+	dest    *destination
+	route   *route
+	raw     []byte // the unpacked body
+	events  int
+	records []core.Record
+	// letters are events for the dead letters that are known before anything is put.
+	letters []deadletter.Letter
+	// dropped counts events left out before anything is put, by reason.
+	dropped [poisonCount]int
+}
+
+// split makes the records of an unpacked body, or says why the request as a whole is
+// refused. Nothing was put then.
+func (x *exchange) split(d *destination, raw []byte) (*content, error) {
+	c := &content{dest: d, route: x.route, raw: raw}
+	arena := new(body.Arena) // lives as long as the records
+	opt := x.route.body
+	opt.Arena = arena
+	events, err := body.Split(nil, raw, d.format, opt)
+	if err != nil {
+		return nil, err
+	}
+	c.events = len(events)
+	size := int64(cap(raw)) + int64(arena.Size()) + int64(len(events))*config.EventCost + minCharge
+	if f := x.admit(size); f != nil {
+		return nil, f
+	}
+	finder := &keyFinder{rule: d.key}
+	shaper := newPayloads(x.route)
+	c.records = make([]core.Record, 0, len(events))
+	for i := range events {
+		ev := &events[i]
+		r := core.Record{PartitionKey: finder.find(ev)}
+		if len(d.key.path) > 0 && r.PartitionKey == "" {
+			if x.route.missing.constant == "" && x.route.PartitionKeyMissing != config.Spread {
+				if f := c.poison(PoisonKeyMissing, x.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
+					return nil, f
+				}
+				continue
+			}
+			r.PartitionKey = x.route.missing.constant
+		}
+		r.Data = shaper.payload(ev)
+		if len(r.Data)+len(r.PartitionKey) > x.route.RecordMaxBytes {
+			if f := c.poison(PoisonTooLarge, x.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
+				return nil, f
+			}
+			continue
+		}
+		c.records = append(c.records, r)
+	}
+	return c, nil
+}
+
+// poison applies a policy to an event that is known to be impossible before anything
+// was put.
+func (c *content) poison(why PoisonReason, policy string, data []byte, key string, number int) *failure {
+	switch policy {
+	case config.Reject:
+		return never(http.StatusBadRequest, ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
+	case config.DeadLetters:
+		c.letters = append(c.letters, deadletter.Letter{
+			Time: time.Now(), Stream: c.dest.stream, PartitionKey: key, Reason: why.String(), Data: data, Source: c.route.source,
+		})
+	default:
+		c.dropped[why]++
+	}
+	return nil
+}
+
+// broken makes a content of a body that cannot be read: one dead letter.
+func (x *exchange) broken(d *destination, raw []byte, err error) *content {
+	return &content{dest: d, route: x.route, raw: raw, events: 1, letters: []deadletter.Letter{{
+		Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: raw, Source: x.route.source,
+	}}}
+}
+
+// payloads makes the payload of an event.
+type payloads struct {
+	logKey  string
+	newline bool
+}
+
+func newPayloads(r *route) *payloads {
+	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != ""}
+}
+
+// payload is the event as it lies in the body or the arena, or the value of the log
+// key.
+func (p *payloads) payload(ev *body.Event) []byte {
+	data := ev.Data
+	if p.logKey == "" {
+		return data
+	}
+	if ev.Kind == body.EventJSON {
+		if v, _, ok := body.Lookup(nil, ev.Data, p.logKey); ok {
+			data = v
+		}
+	}
+	if p.newline {
+		data = append(data[:len(data):len(data)], '\n')
+	}
+	return data
+}
