@@ -105,8 +105,8 @@ func (c *Config) checkTogether(l *loader) {
 		bad("dead_letter.stream", "dead_letter.file and dead_letter.stream exclude each other")
 	}
 	if need := c.Limits.Need(); c.Limits.Memory < need {
-		bad("limits.memory", "value %s is below limits.wire_max_size + limits.body_max_size + limits.events x %d = %s, so that such a body would never be let in",
-			formatSize(c.Limits.Memory), EventCost, formatSize(need))
+		bad("limits.memory", "value %s is below %s, which is what the largest body takes by limits.wire_max_size, limits.body_max_size and limits.events; it would never be let in",
+			formatSize(c.Limits.Memory), formatSize(need))
 	}
 	if p := &c.Producer; p.RetryBackoffMin > p.RetryBackoffMax {
 		bad("producer.retry_backoff_min", "value %s is above producer.retry_backoff_max = %s", p.RetryBackoffMin, p.RetryBackoffMax)

@@ -84,9 +84,10 @@ type Limits struct {
 // the table of the body (32), a record (56) and what the producer notes of it.
 const EventCost = 256
 
-// Need is the memory that the largest body takes.
+// Need is the memory that the largest body takes: unpacked, and either packed, too, or
+// with its events converted.
 func (l *Limits) Need() int64 {
-	return l.WireMaxBytes + l.BodyMaxBytes + int64(l.MaxEvents)*EventCost
+	return l.BodyMaxBytes + max(l.WireMaxBytes, l.BodyMaxBytes) + int64(l.MaxEvents)*EventCost + mib
 }
 
 // Ledger bounds the memory of bodies that are likely to be sent again.

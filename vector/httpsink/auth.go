@@ -66,7 +66,7 @@ func readSecrets(kind string, files []string, env string, getenv func(string) st
 	}
 	var list [][sha256.Size]byte
 	add := func(place string, data []byte) error {
-		n := 0
+		n, before := 0, len(list)
 		for line := range bytes.Lines(data) {
 			n++
 			text := strings.TrimSpace(string(line))
@@ -79,6 +79,10 @@ func readSecrets(kind string, files []string, env string, getenv func(string) st
 				}
 			}
 			list = append(list, sha256.Sum256([]byte(text)))
+		}
+		// A file that is being written must not count as one that allows nobody.
+		if len(list) == before {
+			return fmt.Errorf("cannot use %s: no entry in it", place)
 		}
 		return nil
 	}
@@ -97,7 +101,7 @@ func readSecrets(kind string, files []string, env string, getenv func(string) st
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if len(list) == 0 || len(list) > maxSecrets {
+	if len(list) > maxSecrets {
 		return nil, fmt.Errorf("cannot use auth.%s_files and auth.%s_env: they hold %d entries; allowed: 1 to %d", kind, kind, len(list), maxSecrets)
 	}
 	return list, nil

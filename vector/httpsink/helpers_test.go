@@ -110,7 +110,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deps := Deps{Logger: log, Letters: r.letters, Getenv: func(string) string { return "" }}
+	deps := Deps{Logger: log, Letters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	if !r.real {
 		n := newPipes()

@@ -252,6 +252,7 @@ func TestDeadlineParksTheDelivery(t *testing.T) {
 		close(hold)
 		r.post(t.Context(), "/", body).want(t, 200, `{"events":100}`)
 		r.account("logs", 100, int(r.producer.Stats().Uncertain))
+		synctest.Wait()
 		st := r.server.Stats()
 		if st.Resumed != 1 || st.EventsSaved != 100 || st.BudgetUsed != 0 || st.Ledger.Entries != 0 {
 			t.Errorf("unexpected counts; got resumed %d, saved %d, budget %d, entries %d; want 1, 100, 0, 0", st.Resumed, st.EventsSaved, st.BudgetUsed, st.Ledger.Entries)

@@ -3,6 +3,8 @@
 package httpsink
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -31,19 +33,11 @@ type content struct {
 // split makes the records of an unpacked body, or says why the request as a whole is
 // refused. Nothing was put then.
 func (x *exchange) split(d *destination, raw []byte) (*content, error) {
-	c := &content{dest: d, route: x.route, raw: raw}
-	arena := new(body.Arena) // lives as long as the records
-	opt := x.route.body
-	opt.Arena = arena
-	events, err := body.Split(nil, raw, d.format, opt)
+	events, err := x.events(d, raw)
 	if err != nil {
 		return nil, err
 	}
-	c.events = len(events)
-	size := int64(cap(raw)) + int64(arena.Size()) + int64(len(events))*config.EventCost + minCharge
-	if f := x.admit(size); f != nil {
-		return nil, f
-	}
+	c := &content{dest: d, route: x.route, raw: raw, events: len(events)}
 	finder := &keyFinder{rule: d.key}
 	shaper := newPayloads(x.route)
 	c.records = make([]core.Record, 0, len(events))
@@ -69,6 +63,38 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		c.records = append(c.records, r)
 	}
 	return c, nil
+}
+
+// events splits the body. The memory for what cannot be a slice of it, and for the
+// table of events, is taken before: first for a guess that fits usual logs, and when
+// that is too little, for more and again.
+func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
+	most := x.route.body.Limits
+	converted := min(64<<10, most.ConvertedBytes)
+	switch d.format {
+	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON:
+		converted = min(4*len(raw)+converted, most.ConvertedBytes)
+	}
+	count := min(1024+len(raw)/128, most.Events)
+	for {
+		opt := x.route.body
+		opt.Arena = new(body.Arena) // lives as long as the records
+		opt.Limits.ConvertedBytes, opt.Limits.Events = converted, count
+		fixed := int64(cap(raw)) + minCharge
+		if f := x.admit(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
+			return nil, f
+		}
+		events, err := body.Split(nil, raw, d.format, opt)
+		var e *body.Error
+		if errors.As(err, &e) && e.Kind == body.KindTooLarge && (converted < most.ConvertedBytes || count < most.Events) {
+			converted, count = min(4*converted, most.ConvertedBytes), min(4*count, most.Events)
+			continue
+		}
+		if err == nil {
+			_ = x.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
+		}
+		return events, err
+	}
 }
 
 // poison applies a policy to an event that is known to be impossible before anything
