@@ -5,6 +5,7 @@ package httpsink
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,7 +16,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -68,6 +68,7 @@ type rig struct {
 	letters deadletter.Sink
 	log     io.Writer
 	real    bool // sockets instead of pipes
+	tls     *tls.Config
 
 	mu       sync.Mutex // guards what follows: restart changes it
 	server   *Server
@@ -111,7 +112,7 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	deps := Deps{Logger: log, Letters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {
 		n := newPipes()
 		r.net = n
@@ -131,10 +132,30 @@ func (r *rig) start() {
 	}
 }
 
+// withTLS is a client of the same server with other settings.
+func (r *rig) withTLS(c *tls.Config) *rig {
+	transport := r.client.Transport.(*http.Transport).Clone()
+	transport.TLSClientConfig = c
+	return &rig{t: r.t, tls: c, client: &http.Client{Transport: transport}}
+}
+
 func (r *rig) network() *pipes {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.net
+}
+
+// run is Server.Run of a new server.
+func (r *rig) run() error {
+	producer, err := core.New(r.kinesis.Client())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	s, err := New(r.cfg, producer, Deps{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return s.Run(r.t.Context())
 }
 
 // stop ends the server in order.
@@ -160,6 +181,9 @@ func (r *rig) url(path string) string {
 	if r.real {
 		return "http://" + r.server.Addr() + path
 	}
+	if r.tls != nil {
+		return "https://kpl" + path
+	}
 	return "http://kpl" + path
 }
 
@@ -167,6 +191,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
+	close  bool // the connection ends behind it
 	err    error
 }
 
@@ -189,7 +214,7 @@ func (r *rig) do(req *http.Request) reply {
 	}
 	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(res.Body)
-	return reply{status: res.StatusCode, header: res.Header, body: string(b), err: err}
+	return reply{status: res.StatusCode, header: res.Header, body: string(b), close: res.Close, err: err}
 }
 
 func (rp reply) want(t *testing.T, status int, inBody string) {
@@ -298,10 +323,4 @@ func (m *memory) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
-}
-
-func ctxFor(t *testing.T, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
-	return ctx
 }
