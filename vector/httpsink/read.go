@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/vector/body"
+	"github.com/outkpl/outkpl/vector/config"
 )
 
 const (
@@ -86,7 +87,13 @@ func (x *exchange) readBody() ([]byte, *failure) {
 	if length < 0 {
 		room = readStep
 	}
-	if f := x.admit(room + minCharge); f != nil {
+	// With a known length everything that the body is likely to need is asked for at
+	// once. To ask for more while holding some makes requests wait for each other.
+	need := room
+	if length >= 0 {
+		need = x.estimate(length)
+	}
+	if f := x.admit(need + minCharge); f != nil {
 		return nil, f
 	}
 	p := x.paced()
@@ -132,6 +139,34 @@ func (x *exchange) readBody() ([]byte, *failure) {
 	}
 }
 
+// estimate is what a body of that length on the wire usually needs in all.
+func (x *exchange) estimate(length int64) int64 {
+	raw := length
+	if x.packed() {
+		raw = int64(x.guessUnpacked(int(length)))
+		length += raw
+	}
+	return length + int64(x.guessEvents(int(raw)))*config.EventCost
+}
+
+// packed tells whether the body has a content encoding.
+func (x *exchange) packed() bool {
+	e := x.encodings()
+	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+func (x *exchange) encodings() string {
+	return strings.Trim(strings.Join(x.r.Header.Values("Content-Encoding"), ","), ", ")
+}
+
+func (x *exchange) guessUnpacked(length int) int {
+	return min(max(unpackRatio*length, 64<<10), x.route.body.Limits.UnpackedBytes)
+}
+
+func (x *exchange) guessEvents(raw int) int {
+	return min(64+raw/256, x.route.body.Limits.Events)
+}
+
 // minCharge is what any request costs, so that many tiny ones are bounded, too.
 const minCharge = 8 << 10
 
@@ -141,14 +176,15 @@ const minCharge = 8 << 10
 // time.
 func (x *exchange) unpack(wire []byte) ([]byte, error) {
 	limits := x.route.body.Limits
-	encodings := strings.Join(x.r.Header.Values("Content-Encoding"), ",")
-	if len(wire) == 0 || strings.Trim(encodings, ", ") == "" || strings.EqualFold(encodings, "identity") {
+	encodings := x.encodings()
+	if len(wire) == 0 || !x.packed() {
 		return x.s.unpacker.Unpack(nil, encodings, wire, limits)
 	}
 	most := limits.UnpackedBytes
-	guess := min(max(unpackRatio*len(wire), 1<<20), most)
+	guess := x.guessUnpacked(len(wire))
 	for {
-		if f := x.admit(int64(len(wire)) + int64(guess) + minCharge); f != nil {
+		// What was asked for before is not given back for a smaller need.
+		if f := x.admit(max(x.lease.n, int64(len(wire))+int64(guess)+minCharge)); f != nil {
 			return nil, f
 		}
 		limits.UnpackedBytes = guess
@@ -160,7 +196,7 @@ func (x *exchange) unpack(wire []byte) ([]byte, error) {
 		}
 		if err == nil {
 			// What was packed is not needed any more.
-			_ = x.lease.resize(context.Background(), int64(cap(out))+minCharge)
+			_ = x.lease.resize(context.Background(), min(x.lease.n, int64(cap(out))+int64(x.guessEvents(len(out)))*config.EventCost+minCharge))
 		}
 		return out, err
 	}

@@ -70,12 +70,12 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 // that is too little, for more and again.
 func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	most := x.route.body.Limits
-	converted := min(64<<10, most.ConvertedBytes)
+	converted := min(4<<10+len(raw)/16, most.ConvertedBytes)
 	switch d.format {
 	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON:
 		converted = min(4*len(raw)+converted, most.ConvertedBytes)
 	}
-	count := min(1024+len(raw)/128, most.Events)
+	count := x.guessEvents(len(raw))
 	for {
 		opt := x.route.body
 		opt.Arena = new(body.Arena) // lives as long as the records
