@@ -74,7 +74,7 @@ func TestRoutesStartFromRoute(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	text := "server:\n  lissten: :80\n  idle_timeout: 5\n  max_connections: 0\nlimts: {}\n" +
 		"route:\n  too_large: drp\n  partition_key: a->\n  streams: [\"[\"]\nroutes:\n- ack_timeout: 1h\nack_timeout: 3s\n"
-	_, got := loadText(t, text, []string{"KPL_HTTP_LOG_LEVLE=x"}, []string{"--tls.min_version=1.1", "--nope=1", "stray"})
+	_, got := loadText(t, text, []string{"KPL_HTTP_LOG_LEVVEL=x"}, []string{"--tls.min_version=1.1", "--nope=1", "stray"})
 	for _, want := range []string{
 		"f.yaml:2:3: server.lissten: no such key; did you mean listen?",
 		`f.yaml:3:17: server.idle_timeout: value "5": not a duration such as 250ms, 9s or 2m; allowed: 1s to 1h`,
@@ -86,7 +86,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`f.yaml:11:16: routes[0].ack_timeout: value "1h": out of range; allowed: 100ms to 10m`,
 		"routes[0].match: missing",
 		"f.yaml:12:1: ack_timeout: no such key; did you mean ack_timeout below route?",
-		"environment KPL_HTTP_LOG_LEVLE: no such option; did you mean KPL_HTTP_LOG_LEVEL?",
+		"environment KPL_HTTP_LOG_LEVVEL: no such option; did you mean KPL_HTTP_LOG_LEVEL?",
 		`flag --tls.min_version: tls.min_version: value "1.1"`,
 		"flag --nope=1: no such option",
 		`unexpected argument "stray"`,

@@ -117,7 +117,11 @@ func (x *exchange) write(a *answer) error {
 	}
 	rc := http.NewResponseController(x.w)
 	// Not every ResponseWriter has deadlines (tests); the write shows what matters.
-	_ = rc.SetWriteDeadline(time.Now().Add(x.s.cfg.Server.AnswerTimeout))
+	deadline := time.Now().Add(x.s.cfg.Server.AnswerTimeout)
+	_ = rc.SetWriteDeadline(deadline)
+	// net/http reads what is left of a body behind the answer, and a client that stalls
+	// there must not hold the connection for ever.
+	_ = rc.SetReadDeadline(deadline)
 	x.w.WriteHeader(a.status)
 	if _, err := x.w.Write(a.body); err != nil {
 		return err

@@ -134,6 +134,76 @@ func TestBodyThatArrivesTooSlowly(t *testing.T) {
 	}
 }
 
+// A client that is refused and sends no more must not keep its connection.
+func TestStalledClientsAreCutOff(t *testing.T) {
+	for _, c := range []struct {
+		name, flags, text string
+		status            int
+	}{
+		{"without credentials", "--auth.bearer_env=ANY", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc", 401},
+		{"unknown path", "", "POST /nope HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc", 404},
+		{"stalled body", "", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc", 503},
+		{"stalled chunk", "", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc", 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, strings.Fields(c.flags)...)
+				defer r.stop()
+				begin := time.Now()
+				conn := r.talk(c.text)
+				answerOn(t, conn).want(t, c.status, "")
+				if _, err := io.ReadAll(conn); err != nil || time.Since(begin) > 25*time.Second {
+					t.Errorf("unexpected end; got %v after %v; want closed within 25s", err, time.Since(begin))
+				}
+				synctest.Wait()
+				if n := r.server.Stats().Connections; n != 0 {
+					t.Errorf("unexpected connections; got %d; want 0", n)
+				}
+			})
+		})
+	}
+}
+
+func TestClientsThatAskFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		const head = " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n"
+		c := r.talk("POST /streams/other" + head)
+		answerOn(t, c).want(t, 403, "") // without waiting for the body
+		_ = c.Close()
+		c = r.talk("POST /" + head)
+		in := bufio.NewReader(c)
+		if line, _ := in.ReadString('\n'); line != "HTTP/1.1 100 Continue\r\n" {
+			t.Errorf("unexpected line; got %q; want 100 Continue", line)
+		}
+		_, _ = in.ReadString('\n')
+		go func() { _, _ = io.WriteString(c, `{"n":0}`) }()
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Errorf("unexpected answer; got %v, %v; want 200", res, err)
+		}
+		_ = res.Body.Close()
+		_ = c.Close()
+	})
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "--server.max_connections=1")
+		defer r.stop()
+		first := r.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+		answerOn(t, first).want(t, 200, "")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if rp := r.post(ctx, "/", nil); rp.err == nil {
+			t.Errorf("unexpected answer on a second connection; got %d; want none", rp.status)
+		}
+		_ = first.Close()
+		r.post(t.Context(), "/", nil).want(t, 200, "")
+	})
+}
+
 // The deadline of the body must not run on while Kinesis is being waited for.
 func TestWaitForTheOutcomeIsLongerThanThatForTheBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

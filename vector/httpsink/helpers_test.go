@@ -191,6 +191,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   string
+	proto  string
 	close  bool // the connection ends behind it
 	err    error
 }
@@ -214,7 +215,7 @@ func (r *rig) do(req *http.Request) reply {
 	}
 	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(res.Body)
-	return reply{status: res.StatusCode, header: res.Header, body: string(b), close: res.Close, err: err}
+	return reply{status: res.StatusCode, header: res.Header, body: string(b), proto: res.Proto, close: res.Close, err: err}
 }
 
 func (rp reply) want(t *testing.T, status int, inBody string) {

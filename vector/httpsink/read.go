@@ -121,7 +121,7 @@ func (x *exchange) readBody() ([]byte, *failure) {
 		switch {
 		case int64(len(buf)) > limit:
 			return nil, tooLarge
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return buf, nil
 		case errors.Is(err, errSlow):
 			f := later(ReasonSlow, "the body arrived too slowly")

@@ -10,7 +10,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -124,5 +126,33 @@ func TestTLSIsReadAgainAndClientsNeedCertificates(t *testing.T) {
 		}
 		wait(t.Context(), 2*watchInterval)
 		try("a broken file changes nothing", other.pool, []tls.Certificate{good}, true)
+	})
+}
+
+func TestHTTP2(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	ca := newAuthority(t, dir, "ca")
+	ca.issue(t, in("srv.pem"), in("srv.key"), "kpl")
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), tls: &tls.Config{RootCAs: ca.pool}}
+		r.configure("--tls.cert_file="+in("srv.pem"), "--tls.key_file="+in("srv.key"), "--server.http2=true", "--server.body_grace=1s")
+		r.start()
+		r.client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Delay(3 * time.Second)})
+		rp := r.post(t.Context(), "/", ndjson(0, 1000))
+		rp.want(t, 200, `{"events":1000}`)
+		if rp.proto != "HTTP/2.0" {
+			t.Errorf("unexpected protocol; got %s; want HTTP/2.0", rp.proto)
+		}
+		r.account("logs", 1000, 0)
+		pr, pw := io.Pipe()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url("/"), pr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.do(req).want(t, 503, "slow") // nothing is ever written
+		_ = pw.Close()
+		r.stop()
 	})
 }
