@@ -88,12 +88,12 @@ func TestLifecycle(t *testing.T) {
 	})
 	t.Run("all problems of a configuration are named at once", func(t *testing.T) {
 		r := run(t, "--def-size", "40", "-p", "aggregation=banana", "-p", "endpoint=a/b", "-p", "flush_timeout=1x", "-p", "buffer_size=1K",
-			"-p", "compression=gzip", "-p", "partition_key=a->", "-p", "partition-key=x", "-p", "simple_aggregation=on")
+			"-p", "compression=gzipp", "-p", "partition_key=a->", "-p", "partition-key=x", "-p", "simple_aggregation=maybe")
 		if r.code != 255 {
 			t.Errorf("unexpected exit code; got %d; want 255", r.code)
 		}
-		for _, want := range []string{`aggregation "banana"`, `endpoint "a/b"`, `flush_timeout "1x"`, `buffer_size "1K"`, `compression "gzip"`,
-			`partition_key "a->"`, "partition-key", `simple_aggregation "on"`, "without stream", "without region"} {
+		for _, want := range []string{`aggregation "banana"`, `endpoint "a/b"`, `flush_timeout "1x"`, `buffer_size "1K"`, `compression "gzipp"`,
+			`partition_key "a->"`, "partition-key", `simple_aggregation "maybe"`, "without stream", "without region"} {
 			if !strings.Contains(r.log, want) {
 				t.Errorf("unexpected log; %q is missing in:\n%s", want, r.log)
 			}

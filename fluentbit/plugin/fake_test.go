@@ -11,6 +11,7 @@ import (
 
 // fakeBatch is settled by the test.
 type fakeBatch struct {
+	stream  string
 	records []string // copies of the payloads, as handed over
 	mu      sync.Mutex
 	results []core.Result
@@ -62,7 +63,7 @@ func (b *fakeBatch) settle(i int, reason core.Reason) {
 	defer b.mu.Unlock()
 	b.results[i].Settled = true
 	if reason != core.ReasonNone {
-		b.results[i].Err = &core.RecordError{Stream: "logs", Reason: reason}
+		b.results[i].Err = &core.RecordError{Stream: b.stream, Reason: reason}
 	}
 	if b.open--; b.open == 0 {
 		close(b.done)
@@ -77,8 +78,8 @@ type fakeProducer struct {
 	closed  bool
 }
 
-func (p *fakeProducer) PutBatch(_ context.Context, _ string, records []core.Record) (Batch, error) {
-	b := &fakeBatch{done: make(chan struct{}), results: make([]core.Result, len(records)), open: len(records)}
+func (p *fakeProducer) PutBatch(_ context.Context, stream string, records []core.Record) (Batch, error) {
+	b := &fakeBatch{stream: stream, done: make(chan struct{}), results: make([]core.Result, len(records)), open: len(records)}
 	for _, r := range records {
 		b.records = append(b.records, string(r.Data))
 	}

@@ -68,7 +68,16 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := core.New(client,
+	p, err := core.New(client, producerOptions(cfg, logger)...)
+	if err != nil {
+		return nil, err
+	}
+	return coreProducer{p}, nil
+}
+
+// producerOptions are the settings of the producer.
+func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
+	return []core.Option{
 		core.WithAggregation(cfg.Aggregation),
 		core.WithAggregationMaxBytes(cfg.AggregationMaxBytes),
 		core.WithAggregationMaxCount(cfg.AggregationMaxCount),
@@ -83,11 +92,8 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 		core.WithRequestTimeout(cfg.RequestTimeout),
 		core.WithBufferBytes(cfg.BufferBytes),
 		core.WithBufferRecords(cfg.BufferRecords),
-		core.WithLogger(logger))
-	if err != nil {
-		return nil, err
+		core.WithLogger(logger),
 	}
-	return coreProducer{p}, nil
 }
 
 // openLetters opens the dead letter file.
