@@ -125,12 +125,13 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	if b.shaper != s || b.tag != tag {
 		b.setTag(s, tag)
 	}
-	route := b.route(s, tag, ev)
+	f := fields{ev: ev, group: b.group}
+	route := b.route(s, tag, &f)
 	if route.stream < 0 {
 		return route.outcome, nil
 	}
 	sp := span{start: len(b.arena), stream: route.stream}
-	outcome := route.outcome | b.addKey(s, tag, ev, &sp)
+	outcome := route.outcome | b.addKey(s, tag, &f, &sp)
 	if outcome&Dropped != 0 {
 		return outcome, nil
 	}
@@ -175,20 +176,20 @@ func (b *Builder) groupText(s *Shaper) []byte {
 }
 
 // addKey sets sp.key or appends the key to the arena.
-func (b *Builder) addKey(s *Shaper, tag string, ev *Event, sp *span) Outcome {
+func (b *Builder) addKey(s *Shaper, tag string, f *fields, sp *span) Outcome {
 	switch s.key.source {
 	case keySpread:
 		return 0
 	case keyField:
-		if at := lookup(ev.Body, 0, s.key.path); at >= 0 {
-			arena, cut, ok := appendKeyValue(b.arena, ev.Body, at)
+		if at := f.find(s.key.path); at >= 0 {
+			arena, cut, ok := appendKeyValue(b.arena, f.ev.Body, at)
 			if ok {
 				b.arena = arena
 				return remark(cut, KeyCut)
 			}
 		}
 	case keyTemplate:
-		text, ok := s.key.tpl.append(b.scratch[:0], tag, ev, b.group)
+		text, ok := s.key.tpl.append(b.scratch[:0], tag, f)
 		b.scratch = text
 		if ok {
 			var cut bool

@@ -4,6 +4,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 )
@@ -207,13 +208,10 @@ func appendKey(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason
 }
 
 func appendKeyText(dst, text []byte, o *jsonOptions) []byte {
-	dot := -1
-	if o.dots != "" {
-		dot = bytes.IndexByte(text, '.')
-	}
-	if dot < 0 {
+	if o.dots == "" || !hasDot(text) {
 		return appendQuoted(dst, text)
 	}
+	dot := bytes.IndexByte(text, '.')
 	// A dot is never part of a longer character, so the pieces can be escaped one by
 	// one.
 	dst = append(dst, '"')
@@ -224,6 +222,22 @@ func appendKeyText(dst, text []byte, o *jsonOptions) []byte {
 	}
 	dst = appendEscaped(dst, text)
 	return append(dst, '"')
+}
+
+// hasDot is bytes.IndexByte(text, '.') >= 0, faster for the short text of keys.
+func hasDot(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		w := binary.LittleEndian.Uint64(text) ^ '.'*eachByte
+		if (w-eachByte)&^w&highBits != 0 {
+			return true
+		}
+	}
+	for _, c := range text {
+		if c == '.' {
+			return true
+		}
+	}
+	return false
 }
 
 // otherKey makes the text of a key that is neither str nor bin.

@@ -97,7 +97,7 @@ func (r *keyRule) fixed(tag string) fixedKey {
 	if r.source != keyFixed {
 		return fixedKey{}
 	}
-	text, ok := r.tpl.append(nil, tag, nil, nil)
+	text, ok := r.tpl.append(nil, tag, nil)
 	if !ok {
 		return fixedKey{}
 	}

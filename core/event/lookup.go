@@ -29,16 +29,32 @@ func member(b []byte, i int, key string) int {
 	}
 	found := -1
 	for k := range n {
-		text, next, reason := readKey(b, i)
-		if reason != ReasonNone {
-			return -1
-		}
-		if string(text) == key {
-			found = next
+		next := 0
+		if uint(i) < uint(len(b)) && b[i]&0xe0 == 0xa0 {
+			size := int(b[i] & 0x1f)
+			if next = i + 1 + size; next > len(b) {
+				return -1
+			}
+			if size == len(key) && string(b[i+1:next]) == key {
+				found = next
+			}
+		} else {
+			text, at, reason := readKey(b, i)
+			if reason != ReasonNone {
+				return -1
+			}
+			if next = at; string(text) == key {
+				found = at
+			}
 		}
 		if k == n-1 {
 			break // where the last value ends does not matter
 		}
+		if _, end := shortText(b, next); end > 0 {
+			i = end
+			continue
+		}
+		var reason Reason
 		if i, reason = skipFlat(b, next, 1); reason != ReasonNone {
 			return -1
 		}

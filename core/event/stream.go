@@ -173,18 +173,18 @@ type route struct {
 }
 
 // route finds the stream for an event. The common case is one map access.
-func (b *Builder) route(s *Shaper, tag string, ev *Event) route {
+func (b *Builder) route(s *Shaper, tag string, f *fields) route {
 	if s.streams == nil {
 		return route{}
 	}
 	if s.streams.tpl.fixed() {
 		return b.tagRoute
 	}
-	return b.findRoute(s.streams, tag, ev)
+	return b.findRoute(s.streams, tag, f)
 }
 
-func (b *Builder) findRoute(r *streamRule, tag string, ev *Event) route {
-	name, ok := r.tpl.append(b.scratch[:0], tag, ev, b.group)
+func (b *Builder) findRoute(r *streamRule, tag string, f *fields) route {
+	name, ok := r.tpl.append(b.scratch[:0], tag, f)
 	b.scratch = name
 	out := route{outcome: StreamMissing}
 	if ok {

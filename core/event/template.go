@@ -138,7 +138,7 @@ func (t template) fixed() bool {
 
 // append appends the text for an event. ok is false, and dst returned as it was,
 // if a part has no value: the field is missing or cannot be text.
-func (t template) append(dst []byte, tag string, ev *Event, group []byte) (out []byte, ok bool) {
+func (t template) append(dst []byte, tag string, f *fields) (out []byte, ok bool) {
 	out = dst
 	for i := range t {
 		p := &t[i]
@@ -151,7 +151,7 @@ func (t template) append(dst []byte, tag string, ev *Event, group []byte) (out [
 		case partTagPart:
 			out = append(out, tagPart(tag, p.tagPart)...)
 		default:
-			if out, ok = p.appendValue(out, ev, group); !ok {
+			if out, ok = p.appendValue(out, f); !ok {
 				return dst, false
 			}
 		}
@@ -162,13 +162,13 @@ func (t template) append(dst []byte, tag string, ev *Event, group []byte) (out [
 	return out, len(t) > 0
 }
 
-func (p *part) appendValue(dst []byte, ev *Event, group []byte) ([]byte, bool) {
+func (p *part) appendValue(dst []byte, f *fields) ([]byte, bool) {
 	var side []byte
 	switch p.source {
 	case partMetadata:
-		side = ev.Metadata
+		side = f.ev.Metadata
 	case partGroup:
-		side = group
+		side = f.group
 	}
 	if len(side) > 0 {
 		if at := lookup(side, 0, p.path[1:]); at >= 0 {
@@ -180,8 +180,43 @@ func (p *part) appendValue(dst []byte, ev *Event, group []byte) ([]byte, bool) {
 			}
 		}
 	}
-	if at := lookup(ev.Body, 0, p.path); at >= 0 {
-		return appendText(dst, ev.Body, at)
+	if at := f.find(p.path); at >= 0 {
+		return appendText(dst, f.ev.Body, at)
 	}
 	return dst, false
+}
+
+// fields looks up fields of one event. Several paths often begin with the same key,
+// and looking for that takes most of the time.
+type fields struct {
+	ev    *Event
+	group []byte // body of the group start before ev
+	n     int    // of seen that are in use
+	seen  [2]struct {
+		key string
+		at  int // as from member
+	}
+}
+
+// find returns the position in the body that p leads to, or -1.
+func (f *fields) find(p path) int {
+	key := p[0].key
+	for i := range f.seen[:f.n] {
+		if f.seen[i].key == key {
+			return f.below(f.seen[i].at, p)
+		}
+	}
+	at := member(f.ev.Body, 0, key)
+	if f.n < len(f.seen) {
+		f.seen[f.n].key, f.seen[f.n].at = key, at
+		f.n++
+	}
+	return f.below(at, p)
+}
+
+func (f *fields) below(at int, p path) int {
+	if at < 0 || len(p) == 1 {
+		return at
+	}
+	return lookup(f.ev.Body, at, p[1:])
 }
