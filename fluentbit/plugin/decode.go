@@ -27,16 +27,10 @@ func (in *Instance) decode(tag string, chunk []byte, d *delivery) (letters []dea
 	var r event.ChunkReader
 	var ev event.Event
 	for r.Reset(chunk); ; {
-		err := r.Next(&ev)
-		if errors.Is(err, io.EOF) {
+		if err := r.Next(&ev); errors.Is(err, io.EOF) {
 			break
-		}
-		var broken *event.EventError
-		if errors.As(err, &broken) {
-			t.broken(err, broken.Length)
-			if !broken.Skippable {
-				t.lost = broken.Length
-			}
+		} else if err != nil {
+			broken := t.piece(err)
 			keep(err.Error(), chunk[broken.Offset:broken.Offset+broken.Length])
 			continue
 		}

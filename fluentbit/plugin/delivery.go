@@ -181,15 +181,16 @@ func pick(records []core.Record, numbers []int32) []core.Record {
 func (in *Instance) wait(ctx context.Context, tag string, d *delivery) (again bool) {
 	await(ctx, d.open)
 	open := d.open[:0]
-	for _, s := range d.open {
+	for i := range d.open {
+		s := &d.open[i]
 		health := in.healthOf(s.stream)
 		if !isDone(s.batch) {
-			open = append(open, s)
 			health.problem(findOutage(s.batch))
+			open = append(open, *s)
 			continue
 		}
-		r := s.evaluate(in.isFinal)
-		r.missing = append(r.missing, in.dispose(ctx, tag, &s, r.finals, d)...)
+		r := s.evaluate(in, true)
+		r.missing = append(r.missing, in.dispose(ctx, tag, s, r.finals, d)...)
 		d.missing = append(d.missing, r.missing...)
 		switch {
 		case len(r.missing) == 0 && r.confirmed > 0:
@@ -246,14 +247,21 @@ type result struct {
 	worst     core.RecordError // of those that are missing
 }
 
-// evaluate reads the outcomes of a batch that has settled.
-func (s *shipment) evaluate(isFinal func(*core.RecordError) bool) (r result) {
+// evaluate reads the outcomes of a batch that has settled. Without letters, what
+// should go to the dead letter file counts as missing.
+func (s *shipment) evaluate(in *Instance, letters bool) (r result) {
 	confirmed, failed, _ := s.batch.Counts()
-	if r.confirmed = confirmed; failed == 0 {
-		return r
+	if failed == 0 {
+		return result{confirmed: confirmed}
 	}
+	return s.failures(in, letters, confirmed)
+}
+
+// failures is apart from evaluate, as it allocates.
+func (s *shipment) failures(in *Instance, letters bool, confirmed int) (r result) {
+	r.confirmed = confirmed
 	s.batch.Failures(func(i int, err *core.RecordError) bool {
-		if isFinal(err) {
+		if in.isFinal(err) && (letters || in.fate(err) != fateLetter) {
 			r.finals = append(r.finals, final{i, err})
 			return true
 		}

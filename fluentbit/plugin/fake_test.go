@@ -111,8 +111,10 @@ func (instant) Close(context.Context) error { return nil }
 
 type instantBatch int
 
+var settled = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
 func (instantBatch) Wait(context.Context) error                       { return nil }
-func (instantBatch) Done() <-chan struct{}                            { return nil }
+func (instantBatch) Done() <-chan struct{}                            { return settled }
 func (n instantBatch) Counts() (confirmed, failed, pending int)       { return int(n), 0, 0 }
 func (instantBatch) Failures(func(i int, err *core.RecordError) bool) {}
 func (instantBatch) Result(int) core.Result                           { return core.Result{Settled: true} }

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vmihailenco/msgpack/v5"
+
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/ledger"
 )
@@ -312,25 +314,79 @@ func FuzzFlush(f *testing.F) {
 	})
 }
 
-func BenchmarkFlush(b *testing.B) {
-	var numbers []int
-	for i := range 10000 {
-		numbers = append(numbers, i%128)
+// kubernetesChunk is about 2 MB of container logs.
+func kubernetesChunk(t testing.TB) []byte {
+	t.Helper()
+	var c []byte
+	for i := 0; len(c) < 2<<20; i++ {
+		body, err := msgpack.Marshal(map[string]any{
+			"stream": "stdout", "logtag": "F",
+			"log": fmt.Sprintf("{\"level\":\"info\",\"ts\":\"2026-11-24T07:31:02.%06dZ\",\"msg\":\"request handled\",\"status\":200,\"id\":%d}", i, i),
+			"kubernetes": map[string]any{
+				"pod_name": fmt.Sprintf("orders-6f9c8d7b54-x%04d", i%97), "namespace_name": "shop", "pod_id": "7d0f6f0c-6c6e-4e6b-9d2d-0c5b1a2e3f40",
+				"labels": map[string]any{"app.kubernetes.io/name": "orders", "pod-template-hash": "6f9c8d7b54", "tier": "backend"},
+				"host":   "ip-10-0-17-23.eu-central-1.compute.internal", "container_name": "orders",
+				"docker_id": "b6c1c3f1d2a94f0e8a7c6b5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f", "container_image": "registry.example.com/shop/orders:1.42.0",
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = append(c, 0x92, 0x92, 0xd7, 0x00)
+		c = binary.BigEndian.AppendUint32(c, 1795514400+uint32(i/500))
+		c = binary.BigEndian.AppendUint32(c, uint32(i%1000)*1e6)
+		c = append(append(c, 0x80), body...)
 	}
-	chunk := chunkOf(numbers...)
-	cfg, err := ParseConfig(with(), noEnv)
+	return c
+}
+
+var flushConfigs = []struct {
+	name string
+	kv   []string
+}{
+	{"default", nil},
+	{"key+time", []string{"partition_key", "kubernetes->pod_name", "time_key", "time", "time_key_format", "%FT%T.%LZ"}},
+	{"all", []string{"stream", "logs-$kubernetes['namespace_name']", "stream_allow", "logs-*", "partition_key", "$kubernetes['pod_name']/$stream",
+		"time_key", "time", "time_key_format", "%FT%T.%LZ", "append_newline", "on", "replace_dots", "_", "data_keys", "log,stream,logtag,kubernetes",
+		"metadata_key", "meta", "group_key", "group", "oversize", "split"}},
+}
+
+func newInstant(t testing.TB, kv ...string) *Instance {
+	t.Helper()
+	cfg, err := ParseConfig(with(kv...), noEnv)
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
 	in, err := New(cfg, Deps{NewProducer: func(*Config, *slog.Logger) (Producer, error) { return instant{}, nil }})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	b.SetBytes(int64(len(chunk)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if in.Flush("tag", chunk) != OK {
-			b.Fatal("not confirmed")
+	return in
+}
+
+func TestAFlushAllocatesNextToNothing(t *testing.T) {
+	chunk := kubernetesChunk(t)
+	for _, c := range flushConfigs {
+		in := newInstant(t, c.kv...)
+		in.Flush("kube.shop", chunk) // fills the reserves
+		if n := testing.AllocsPerRun(10, func() { wantCode(t, in.Flush("kube.shop", chunk), OK) }); n > 10 {
+			t.Errorf("unexpected allocations for each chunk, %s; got %v; want at most 10", c.name, n)
 		}
+	}
+}
+
+func BenchmarkFlush(b *testing.B) {
+	chunk := kubernetesChunk(b)
+	for _, c := range flushConfigs {
+		b.Run(c.name, func(b *testing.B) {
+			in := newInstant(b, c.kv...)
+			b.SetBytes(int64(len(chunk)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if in.Flush("kube.shop", chunk) != OK {
+					b.Fatal("not confirmed")
+				}
+			}
+		})
 	}
 }

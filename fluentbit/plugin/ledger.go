@@ -6,7 +6,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/ledger"
 )
 
@@ -53,13 +52,14 @@ func (d *delivery) Bytes() int {
 // time to write to it here. They will be refused again.
 func (d *delivery) Shrink() {
 	open := d.open[:0]
-	for _, s := range d.open {
+	for i := range d.open {
+		s := &d.open[i]
 		if !isDone(s.batch) {
-			open = append(open, s)
+			open = append(open, *s)
 			continue
 		}
-		r := s.evaluate(func(err *core.RecordError) bool { return d.in.isFinal(err) && d.in.fate(err) != fateLetter })
-		d.in.settle(context.Background(), &s, r.finals, nil, d) // no letters, no waiting
+		r := s.evaluate(d.in, false)
+		d.in.settle(context.Background(), s, r.finals, nil, d) // no letters, no waiting
 		d.missing = append(d.missing, r.missing...)
 	}
 	clear(d.open[len(open):])

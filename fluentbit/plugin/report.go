@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -32,6 +33,19 @@ func (t *tally) broken(err error, length int) {
 	if t.first == nil {
 		t.first = err
 	}
+}
+
+// piece notes a piece of a chunk that is no event.
+func (t *tally) piece(err error) *event.EventError {
+	var e *event.EventError
+	if !errors.As(err, &e) {
+		panic("unexpected error of the chunk reader: " + err.Error())
+	}
+	t.broken(err, e.Length)
+	if !e.Skippable {
+		t.lost = e.Length
+	}
+	return e
 }
 
 func (t *tally) outcome(o event.Outcome) {
