@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/event"
 )
 
@@ -44,12 +45,18 @@ type Config struct {
 	CollectionMaxCount  int
 	CollectionMaxBytes  int
 	MaxInFlight         int
+	Distribution        core.RecordDistribution
+	Ordering            core.Ordering
 	RateLimitPercent    int
+	ShardRecords        int
+	ShardBytes          int
+	AdaptiveRate        bool
 	FailIfThrottled     bool
 	RecordTTL           time.Duration
 	RetryBackoffMin     time.Duration
 	RetryBackoffMax     time.Duration
 
+	StartupCheck   string // off, warn or require
 	FlushTimeout   time.Duration
 	RequestTimeout time.Duration
 	ConnectTimeout time.Duration
@@ -146,6 +153,12 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 		"cannot use retry_backoff_min %q: it is above retry_backoff_max; allowed: at most %v", c.RetryBackoffMin, c.RetryBackoffMax)
 	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,
 		"cannot use collection_max_size %d: it is below aggregation_max_size; allowed: %d and more", c.CollectionMaxBytes, c.AggregationMaxBytes)
+	if c.event.Stream != "" && c.StartupCheck != checkOff && c.StartupCheck != "" {
+		c.notice("startup_check", "has no effect, because stream is a template: streams are seen when events come for them")
+	}
+	if c.Ordering == core.OrderingStrict && c.event.PartitionKey == "" {
+		c.notice("ordering", "has no effect without partition_key: only events with a key keep their order")
+	}
 	if c.event.Stream == "" {
 		for _, g := range c.given {
 			if g.Key == "stream_allow" || g.Key == "stream_missing" || g.Key == "max_streams" {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outkpl/outkpl/core"
 )
 
 func noEnv(string) string { return "" }
@@ -145,6 +147,11 @@ func TestBadValues(t *testing.T) {
 		{"partition_key", "$a.b", "$a['b']"},
 		{"partition_key", "$a->b", "cannot be mixed"},
 		{"rate_limit", "0", "1 to 1000"},
+		{"ordering", "strictly", "did you mean strict?"},
+		{"distribution", "automatic", "detect, by_key or auto"},
+		{"startup_check", "requires", "did you mean require?"},
+		{"shard_limit_records", "-1", "0 to 1000000000"},
+		{"shard_limit_bytes", "1000", "1024 to"},
 		{"record_ttl", "10ms", "100ms to"},
 		{"retry_backoff_min", "6s", "above retry_backoff_max"},
 		{"collection_max_count", "501", "1 to 500"},
@@ -171,6 +178,24 @@ func TestBadValues(t *testing.T) {
 				t.Errorf("unexpected number of problems; got %d; want 1: %v", n, err)
 			}
 		})
+	}
+}
+
+func TestEveryBooleanTakesTheWordsOfTheHost(t *testing.T) {
+	for _, o := range Options() {
+		if o.Kind != KindBool {
+			continue
+		}
+		for _, v := range []string{"true", "on", "yes", "false", "off", "no", "TRUE", "On", "yEs", "False", "OFF", "nO"} {
+			if _, err := ParseConfig(with(o.Name, v), noEnv); err != nil {
+				t.Errorf("unexpected error for %s %q: %v", o.Name, v, err)
+			}
+		}
+		for _, v := range []string{"1", "0", "enabled", "t", "y"} {
+			if _, err := ParseConfig(with(o.Name, v), noEnv); err == nil {
+				t.Errorf("unexpected success for %s %q", o.Name, v)
+			}
+		}
 	}
 }
 
@@ -212,6 +237,11 @@ func TestGoodValues(t *testing.T) {
 		{"verify_certificate", "Off", func(c *Config) any { return c.SkipVerify }, true},
 		{"stream", "logs-$kubernetes['namespace_name']", func(c *Config) any { return c.event.Stream }, "logs-$kubernetes['namespace_name']"},
 		{"stream_missing", "constant:rest", func(c *Config) any { return c.event.StreamMissing }, "constant:rest"},
+		{"ordering", "strict", func(c *Config) any { return c.Ordering }, core.OrderingStrict},
+		{"ordering", "strict", noticed, "ordering"},
+		{"distribution", "by_key", func(c *Config) any { return c.Distribution }, core.DistributionByKey},
+		{"startup_check", "on", func(c *Config) any { return c.StartupCheck }, "warn"},
+		{"shard_limit_bytes", "512K", func(c *Config) any { return c.ShardBytes }, 512000},
 		{"simple_aggregation", "off", noticed, ""},
 		{"simple_aggregation", "ON", noticed, "simple_aggregation"},
 		{"experimental_concurrency", "0", noticed, ""},

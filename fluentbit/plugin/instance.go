@@ -96,12 +96,15 @@ type Instance struct {
 	builders chan *event.Builder // idle ones
 	n        counters
 
+	work      sync.WaitGroup     // the goroutine of the startup check
+	stopCheck context.CancelFunc // nil if there is none
+
 	mu      sync.Mutex // guards healths
 	healths map[string]*health
 }
 
 // New starts an instance. It does not use the network, so it cannot fail because
-// of it.
+// of it, unless the option startup_check says so.
 func New(cfg Config, deps Deps) (*Instance, error) {
 	if cfg.shaper == nil {
 		return nil, errors.New("cannot start: the configuration was not made by ParseConfig")
@@ -132,6 +135,12 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	}
 	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
+	if err := in.startCheck(); err != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // nothing is under way
+		_ = in.Close(ctx)
+		return nil, fmt.Errorf("cannot start: %w", err)
+	}
 	for _, n := range cfg.notices {
 		in.log.Warn(n.text, "option", n.option)
 	}
@@ -183,6 +192,10 @@ func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
 // Close delivers what is under way until ctx ends. The error says how much is
 // left.
 func (in *Instance) Close(ctx context.Context) error {
+	if in.stopCheck != nil {
+		in.stopCheck()
+		in.work.Wait()
+	}
 	err := in.producer.Close(ctx)
 	if in.letters != nil {
 		if e := in.letters.Close(ctx); e != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 )
 
@@ -15,6 +16,21 @@ import (
 const defaultRequestTimeout = 6 * time.Second
 
 var requestOptions = []Option{
+	{
+		Name: "distribution", Default: "detect", Range: "detect, by_key or auto",
+		Description: "Who chooses the shard: the key, or Kinesis (record distribution strategy AUTO), which rules out aggregation. Detect finds out.",
+		Details:     "Set it where kinesis:DescribeStreamSummary is not allowed: finding out from answers costs some events that are written twice. `by_key` on an AUTO stream writes most events several times.",
+		parse: func(c *Config, v string) error {
+			word, err := parseChoice(v, "detect", "by_key", "auto")
+			switch word {
+			case "by_key":
+				c.Distribution = core.DistributionByKey
+			case "auto":
+				c.Distribution = core.DistributionAuto
+			}
+			return err
+		},
+	},
 	{
 		Name: "aggregation", Kind: KindBool, Default: "on",
 		Description: "Pack many events into one Kinesis record, in the format of the Kinesis Producer Library. Consumers need KCL or a de-aggregation library.",
@@ -59,9 +75,47 @@ var requestOptions = []Option{
 
 var paceOptions = []Option{
 	{
+		Name: "ordering", Default: "none", Range: "none or strict",
+		Description: "Whether events with the same partition key keep their order. Strict has one Kinesis record under way for each shard.",
+		Details: "Strict holds for events of one chunk, and from chunk to chunk as long as the host hands them over one after the other, with `workers` 0 or 1, and does not retry. " +
+			"A reader has to skip what it has seen before: after a lost answer an event is sent again. Not for events without a key, nor where Kinesis chooses the shard.",
+		PeerC: "no option, no order", PeerGo: "no option, no order",
+		parse: func(c *Config, v string) error {
+			word, err := parseChoice(v, "none", "strict")
+			if word == "strict" {
+				c.Ordering = core.OrderingStrict
+			}
+			return err
+		},
+	},
+	{
 		Name: "rate_limit", Kind: KindInt, Default: "100", Range: "1 to 1000",
-		Description: "Share of a shard's capacity to use, in percent. Above 100 throttles become routine.",
+		Description: "Most of a shard's capacity to use, in percent. Above 100 throttles become routine.",
 		parse:       intOption(func(c *Config) *int { return &c.RateLimitPercent }, 1, 1000),
+	},
+	{
+		Name: "adaptive_rate", Kind: KindBool, Default: "on",
+		Description: "Lower the share of a shard when it throttles, and raise it again when events wait: other producers write to the same shards.",
+		parse:       boolOption(func(c *Config) *bool { return &c.AdaptiveRate }),
+	},
+	{
+		Name: "shard_limit_records", Kind: KindInt, Default: "0", Range: "1 to 1000000000, or 0 for rate_limit alone",
+		Description: "Most Kinesis records for one shard in a second.",
+		parse:       intOption(func(c *Config) *int { return &c.ShardRecords }, 0, 1e9),
+	},
+	{
+		Name: "shard_limit_bytes", Kind: KindSize, Default: "0", Range: "1024 to 1000G, or 0 for rate_limit alone",
+		Description: "Most bytes of data and keys for one shard in a second.",
+		parse: func(c *Config, v string) error {
+			n, err := parseSize(v)
+			if err == nil && n != 0 {
+				err = checkRange(n, 1024, 1e12)
+			}
+			if err == nil {
+				c.ShardBytes = n
+			}
+			return err
+		},
 	},
 	{
 		Name: "fail_if_throttled", Kind: KindBool, Default: "off",
@@ -86,6 +140,21 @@ var paceOptions = []Option{
 }
 
 var boundOptions = []Option{
+	{
+		Name: "startup_check", Default: checkOff, Range: "off, warn or require",
+		Description: "Look at the start whether the stream can be written to, without writing: warn logs what is missing, require refuses to start.",
+		Details: "Needs no permission that writing does not need. Trouble that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
+			"Beware of `require` with hot reload: the host ends when an output refuses to start.",
+		parse: func(c *Config, v string) error {
+			if on, err := parseBool(v); err == nil {
+				v = checkOff
+				if on {
+					v = checkWarn
+				}
+			}
+			return choiceOption(func(c *Config) *string { return &c.StartupCheck }, checkOff, checkWarn, checkRequire)(c, v)
+		},
+	},
 	{
 		Name: "flush_timeout", Kind: KindDuration, Default: "4s", Range: "100ms to 10m",
 		Description: "How long one flush waits until Kinesis has everything; then the host retries, and only what is missing is sent. Keep it below the service's 'grace' (default 5), or a shutdown may send events twice.",

@@ -9,6 +9,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // Batch is what the plugin needs of *core.Batch.
@@ -85,13 +86,18 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 		core.WithCollectionMaxCount(cfg.CollectionMaxCount),
 		core.WithCollectionMaxBytes(cfg.CollectionMaxBytes),
 		core.WithMaxInFlight(cfg.MaxInFlight),
+		core.WithDistribution(cfg.Distribution),
+		core.WithOrdering(cfg.Ordering),
 		core.WithRateLimit(cfg.RateLimitPercent),
+		core.WithShardLimit(cfg.ShardRecords, cfg.ShardBytes),
+		core.WithAdaptiveRate(cfg.AdaptiveRate),
 		core.WithFailIfThrottled(cfg.FailIfThrottled),
 		core.WithRecordTTL(cfg.RecordTTL),
 		core.WithRetryBackoff(cfg.RetryBackoffMin, cfg.RetryBackoffMax),
 		core.WithRequestTimeout(cfg.RequestTimeout),
 		core.WithBufferBytes(cfg.BufferBytes),
 		core.WithBufferRecords(cfg.BufferRecords),
+		core.WithMaxStreams(event.MaxStreams), // the shaper's bound is lower
 		core.WithLogger(logger),
 	}
 }
