@@ -35,10 +35,22 @@ const (
 	Truncated
 	// Split: the event became several records.
 	Split
+	// GroupLeftOut: the attributes of the event's group were not added, because they
+	// are larger than MaxGroupBytes, or because those of a chunk came to more than
+	// 64 MiB.
+	GroupLeftOut
 )
 
 var outcomeNames = [...]string{"key_missing", "key_cut", "log_key_missing", "dropped",
-	"stream_missing", "stream_refused", "unroutable", "truncated", "split"}
+	"stream_missing", "stream_refused", "unroutable", "truncated", "split", "group_left_out"}
+
+const (
+	// MaxGroupBytes bounds the attributes of a group, as MessagePack. They are repeated
+	// in each of its events, and there is no bound on the number of those.
+	MaxGroupBytes = 16 << 10
+	// maxGroupJSONBytes bounds what all of that comes to in a chunk.
+	maxGroupJSONBytes = 64 << 20
+)
 
 // maxKeptArenaBytes bounds what Reset keeps, so that one chunk with a giant event
 // does not hold its memory for ever.
@@ -57,8 +69,10 @@ type Builder struct {
 	recs  []core.Record
 	clock clock
 
-	group     []byte // body of the last group start, empty outside of groups
-	groupJSON []byte // the text of group, made on demand
+	group      []byte // body of the last group start, empty outside of groups
+	groupJSON  []byte // the text of group, made on demand
+	groupSpent int    // bytes of groupJSON in all records
+	groupLarge bool   // the group was too large and is not in group
 	text      []byte // payloads before compression
 	scratch   []byte // values of templates
 	z         compressor
@@ -90,7 +104,8 @@ func (b *Builder) Reset() {
 		b.text = nil
 	}
 	b.arena = b.arena[:0]
-	b.group, b.groupJSON = b.group[:0], b.groupJSON[:0]
+	b.setGroup(nil)
+	b.groupSpent = 0
 	clear(b.spans) // lets go of keys
 	b.spans = b.spans[:0]
 	clear(b.recs)
@@ -116,9 +131,8 @@ func (b *Builder) Size() int { return len(b.arena) }
 // is kept.
 func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	if ev.Kind != KindRecord {
-		b.group, b.groupJSON = b.group[:0], b.groupJSON[:0]
-		if ev.Kind == KindGroupStart {
-			b.group = append(b.group, ev.Body...)
+		if b.setGroup(nil); ev.Kind == KindGroupStart {
+			b.setGroup(ev.Body)
 		}
 		return 0, nil
 	}
@@ -142,6 +156,7 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		return 0, &ValueError{Offset: at, Reason: reason}
 	}
 	b.arena = arena
+	b.groupSpent += len(b.groupJSON) // empty if it is not added
 	outcome |= remarks
 	sp.end = len(arena)
 	if s.oversize != oversizeKeep && sp.end-sp.keyEnd > s.payloadLimit(&sp) {
@@ -165,6 +180,14 @@ func (b *Builder) shape(dst []byte, s *Shaper, ev *Event, o *jsonOptions) ([]byt
 		return dst, outcome, at, reason
 	}
 	return b.z.append(&s.pack, dst, text), outcome, at, reason
+}
+
+// setGroup remembers a copy of a group's attributes.
+func (b *Builder) setGroup(body []byte) {
+	b.group, b.groupJSON = b.group[:0], b.groupJSON[:0]
+	if b.groupLarge = len(body) > MaxGroupBytes; !b.groupLarge {
+		b.group = append(b.group, body...)
+	}
 }
 
 // groupText is the group's key and value.

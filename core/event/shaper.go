@@ -53,8 +53,8 @@ type Config struct {
 
 	// GroupKey is the key under which the attributes of the event's group are added,
 	// if it is in one: for OpenTelemetry a map with resource and scope. The group is
-	// what the last KindGroupStart before the event says. Empty, the default, leaves
-	// them out. MetadataKey and GroupKey replace top-level keys of the same name.
+	// what the last KindGroupStart before the event says; see GroupLeftOut for the
+	// bounds. Empty, the default, leaves them out. MetadataKey and GroupKey replace top-level keys of the same name.
 	GroupKey string
 
 	// PartitionKey says where the partition key comes from:
@@ -277,7 +277,10 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	}
 	add := additions{
 		metadata: s.metadataKey != "" && !isEmpty(ev.Metadata),
-		group:    s.groupKey != "" && !isEmpty(b.group),
+		group:    s.groupKey != "" && !isEmpty(b.group) && b.groupSpent < maxGroupJSONBytes,
+	}
+	if s.groupKey != "" && !add.group && (b.groupLarge || b.groupSpent >= maxGroupJSONBytes) {
+		outcome |= GroupLeftOut
 	}
 	if s.whole() && add == (additions{}) && o.partial == nil {
 		dst, i, reason = appendValue(dst, body, 0, 0, o)

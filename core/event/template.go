@@ -175,15 +175,25 @@ func (p *part) appendValue(dst []byte, f *fields) ([]byte, bool) {
 			if id := rawID(side, at, p.path[len(p.path)-1].key); id != nil {
 				return appendHex(dst, id), true
 			}
-			if out, ok := appendText(dst, side, at); ok {
+			if out, ok := appendPart(dst, side, at); ok {
 				return out, true
 			}
 		}
 	}
 	if at := f.find(p.path); at >= 0 {
-		return appendText(dst, f.ev.Body, at)
+		return appendPart(dst, f.ev.Body, at)
 	}
 	return dst, false
+}
+
+// appendPart is appendText for text of which no more is needed than a partition key
+// can hold, and one character to show that there is more.
+func appendPart(dst, b []byte, i int) ([]byte, bool) {
+	const enough = (MaxKeyCharacters + 1) * utf8.UTFMax
+	if c, n, p := readHead(b, i); n > enough && (c == classString || c == classBinary) {
+		return append(dst, b[p:p+enough]...), true
+	}
+	return appendText(dst, b, i)
 }
 
 // fields looks up fields of one event. Several paths often begin with the same key,

@@ -127,3 +127,41 @@ func TestOneNameForTwoThingsIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestGroupAttributesAreBounded(t *testing.T) {
+	s := mustShaper(t, Config{GroupKey: "g", PartitionKey: "$group['a']!"})
+	var b Builder
+	add := func(body []byte) Outcome {
+		t.Helper()
+		for _, ev := range []*Event{{Kind: KindGroupStart, Body: body}, {Body: fixmap()}} {
+			o, err := b.Add(s, "t", ev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ev.Kind == KindRecord {
+				return o
+			}
+		}
+		return 0
+	}
+	text := strings.Repeat("\u20ac", 2000)
+	if o := add(fixmap(str("a"), str(text))); o != KeyCut || b.Records()[0].PartitionKey != strings.Repeat("\u20ac", 256) {
+		t.Errorf("unexpected outcome of a large group; got %v, key of %d bytes", o, len(b.Records()[0].PartitionKey))
+	}
+	if o := add(fixmap(str("a"), str(strings.Repeat("x", MaxGroupBytes)))); o != GroupLeftOut|KeyMissing || string(b.Records()[1].Data) != "{}" {
+		t.Errorf("unexpected outcome of a group that is too large; got %v, %d bytes", o, len(b.Records()[1].Data))
+	}
+	left := 0
+	for range 20000 {
+		if o := add(fixmap(str("a"), str(text))); o&GroupLeftOut != 0 {
+			left++
+		}
+	}
+	if left == 0 || b.Size() > maxGroupJSONBytes+20000*1100 {
+		t.Errorf("unexpected size; got %d bytes, %d events without attributes; want at most about %d", b.Size(), left, maxGroupJSONBytes)
+	}
+	b.Reset()
+	if o := add(fixmap(str("a"), str("x"))); o != 0 {
+		t.Errorf("unexpected outcome in the next chunk; got %v", o)
+	}
+}

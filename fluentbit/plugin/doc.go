@@ -8,9 +8,9 @@
 //	instance, err := plugin.New(cfg, plugin.Deps{Logger: logger})
 //	...
 //	switch instance.Flush(tag, chunk) {
-//	case plugin.OK: // every record is in Kinesis, or was refused for good and logged
+//	case plugin.OK: // every record is in Kinesis or in the dead letter file, or dropped as configured
 //	case plugin.Retry: // hand over the same bytes again, later
-//	case plugin.Error: // part of the bytes is no event; all else is in Kinesis
+//	case plugin.Error: // part of the chunk can never be delivered and is kept nowhere; all else is in Kinesis
 //	}
 //	...
 //	err = instance.Close(ctx)
@@ -18,18 +18,24 @@
 // # Guarantees
 //
 // OK means that Kinesis has confirmed every record of the chunk, save those that
-// can never be accepted (too large, invalid), that are no events, or that an option
-// says to drop; each of these is counted and logged by number and size, never
-// with its content. Nothing is acknowledged early.
+// went to the dead letter file and are safe there, and those that an option says
+// to drop. Nothing is acknowledged early. A record that can never be accepted (too
+// large, invalid), an event without a stream, and an end of a chunk that cannot be
+// read make the answer Error, unless the dead letter file has them. A broken event of
+// which the end is known does not: the host would count the whole chunk as
+// dropped. All of these are counted and logged by number and size, never with their
+// content.
 //
 // After Retry, a second delivery of the same bytes under the same tag sends only
 // what is not confirmed yet. What is needed for that is kept in memory, bounded by
-// count, bytes and age; when it is lost, delivery is at least once.
+// count, bytes and age; when it is lost, delivery is at least once. With a template
+// for the stream, each stream of a chunk goes on by itself.
 //
 // A flush takes no longer than Config.FlushTimeout plus the time to decode its
-// chunk.
+// chunk and to write to the dead letter file.
 //
 // # Limits
 //
-// No order is promised between chunks. Compression is not supported yet.
+// No order is promised between chunks, unless the option ordering is strict and the
+// host hands them over one by one. Events without a partition key have none.
 package plugin

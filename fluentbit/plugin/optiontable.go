@@ -174,7 +174,7 @@ var payloadOptions = []Option{
 	{
 		Name:        "group_key",
 		Description: "Key under which the attributes of the event's group are added. For OpenTelemetry: resource and scope.",
-		Details:     "The markers that begin and end a group never become records. Not with log_key.",
+		Details:     "The markers that begin and end a group never become records. Attributes of more than 16 KiB, or of more than 64 MiB in all events of a chunk, are left out, with a warning. Not with log_key.",
 		PeerC:       "no option, attributes are lost", PeerGo: "no option, the markers become records of their own",
 		parse: textOption(func(c *Config) *string { return &c.event.GroupKey }),
 	},

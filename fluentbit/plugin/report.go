@@ -25,6 +25,7 @@ type tally struct {
 	streamRefused       int
 	unroutable          int
 	truncated, split    int
+	groupLeftOut        int
 }
 
 func (t *tally) broken(err error, length int) {
@@ -59,7 +60,7 @@ func (t *tally) outcome(o event.Outcome) {
 		{event.KeyMissing, &t.keyMissing}, {event.KeyCut, &t.keyCut},
 		{event.LogKeyMissing, &t.logKeyMissing}, {event.Dropped, &t.dropped},
 		{event.StreamMissing, &t.streamMissing}, {event.StreamRefused, &t.streamRefused}, {event.Unroutable, &t.unroutable},
-		{event.Truncated, &t.truncated}, {event.Split, &t.split},
+		{event.Truncated, &t.truncated}, {event.Split, &t.split}, {event.GroupLeftOut, &t.groupLeftOut},
 	} {
 		if o&c.mark != 0 {
 			*c.n++
@@ -114,6 +115,7 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 		in.health.remark("events without a stream of their own", "see stream_missing", t.streamMissing)
 		in.health.remark("events for a stream that may not be used", "see stream_allow, max_streams and stream_missing", t.streamRefused)
 	}
+	in.health.remark("events without the attributes of their group, which are too large to be repeated", "see group_key", t.groupLeftOut)
 	in.health.remark("events truncated to fit", "see oversize and max_record_size", t.truncated)
 	in.health.remark("events split to fit", "see oversize and max_record_size", t.split)
 }
