@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +18,11 @@ import (
 // the same with models, more producers and other sizes.
 func TestProducersShareAShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const producers, settle, measure = 3, 40 * time.Second, 60 * time.Second
+		const producers, settle, measure = 3, 60 * time.Second, 180 * time.Second
 		s := kinesistest.New(kinesistest.WithStream(stream, 1), kinesistest.WithLimits(kinesistest.AWSLimits), kinesistest.WithCountOnly())
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(10 * time.Millisecond)})
+		s.Intercept(func(*kinesistest.Call) *kinesistest.Effect { // a network that is never twice the same
+			return &kinesistest.Effect{Delay: time.Duration(rand.Int64N(int64(30 * time.Millisecond)))}
+		})
 		ctx, cancel := context.WithCancel(context.Background())
 		data := make([]byte, 5000)
 		var list []*core.Producer
