@@ -342,16 +342,15 @@ func TestGaugesAreSampledEachSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{}
 		s := newSink(t, f, cloudwatch.Config{})
-		state := metricstest.Pending(10)
-		two := metricstest.Pending(1)
-		two.Streams[0].Stream = "other"
+		state := metricstest.Pending(metricstest.Stream, 10)
+		two := metricstest.Pending("other", 1)
 		s.Watch(state)
 		s.Watch(two)
 		time.Sleep(30*time.Second + time.Millisecond)
-		state.Streams[0].Stats.Pending = 2
+		state.Pend(2)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		state.Streams[0].Stats.Pending = 5
+		state.Pend(5)
 		time.Sleep(time.Minute)
 		closeSink(t, s)
 		var got []string

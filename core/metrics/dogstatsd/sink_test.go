@@ -207,14 +207,14 @@ func TestDistributionsHoldEachPoint(t *testing.T) {
 func TestEachPointIsSentOnceAndGaugesAreStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := newSink(t, dogstatsd.Config{})
-		state := metricstest.Pending(7)
+		state := metricstest.Pending(metricstest.Stream, 7)
 		s.Watch(state)
 		for range 5 {
 			s.Observe([]core.Observation{metricstest.Obs(core.MetricUserRecordsReceived, "logs", "", "", 3, 1)})
 			time.Sleep(4 * time.Second) // a send with it, and one without
 			synctest.Wait()
 		}
-		state.Streams[0].Stats.Pending = 2
+		state.Pend(2)
 		closeSink(t, s)
 		if got := f.agent.sum["kpl.user_records_received{stream:logs}"]; got != 15 {
 			t.Errorf("unexpected counter; got %v; want 15", got)

@@ -199,10 +199,10 @@ func TestHistogramsAroundTheAPI(t *testing.T) {
 // value, and none after Close.
 func TestGaugesAreStates(t *testing.T) {
 	s, r := newSink(t, otel.Config{})
-	state := metricstest.Pending(7)
+	state := metricstest.Pending(metricstest.Stream, 7)
 	s.Watch(state)
 	for _, pending := range []uint64{7, 7, 2} {
-		state.Streams[0].Stats.Pending = pending
+		state.Pend(pending)
 		all := collect(t, r)
 		for name, want := range map[string]float64{"kpl.user_records_pending{stream=logs}": float64(pending), "kpl.buffered_bytes{}": 1000,
 			"kpl.oldest_record_age{stream=logs}": 1.5, "kpl.shard_tokens{shard=" + shard0 + ",stream=logs}": -512} {

@@ -145,10 +145,10 @@ func TestHistogramsAreClassicAndNative(t *testing.T) {
 
 func TestGaugesAreReadAtEachScrape(t *testing.T) {
 	s, reg := newSink(t, prometheus.Config{})
-	state := metricstest.Pending(7)
+	state := metricstest.Pending(metricstest.Stream, 7)
 	s.Watch(state)
 	for _, pending := range []uint64{7, 3, 3} { // a state, not a sum
-		state.Streams[0].Stats.Pending = pending
+		state.Pend(pending)
 		all, _ := gather(t, reg)
 		for k, want := range map[string]float64{
 			"kpl_user_records_pending{stream=logs}":                    float64(pending),
@@ -179,7 +179,7 @@ func TestLabelsFollowTheGranularity(t *testing.T) {
 			metricstest.Obs(core.MetricUserRecordsPut, "logs", shard0, "", 2, 1),
 			metricstest.Obs(core.MetricUserRecordsReceived, "logs", "", "", 2, 1), // detailed
 		})
-		s.Watch(metricstest.Pending(1))
+		s.Watch(metricstest.Pending(metricstest.Stream, 1))
 		all, families := gather(t, reg)
 		if m := all[c.want]; m == nil || m.GetCounter().GetValue() != 0 {
 			t.Errorf("unexpected metrics; got %v; want %s with 0", all, c.want)
@@ -194,11 +194,14 @@ func TestLabelsFollowTheGranularity(t *testing.T) {
 
 func TestStreamsAreCapped(t *testing.T) {
 	s, reg := newSink(t, prometheus.Config{MaxStreams: 5})
-	state := metricstest.Pending(1)
-	for i := range 49 {
-		state.Streams = append(state.Streams, core.StreamSnapshot{Stream: fmt.Sprint("s", i), Stats: core.Stats{Pending: 1, Failed: state.Streams[0].Stats.Failed}})
-		state.Streams[i+1].Stats.Failed[core.ReasonExpired] = 1
-	}
+	state := metricstest.Pending(metricstest.Stream, 1)
+	state.Change(func(snap *core.Snapshot) {
+		for i := range 49 {
+			one := core.StreamSnapshot{Stream: fmt.Sprint("s", i), Stats: core.Stats{Pending: 1}}
+			one.Stats.Failed[core.ReasonExpired] = 1
+			snap.Streams = append(snap.Streams, one)
+		}
+	})
 	s.Watch(state)
 	for i := range 50 {
 		s.Observe([]core.Observation{metricstest.Obs(core.MetricUserRecordsReceived, fmt.Sprint("s", i), "", "", 1, 1)})

@@ -6,7 +6,9 @@ package metricstest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,18 +71,39 @@ func Obs(m core.Metric, stream, shard, code string, n int, v float64) core.Obser
 	return core.Observation{Metric: m, Stream: stream, Shard: shard, Code: code, Count: n, Sum: v * float64(n), Min: v, Max: v}
 }
 
-// State is a source that always has the same state.
-type State core.Snapshot
+// State is a source with a state that tests set.
+type State struct {
+	mu   sync.Mutex
+	snap core.Snapshot // guarded by mu
+}
 
 // Snapshot implements metrics.Source.
-func (s *State) Snapshot() core.Snapshot { return core.Snapshot(*s) }
+func (s *State) Snapshot() core.Snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snap := s.snap
+	snap.Streams = slices.Clone(snap.Streams)
+	return snap
+}
 
-// Pending returns a state with a number of records pending in Stream, for 1.5 s,
+// Pend sets the records pending in the first stream.
+func (s *State) Pend(n uint64) {
+	s.Change(func(snap *core.Snapshot) { snap.Streams[0].Stats.Pending = n })
+}
+
+// Change changes the state.
+func (s *State) Change(change func(*core.Snapshot)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.snap)
+}
+
+// Pending returns a state with a number of records pending in a stream, for 1.5 s,
 // and one shard.
-func Pending(n uint64) *State {
-	return &State{BufferedBytes: 1000, Streams: []core.StreamSnapshot{{Stream: Stream, OldestRecordAge: 1500 * time.Millisecond,
+func Pending(stream string, n uint64) *State {
+	return &State{snap: core.Snapshot{BufferedBytes: 1000, Streams: []core.StreamSnapshot{{Stream: stream, OldestRecordAge: 1500 * time.Millisecond,
 		Stats:  core.Stats{Pending: n},
-		Shards: []core.ShardSnapshot{{ID: "shardId-000000000000", Tokens: -512, Share: 0.5, QueuedBytes: 4096}}}}}
+		Shards: []core.ShardSnapshot{{ID: "shardId-000000000000", Tokens: -512, Share: 0.5, QueuedBytes: 4096}}}}}}
 }
 
 // Burst is what a producer tells of one PutRecords call with an aggregate of
