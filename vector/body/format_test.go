@@ -121,6 +121,20 @@ func TestAutomaticFormat(t *testing.T) {
 	wantKind(t, err, KindUnsupported)
 }
 
+func TestFormatIn(t *testing.T) {
+	for body, want := range map[string]Format{" {}": FormatOTLPJSON, "[": FormatOTLPJSON, "": FormatOTLPProto, "\x0a\x00": FormatOTLPProto} {
+		if got := FormatIn([]byte(body), FormatOTLP); got != want {
+			t.Errorf("unexpected format of %q; got %v; want %v", body, got, want)
+		}
+	}
+	if got := FormatIn([]byte("{}"), FormatText); got != FormatText {
+		t.Errorf("unexpected format; got %v; want the one that was given", got)
+	}
+	if got := FormatIn([]byte("\x00"), FormatAuto); got != FormatAuto {
+		t.Errorf("unexpected format; got %v; want %v, as it is none", got, FormatAuto)
+	}
+}
+
 func TestNames(t *testing.T) {
 	seen := map[string]bool{}
 	for f := FormatAuto; f <= FormatOTLP+1; f++ {

@@ -78,14 +78,14 @@ const (
 )
 
 // place is the at of the event that began at i.
-func (sc *scanner) place(i int) uint32 {
+func (s *scanner) place(i int) uint32 {
 	switch {
-	case sc.name == "":
+	case s.name == "":
 		return atUnknown
-	case sc.found == 0:
+	case s.found == 0:
 		return atNone
 	}
-	if at := sc.found - i + atPlace; at <= math.MaxUint32 {
+	if at := s.found - i + atPlace; at <= math.MaxUint32 {
 		return uint32(at)
 	}
 	return atUnknown

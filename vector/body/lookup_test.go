@@ -140,8 +140,7 @@ func FuzzLookup(f *testing.F) {
 		f.Add([]byte(s), "1", "0")
 	}
 	f.Fuzz(func(t *testing.T, event []byte, a, b string) {
-		got, kind, ok := Lookup(nil, event, a, b)
-		if ok != (kind != ValueNone) {
+		if _, kind, ok := Lookup(nil, event, a, b); ok != (kind != ValueNone) {
 			t.Fatalf("unexpected kind; got %d with ok %v", kind, ok)
 		}
 		events, err := Split(nil, event, FormatJSON, Options{KeepLayout: true})
@@ -149,7 +148,7 @@ func FuzzLookup(f *testing.F) {
 			return
 		}
 		event = events[0].Data
-		got, kind, ok = Lookup(nil, event, a, b)
+		got, kind, ok := Lookup(nil, event, a, b)
 		var v any
 		dec := json.NewDecoder(bytes.NewReader(event))
 		dec.UseNumber()

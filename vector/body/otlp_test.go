@@ -285,6 +285,80 @@ func appendField(dst []byte, num protowire.Number, b []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, num, protowire.BytesType), b)
 }
 
+// Protobuf allows every message in pieces; together they mean one.
+func TestOTLPProtoInPieces(t *testing.T) {
+	cat := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	field := func(num protowire.Number, parts ...[]byte) []byte { return appendField(nil, num, cat(parts...)) }
+	text := func(num protowire.Number, s string) []byte { return field(num, []byte(s)) }
+	key := func(s string) []byte { return text(1, s) }
+	array := func(s string) []byte { return field(5, field(1, text(1, s))) }
+	group := protowire.AppendTag(protowire.AppendTag(nil, 77, protowire.StartGroupType), 77, protowire.EndGroupType)
+	wrongType := protowire.AppendVarint(protowire.AppendTag(nil, 6, protowire.VarintType), 5)
+	body := field(1,
+		field(2,
+			field(1, text(1, "old"), text(2, "1")), // scope
+			field(1, text(1, "new"), field(3, key("s"))),
+			field(2, // record
+				field(5, array("a")), field(5, array("b"), array("c")), field(5, text(1, "x"), array("d")),
+				field(6, key("k"), key("l"), field(2, text(1, "v")), field(2, array("w"))),
+				wrongType, group,
+				text(3, "old"), text(3, ""), text(12, "\t\r\x01"),
+				text(9, "id"), text(9, ""),
+			),
+			text(3, "url"), group,
+		),
+		field(1, field(1, key("r1"))), // resource
+		field(1, field(1, key("r2")), wrongType),
+		field(1, field(1, key("r3"))),
+	)
+	got, err := Split(nil, body, FormatOTLPProto, Options{RejectInvalidUTF8: true})
+	want := `{"event_name":"\t\r\u0001","body":["d"],"attributes":{"l":["w"]},"resource":{"r1":null,"r2":null,"r3":null},` +
+		`"scope_name":"new","scope_version":"1","scope_attributes":{"s":null},"scope_schema_url":"url"}`
+	if err != nil || len(got) != 1 || string(got[0].Data) != want {
+		t.Errorf("unexpected events; got %s, %v; want %s", texts(got), err, want)
+	}
+	var logs logspb.LogsData
+	if err := proto.Unmarshal(body, &logs); err != nil {
+		t.Fatal(err)
+	}
+	compareOTLP(t, got, &logs)
+	// Invalid UTF-8 is seen wherever text is used.
+	for _, bad := range [][]byte{
+		field(1, text(3, "\xff")),
+		field(1, field(1, field(1, key("\xff")))),
+		field(1, field(2, text(3, "\xff"))),
+		field(1, field(2, field(1, text(1, "\xff")))),
+		field(1, field(2, field(1, field(3, key("\xff"))))),
+		field(1, field(2, field(2, text(3, "\xff")))),
+		field(1, field(2, field(2, field(6, key("\xff"))))),
+		field(1, field(2, field(2, field(6, field(2, array("\xff")))))),
+	} {
+		_, err := Split(nil, bad, FormatOTLPProto, Options{RejectInvalidUTF8: true})
+		wantKind(t, err, KindMalformed)
+		// And cut off anywhere it is no protobuf.
+		for _, cut := range [][]byte{bad[:len(bad)-1], append(slices.Clone(bad), 0xff)} {
+			_, err := Split(nil, cut, FormatOTLPProto, Options{})
+			wantKind(t, err, KindMalformed)
+		}
+	}
+}
+
+func TestOTLPJSONNesting(t *testing.T) {
+	body := `{"stringValue":"x"}`
+	for range 10 {
+		body = `{"arrayValue":{"values":[` + body + `]}}`
+	}
+	body = `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":` + body + `}]}]}]}`
+	for limit, want := range map[int]Kind{37: KindMalformed, 38: KindNone} {
+		_, err := Split(nil, []byte(body), FormatOTLPJSON, Options{Limits: Limits{Depth: limit}})
+		if want != KindNone {
+			wantKind(t, err, want)
+		} else if err != nil {
+			t.Errorf("unexpected error with a limit of %d; got %v; want none", limit, err)
+		}
+	}
+}
+
 // expected makes the events of logs by way of the generated types.
 func expected(logs *logspb.LogsData) []map[string]any {
 	var out []map[string]any

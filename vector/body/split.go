@@ -99,10 +99,7 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	}
 	s := splitter{opt: &opt, data: data, events: events, before: len(events)}
 	if f == FormatOTLP {
-		f = FormatOTLPProto
-		if i := skipSpace(data, skipBOM(data)); i < len(data) && (data[i] == '{' || data[i] == '[') {
-			f = FormatOTLPJSON
-		}
+		f = FormatIn(data, f)
 	}
 	var err *Error
 	switch f {
