@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -17,12 +18,14 @@ import (
 	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 )
 
-// ndjson makes about size bytes of events of 200 bytes.
+// ndjson makes about size bytes of events of 200 bytes. Their ids and numbers are
+// random, so that they compress about as logs do, six to one.
 func ndjson(size int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
 	var b []byte
 	for i := 0; len(b) < size; i++ {
-		b = fmt.Appendf(b, `{"timestamp":"2026-11-24T10:00:%02d.%06dZ","level":"info","host":"web-%03d","status":%d,"took":%.3f,"message":"GET /api/v1/items/%07d served to user %05d, cache miss","ok":true}`+"\n",
-			i/1e6%60, i%1e6, i%97, 200+i%5, float64(i%1000)/7, i*7919%1e7, i*31%1e5)
+		b = fmt.Appendf(b, `{"timestamp":"2026-11-24T10:%02d:%02d.%06dZ","level":"info","host":"web-%03d","status":%d,"took":%.3f,"trace":"%016x","message":"GET /api/v1/items/%07d for user %05d","ok":true}`+"\n",
+			i/6e4%60, i/1e3%60, r.IntN(1e6), r.IntN(97), 200+r.IntN(5), r.Float64(), r.Uint64(), r.IntN(1e7), r.IntN(1e5))
 	}
 	return b
 }
