@@ -21,7 +21,7 @@ const (
 type Arena struct {
 	block []byte // the length is what is used
 	size  int
-	spare []byte // for pieces of events that are put together
+	spare []byte // scratch space while a body is split
 }
 
 // Size is the number of bytes of the events in it.

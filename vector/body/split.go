@@ -97,7 +97,7 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	if opt.TimeKey == "" {
 		opt.TimeKey = DefaultTimeKey
 	}
-	s := splitter{opt: &opt, data: data, events: events, before: len(events)}
+	s := splitter{opt: &opt, data: data, events: events, before: len(events), scratch: opt.Arena.spare[:0]}
 	if f == FormatOTLP {
 		f = FormatIn(data, f)
 	}
@@ -118,6 +118,7 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	default:
 		err = refuse(KindUnsupported, "unknown format")
 	}
+	opt.Arena.spare = s.scratch[:0]
 	if err != nil {
 		return events, err
 	}
