@@ -73,9 +73,9 @@ type Builder struct {
 	groupJSON  []byte // the text of group, made on demand
 	groupSpent int    // bytes of groupJSON in all records
 	groupLarge bool   // the group was too large and is not in group
-	text      []byte // payloads before compression
-	scratch   []byte // values of templates
-	z         compressor
+	text       []byte // payloads before compression
+	scratch    []byte // values of templates
+	z          compressor
 
 	streams     []string
 	streamIndex map[string]int32

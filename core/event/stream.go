@@ -132,7 +132,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		case !ok:
 			check("stream_missing", cfg.StreamMissing, errors.New("want refuse, drop or constant:NAME"))
 		case !ValidStream(name):
-			check("stream_missing", cfg.StreamMissing, errors.New("want the name or ARN of a stream after constant:"))
+			check("stream_missing", cfg.StreamMissing, errors.New("want constant: and the name or ARN of a stream"))
 		}
 		r.fallback = name
 		r.known[name] = struct{}{} // whether it matches a pattern or not

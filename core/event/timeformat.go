@@ -191,3 +191,28 @@ func appendPadded(dst []byte, n, width int, pad byte) []byte {
 	}
 	return strconv.AppendInt(dst, int64(n), 10)
 }
+
+// clock remembers the text of the time key for the last second it wrote: events
+// of a chunk are close together, and only fractions differ within a second.
+type clock struct {
+	shaper    *Shaper
+	sec       int64
+	text      []byte
+	fractions []fraction
+}
+
+// append appends the time key and its value.
+func (c *clock) append(dst []byte, s *Shaper, sec int64, nsec uint32) []byte {
+	if c.shaper != s || c.sec != sec {
+		c.shaper, c.sec = s, sec
+		c.text = append(c.text[:0], s.timePrefix...)
+		c.text, c.fractions = s.timeFormat.appendSecond(c.text, sec, c.fractions[:0])
+		c.text = append(c.text, '"')
+	}
+	base := len(dst)
+	dst = append(dst, c.text...)
+	for _, f := range c.fractions {
+		putFraction(dst[base+f.offset:base+f.offset+f.digits], nsec)
+	}
+	return dst
+}

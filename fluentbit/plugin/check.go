@@ -50,7 +50,7 @@ func (in *Instance) check(ctx context.Context, c checker) error {
 		in.log.Info("checked: the stream can be written to", "stream", in.cfg.Stream)
 		return nil
 	}
-	if context.Cause(ctx) == context.Canceled {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil // the instance is being closed
 	}
 	var fatal []error

@@ -43,7 +43,7 @@ var streamOptions = []Option{
 		parse: func(c *Config, v string) error {
 			if name, ok := strings.CutPrefix(v, "constant:"); ok {
 				if !event.ValidStream(name) {
-					return errors.New("want the name or ARN of a stream after constant:")
+					return errors.New("want constant: and the name or ARN of a stream")
 				}
 				c.event.StreamMissing = v
 				return nil

@@ -106,10 +106,10 @@ func TestStreams(t *testing.T) {
 				t.Errorf("unexpected duration; got %v; want 4s", took)
 			}
 			wantSent(t, p, "open:0,3", "failed:1", "good:2")
+			open := p.batches[0]
 			go func() {
 				<-time.After(time.Second)
-				p.batches[0].settle(0, core.ReasonNone)
-				p.batches[0].settle(1, core.ReasonNone)
+				open.settleAll(core.ReasonNone)
 			}()
 			wantCode(t, in.Flush("tag", c), OK)
 			wantSent(t, p, "open:0,3", "failed:1", "good:2", "failed:1")
