@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/outkpl/outkpl/core"
@@ -36,12 +37,15 @@ func readLetters(t *testing.T, path string) (letters []deadletter.Letter) {
 
 // fakeSink keeps letters, or fails as often as told.
 type fakeSink struct {
+	mu      sync.Mutex
 	fail    int
 	letters []deadletter.Letter
 	closed  bool
 }
 
 func (s *fakeSink) Write(_ context.Context, letters []deadletter.Letter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail > 0 {
 		s.fail--
 		return errors.New("no space left")

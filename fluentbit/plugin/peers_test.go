@@ -272,7 +272,7 @@ func TestWhatIsTooLargeIsNeverDroppedInSilence(t *testing.T) {
 					t.Skip("the same")
 				}
 				file := filepath.Join(t.TempDir(), "dead.ndjson")
-				kv := []string{"oversize", tt.policy, "compression", codec}
+				kv := []string{"oversize", tt.policy, "compression", codec, "rate_limit", "1000"}
 				if tt.policy == "dead_letter" {
 					kv = append(kv, "dead_letter_file", file)
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -37,13 +38,19 @@ func (l *logBuffer) String() string {
 // newReal starts an instance whose producer writes to an in-process Kinesis.
 func newReal(t *testing.T, s *kinesistest.Server, kv ...string) (*Instance, *logBuffer) {
 	t.Helper()
+	return newRealWithSink(t, s, nil, kv...)
+}
+
+func newRealWithSink(t *testing.T, s *kinesistest.Server, sink deadletter.Sink, kv ...string) (*Instance, *logBuffer) {
+	t.Helper()
 	cfg, err := ParseConfig(with(kv...), noEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := &logBuffer{}
 	in, err := New(cfg, Deps{
-		Logger: slog.New(slog.NewTextHandler(log, nil)),
+		Letters: sink,
+		Logger:  slog.New(slog.NewTextHandler(log, nil)),
 		NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
 			p, err := core.New(s.Client(), append(producerOptions(cfg, logger), core.WithRetryBackoff(1e6, 1e7))...)
 			return coreProducer{p}, err
