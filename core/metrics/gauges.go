@@ -116,6 +116,22 @@ func (s *Sources) Watch(src Source) {
 	s.list = append(s.list[:len(s.list):len(s.list)], src)
 }
 
+// Freeze reads all sources once and returns sources that have that state.
+func (s *Sources) Freeze() *Sources {
+	s.mu.Lock()
+	list := s.list
+	s.mu.Unlock()
+	f := &Sources{MaxSeries: s.MaxSeries, MaxStreams: s.MaxStreams}
+	for _, src := range list {
+		f.list = append(f.list, &frozen{src.Snapshot()})
+	}
+	return f
+}
+
+type frozen struct{ snap core.Snapshot }
+
+func (f *frozen) Snapshot() core.Snapshot { return f.snap }
+
 // Gauges reads the gauges of all sources.
 func (s *Sources) Gauges(c Config) []Sample {
 	s.mu.Lock()

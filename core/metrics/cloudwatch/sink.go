@@ -120,8 +120,9 @@ func (s *Sink) run() {
 // sample adds the gauges to the window, folded at each granularity.
 func (s *Sink) sample() {
 	var list []core.Observation
+	now := s.sources.Freeze()
 	for g := core.GranularityGlobal; g <= s.cfg.Granularity; g++ {
-		for _, one := range s.sources.Gauges(metrics.Config{Level: s.cfg.Level, Granularity: g}) {
+		for _, one := range now.Gauges(metrics.Config{Level: s.cfg.Level, Granularity: g}) {
 			if s.cfg.GranularityOf(one.Metric) >= g {
 				list = append(list, core.Observation{Metric: one.Metric, Stream: one.Stream, Shard: one.Shard,
 					Count: 1, Sum: one.Value, Min: one.Value, Max: one.Value})

@@ -152,8 +152,9 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 		}
 		ch <- s.counter(d, one.Sum, s.values(&one, ""))
 	}
-	s.collectFailures(ch)
-	for _, g := range s.sources.Gauges(s.cfg.Config) {
+	now := s.sources.Freeze()
+	s.collectFailures(ch, now)
+	for _, g := range now.Gauges(s.cfg.Config) {
 		v := g.Value
 		if g.Metric.Info().Unit == "Milliseconds" {
 			v /= 1000
@@ -165,8 +166,8 @@ func (s *Sink) Collect(ch chan<- prom.Metric) {
 
 // collectFailures reports failures by reason from the producers themselves, where
 // each count is there from the start.
-func (s *Sink) collectFailures(ch chan<- prom.Metric) {
-	for _, f := range s.sources.Failures(s.cfg.Config) {
+func (s *Sink) collectFailures(ch chan<- prom.Metric, now *metrics.Sources) {
+	for _, f := range now.Failures(s.cfg.Config) {
 		values := []string{f.Reason.String()}
 		if f.Stream != "" {
 			values = append(values, f.Stream)
