@@ -216,20 +216,24 @@ type Observer interface {
 	Observe(list []Observation)
 }
 
-// observe adds n equal data points to what is told to the observer after the lock has
-// been given back. Runs of equal points become one observation, so that the
-// work of the observer grows with Kinesis records, not with user records.
-// Called with the lock held.
+// observe adds n equal data points to what is told to the observer after the lock
+// has been given back.
 func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) {
-	if pl.cfg.observer == nil {
-		return
+	if pl.cfg.observer != nil {
+		pl.observeRun(m, shard, code, value*float64(n), value, value, n)
 	}
+}
+
+// observeRun is observe for n data points with the given sum, minimum and maximum.
+// Runs with equal dimensions become one observation, so that the work of the
+// observer grows with Kinesis records, not with user records.
+func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high float64, n int) {
 	if i := pl.lastObserved[m]; i < len(pl.observed) {
 		if o := &pl.observed[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
-			(metricInfos[m].Kind == Counter || o.Max == value) {
+			(metricInfos[m].Kind == Counter || o.Max == high) {
 			o.Count += n
-			o.Sum += value * float64(n)
-			o.Min, o.Max = min(o.Min, value), max(o.Max, value)
+			o.Sum += sum
+			o.Min, o.Max = min(o.Min, low), max(o.Max, high)
 			return
 		}
 	}
@@ -240,7 +244,7 @@ func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) 
 	}
 	pl.lastObserved[m] = len(pl.observed)
 	pl.observed = append(pl.observed, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
-		Count: n, Sum: value * float64(n), Min: value, Max: value})
+		Count: n, Sum: sum, Min: low, Max: high})
 }
 
 // tell gives the observer what was measured under the lock. Called without it.
@@ -254,34 +258,63 @@ func (p *Producer) tell(list []Observation) {
 	p.observations.Put(&list)
 }
 
+// endRun is a run of user records that settled in the same way: as a rule, those of
+// one batch in one Kinesis record.
+type endRun struct {
+	batch         *Batch
+	last          *attemptNode
+	err           *RecordError
+	shard         *shard
+	tries         uint16
+	n             int
+	sum, min, max int // bytes of data
+}
+
 // observeEnd reports a user record that has settled.
 func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 	if pl.cfg.observer == nil {
 		return
 	}
-	shard := ""
-	if it.shard != nil {
-		shard = it.shard.id
+	e, size := &pl.ends, len(it.rec.Data)
+	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
+		pl.observeEnds()
+		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
 	}
-	if err == nil {
-		shard = it.last.ShardID
-		pl.observe(MetricUserRecordsPut, shard, "", 1, 1)
-		pl.observe(MetricUserRecordsDataPut, shard, "", float64(len(it.rec.Data)), 1)
+	e.n++
+	e.sum += size
+	e.min, e.max = min(e.min, size), max(e.max, size)
+}
+
+// observeEnds reports the run of records that settled last.
+func (pl *pipeline) observeEnds() {
+	e := pl.ends
+	if e.n == 0 {
+		return
+	}
+	pl.ends = endRun{}
+	shard := ""
+	if e.shard != nil {
+		shard = e.shard.id
+	}
+	if e.err == nil {
+		shard = e.last.ShardID
+		pl.observe(MetricUserRecordsPut, shard, "", 1, e.n)
+		pl.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
 	} else {
-		pl.observe(MetricUserRecordsPut, shard, "", 0, 1)
-		if err.Reason == ReasonExpired {
-			pl.observe(MetricUserRecordExpired, shard, "", 1, 1)
+		pl.observe(MetricUserRecordsPut, shard, "", 0, e.n)
+		if e.err.Reason == ReasonExpired {
+			pl.observe(MetricUserRecordExpired, shard, "", 1, e.n)
 		}
 	}
-	if it.tries > 0 {
-		pl.observe(MetricRetriesPerRecord, shard, "", float64(it.tries-1), 1)
+	if e.tries > 0 {
+		pl.observe(MetricRetriesPerRecord, shard, "", float64(e.tries-1), e.n)
 	}
-	for a := it.last; a != nil; a = a.prev {
-		since := pl.p.start.Add(time.Duration(it.batch.arrived))
+	for a := e.last; a != nil; a = a.prev {
+		since := pl.p.start.Add(time.Duration(e.batch.arrived))
 		if a.prev != nil {
 			since = a.prev.End
 		}
-		pl.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), 1)
+		pl.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), e.n)
 	}
 }
 

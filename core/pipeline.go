@@ -103,6 +103,7 @@ type pipeline struct {
 	troubleShown   bool   // the outage has been logged
 	loggedCode     string // the last that was logged, and when
 	logged         int64
+	ends           endRun
 	finished       []chan struct{} // of batches and drains, to close after the lock
 	observed       []Observation
 	lastObserved   [metricCount]int // index in observed, by metric
@@ -148,6 +149,7 @@ func (pl *pipeline) unlock() {
 	}
 	bytes, records := pl.releaseBytes, pl.releaseRecords
 	pl.releaseBytes, pl.releaseRecords = 0, 0
+	pl.observeEnds()
 	observed := pl.observed
 	pl.observed = nil
 	finished := pl.finished
