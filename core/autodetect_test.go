@@ -264,3 +264,32 @@ func TestRecordsWithoutKeyOnAnAutoStream(t *testing.T) {
 		closeProducer(t, p)
 	})
 }
+
+// Aggregates that wait for a retry when the strategy changes go out as single records.
+func TestAggregatesThatWaitForARetryAreTakenApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Fail("AccessDeniedException", "no")})
+		f := s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.FailEntries("InternalFailure", "")})
+		p := newProducer(t, s.Client(), core.WithRetryBackoff(time.Minute, time.Minute))
+		waiting, next := batchOf("waiting", 100), batchOf("next", 100)
+		b := put(t, p, waiting)
+		time.Sleep(time.Second)
+		if f.Hits() != 1 {
+			t.Fatalf("unexpected number of faults; got %d; want 1", f.Hits())
+		}
+		distribute(t, s, auto, 0)
+		wait(t, put(t, p, next))
+		wait(t, b)
+		closeProducer(t, p)
+		checkDelivered(t, s, waiting, next)
+		for _, r := range s.Consume(stream).Records {
+			if r.Aggregated && strings.HasPrefix(string(r.Data), "waiting") {
+				t.Fatalf("unexpected aggregate with %q on an AUTO stream", r.Data)
+			}
+		}
+		if st := p.Stats(); st.AutoInferred != 1 || st.WrongShard > 100 {
+			t.Errorf("unexpected outcome: %d conclusions, %d records written again; want 1 and at most 100", st.AutoInferred, st.WrongShard)
+		}
+	})
+}
