@@ -196,7 +196,7 @@ func fleetTable() (table, svg string) {
 	row("PutRecords calls", "%.0f/s", calls/span)
 	row("Kinesis records throttled, of all", "%.2f %%", 100*refused/sent)
 	row("of those for overloaded shards", "%.1f %%", 100*hotRefused/hotSent)
-	row("of those for shards below 5 %% load", "%.0f records", coldRefused)
+	row("of those for shards below 5 % load", "%.0f records", coldRefused)
 	row("throttled in the first minute", "%.1f records for each agent", before/agents)
 	row("use of the overloaded shards", "%.1f %%", mean(hotUse.y[fleetWarmUp:]))
 	row("fairness among agents there, over 4 minutes", "%.2f to %.2f", slices.Min(fair), slices.Max(fair))

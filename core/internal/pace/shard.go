@@ -125,7 +125,9 @@ func (s *Shard) Take(size int) {
 // that carried it left.
 func (s *Shard) Stored(sent int64) {
 	s.throttles = 0
-	s.share.confirmed(sent)
+	if s.limits.Adaptive && s.share.confirmed(sent) {
+		s.setRates()
+	}
 }
 
 // Refused is told of a record that the shard has throttled, and when the

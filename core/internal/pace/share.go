@@ -32,7 +32,10 @@ const (
 	growth = 1.7e-5
 	// growthCredit is how much of its time to grow a record brings that is
 	// sent. A share so small that it sends less often must not grow unproven.
-	growthCredit = int64(2 * time.Second)
+	growthCredit = int64(time.Second)
+	// jamAfter is how long nothing must get through before that is taken for
+	// more than a full second of the shard.
+	jamAfter = int64(1500 * time.Millisecond)
 	// leastShare is always kept: one record and one KiB a second.
 	leastShare = 0.001
 )
@@ -53,6 +56,12 @@ type share struct {
 	cut          int64   // when the last cut was made
 	stored, lost float64 // records of those sent since
 	counted      int64   // since when
+
+	// Records refused since the last that was stored, of those that count.
+	streak   float64
+	streakAt int64   // when it began
+	before   float64 // the share then
+	jammed   bool    // it was long, and nothing has been refused since it ended
 }
 
 func (s *share) init(ceiling float64, now int64) {
@@ -75,11 +84,30 @@ func (s *share) pass(d int64) bool {
 // took is told of a record that is sent.
 func (s *share) took() { s.credit = growthCredit }
 
-// confirmed is told of a record that was stored.
-func (s *share) confirmed(sent int64) {
-	if sent >= s.cut {
-		s.stored++
+// confirmed is told of a record that was stored and reports whether the share
+// has changed.
+func (s *share) confirmed(sent int64) bool {
+	if sent < s.cut {
+		return false
 	}
+	s.stored++
+	s.streak = 0
+	if !s.jammed {
+		return false
+	}
+	// The way back after a jam: twice as much after each record that is stored,
+	// up to half of what it was.
+	s.now = max(s.now, min(2*s.now, s.before/2))
+	s.jammed = s.now < s.before/2
+	s.plateau(s.now, 0)
+	return true
+}
+
+// plateau begins a curve that is flat at a peak, and now is below it by drop.
+func (s *share) plateau(peak, drop float64) {
+	s.peak = peak
+	s.steep = growth * math.Sqrt(peak)
+	s.flat, s.grown = math.Cbrt(drop/s.steep), 0
 }
 
 // refused is told of a throttle and reports whether the share has changed.
@@ -93,17 +121,26 @@ func (s *share) refused(now, sent int64) bool {
 		s.counted = now - memory
 	}
 	s.lost++
+	if s.streak++; s.streak == 1 {
+		s.streakAt = now
+		if !s.jammed {
+			s.before = s.now
+		}
+	}
 	if now-s.cut < cutEvery || s.lost <= tolerance*(s.lost+s.stored) {
 		return false
 	}
 	// What came through is what the shard has for us; that is the new peak. No
 	// shard takes more than its capacity, whatever the ceiling is.
 	lost := s.lost / (s.lost + s.stored + doubt)
-	s.peak = min(s.now, 1) * (1 - min(lost, cutMost))
-	drop := s.peak * (cutBase + cutSlope*s.peak)
-	s.steep = growth * math.Sqrt(s.peak)
-	s.flat = math.Cbrt(drop / s.steep)
-	s.now = max(s.peak-drop, min(leastShare, s.ceiling))
-	s.grown, s.cut, s.counted, s.stored, s.lost = 0, now, now, 0, 0
+	if s.streak > 2 && now-s.streakAt > jamAfter {
+		lost = max(lost, 1-2/s.streak) // nothing gets through
+	}
+	s.jammed = now-s.streakAt > 4*jamAfter
+	peak := min(s.now, 1) * (1 - min(lost, cutMost))
+	drop := peak * (cutBase + cutSlope*peak)
+	s.plateau(peak, drop)
+	s.now = max(peak-drop, min(leastShare, s.ceiling))
+	s.cut, s.counted, s.stored, s.lost = now, now, 0, 0
 	return true
 }
