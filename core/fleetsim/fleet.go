@@ -35,7 +35,6 @@ const (
 type cell struct {
 	pace    pace.Shard
 	pending int // bytes
-	left    int64
 	stored  float64 // bytes after the warm-up
 }
 
