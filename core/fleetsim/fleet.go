@@ -34,7 +34,7 @@ const (
 // cell is an agent at a shard.
 type cell struct {
 	pace    pace.Shard
-	pending int // bytes
+	pending int     // bytes
 	stored  float64 // bytes after the warm-up
 }
 
