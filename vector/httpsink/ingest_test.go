@@ -246,6 +246,7 @@ func TestDeadlineParksTheDelivery(t *testing.T) {
 		if rp.header.Get("Retry-After") != "1" || time.Since(begin) != 9*time.Second {
 			t.Errorf("unexpected answer; got Retry-After %q after %v; want 1 after 9s", rp.header.Get("Retry-After"), time.Since(begin))
 		}
+		synctest.Wait()
 		if used := r.server.Stats().BudgetUsed; used < int64(len(body)) {
 			t.Errorf("unexpected budget while the delivery goes on; got %d; want at least %d", used, len(body))
 		}
@@ -280,6 +281,60 @@ func TestClientThatIsGoneDoesNotStopTheDelivery(t *testing.T) {
 		r.account("logs", 10, 0) // without any further request
 		r.post(t.Context(), "/", ndjson(0, 10)).want(t, 200, `{"events":10}`)
 		r.account("logs", 10, 0)
+	})
+}
+
+// The same holds while the producer has no room for the rest of the body.
+func TestClientThatIsGoneWhileTheBufferIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 20000
+		r := newRig(t, "--producer.buffer_size=1MiB", "--producer.request_timeout=1m")
+		defer r.stop()
+		hold := make(chan struct{})
+		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Hold: hold}})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if rp := r.post(ctx, "/", ndjson(0, n)); rp.err == nil {
+			t.Fatalf("unexpected answer; got %d; want a timeout of the client", rp.status)
+		}
+		if st := r.producer.Stats(); st.BufferedBytes > 1<<20 || st.BufferedBytes == 0 {
+			t.Fatalf("unexpected buffer; got %d bytes; want it full with 1 MiB", st.BufferedBytes)
+		}
+		h.Remove()
+		close(hold)
+		wait(t.Context(), time.Minute)
+		r.account("logs", n, 0)
+	})
+}
+
+// Equal bodies are one and the same only if they go to the same place in the same way.
+func TestDestinationsAreToldApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{DelayReply: 20 * time.Second}})
+		body := []byte(`{"n":0}`)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = r.post(ctx, "/", body) // stored and parked
+		h.Remove()
+		r.post(t.Context(), "/streams/logs-b", body).want(t, 200, "")
+		if n := len(r.kinesis.Consume("logs-b").Records); n != 1 {
+			t.Errorf("unexpected records of the other stream; got %d; want 1", n)
+		}
+		r.post(t.Context(), "/?partition_key=k", body).want(t, 200, "")
+		with := 0
+		for _, u := range r.kinesis.Consume("logs").Records {
+			if u.PartitionKey == "k" {
+				with++
+			}
+		}
+		if with != 1 {
+			t.Errorf("unexpected records with the other key; got %d; want 1", with)
+		}
+		if st := r.server.Stats(); st.Resumed != 0 {
+			t.Errorf("unexpected resumptions; got %d; want 0", st.Resumed)
+		}
 	})
 }
 

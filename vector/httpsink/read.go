@@ -55,8 +55,8 @@ func (p *paced) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// done takes the deadline away. Otherwise it would end the wait for the outcome:
-// net/http keeps reading, to see whether the client is still there.
+// done takes the deadline away. It must not end the wait for the outcome, while
+// net/http keeps reading to see whether the client is still there.
 func (p *paced) done() { _ = p.rc.SetReadDeadline(time.Time{}) }
 
 // admit waits for memory.

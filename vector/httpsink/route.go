@@ -156,7 +156,8 @@ func (d *destination) overrideKey(constant, field string) *failure {
 	}
 	rule, err := parseKeyRule(text)
 	if err != nil {
-		return never(http.StatusBadRequest, ReasonKeyOverride, "the partition key of header or query is not valid: "+err.Error())
+		// The error shows the value, which is not for logs.
+		return never(http.StatusBadRequest, ReasonKeyOverride, "the partition key of header or query is not valid; want 1 to 256 characters, or a field such as a, a->b or $a['b'][0]")
 	}
 	d.key = rule
 	return nil
