@@ -62,6 +62,17 @@ func checkEndpoint(s string) error {
 	return err
 }
 
+func checkProxy(s string) error {
+	u, err := awsclient.ParseProxy(s)
+	if err != nil {
+		return err
+	}
+	if _, has := u.User.Password(); has {
+		return errors.New("a password does not belong here; use the environment variable HTTPS_PROXY")
+	}
+	return nil
+}
+
 func checkRole(s string) error {
 	if !strings.HasPrefix(s, "arn:") || !strings.Contains(s, ":role/") {
 		return errors.New("not the ARN of a role (arn:aws:iam::ACCOUNT:role/NAME)")

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -107,6 +108,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"memory below one body", minimal + "limits: {memory: 64MiB}", "would never be let in"},
 		{"backoff upside down", minimal + "producer: {retry_backoff_min: 10s}", "above producer.retry_backoff_max"},
 		{"one address twice", minimal + "server: {listen: \"127.0.0.1:1\", admin_listen: \"127.0.0.1:1\"}", "another one, or off"},
+		{"a proxy with a password", minimal + "aws: {proxy: \"http://u:hush@h:1\"}", "use the environment variable HTTPS_PROXY"},
 		{"two documents", minimal + "---\n" + minimal, "more than one document"},
 		{"not YAML", "a: [", "f.yaml:1:"},
 		{"a key twice", "route: {stream: a}\nroute: {stream: b}\n", "f.yaml:2:"},
@@ -268,9 +270,17 @@ func TestDocumentedTableIsTheTable(t *testing.T) {
 }
 
 func TestEveryCoreOptionIsReachable(t *testing.T) {
-	source, err := os.ReadFile("../../core/options.go")
+	files, err := filepath.Glob("../../core/*.go")
 	if err != nil {
 		t.Fatal(err)
+	}
+	var source []byte
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, b...)
 	}
 	ours, err := os.ReadFile("types.go")
 	if err != nil {

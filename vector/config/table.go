@@ -118,9 +118,6 @@ var limitOptions = []Option{
 	{Key: "limits.events", Kind: KindInt, Default: "500000", Min: 1, Max: 10_000_000,
 		Doc:   "Most events of one body; each costs some 250 bytes of memory besides its text. Bodies with more are answered with 413.",
 		field: func(c *Config) any { return &c.Limits.MaxEvents }},
-	{Key: "limits.streams", Kind: KindInt, Default: "256", Min: 1, Max: 100_000,
-		Doc:   "Most streams at one time; each costs some memory for as long as the program runs. Requests for further ones are answered with 503.",
-		field: func(c *Config) any { return &c.Limits.MaxStreams }},
 }
 
 var ledgerOptions = []Option{

@@ -77,7 +77,6 @@ type Limits struct {
 	BodyMaxBytes     int64
 	AdmissionTimeout time.Duration
 	MaxEvents        int
-	MaxStreams       int
 }
 
 // EventCost is what an event costs in memory besides its text, in bytes: an entry in
@@ -117,6 +116,12 @@ type AWS struct {
 	STSEndpoint    string
 	MaxConnections int
 	ConnectTimeout time.Duration
+	FIPS           bool
+	DualStack      bool
+	Proxy          string
+	CAFile         string
+	SkipVerify     bool
+	UserAgent      string
 }
 
 // Client returns the settings for package awsclient.
@@ -125,6 +130,7 @@ func (a *AWS) Client() awsclient.Config {
 		Region: a.Region, Endpoint: a.Endpoint, Profile: a.Profile,
 		RoleARN: a.RoleARN, ExternalID: a.ExternalID, STSEndpoint: a.STSEndpoint,
 		MaxConnections: a.MaxConnections, ConnectTimeout: a.ConnectTimeout,
+		FIPS: a.FIPS, DualStack: a.DualStack, Proxy: a.Proxy, CAFile: a.CAFile, SkipVerify: a.SkipVerify, ExtraUserAgent: a.UserAgent,
 	}
 }
 
@@ -139,6 +145,13 @@ type Producer struct {
 	MaxInFlight         int
 	RequestTimeout      time.Duration
 	RateLimit           int
+	AdaptiveRate        bool
+	ShardRecords        int
+	ShardBytes          int
+	Ordering            string
+	Distribution        string
+	MaxStreams          int
+	StreamIdle          time.Duration
 	FailIfThrottled     bool
 	RecordTTL           time.Duration
 	RetryBackoffMin     time.Duration
@@ -149,7 +162,24 @@ type Producer struct {
 
 // Options returns the settings as options of core.New.
 func (p *Producer) Options() []core.Option {
+	ordering := core.OrderingNone
+	if p.Ordering == "strict" {
+		ordering = core.OrderingStrict
+	}
+	distribution := core.DistributionDetect
+	switch p.Distribution {
+	case "by_key":
+		distribution = core.DistributionByKey
+	case "auto":
+		distribution = core.DistributionAuto
+	}
 	return []core.Option{
+		core.WithOrdering(ordering),
+		core.WithDistribution(distribution),
+		core.WithAdaptiveRate(p.AdaptiveRate),
+		core.WithShardLimit(p.ShardRecords, p.ShardBytes),
+		core.WithMaxStreams(p.MaxStreams),
+		core.WithStreamIdle(p.StreamIdle),
 		core.WithAggregation(p.Aggregation),
 		core.WithAggregationMaxBytes(p.AggregationMaxBytes),
 		core.WithAggregationMaxCount(p.AggregationMaxCount),

@@ -4,6 +4,7 @@ package httpsink
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -86,7 +87,10 @@ func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure
 // later: even a missing stream or permission is for the operator to mend.
 func whyLater(a *attempt) *failure {
 	switch {
-	case a.worst.Reason == core.ReasonClosed:
+	case errors.Is(a.refused, core.ErrTooManyStreams):
+		// A larger limit would help, so the events are not thrown away.
+		return later(ReasonStreams, "producer.max_streams is reached")
+	case a.refused != nil, a.worst.Reason == core.ReasonClosed:
 		return drainingFailure()
 	case a.worst.Reason != core.ReasonNone:
 		text := "Kinesis did not take everything: " + a.worst.Reason.String()

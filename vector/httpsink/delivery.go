@@ -85,6 +85,7 @@ type attempt struct {
 	dropped, deadLettered int
 	worst                 core.RecordError
 	letterErr             error
+	refused               error // the producer took nothing
 }
 
 // start begins an attempt, which takes over the lease. It returns false if no attempt
@@ -158,7 +159,7 @@ func (s *Server) run(a *attempt, c *content, records []core.Record, numbers []in
 	batch, err := s.producer.PutBatch(context.Background(), c.dest.stream, records)
 	if batch == nil {
 		a.missing = numbersOf(records, numbers)
-		a.worst = core.RecordError{Stream: c.dest.stream, Reason: core.ReasonClosed, Detail: err.Error()}
+		a.refused = err
 		return
 	}
 	_ = batch.Wait(context.Background()) // only a context can fail it

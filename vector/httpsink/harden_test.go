@@ -416,11 +416,18 @@ func TestSecretsThatCannotBeUsedAreAllReported(t *testing.T) {
 
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, "--limits.streams=1")
+		r := newRig(t, "--producer.max_streams=1", "--producer.request_timeout=1m")
 		defer r.stop()
 		r.post(t.Context(), "/streams/logs-b", ndjson(0, 1)).want(t, 200, "")
-		r.post(t.Context(), "/", ndjson(0, 1)).want(t, 503, "limits.streams")
-		r.post(t.Context(), "/streams/logs-b", ndjson(0, 1)).want(t, 200, "")
+		hold := make(chan struct{})
+		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{Hold: hold}})
+		first := make(chan reply, 1)
+		go func() { first <- r.post(t.Context(), "/streams/logs-b", ndjson(1, 2)) }()
+		synctest.Wait()
+		r.post(t.Context(), "/", ndjson(0, 1)).want(t, 503, "max_streams")
+		close(hold)
+		(<-first).want(t, 200, "")
+		r.post(t.Context(), "/", ndjson(0, 1)).want(t, 200, "") // in place of the idle one
 	})
 }
 

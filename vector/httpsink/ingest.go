@@ -139,8 +139,8 @@ func (x *exchange) ingest() (success, *failure) {
 
 // refuse drains what the client is still sending before the answer goes out.
 func (x *exchange) refuse(f *failure) *failure {
-	if f.reason != ReasonGone && f.reason != ReasonSlow {
-		x.drain()
+	if f.reason != ReasonGone && f.reason != ReasonSlow && !x.drain() {
+		f.close = true
 	}
 	return f
 }

@@ -224,10 +224,14 @@ func unreadable(err error) *failure {
 
 // drain reads and forgets what is left of a body that is refused, up to a bound. A
 // client that is still writing when the connection is closed sees a broken
-// connection, which it retries, instead of the answer.
-func (x *exchange) drain() {
-	if x.r.Body == nil || strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") {
-		return // a client that asks first has not sent anything
+// connection, which it retries, instead of the answer. It tells whether nothing is
+// left, so that the connection can be used again.
+func (x *exchange) drain() (all bool) {
+	if x.r.Body == nil {
+		return true
+	}
+	if strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") {
+		return false // a client that asks first has not sent anything
 	}
 	p := x.reading
 	if p == nil {
@@ -235,5 +239,6 @@ func (x *exchange) drain() {
 	}
 	defer p.done()
 	limit := 4 * max(x.s.cfg.Limits.WireMaxBytes, x.s.cfg.Limits.BodyMaxBytes)
-	_, _ = io.Copy(io.Discard, io.LimitReader(p, limit))
+	n, err := io.Copy(io.Discard, io.LimitReader(p, limit))
+	return err == nil && n < limit
 }

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/vector/body"
@@ -125,10 +124,6 @@ func (s *Server) checkStream(d *destination, rt *route) *failure {
 	case d.stream != rt.Stream && !allowed(rt.Streams, d.stream):
 		return never(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
 	}
-	if !s.streams.admit(d.stream, s.cfg.Limits.MaxStreams) {
-		// A larger limit would help, so the events are not thrown away.
-		return later(ReasonStreams, "limits.streams is reached")
-	}
 	return nil
 }
 
@@ -176,26 +171,4 @@ func formatOf(configured string, r *http.Request) (body.Format, error) {
 		return body.FormatOf(ct, otlpPath)
 	}
 	return body.FormatOf(ct, r.URL.Path)
-}
-
-// streamSet bounds the streams, because the producer keeps something of each.
-type streamSet struct {
-	mu    sync.Mutex // guards names
-	names map[string]struct{}
-}
-
-func (s *streamSet) admit(name string, limit int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.names[name]; known {
-		return true
-	}
-	if len(s.names) >= limit {
-		return false
-	}
-	if s.names == nil {
-		s.names = map[string]struct{}{}
-	}
-	s.names[name] = struct{}{}
-	return true
 }

@@ -45,7 +45,6 @@ type Server struct {
 	budget   *budget
 	ledger   *ledger.Ledger[*delivery] // nil: none
 	unpacker body.Unpacker
-	streams  streamSet
 
 	counters  counters
 	throttled throttle

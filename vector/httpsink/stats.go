@@ -22,7 +22,7 @@ const (
 	ReasonPath                   // no such path
 	ReasonStreamMissing          // the request names no stream, and the route has none
 	ReasonStreamForbidden        // a stream that requests may not name
-	ReasonStreams                // limits.streams is reached
+	ReasonStreams                // producer.max_streams is reached
 	ReasonKeyOverride            // header or query with a partition key that is not valid
 	ReasonUnsupported            // encoding or media type that is not known
 	ReasonTooLarge               // body above a limit
