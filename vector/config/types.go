@@ -122,6 +122,7 @@ type AWS struct {
 	CAFile         string
 	SkipVerify     bool
 	UserAgent      string
+	StartupCheck   string
 }
 
 // Client returns the settings for package awsclient.

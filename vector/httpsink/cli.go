@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
@@ -141,6 +142,19 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	producer, err := core.New(client, append(cfg.Producer.Options(), core.WithLogger(log))...)
 	if err != nil {
 		return err
+	}
+	switch cfg.AWS.StartupCheck {
+	case "fail":
+		if err := checkStreams(ctx, cfg, producer, log); err != nil {
+			return errors.Join(err, producer.Close(ctx))
+		}
+	case "warn":
+		// Nobody waits for it: without a network it takes long.
+		checking, cancel := context.WithCancel(ctx)
+		var check sync.WaitGroup
+		check.Go(func() { _ = checkStreams(checking, cfg, producer, log) }) // logged there
+		defer check.Wait()
+		defer cancel()
 	}
 	letters, err := openLetters(&cfg.DeadLetter, producer, log)
 	if err != nil {

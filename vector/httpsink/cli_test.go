@@ -44,7 +44,7 @@ func TestCommands(t *testing.T) {
 		{"unknown command", []string{"serve"}, 2, "", "unknown command"},
 		{"config without a file", []string{"--config"}, 2, "", "--config needs a file"},
 		{"run with a bad file", []string{"--config", bad}, 2, "", "lissten"},
-		{"run of an address that is taken by nobody's choice", []string{"--config=" + good, "--server.listen=192.0.2.1:1", "--server.drain_delay=0"}, 1, "", "cannot listen on server.listen"},
+		{"run of an address that is taken by nobody's choice", []string{"--config=" + good, "--server.listen=192.0.2.1:1", "--server.drain_delay=0", "--aws.startup_check=off"}, 1, "", "cannot listen on server.listen"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
@@ -104,14 +104,19 @@ func program(t *testing.T, flags ...string) (kinesis *kinesistest.Server, addres
 			}
 		}
 	}()
-	if address = <-found; address == "" {
-		t.Fatalf("the program did not start; exit code %d", <-code)
-	}
+	address = <-found
 	return kinesis, address, func() int {
 		cancel()
 		defer http.DefaultClient.CloseIdleConnections()
 		defer func() { _ = kinesis.Close() }()
 		return <-code
+	}
+}
+
+func TestProgramDoesNotStartWithoutItsStream(t *testing.T) {
+	_, address, end := program(t, "--route.stream=missing", "--aws.startup_check=fail")
+	if code := end(); address != "" || code != 1 {
+		t.Errorf("unexpected start; got address %q, exit code %d; want none and 1", address, code)
 	}
 }
 
@@ -136,6 +141,9 @@ func postTo(t *testing.T, url string, body []byte, header ...string) int {
 // The addresses of docs/vector.md and conf/vector.yaml work with conf/kpl-http.yaml.
 func TestShippedConfigurationsFitTogether(t *testing.T) {
 	kinesis, address, end := program(t)
+	if address == "" {
+		t.Fatal("the program did not start")
+	}
 	doc, err := os.ReadFile("../../docs/vector.md")
 	if err != nil {
 		t.Fatal(err)
