@@ -56,7 +56,7 @@ func namedStreams(cfg *config.Config) []string {
 
 // flatten takes a joined error apart.
 func flatten(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the error itself is meant, not one that it wraps
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()
 	}
 	if err == nil {
