@@ -145,6 +145,22 @@ func TestOversizeLogKeyText(t *testing.T) {
 	}
 }
 
+func TestKeysAreNeverCut(t *testing.T) {
+	key := fixmap(str("in a key"), str(strings.Repeat("k", 200)))
+	body := cat([]byte{0x82}, key, []byte{1}, str("log"), str(strings.Repeat("x", 20000)))
+	got, _, outcome := oversizeRecords(t, Config{Oversize: "truncate", MaxRecordBytes: 4096}, body)
+	if outcome != Truncated || !strings.Contains(got[0], strings.Repeat("k", 200)) {
+		t.Errorf("unexpected event; got %v, %.300s; want the key whole", outcome, got[0])
+	}
+	s := mustShaper(t, Config{Oversize: "truncate", MaxRecordBytes: 4096})
+	s.maxRecord = 300 // so that texts of 200 bytes are cut
+	var b Builder
+	body = cat([]byte{0x82}, key, []byte{1}, str("log"), str(strings.Repeat("x", 200)))
+	if o, err := b.Add(s, "t", &Event{Body: body}); err != nil || o != Truncated || !strings.Contains(string(b.Records()[0].Data), strings.Repeat("k", 200)) {
+		t.Errorf("unexpected event; got %v, %v, %s; want the key whole", o, err, b.Records()[0].Data)
+	}
+}
+
 func TestOversizeIsKeptWhenNothingHelps(t *testing.T) {
 	var numbers bytes.Buffer
 	numbers.Write([]byte{0xdc, 0x20, 0x00})

@@ -164,6 +164,19 @@ func TestStreams(t *testing.T) {
 	})
 }
 
+func TestStreamsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("a", 1), kinesistest.WithStream("b", 1), kinesistest.WithStream("c", 1))
+		in, _ := newReal(t, s, "stream", "$s", "max_buffered_time", "3s", "flush_timeout", "10s")
+		untilOK(t, in, "tag", streamed(t, "a", "b", "c")) // learns the shards
+		begun := time.Now()
+		untilOK(t, in, "tag", streamed(t, "a", "b", "a", "c"))
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("unexpected duration; got %v; want that nothing waits for more events", took)
+		}
+	})
+}
+
 func TestStreamsInKinesis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream("logs-a", 2), kinesistest.WithStream("logs-b", 1))
