@@ -169,10 +169,11 @@ func TestStreamsDoNotWaitForEachOther(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream("a", 1), kinesistest.WithStream("b", 1), kinesistest.WithStream("c", 1))
 		in, _ := newReal(t, s, "stream", "$s", "max_buffered_time", "3s", "flush_timeout", "10s")
 		untilOK(t, in, "tag", streamed(t, "a", "b", "c")) // learns the shards
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(time.Second)})
 		begun := time.Now()
 		untilOK(t, in, "tag", streamed(t, "a", "b", "a", "c"))
-		if took := time.Since(begun); took != 0 {
-			t.Errorf("unexpected duration; got %v; want that nothing waits for more events", took)
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("unexpected duration; got %v; want 1s, the time of one request", took)
 		}
 	})
 }
