@@ -113,7 +113,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	kr := o.record
 	kr.chooseSpread(it)
 	size := kr.sizeWith(it)
-	if len(kr.items) > 0 && (size > pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount) {
+	if len(kr.items) > 0 && (size > pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount) {
 		pl.closeAggregate(sh)
 		if it.is(itemSpread) {
 			sh = pl.spreadShard(pl.shardMap.Load())
@@ -122,9 +122,22 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		return
 	}
 	kr.add(it)
-	if size >= pl.cfg.aggregationMaxBytes || len(kr.items) >= pl.cfg.aggregationMaxCount {
+	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.closeAggregate(sh)
 	}
+}
+
+// roomAfter returns up to which size an aggregate of this size may be filled. As a
+// rule that is the maximum. But records of many KiB would leave much of the last
+// payload unit empty, which is paid for all the same; so such an aggregate goes on
+// until its units are used.
+func (pl *pipeline) roomAfter(size int) int {
+	limit := pl.cfg.aggregationMaxBytes
+	paid := max(payloadUnits(size)*PutPayloadUnit, limit)
+	if paid-size <= paid/25 || limit%PutPayloadUnit != 0 {
+		return limit
+	}
+	return max(limit, min(pl.cfg.aggregationGrowBytes, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
 // build makes the Kinesis record of an open aggregate, if it has none yet.

@@ -278,3 +278,30 @@ func TestSpreadRecordsFillAggregatesAtLowTrafficOverManyShards(t *testing.T) {
 		}
 	})
 }
+
+// The units of 25 KiB that a batch is billed as must be within 2 % of what its
+// bytes need at least, framing included, and within 5 % for large records.
+func TestPayloadUnitsAreFilled(t *testing.T) {
+	const total = 8 << 20
+	for _, size := range []int{100, 243, 1500, 4000, 13_000, 17_100, 26_000, 30_000, 60_000} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 4))
+			p := newProducer(t, s.Client(), core.WithRateLimit(100_000))
+			records := batchOf("a", total/size)
+			for i := range records {
+				records[i].Data = append(records[i].Data, make([]byte, size-len(records[i].Data))...)
+			}
+			b := put(t, p, records)
+			wait(t, b)
+			st := p.Stats()
+			least := float64(st.KinesisBytes)/core.PutPayloadUnit + 2*4 // each shard ends with one that is not full
+			if got := float64(st.PutPayloadUnits); got > 1.02*least && size < 1000 || got > 1.05*least {
+				t.Errorf("unexpected payload units; got %v in %d records; want about %.0f", got, st.KinesisRecords, least)
+			}
+			if st.PutPayloadUnits+st.PutPayloadUnitsSaved != uint64(len(records)*((size+core.PutPayloadUnit+20)/core.PutPayloadUnit)) {
+				t.Errorf("unexpected units saved; got %d besides %d used", st.PutPayloadUnitsSaved, st.PutPayloadUnits)
+			}
+			checkDelivered(t, s, records)
+		})
+	}
+}

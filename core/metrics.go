@@ -51,7 +51,8 @@ const (
 	MetricUserRecordsPerPutRecordsRequest
 
 	// MetricAggregateFill: per stored aggregate, its size as a share of
-	// WithAggregationMaxBytes, 0 to 1.
+	// WithAggregationMaxBytes, or of the units it is billed as if they are more;
+	// 0 to 1.
 	MetricAggregateFill
 	// MetricPutPayloadUnits: PutPayloadUnits charged per stored Kinesis record.
 	MetricPutPayloadUnits
@@ -345,7 +346,8 @@ func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
 	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
 	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.unitsAlone-units), 1)
 	if len(kr.items) > 1 {
-		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(pl.cfg.aggregationMaxBytes), 1)
+		full := max(pl.cfg.aggregationMaxBytes, units*PutPayloadUnit)
+		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
 	}
 }
 

@@ -22,10 +22,11 @@ func (f optionFunc) apply(c *config) { f(c) }
 // config holds every setting; defaultConfig says what holds without options.
 type config struct {
 	// Aggregation.
-	aggregation         bool
-	aggregationMaxBytes int
-	aggregationMaxCount int
-	maxBufferedTime     time.Duration
+	aggregation          bool
+	aggregationMaxBytes  int
+	aggregationGrowBytes int
+	aggregationMaxCount  int
+	maxBufferedTime      time.Duration
 
 	// Requests.
 	collectionMaxCount int
@@ -59,21 +60,22 @@ type config struct {
 
 func defaultConfig() config {
 	return config{
-		aggregation:         true,
-		aggregationMaxBytes: 2 * PutPayloadUnit,
-		aggregationMaxCount: 1 << 20,
-		maxBufferedTime:     100 * time.Millisecond,
-		collectionMaxCount:  maxRequestRecords,
-		collectionMaxBytes:  1 << 20,
-		maxInFlight:         16,
-		requestTimeout:      6 * time.Second,
-		rateLimitPercent:    100,
-		adaptiveRate:        true,
-		retryBackoffMin:     100 * time.Millisecond,
-		retryBackoffMax:     5 * time.Second,
-		bufferBytes:         64 << 20,
-		bufferRecords:       1 << 20,
-		maxStreams:          1000, streamIdle: 15 * time.Minute,
+		aggregation:          true,
+		aggregationMaxBytes:  2 * PutPayloadUnit,
+		aggregationGrowBytes: 20 * PutPayloadUnit,
+		aggregationMaxCount:  1 << 20,
+		maxBufferedTime:      100 * time.Millisecond,
+		collectionMaxCount:   maxRequestRecords,
+		collectionMaxBytes:   1 << 20,
+		maxInFlight:          16,
+		requestTimeout:       6 * time.Second,
+		rateLimitPercent:     100,
+		adaptiveRate:         true,
+		retryBackoffMin:      100 * time.Millisecond,
+		retryBackoffMax:      5 * time.Second,
+		bufferBytes:          64 << 20,
+		bufferRecords:        1 << 20,
+		maxStreams:           1000, streamIdle: 15 * time.Minute,
 		logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -86,11 +88,20 @@ func WithAggregation(on bool) Option {
 }
 
 // WithAggregationMaxBytes bounds one aggregate, framing and outer partition key
-// included. Default 51,200 (two PUT payload units), range 64 to 1,048,576. A
-// user record that is larger goes alone and unframed. Multiples of
-// PutPayloadUnit cost least.
+// included; but see WithAggregationGrowBytes. Default 51,200 (two PUT payload
+// units), range 64 to 1,048,576. A user record that is larger goes alone and
+// unframed. Multiples of PutPayloadUnit cost least.
 func WithAggregationMaxBytes(n int) Option {
 	return optionFunc(func(c *config) { c.aggregationMaxBytes = n })
+}
+
+// WithAggregationGrowBytes bounds aggregates that go on beyond WithAggregationMaxBytes
+// because more than 4 % of the payload units that they are billed as would
+// stay empty, as happens with records of many KiB. Nothing grows if
+// WithAggregationMaxBytes is not a multiple of PutPayloadUnit. Default 512,000 (20
+// units), range 0 (never) to 1,048,576.
+func WithAggregationGrowBytes(n int) Option {
+	return optionFunc(func(c *config) { c.aggregationGrowBytes = n })
 }
 
 // WithAggregationMaxCount bounds the user records of one aggregate. Default and
@@ -258,6 +269,7 @@ func (c *config) validate() error {
 	check(c.distribution <= DistributionAuto, "Distribution", uint8(c.distribution), "DistributionDetect, DistributionByKey or DistributionAuto")
 	check(c.ordering <= OrderingStrict, "Ordering", uint8(c.ordering), "OrderingNone or OrderingStrict")
 	between("AggregationMaxBytes", c.aggregationMaxBytes, 64, 1<<20)
+	between("AggregationGrowBytes", c.aggregationGrowBytes, 0, 1<<20)
 	between("AggregationMaxCount", c.aggregationMaxCount, 1, 1<<20)
 	lasting("MaxBufferedTime", c.maxBufferedTime, 0, time.Minute)
 	between("CollectionMaxCount", c.collectionMaxCount, 1, maxRequestRecords)

@@ -38,23 +38,24 @@ type Config struct {
 	SkipVerify               bool
 	ExtraUserAgent           string
 
-	Aggregation         bool
-	AggregationMaxBytes int
-	AggregationMaxCount int
-	MaxBufferedTime     time.Duration
-	CollectionMaxCount  int
-	CollectionMaxBytes  int
-	MaxInFlight         int
-	Distribution        core.RecordDistribution
-	Ordering            core.Ordering
-	RateLimitPercent    int
-	ShardRecords        int
-	ShardBytes          int
-	AdaptiveRate        bool
-	FailIfThrottled     bool
-	RecordTTL           time.Duration
-	RetryBackoffMin     time.Duration
-	RetryBackoffMax     time.Duration
+	Aggregation          bool
+	AggregationMaxBytes  int
+	AggregationGrowBytes int
+	AggregationMaxCount  int
+	MaxBufferedTime      time.Duration
+	CollectionMaxCount   int
+	CollectionMaxBytes   int
+	MaxInFlight          int
+	Distribution         core.RecordDistribution
+	Ordering             core.Ordering
+	RateLimitPercent     int
+	ShardRecords         int
+	ShardBytes           int
+	AdaptiveRate         bool
+	FailIfThrottled      bool
+	RecordTTL            time.Duration
+	RetryBackoffMin      time.Duration
+	RetryBackoffMax      time.Duration
 
 	StartupCheck   string // off, warn or require
 	FlushTimeout   time.Duration

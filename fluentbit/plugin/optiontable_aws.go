@@ -44,6 +44,11 @@ var requestOptions = []Option{
 		parse:       sizeOption(func(c *Config) *int { return &c.AggregationMaxBytes }, 64, 1<<20),
 	},
 	{
+		Name: "aggregation_grow_size", Kind: KindSize, Default: "512000", Range: "0 (never) to 1048576",
+		Description: "How far an aggregate of large events goes on beyond aggregation_max_size to fill the billing units that it is charged for.",
+		parse:       sizeOption(func(c *Config) *int { return &c.AggregationGrowBytes }, 0, 1<<20),
+	},
+	{
 		Name: "aggregation_max_count", Kind: KindInt, Default: "1048576", Range: "1 to 1048576",
 		Description: "Most events in one aggregate.",
 		parse:       intOption(func(c *Config) *int { return &c.AggregationMaxCount }, 1, 1<<20),

@@ -81,6 +81,7 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 	return []core.Option{
 		core.WithAggregation(cfg.Aggregation),
 		core.WithAggregationMaxBytes(cfg.AggregationMaxBytes),
+		core.WithAggregationGrowBytes(cfg.AggregationGrowBytes),
 		core.WithAggregationMaxCount(cfg.AggregationMaxCount),
 		core.WithMaxBufferedTime(cfg.MaxBufferedTime),
 		core.WithCollectionMaxCount(cfg.CollectionMaxCount),

@@ -137,28 +137,29 @@ func (a *AWS) Client() awsclient.Config {
 
 // Producer holds the settings of package core.
 type Producer struct {
-	Aggregation         bool
-	AggregationMaxBytes int
-	AggregationMaxCount int
-	MaxBufferedTime     time.Duration
-	CollectionMaxBytes  int
-	CollectionMaxCount  int
-	MaxInFlight         int
-	RequestTimeout      time.Duration
-	RateLimit           int
-	AdaptiveRate        bool
-	ShardRecords        int
-	ShardBytes          int
-	Ordering            string
-	Distribution        string
-	MaxStreams          int
-	StreamIdle          time.Duration
-	FailIfThrottled     bool
-	RecordTTL           time.Duration
-	RetryBackoffMin     time.Duration
-	RetryBackoffMax     time.Duration
-	BufferBytes         int
-	BufferRecords       int
+	Aggregation          bool
+	AggregationMaxBytes  int
+	AggregationGrowBytes int
+	AggregationMaxCount  int
+	MaxBufferedTime      time.Duration
+	CollectionMaxBytes   int
+	CollectionMaxCount   int
+	MaxInFlight          int
+	RequestTimeout       time.Duration
+	RateLimit            int
+	AdaptiveRate         bool
+	ShardRecords         int
+	ShardBytes           int
+	Ordering             string
+	Distribution         string
+	MaxStreams           int
+	StreamIdle           time.Duration
+	FailIfThrottled      bool
+	RecordTTL            time.Duration
+	RetryBackoffMin      time.Duration
+	RetryBackoffMax      time.Duration
+	BufferBytes          int
+	BufferRecords        int
 }
 
 // Options returns the settings as options of core.New.
@@ -183,6 +184,7 @@ func (p *Producer) Options() []core.Option {
 		core.WithStreamIdle(p.StreamIdle),
 		core.WithAggregation(p.Aggregation),
 		core.WithAggregationMaxBytes(p.AggregationMaxBytes),
+		core.WithAggregationGrowBytes(p.AggregationGrowBytes),
 		core.WithAggregationMaxCount(p.AggregationMaxCount),
 		core.WithMaxBufferedTime(p.MaxBufferedTime),
 		core.WithCollectionMaxBytes(p.CollectionMaxBytes),
