@@ -10,8 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -238,47 +236,6 @@ func TestConnectionsAreClosedWhenTheyAreOld(t *testing.T) {
 	})
 }
 
-func TestMemoryForBodiesIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, "--limits.memory=8MiB", "--limits.wire_max_size=1MiB", "--limits.body_max_size=1MiB", "--limits.events=10000",
-			"--producer.request_timeout=1m")
-		defer r.stop()
-		hold := make(chan struct{})
-		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Hold: hold}})
-		// Each body takes something above 1 MiB until Kinesis has it.
-		body := func(i int) []byte {
-			return append(bytes.Repeat([]byte(" "), 1000<<10), []byte(eventText(i))...)
-		}
-		const requests = 32
-		first := make(chan reply, requests)
-		for i := range requests {
-			go func() { first <- r.post(t.Context(), "/", body(i)) }()
-		}
-		for range requests {
-			rp := <-first
-			rp.want(t, 503, "")
-			if used := r.server.Stats().BudgetUsed; used > 8<<20 {
-				t.Errorf("unexpected memory; got %d; want at most 8 MiB", used)
-			}
-		}
-		synctest.Wait()
-		st := r.server.Stats()
-		if st.Rejected[ReasonBudget] == 0 || st.Rejected[ReasonAckTimeout] == 0 || st.Rejected[ReasonBudget]+st.Rejected[ReasonAckTimeout] != requests {
-			t.Errorf("unexpected reasons; got %v; want some for want of memory and some for want of an answer", st.Rejected)
-		}
-		close(hold)
-		synctest.Wait()
-		for i := range requests {
-			r.post(t.Context(), "/", body(i)).want(t, 200, "")
-		}
-		r.account("logs", requests, 0)
-		synctest.Wait()
-		if used := r.server.Stats().BudgetUsed; used != 0 {
-			t.Errorf("unexpected memory at rest; got %d; want 0", used)
-		}
-	})
-}
-
 func TestBodyOfUnknownLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "--limits.wire_max_size=1MiB")
@@ -318,102 +275,6 @@ func TestTooLargeBodyIsDrained(t *testing.T) {
 	})
 }
 
-func TestBombs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, "--limits.memory=8MiB", "--limits.wire_max_size=1MiB", "--limits.body_max_size=2MiB", "--limits.events=10000")
-		defer r.stop()
-		zeros := bytes.Repeat([]byte(" "), 50<<20)
-		for _, c := range []struct {
-			name, encoding string
-			body           []byte
-		}{
-			{"gzip", "gzip", gzipped(zeros)},
-			{"zstd", "zstd", zstded(zeros)},
-			{"twice", "gzip, gzip", gzipped(gzipped(zeros))},
-			{"snappy that declares 4 GiB", "snappy", []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}},
-		} {
-			rp := r.post(t.Context(), "/", c.body, "Content-Encoding", c.encoding)
-			if rp.status != 413 && rp.status != 400 {
-				t.Errorf("%s: unexpected answer; got %d %s; want 413 or 400", c.name, rp.status, rp.body)
-			}
-		}
-	})
-}
-
-func TestCredentials(t *testing.T) {
-	dir := t.TempDir()
-	tokens, users := filepath.Join(dir, "tokens"), filepath.Join(dir, "users")
-	write := func(path, text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(tokens, "# old and new\ntoken-a\n\ntoken-b\n")
-	write(users, "eve:pass:word\n")
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, "--auth.bearer_files="+tokens, "--auth.basic_files="+users, "--auth.bearer_env=ANY")
-		defer r.stop()
-		try := func(name, authorization string, status int) {
-			t.Helper()
-			rp := r.post(t.Context(), "/", ndjson(0, 1), "Authorization", authorization)
-			if rp.status != status {
-				t.Errorf("%s: unexpected answer; got %d; want %d", name, rp.status, status)
-			}
-			if status == 401 && rp.header.Get("Www-Authenticate") == "" {
-				t.Errorf("%s: no WWW-Authenticate", name)
-			}
-		}
-		try("first token", "Bearer token-a", 200)
-		try("second token", "bearer token-b", 200)
-		try("token of the environment", "Bearer secret-2", 200)
-		try("user", "Basic ZXZlOnBhc3M6d29yZA==", 200)
-		try("wrong password", "Basic ZXZlOnBhc3M=", 401)
-		try("comment", "Bearer # old and new", 401)
-		try("nothing", "", 401)
-		try("empty", "Bearer ", 401)
-		try("other scheme", "Digest token-a", 401)
-
-		write(tokens, "token-c-is-longer\n")
-		wait(t.Context(), 2*watchInterval)
-		try("new token", "Bearer token-c-is-longer", 200)
-		try("removed token", "Bearer token-a", 401)
-
-		write(tokens, "\n") // a half-written file locks nobody out
-		wait(t.Context(), 2*watchInterval)
-		try("token of before", "Bearer token-c-is-longer", 200)
-
-		// Nothing of the body is read before the check.
-		c := r.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-		answerOn(t, c).want(t, 401, "unauthorized")
-		_ = c.Close()
-		if st := r.server.Stats(); st.Rejected[ReasonUnauthorized] == 0 || st.Bodies != 6 {
-			t.Errorf("unexpected counts; got %d unauthorized, %d bodies; want some and 6", st.Rejected[ReasonUnauthorized], st.Bodies)
-		}
-	})
-}
-
-func TestSecretsThatCannotBeUsedAreAllReported(t *testing.T) {
-	dir := t.TempDir()
-	bad := filepath.Join(dir, "users")
-	if err := os.WriteFile(bad, []byte("hush-hush\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, kinesis: kinesistest.New()}
-	r.configure("--auth.basic_files="+bad, "--auth.bearer_files="+filepath.Join(dir, "none"), "--tls.cert_file=nowhere", "--tls.key_file=nowhere")
-	_, err := New(r.cfg, nil, Deps{})
-	if err == nil {
-		t.Fatal("unexpected success; want an error")
-	}
-	for _, want := range []string{"line 1 of " + bad, "auth.bearer_files", "tls.cert_file"} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("unexpected error; got %v; want %q in it", err, want)
-		}
-	}
-	if strings.Contains(err.Error(), "hush") {
-		t.Errorf("a secret is in the error: %v", err)
-	}
-}
-
 func TestStreamsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "--producer.max_streams=1", "--producer.request_timeout=1m")
@@ -443,52 +304,6 @@ func TestRequestIDs(t *testing.T) {
 		}
 		if a, b := id("no blanks"), id(strings.Repeat("x", 65)); len(a) != 16 || len(b) != 16 || a == b {
 			t.Errorf("unexpected ids; got %q and %q; want two new ones", a, b)
-		}
-	})
-}
-
-func TestBudgetIsFair(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10)
-		l := &lease{b: b}
-		if err := l.resize(t.Context(), 11); err != errTooMuch {
-			t.Errorf("unexpected error; got %v; want %v", err, errTooMuch)
-		}
-		if err := l.resize(t.Context(), 8); err != nil {
-			t.Fatal(err)
-		}
-		order := make(chan string, 2)
-		large, small := &lease{b: b}, &lease{b: b}
-		go func() {
-			if large.resize(t.Context(), 9) == nil {
-				order <- "large"
-			}
-		}()
-		synctest.Wait()
-		go func() {
-			if small.resize(t.Context(), 1) == nil { // there would be room, but it is not its turn
-				order <- "small"
-			}
-		}()
-		synctest.Wait()
-		if used, waiting := b.state(); used != 8 || waiting != 2 {
-			t.Errorf("unexpected state; got %d used, %d waiting; want 8, 2", used, waiting)
-		}
-		l.release()
-		if a := <-order; a != "large" && a != "small" {
-			t.Error(a)
-		}
-		<-order
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := l.resize(ctx, 1); err == nil {
-			t.Errorf("unexpected success; want the context's error")
-		}
-		large.release()
-		small.release()
-		large.release()
-		if used, waiting := b.state(); used != 0 || waiting != 0 {
-			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
 		}
 	})
 }

@@ -56,12 +56,11 @@ const (
 	PoisonTooLarge   PoisonReason = iota // larger than the stream takes
 	PoisonInvalid                        // refused by Kinesis as invalid
 	PoisonKeyMissing                     // no partition key, and the policy is not to spread
-	PoisonEmpty                          // an empty line
 	PoisonMalformed                      // part of a body that cannot be read
 	poisonCount
 )
 
-var poisonNames = [poisonCount]string{"too_large", "invalid", "key_missing", "empty", "malformed"}
+var poisonNames = [poisonCount]string{"too_large", "invalid", "key_missing", "malformed"}
 
 // String returns the stable name, for example "key_missing".
 func (r PoisonReason) String() string { return poisonNames[min(int(r), len(poisonNames)-1)] }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+func TestMemoryForBodiesIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "--limits.memory=8MiB", "--limits.wire_max_size=1MiB", "--limits.body_max_size=1MiB", "--limits.events=10000",
+			"--producer.request_timeout=1m")
+		defer r.stop()
+		hold := make(chan struct{})
+		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Hold: hold}})
+		// Each body takes something above 1 MiB until Kinesis has it.
+		body := func(i int) []byte {
+			return append(bytes.Repeat([]byte(" "), 1000<<10), []byte(eventText(i))...)
+		}
+		const requests = 32
+		first := make(chan reply, requests)
+		for i := range requests {
+			go func() { first <- r.post(t.Context(), "/", body(i)) }()
+		}
+		for range requests {
+			rp := <-first
+			rp.want(t, 503, "")
+			if used := r.server.Stats().BudgetUsed; used > 8<<20 {
+				t.Errorf("unexpected memory; got %d; want at most 8 MiB", used)
+			}
+		}
+		synctest.Wait()
+		st := r.server.Stats()
+		if st.Rejected[ReasonBudget] == 0 || st.Rejected[ReasonAckTimeout] == 0 || st.Rejected[ReasonBudget]+st.Rejected[ReasonAckTimeout] != requests {
+			t.Errorf("unexpected reasons; got %v; want some for want of memory and some for want of an answer", st.Rejected)
+		}
+		close(hold)
+		synctest.Wait()
+		for i := range requests {
+			r.post(t.Context(), "/", body(i)).want(t, 200, "")
+		}
+		r.account("logs", requests, 0)
+		synctest.Wait()
+		if used := r.server.Stats().BudgetUsed; used != 0 {
+			t.Errorf("unexpected memory at rest; got %d; want 0", used)
+		}
+	})
+}
+
+func TestBombs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "--limits.memory=8MiB", "--limits.wire_max_size=1MiB", "--limits.body_max_size=2MiB", "--limits.events=10000")
+		defer r.stop()
+		zeros := bytes.Repeat([]byte(" "), 50<<20)
+		for _, c := range []struct {
+			name, encoding string
+			body           []byte
+		}{
+			{"gzip", "gzip", gzipped(zeros)},
+			{"zstd", "zstd", zstded(zeros)},
+			{"twice", "gzip, gzip", gzipped(gzipped(zeros))},
+			{"snappy that declares 4 GiB", "snappy", []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}},
+		} {
+			rp := r.post(t.Context(), "/", c.body, "Content-Encoding", c.encoding)
+			if rp.status != 413 && rp.status != 400 {
+				t.Errorf("%s: unexpected answer; got %d %s; want 413 or 400", c.name, rp.status, rp.body)
+			}
+		}
+	})
+}
+
+func TestBudgetIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(10)
+		l := &lease{b: b}
+		if err := l.resize(t.Context(), 11); err != errTooMuch {
+			t.Errorf("unexpected error; got %v; want %v", err, errTooMuch)
+		}
+		if err := l.resize(t.Context(), 8); err != nil {
+			t.Fatal(err)
+		}
+		order := make(chan string, 2)
+		large, small := &lease{b: b}, &lease{b: b}
+		go func() {
+			if large.resize(t.Context(), 9) == nil {
+				order <- "large"
+			}
+		}()
+		synctest.Wait()
+		go func() {
+			if small.resize(t.Context(), 1) == nil { // there would be room, but it is not its turn
+				order <- "small"
+			}
+		}()
+		synctest.Wait()
+		if used, waiting := b.state(); used != 8 || waiting != 2 {
+			t.Errorf("unexpected state; got %d used, %d waiting; want 8, 2", used, waiting)
+		}
+		l.release()
+		if a := <-order; a != "large" && a != "small" {
+			t.Error(a)
+		}
+		<-order
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := l.resize(ctx, 1); err == nil {
+			t.Errorf("unexpected success; want the context's error")
+		}
+		large.release()
+		small.release()
+		large.release()
+		if used, waiting := b.state(); used != 0 || waiting != 0 {
+			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
+		}
+	})
+}
