@@ -57,6 +57,7 @@ type Config struct {
 	RetryBackoffMin      time.Duration
 	RetryBackoffMax      time.Duration
 
+	StreamIdle     time.Duration
 	StartupCheck   string // off, warn or require
 	FlushTimeout   time.Duration
 	RequestTimeout time.Duration

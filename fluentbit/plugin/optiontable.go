@@ -5,6 +5,7 @@ package plugin
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/event"
@@ -63,6 +64,11 @@ var streamOptions = []Option{
 		Description: "Most distinct streams that a template may choose until the next restart or reload.",
 		Details:     "A further one is treated as not allowed. It keeps values that are not what you think from becoming hundreds of streams.",
 		parse:       intOption(func(c *Config) *int { return &c.event.MaxStreams }, 1, event.MaxStreams),
+	},
+	{
+		Name: "stream_idle", Kind: KindDuration, Default: "15m", Range: "10s to 24h",
+		Description: "After what time without events what is known of a stream is given up. The next event begins anew.",
+		parse:       durationOption(func(c *Config) *time.Duration { return &c.StreamIdle }, 10*time.Second, 24*time.Hour),
 	},
 	{
 		Name: "region", Range: "an AWS region; default: from the ARN, AWS_REGION, AWS_DEFAULT_REGION or the profile",

@@ -98,6 +98,7 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 		core.WithRequestTimeout(cfg.RequestTimeout),
 		core.WithBufferBytes(cfg.BufferBytes),
 		core.WithBufferRecords(cfg.BufferRecords),
+		core.WithStreamIdle(cfg.StreamIdle),
 		core.WithMaxStreams(event.MaxStreams), // the shaper's bound is lower
 		core.WithLogger(logger),
 	}
