@@ -40,7 +40,7 @@ $(SO): $(GO_SOURCES) $(wildcard fluentbit/*.c fluentbit/*.h) | check-tools
 
 $(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
 	mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -Wall -Wextra -o $@ fluentbit/host/*.c -lpthread -ldl
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench chaos
 test: build check-build $(if $(NODE),npm,no-node) ## Run all tests, with the race detector and against the emulators

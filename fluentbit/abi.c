@@ -48,7 +48,9 @@ KPL_EXPORT int FLBPluginInit(struct kpl_plugin *plugin)
     if (in == NULL) {
         return -1;
     }
+    in->number = kpl_output_take();
     if (kplInit(plugin, in) != KPL_OK) {
+        kpl_output_give(in->number);
         kpl_instance_free(in);
         return -1;
     }
@@ -69,6 +71,7 @@ KPL_EXPORT int FLBPluginFlushCtx(void *ctx, const void *data, size_t size, const
 KPL_EXPORT int FLBPluginExitCtx(void *ctx)
 {
     if (ctx != NULL && getpid() == load_pid) {
+        kpl_output_give(((struct kpl_instance *)ctx)->number);
         kplExit(ctx);
     }
     return KPL_OK;

@@ -34,6 +34,7 @@ type instance struct {
 	plugin *plugin.Instance
 	cfg    plugin.Config
 	logger *logSink
+	board  *board // nil: the host has no metrics for us
 }
 
 // codes are the answers in the host's terms.
@@ -81,12 +82,20 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 		}
 		return output.FLB_ERROR
 	}
-	inst, err := plugin.New(cfg, plugin.Deps{Logger: log})
+	deps := plugin.Deps{Logger: log}
+	b := newBoard(in)
+	if b != nil {
+		deps.Board = b
+	}
+	inst, err := plugin.New(cfg, deps)
 	if err != nil {
+		if b != nil {
+			b.free()
+		}
 		log.Error(err.Error())
 		return output.FLB_ERROR
 	}
-	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink}))
+	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink, board: b}))
 	go work(in, inst)
 	return output.FLB_OK
 }
@@ -127,6 +136,9 @@ func kplExit(in *C.struct_kpl_instance) {
 		_ = inst.plugin.Close(ctx) // logged there
 	}()
 	C.kpl_close(in)
+	if inst.board != nil {
+		inst.board.free()
+	}
 	inst.logger.close() // from here on the host's instance may be gone
 	h.Delete()
 	C.kpl_instance_free(in)

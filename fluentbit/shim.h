@@ -22,6 +22,10 @@ enum { KPL_ERROR = 0, KPL_OK = 1, KPL_RETRY = 2 };
 /* Log levels of the host. */
 enum { KPL_LOG_ERROR = 1, KPL_LOG_WARN, KPL_LOG_INFO, KPL_LOG_DEBUG, KPL_LOG_TRACE };
 
+/* Kinds of metrics, and the most labels of one. */
+enum { KPL_COUNTER = 0, KPL_GAUGE, KPL_HISTOGRAM };
+#define KPL_MAX_LABELS 4
+
 struct kpl_api {
     char *(*output_get_property)(char *key, void *o_ins);
     char *(*input_get_property)(char *key, void *i_ins);
@@ -87,6 +91,7 @@ struct kpl_instance {
     void *o_ins;
     pid_t init_thread;
     uintptr_t handle;         /* of the Go side */
+    int number;               /* among the outputs of this plugin */
 
     pthread_mutex_t mu;
     pthread_cond_t work;      /* something queued, or closed */
@@ -118,5 +123,14 @@ int kpl_log_enabled(struct kpl_instance *in, int level);
 void kpl_log(struct kpl_instance *in, int level, const char *text);
 void kpl_log_drain(struct kpl_instance *in);
 pid_t kpl_thread(void);
+
+/* metrics.c */
+struct kpl_board;
+int kpl_output_take(void);
+void kpl_output_give(int number);
+struct kpl_board *kpl_board_new(struct kpl_instance *in); /* NULL: the host has none; else free() */
+void *kpl_family(struct kpl_board *b, int kind, char *name, char *help, int n, char *keys, double *bounds, size_t bound_count);
+void kpl_set(struct kpl_board *b, int kind, void *family, uint64_t time, double v, int n, char *values);
+void kpl_set_histogram(struct kpl_board *b, void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char *values);
 
 #endif

@@ -27,6 +27,7 @@ static const char usage[] =
 "  --fork               continue in a forked child, as 'daemon on' does\n"
 "  --def-size N         bytes of the plugin definition: 48 as 5.1.1 (default), 40 as 5.0, 32 as before\n"
 "  --log-level N        1 error to 5 trace; default 3\n"
+"  --metrics FILE       append the metrics of each instance at its end\n"
 "  --options            print the plugin's options and end\n"
 "  --progress           a line a second on stderr\n"
 "A line of JSON on stdout sums up. Exit code: 0 all delivered, 1 not all, 2 wrong use, 255 refused.\n";
@@ -135,6 +136,8 @@ static void parse(struct options *o, int argc, char **argv)
                 o->reload = atoi(v);
             } else if (strcmp(a, "--def-size") == 0) {
                 o->def_size = strtoul(v, NULL, 10);
+            } else if (strcmp(a, "--metrics") == 0) {
+                metrics_path = v;
             } else if (strcmp(a, "--log-level") == 0) {
                 level = atoi(v);
             } else {

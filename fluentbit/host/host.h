@@ -73,6 +73,12 @@ struct feed {
 /* Calls emit for each chunk of all inputs. */
 void feed_run(struct feed *f, void (*emit)(void *arg, struct chunk *c), void *arg);
 
+/* ---- metrics.c ---- */
+
+struct cmt;
+struct cmt *metrics_new(void);
+void metrics_end(struct cmt *c, const char *path); /* writes to path, unless it is NULL */
+
 /* ---- plugin.c: the plugin's side of the interface ---- */
 
 struct property {
@@ -83,6 +89,7 @@ struct instance {
     struct property *props;
     int prop_count;
     int log_level;
+    struct cmt *cmt;
     struct { void *remote_context; void *proxy; } *context;
 };
 
@@ -104,6 +111,7 @@ int host_level_key(const char *key);
 void host_log(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 extern __thread int host_thread; /* set on threads that the host made */
+extern const char *metrics_path;  /* where metrics go at exit, or NULL */
 extern int foreign_lines;        /* log lines from other threads */
 
 /* ---- engine.c: flushes, retries ---- */

@@ -61,6 +61,7 @@ struct output_plugin {
 
 __thread int host_thread;
 int foreign_lines;
+const char *metrics_path;
 
 static const char *levels[] = {"help", "error", " warn", " info", "debug", "trace"};
 
@@ -125,8 +126,13 @@ static void *no_metrics(void *ins)
     return NULL;
 }
 
+static void *api_get_metrics(void *o_ins)
+{
+    return ((struct instance *)o_ins)->cmt;
+}
+
 static struct api api = {
-    api_get_property, no_property, no_metrics, no_metrics, api_log_print,
+    api_get_property, no_property, api_get_metrics, no_metrics, api_log_print,
     api_log_check, api_log_check, no_property, api_log_check,
 };
 
@@ -248,6 +254,7 @@ int plugin_init(struct plugin *p, struct instance *in)
     int rc;
 
     in->context = must(calloc(1, sizeof(*in->context)));
+    in->cmt = metrics_new();
     out.name = p->name;
     out.api = &api;
     out.o_ins = in;
@@ -276,6 +283,10 @@ void plugin_exit(struct plugin *p, struct instance *in, int reloading)
     }
     free(in->context);
     in->context = NULL;
+    if (in->cmt != NULL) {
+        metrics_end(in->cmt, metrics_path); /* the host, too, frees it right after the exit */
+        in->cmt = NULL;
+    }
 }
 
 void plugin_unregister(struct plugin *p)

@@ -71,7 +71,7 @@ func build(dir string) error {
 	if err != nil {
 		return err
 	}
-	return run("cc", append([]string{"-std=gnu11", "-O2", "-Wall", "-Wextra", "-o", host}, append(sources, "-lpthread", "-ldl")...)...)
+	return run("cc", append([]string{"-std=gnu11", "-O2", "-Wall", "-Wextra", "-rdynamic", "-o", host}, append(sources, "-lpthread", "-ldl")...)...)
 }
 
 // summary is the line that the host prints at its end.

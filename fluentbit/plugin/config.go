@@ -73,6 +73,9 @@ type Config struct {
 	DeadLetterMaxFiles   int
 	DeadLetterDropOldest bool
 
+	metricsLevel, metricsGranularity string
+	observer                         core.Observer // of the producer, or nil
+
 	streamMissing string // error or dead_letter, or empty for the default
 	event         event.Config
 	shaper        *event.Shaper

@@ -44,6 +44,8 @@ type Deps struct {
 	// Letters keeps what can never be delivered; the Instance closes it. Default: a
 	// file if the configuration names one, else nothing.
 	Letters deadletter.Sink
+	// Board shows the metrics. Default: there are none.
+	Board Board
 }
 
 // Stats counts what an Instance has done. All are totals since New.
@@ -92,6 +94,7 @@ type Instance struct {
 	producer Producer
 	ledger   *ledger.Ledger[*delivery]
 	letters  deadletter.Sink     // nil: what can never be delivered is not kept
+	meter    *meter              // nil: no metrics
 	health   *health             // of what concerns no stream, or the only one
 	builders chan *event.Builder // idle ones
 	n        counters
@@ -127,6 +130,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 			return nil, fmt.Errorf("cannot start: %w", err)
 		}
 	}
+	in.meter = newMeter(in, deps.Board)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
 		if in.letters != nil {
 			_ = in.letters.Close(context.Background()) // nothing is in it
@@ -135,6 +139,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	}
 	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
+	in.meter.start()
 	if err := in.startCheck(); err != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // nothing is under way
@@ -197,6 +202,7 @@ func (in *Instance) Close(ctx context.Context) error {
 		in.work.Wait()
 	}
 	err := in.producer.Close(ctx)
+	in.meter.close()
 	if in.letters != nil {
 		if e := in.letters.Close(ctx); e != nil {
 			in.log.Error("cannot close the dead letter file", "error", e)

@@ -79,6 +79,7 @@ var sections = []Section{
 	{"Pace and retries", paceOptions},
 	{"Time and memory", boundOptions},
 	{"Credentials and connection", clientOptions},
+	{"Metrics", metricsOptions},
 	{"Accepted for moving over", otherOptions},
 }
 

@@ -101,6 +101,7 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 		core.WithStreamIdle(cfg.StreamIdle),
 		core.WithMaxStreams(event.MaxStreams), // the shaper's bound is lower
 		core.WithLogger(logger),
+		core.WithObserver(cfg.observer),
 	}
 }
 
