@@ -125,6 +125,8 @@ func (c *Config) checkTogether(l *loader) {
 	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
 		bad("server.admin_listen", "value %s is the address of server.listen; want another one, or off", c.Server.AdminListen)
 	}
+	c.checkMetrics(bad)
+	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
 	c.Route.check("route.", letters, bad)
 	for i := range c.Routes {

@@ -21,7 +21,7 @@ const (
 // Options returns the table in the order of documentation.
 func Options() []Option {
 	return slices.Concat(serverOptions, tlsOptions, authOptions, limitOptions, ledgerOptions,
-		deadLetterOptions, awsOptions, producerOptions, logOptions, routeOptions)
+		deadLetterOptions, awsOptions, producerOptions, metricsOptions, nativeOptions, logOptions, routeOptions)
 }
 
 var serverOptions = []Option{
@@ -29,7 +29,7 @@ var serverOptions = []Option{
 		Doc:   "Where requests are taken. Other machines reach it only if the host says so.",
 		field: func(c *Config) any { return &c.Server.Listen }},
 	{Key: "server.admin_listen", Default: "127.0.0.1:8081", Form: "host:port, or off", check: checkAddressOrOff,
-		Doc:   "Where metrics and health are served, without authentication.",
+		Doc:   "Where metrics, the status page and health are served, without authentication.",
 		field: func(c *Config) any { return &c.Server.AdminListen }},
 	{Key: "server.max_connections", Kind: KindInt, Default: "2048", Min: 1, Max: 1_000_000,
 		Doc:   "Most connections at one time. Further ones wait until one is closed.",

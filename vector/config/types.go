@@ -20,6 +20,8 @@ type Config struct {
 	DeadLetter DeadLetter
 	AWS        AWS
 	Producer   Producer
+	Metrics    Metrics
+	Native     Native
 	Log        Log
 	// Route holds the settings of all requests that no entry of Routes matches.
 	Route Route

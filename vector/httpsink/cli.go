@@ -12,11 +12,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/vector/config"
+	"github.com/outkpl/outkpl/vector/status"
 )
 
 const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Data Streams.
@@ -92,8 +94,9 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		}
 		return exitOK
 	}
-	log := NewLogger(&cfg.Log, stderr)
-	if err := runWith(ctx, cfg, log); err != nil {
+	kept := status.NewLog(NewLogger(&cfg.Log, stderr).Handler())
+	log := slog.New(kept)
+	if err := runWith(ctx, cfg, log, kept); err != nil {
 		log.Error("ended with an error", "error", err)
 		return exitFailed
 	}
@@ -132,21 +135,32 @@ func sourcesOf(command string, args, environ []string) (config.Sources, error) {
 }
 
 // runWith puts the parts together and serves.
-func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *status.Log) error {
 	awsConfig := cfg.AWS.Client()
 	awsConfig.Product, awsConfig.Version = "kpl-http", version()
 	client, err := awsclient.New(ctx, awsConfig)
 	if err != nil {
 		return err
 	}
-	producer, err := core.New(client, append(cfg.Producer.Options(), core.WithLogger(log))...)
+	observers, err := openObservers(ctx, cfg, log)
 	if err != nil {
 		return err
+	}
+	options := append(cfg.Producer.Options(), core.WithLogger(log))
+	if observers.sink != nil {
+		options = append(options, core.WithObserver(observers.sink))
+	}
+	producer, err := core.New(client, options...)
+	if err != nil {
+		return errors.Join(err, observers.close(ctx))
+	}
+	if observers.sink != nil {
+		observers.sink.Watch(producer)
 	}
 	switch cfg.AWS.StartupCheck {
 	case "fail":
 		if err := checkStreams(ctx, cfg, producer, log); err != nil {
-			return errors.Join(err, producer.Close(ctx))
+			return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 		}
 	case "warn":
 		// Nobody waits for it: without a network it takes long.
@@ -158,14 +172,31 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	}
 	letters, err := openLetters(&cfg.DeadLetter, producer, log)
 	if err != nil {
-		return errors.Join(err, producer.Close(ctx))
+		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 	}
 	s, err := New(cfg, producer, Deps{Logger: log, Letters: letters, Getenv: os.Getenv})
-	if err != nil {
-		return errors.Join(err, producer.Close(ctx))
+	if err == nil {
+		err = observers.serve(s, log)
 	}
-	return s.Run(ctx)
+	if err != nil {
+		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+	}
+	page := s.StatusPage(kept)
+	page.Register(s.Handle)
+	sampling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var samples sync.WaitGroup
+	samples.Go(func() { page.Run(sampling) })
+	err = s.Run(ctx)
+	stop()
+	samples.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), observersTimeout)
+	defer cancel()
+	return errors.Join(err, observers.close(last))
 }
+
+// observersTimeout is how long the last metrics may take at the end. They are worth less
+// than an exit in time.
+const observersTimeout = 3 * time.Second
 
 func openLetters(cfg *config.DeadLetter, producer *core.Producer, log *slog.Logger) (deadletter.Sink, error) {
 	switch {

@@ -49,7 +49,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", x.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		f := later(ReasonInternal, "internal error")
 		f.close = true
-		s.counters.answered(f.status, f.reason)
+		x.count(f.status, f.reason)
 		_ = x.write(x.answerFor(success{}, f))
 	}()
 	ok, f := x.ingest()
@@ -68,16 +68,26 @@ func (x *exchange) answer(ok success, f *failure) {
 	}
 	switch {
 	case f == nil:
-		s.counters.answered(a.status, ReasonNone)
-		s.counters.confirmed.Add(uint64(ok.Events - ok.Dropped - ok.DeadLettered))
+		x.count(a.status, ReasonNone)
+		confirmed := uint64(ok.Events - ok.Dropped - ok.DeadLettered)
+		s.counters.confirmed.Add(confirmed)
+		x.route.counters.confirmed.Add(confirmed)
 		return
 	case f.reason == ReasonGone:
 		s.counters.gone.Add(1)
-		s.counters.rejected[ReasonGone].Add(1)
+		x.count(0, ReasonGone)
 	default:
-		s.counters.answered(a.status, f.reason)
+		x.count(a.status, f.reason)
 	}
 	s.report(x, f)
+}
+
+// count counts an answer for the server and its route; status 0 is none.
+func (x *exchange) count(status int, reason Reason) {
+	x.s.counters.answered(status, reason)
+	if x.route != nil {
+		x.route.counters.answered(status, reason)
+	}
 }
 
 // report logs an answer that is not 200, seldom enough not to fill the disk. What a
@@ -129,11 +139,13 @@ func (x *exchange) ingest() (success, *failure) {
 	x.bodyEnd = time.Now()
 	s.counters.bodies.Add(1)
 	s.counters.wireBytes.Add(uint64(len(wire)))
+	rt.counters.wireBytes.Add(uint64(len(wire)))
 	c, f := x.read(dest, wire)
 	if f != nil {
 		return success{}, f
 	}
 	s.counters.events.Add(uint64(c.events))
+	rt.counters.events.Add(uint64(c.events))
 	return x.deliver(c)
 }
 
@@ -150,6 +162,7 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 	raw, err := x.unpack(wire)
 	if err == nil {
 		x.s.counters.bodyBytes.Add(uint64(len(raw)))
+		x.route.counters.bodyBytes.Add(uint64(len(raw)))
 		var c *content
 		if c, err = x.split(dest, raw); err == nil {
 			return c, nil

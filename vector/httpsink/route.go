@@ -31,10 +31,11 @@ const (
 // route is the configuration of some paths, made ready.
 type route struct {
 	config.Route
-	source  string // where dead letters say they came from
-	key     keyRule
-	missing keyRule // the key of events without one, if the policy is constant:
-	body    body.Options
+	source   string // where dead letters say they came from
+	key      keyRule
+	missing  keyRule // the key of events without one, if the policy is constant:
+	body     body.Options
+	counters routeCounters
 }
 
 func newRoute(cfg config.Route, limits *config.Limits, source string) (*route, error) {

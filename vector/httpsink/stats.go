@@ -116,6 +116,78 @@ type Stats struct {
 	AckLatency Histogram
 	// Draining tells that the program is about to end.
 	Draining bool
+	// Routes are the same counts for each entry of routes, in its order, and last
+	// for requests that no entry fits.
+	Routes []RouteStats
+}
+
+// RouteStats is what was done for the requests of one route.
+type RouteStats struct {
+	// Match is the path pattern of the route, "default" of the one without.
+	Match string
+	// Requests counts answers by status, in the order of Statuses.
+	Requests [len(Statuses)]uint64
+	// Rejected counts requests that were not answered with 200, by Reason.
+	Rejected [reasonCount]uint64
+	// WireBytes and BodyBytes are sizes of bodies as sent and unpacked.
+	WireBytes, BodyBytes uint64
+	// Events and Confirmed are as in Stats.
+	Events, Confirmed uint64
+}
+
+// routeCounters is the live form of RouteStats.
+type routeCounters struct {
+	requests                                [len(Statuses)]atomic.Uint64
+	rejected                                [reasonCount]atomic.Uint64
+	wireBytes, bodyBytes, events, confirmed atomic.Uint64
+}
+
+// answered counts an answer; status 0 is none.
+func (c *routeCounters) answered(status int, reason Reason) {
+	for i := range Statuses {
+		if Statuses[i] == status {
+			c.requests[i].Add(1)
+		}
+	}
+	if reason != ReasonNone {
+		c.rejected[reason].Add(1)
+	}
+}
+
+func (r *route) stats() RouteStats {
+	c := &r.counters
+	st := RouteStats{
+		Match: r.Match, WireBytes: c.wireBytes.Load(), BodyBytes: c.bodyBytes.Load(),
+		Events: c.events.Load(), Confirmed: c.confirmed.Load(),
+	}
+	if st.Match == "" {
+		st.Match = "default"
+	}
+	for i := range st.Requests {
+		st.Requests[i] = c.requests[i].Load()
+	}
+	for i := range st.Rejected {
+		st.Rejected[i] = c.rejected[i].Load()
+	}
+	return st
+}
+
+// Reasons returns every Reason but ReasonNone, in the order of Stats.Rejected.
+func Reasons() []Reason {
+	list := make([]Reason, 0, reasonCount-1)
+	for r := ReasonNone + 1; r < reasonCount; r++ {
+		list = append(list, r)
+	}
+	return list
+}
+
+// PoisonReasons returns every PoisonReason, in the order of Stats.Dropped.
+func PoisonReasons() []PoisonReason {
+	list := make([]PoisonReason, poisonCount)
+	for i := range list {
+		list[i] = PoisonReason(i)
+	}
+	return list
 }
 
 // counters is the live form of Stats.
@@ -178,5 +250,9 @@ func (s *Server) Stats() Stats {
 	if s.ledger != nil {
 		st.Ledger = s.ledger.Stats()
 	}
+	for _, r := range s.routes {
+		st.Routes = append(st.Routes, r.stats())
+	}
+	st.Routes = append(st.Routes, s.fallback.stats())
 	return st
 }

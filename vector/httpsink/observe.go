@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/core/metrics/cloudwatch"
+	"github.com/outkpl/outkpl/core/metrics/dogstatsd"
+	kplprometheus "github.com/outkpl/outkpl/core/metrics/prometheus"
+	"github.com/outkpl/outkpl/vector/config"
+)
+
+// observers are where the program's metrics go.
+type observers struct {
+	registry *prometheus.Registry // nil: no /metrics
+	sink     metrics.Sink         // nil: nothing measures the producer
+}
+
+// openObservers makes the sinks that the configuration asks for. It uses no network.
+func openObservers(ctx context.Context, cfg *config.Config, log *slog.Logger) (*observers, error) {
+	o := &observers{}
+	if cfg.Metrics.Prometheus {
+		o.registry = prometheus.NewRegistry()
+		for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+			if err := o.registry.Register(c); err != nil {
+				return nil, fmt.Errorf("cannot register metrics of the process: %w", err)
+			}
+		}
+	}
+	what, on, err := cfg.Metrics.Config()
+	if err != nil || !on {
+		return o, err
+	}
+	var sinks []metrics.Sink
+	var errs []error
+	add := func(s metrics.Sink, err error) {
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		sinks = append(sinks, s)
+	}
+	if o.registry != nil {
+		add(kplprometheus.New(o.registry, kplprometheus.Config{Config: what, Logger: log}))
+	}
+	if cfg.Metrics.CloudWatch {
+		client, err := cloudWatchClient(ctx, cfg)
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			add(cloudwatch.New(client, cloudwatch.Config{Config: what, Namespace: cfg.Metrics.CloudWatchNamespace,
+				Interval: cfg.Metrics.CloudWatchInterval, Logger: log}))
+		}
+	}
+	if a := cfg.Metrics.DogStatsD; a != "" {
+		if a == "env" {
+			a = ""
+		}
+		add(dogstatsd.New(dogstatsd.Config{Config: what, Address: a, Tags: cfg.Metrics.DogStatsDTags, Logger: log}))
+	}
+	if len(sinks) > 0 {
+		o.sink = metrics.Tee(sinks...)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, errors.Join(err, o.close(ctx))
+	}
+	return o, nil
+}
+
+// serve puts /metrics on the admin listener.
+func (o *observers) serve(s *Server, log *slog.Logger) error {
+	if o.registry == nil {
+		return nil
+	}
+	if err := o.registry.Register(s.Collector()); err != nil {
+		return fmt.Errorf("cannot register metrics of the server: %w", err)
+	}
+	s.Handle("GET /metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), EnableOpenMetrics: true,
+	}))
+	return nil
+}
+
+// close sends what is left.
+func (o *observers) close(ctx context.Context) error {
+	if o.sink == nil {
+		return nil
+	}
+	if err := o.sink.Close(ctx); err != nil {
+		return fmt.Errorf("cannot report the last metrics: %w", err)
+	}
+	return nil
+}
+
+// cloudWatchClient uses the region, profile and role that Kinesis is written with.
+func cloudWatchClient(ctx context.Context, cfg *config.Config) (*awscloudwatch.Client, error) {
+	var load []func(*awsconfig.LoadOptions) error
+	if cfg.AWS.Region != "" {
+		load = append(load, awsconfig.WithRegion(cfg.AWS.Region))
+	}
+	if cfg.AWS.Profile != "" {
+		load = append(load, awsconfig.WithSharedConfigProfile(cfg.AWS.Profile))
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, load...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot load AWS configuration for CloudWatch: %w", err)
+	}
+	endpoint, err := awsclient.ParseEndpoint(cfg.Metrics.CloudWatchEndpoint)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use metrics.cloudwatch_endpoint: %w", err)
+	}
+	if cfg.AWS.RoleARN != "" {
+		stsEndpoint, err := awsclient.ParseEndpoint(cfg.AWS.STSEndpoint)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use aws.sts_endpoint: %w", err)
+		}
+		client := sts.NewFromConfig(c, func(o *sts.Options) {
+			if stsEndpoint != "" {
+				o.BaseEndpoint = &stsEndpoint
+			}
+		})
+		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, cfg.AWS.RoleARN, func(o *stscreds.AssumeRoleOptions) {
+			if cfg.AWS.ExternalID != "" {
+				o.ExternalID = &cfg.AWS.ExternalID
+			}
+		}))
+	}
+	return awscloudwatch.NewFromConfig(c, func(o *awscloudwatch.Options) {
+		if endpoint != "" {
+			o.BaseEndpoint = &endpoint
+		}
+	}), nil
+}
