@@ -111,6 +111,7 @@ func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
 	}
 	delete(p.pipelines, pl.key)
 	one := pl.snapshot()
+	one.AutoStreams = 0 // a state, not a counter
 	p.retired.add(&one)
 	pl.cancel()
 	return true

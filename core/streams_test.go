@@ -109,3 +109,22 @@ func TestMissingStreamDoesNotHoldUpAnother(t *testing.T) {
 		}
 	})
 }
+
+func TestStreamGivenUpIsNotCountedAsAuto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("a", 1))
+		p := newProducer(t, s.Client(), core.WithStreamIdle(time.Minute), core.WithDistribution(core.DistributionAuto))
+		for range 3 {
+			if _, err := p.PutSync(context.Background(), "a", core.Record{PartitionKey: "k", Data: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Stats().AutoStreams; got != 1 {
+				t.Fatalf("unexpected number of AUTO streams in use; got %d; want 1", got)
+			}
+			<-time.After(2 * time.Minute)
+			if got := p.Stats().AutoStreams; got != 0 {
+				t.Fatalf("unexpected number of AUTO streams after it was given up; got %d; want 0", got)
+			}
+		}
+	})
+}
