@@ -39,7 +39,9 @@ type Result struct {
 	// ShardID and SequenceNumber say where the confirmed record is. All user
 	// records of one aggregate share the sequence number.
 	ShardID, SequenceNumber string
-	// Attempts lists every attempt, oldest first.
+	// Attempts lists the attempts, oldest first. Of more than 32 the first 30 and the
+	// last two are kept; the one before the last is Uncertain if any of those
+	// left out was.
 	Attempts []Attempt
 	// Err is nil when the record is confirmed or still open.
 	Err *RecordError

@@ -70,6 +70,8 @@ const (
 	// operation is limited to 20 calls a second for a whole account, hence
 	// rare and jittered.
 	factsInterval = 10 * time.Minute
+	// maxAttempts bounds the attempts that are remembered of a user record.
+	maxAttempts = 32
 	// recordOverheadBytes is what a buffered user record costs in memory
 	// besides its key and data; it is part of the buffer bound.
 	recordOverheadBytes = 128

@@ -334,9 +334,20 @@ func (pl *pipeline) attempted(it *item, node *attemptNode) {
 	pl.stats.Retries++
 	if pl.linkFrom != it.last || pl.linkOf != node {
 		pl.linkFrom, pl.linkOf = it.last, node
-		pl.link = &attemptNode{Attempt: node.Attempt, prev: it.last}
+		pl.link = &attemptNode{Attempt: node.Attempt, prev: it.last.shorten(it.tries)}
 	}
 	it.last = pl.link
+}
+
+// shorten makes one node of the last two of a history that is to have more than
+// maxAttempts with the next: in an outage attempts go on for as long as it lasts.
+func (n *attemptNode) shorten(tries uint16) *attemptNode {
+	if tries <= maxAttempts {
+		return n
+	}
+	one := &attemptNode{Attempt: n.Attempt, prev: n.prev.prev}
+	one.Uncertain = n.Uncertain || n.prev.Uncertain
+	return one
 }
 
 // attemptedAll adds a failed attempt to every user record of a Kinesis record.

@@ -292,3 +292,36 @@ func TestPanicOfTheClientIsAFailedCall(t *testing.T) {
 		checkDelivered(t, s, records)
 	})
 }
+
+// The history of a record must not grow for as long as an outage lasts.
+func TestLongOutageLeavesAShortHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		lost := s.Fault(kinesistest.Fault{Operation: "PutRecords", Skip: 40, Times: 1, Effect: kinesistest.LoseReply()})
+		outage := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("LimitExceededException", "")})
+		p := newProducer(t, s.Client(), core.WithRetryBackoff(10*time.Millisecond, time.Second))
+		b := put(t, p, batchOf("a", 3))
+		<-time.After(10 * time.Minute)
+		outage.Remove()
+		wait(t, b)
+		r := b.Result(2)
+		if !r.Confirmed() || lost.Hits() != 1 || p.Stats().Retries < 1000 {
+			t.Fatalf("unexpected outcome: confirmed %v, %d replies lost, %d retries", r.Confirmed(), lost.Hits(), p.Stats().Retries)
+		}
+		n := len(r.Attempts)
+		if n != 32 {
+			t.Fatalf("unexpected length of the history; got %d; want 32", n)
+		}
+		if a := r.Attempts[n-1]; a.Code != "" || a.Uncertain || a.ShardID == "" {
+			t.Errorf("unexpected last attempt %+v", a)
+		}
+		if a := r.Attempts[n-2]; !a.Uncertain || a.Code != "LimitExceededException" || a.Delay < time.Minute {
+			t.Errorf("unexpected attempt in place of those left out: %+v", a)
+		}
+		for i := 1; i < n; i++ {
+			if r.Attempts[i].Start.Before(r.Attempts[i-1].End) {
+				t.Errorf("attempt %d begins before the one before has ended", i)
+			}
+		}
+	})
+}
