@@ -29,17 +29,17 @@ func (p plot) svg() string {
 	for _, l := range p.lines {
 		n = max(n, len(l.y)-1)
 	}
-	x := func(i int) float64 { return left + float64(i)/float64(n)*(width-left-12) }
+	x := func(i int) float64 { return left + float64(i)/float64(n)*(width-left-26) }
 	y := func(v float64) float64 { return height - bottom - min(v/p.top, 1)*(height-bottom-up) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/><text x="%d" y="16" font-size="13">%s</text>`+"\n", width, height, left, p.title)
 	for i := range 5 {
 		v := p.top * float64(i) / 4
-		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.4g%s</text>`+"\n", left, y(v), width-12, left-4, y(v)+4, v, p.unit)
+		fmt.Fprintf(&b, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.4g%s</text>`+"\n", left, y(v), width-26, left-4, y(v)+4, v, p.unit)
 	}
 	for i := range 7 {
-		at := n * i / 6
+		at := (n + 1) * i / 6
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle">%d s</text>`+"\n", x(at), height-bottom+15, at)
 	}
 	for k, l := range p.lines {
