@@ -369,7 +369,7 @@ func TestAFlushAllocatesNextToNothing(t *testing.T) {
 	for _, c := range flushConfigs {
 		in := newInstant(t, c.kv...)
 		in.Flush("kube.shop", chunk) // fills the reserves
-		if n := testing.AllocsPerRun(10, func() { wantCode(t, in.Flush("kube.shop", chunk), OK) }); n > 10 {
+		if n := testing.AllocsPerRun(3, func() { wantCode(t, in.Flush("kube.shop", chunk), OK) }); n > 10 {
 			t.Errorf("unexpected allocations for each chunk, %s; got %v; want at most 10", c.name, n)
 		}
 	}
