@@ -190,7 +190,13 @@ func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 }
 
 // closeOpen forgets the open aggregate, which goes its own way.
-func (s *shard) closeOpen() { s.open = openAggregate{items: s.open.items} }
+func (s *shard) closeOpen() {
+	items := s.open.items
+	if cap(items) > maxOpenItems {
+		items = nil
+	}
+	s.open = openAggregate{items: items}
+}
 
 // openList is the list of shards with an open aggregate.
 type openList struct{ head, tail *shard }

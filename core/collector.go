@@ -90,7 +90,10 @@ func (pl *pipeline) take() *request {
 	rest := copy(c.ready, c.ready[n:])
 	clear(c.ready[rest:])
 	c.ready = c.ready[:rest]
-	pl.findDeadline()
+	if !pl.full() {
+		// Else the deadline says nothing, and there may be very many to look at.
+		pl.findDeadline()
+	}
 	return req
 }
 

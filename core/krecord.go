@@ -23,6 +23,7 @@ type kinesisRecord struct {
 	size       int   // data plus outer partition key, in bytes
 	deadline   int64 // when the request that carries it must leave
 	due        int64 // while it waits for a retry
+	expires    int64 // when the first of its items does, 0 for never
 	queued     bool  // in its shard's queue, while still open (strict ordering)
 }
 
@@ -87,6 +88,9 @@ func (kr *kinesisRecord) add(it *item) {
 
 // count makes the aggregate of an item that is in kr.items already.
 func (kr *kinesisRecord) count(it *item) {
+	if it.expires != 0 && (kr.expires == 0 || it.expires < kr.expires) {
+		kr.expires = it.expires
+	}
 	key := it.partitionKey()
 	if ehk, ok := kr.explicit(it); ok {
 		kr.agg.AddExplicit(key, ehk, it.rec.Data)
@@ -131,12 +135,10 @@ func (kr *kinesisRecord) reset() {
 	*kr = kinesisRecord{items: items, agg: kr.agg}
 }
 
-// newRecord takes a record from the free list. Called with the lock held.
+// newRecord takes a record from the pool, which all streams share: a list for each
+// would keep what a stream once needed for as long as the stream is in use.
 func (pl *pipeline) newRecord() *kinesisRecord {
-	if n := len(pl.free); n > 0 {
-		kr := pl.free[n-1]
-		pl.free[n-1] = nil
-		pl.free = pl.free[:n-1]
+	if kr, _ := pl.p.records.Get().(*kinesisRecord); kr != nil {
 		return kr
 	}
 	return &kinesisRecord{}
@@ -146,10 +148,15 @@ func (pl *pipeline) newRecord() *kinesisRecord {
 func (pl *pipeline) recycle(kr *kinesisRecord) {
 	pl.leave(kr)
 	kr.reset()
-	if len(pl.free) < maxFreeRecords {
-		pl.free = append(pl.free, kr)
+	if cap(kr.items) <= maxKeptItems {
+		pl.p.records.Put(kr)
 	}
 }
 
-// maxFreeRecords bounds the free list; a record holds some 10 KiB of tables.
-const maxFreeRecords = 1024
+// maxKeptItems and maxOpenItems bound what Kinesis records and shards keep of
+// their memory for the next aggregate: some 70 and 8 bytes for each item. Who has
+// larger aggregates pays for them in records, not in shards.
+const (
+	maxKeptItems = 4096
+	maxOpenItems = 1024
+)

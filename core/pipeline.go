@@ -88,7 +88,6 @@ type pipeline struct {
 	outgoing   []*shard // strict ordering: busy shards of earlier maps
 	freed      []*shard // strict ordering: shards that may go on
 	unresolved []unresolved
-	free       []*kinesisRecord
 	scratch    []*item
 
 	// Cache of attempted.

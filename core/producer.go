@@ -19,6 +19,7 @@ type Producer struct {
 	buffer *buffer
 
 	observations sync.Pool // of *[]Observation
+	records      sync.Pool // of *kinesisRecord
 
 	ctx     context.Context // ends calls and loops
 	cancel  context.CancelFunc
