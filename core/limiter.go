@@ -46,12 +46,19 @@ func (s *shard) contains(h aggregation.HashKey) bool {
 
 // waitEstimate says how long a record handed to the shard now would wait.
 func (s *shard) waitEstimate(now int64) int64 {
-	queued := 0
-	for _, kr := range s.queue {
+	queued, sample := 0, s.queue[:min(len(s.queue), estimateSample)]
+	for _, kr := range sample {
 		queued += kr.size
+	}
+	if n := len(sample); n > 0 {
+		queued = queued * len(s.queue) / n
 	}
 	return s.pace.Estimate(now, queued+PutPayloadUnit)
 }
+
+// estimateSample is how many records of a queue stand for all of it. Without
+// aggregation a queue may have 100,000, and the estimate is made for each record.
+const estimateSample = 16
 
 // limit is the stage between aggregation and collection: a record passes as
 // soon as its shard has capacity for it. Called with the lock held.
@@ -83,14 +90,17 @@ func (pl *pipeline) admit(sh *shard) {
 	}
 	n := 0
 	var wait int64
+	var late []*kinesisRecord
 	for _, kr := range sh.queue {
+		if pl.late(kr) {
+			late = append(late, kr)
+			n++
+			continue
+		}
 		if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
 			break
 		}
 		n++
-		if pl.cfg.recordTTL > 0 && pl.dropExpired(kr) {
-			continue
-		}
 		sh.pace.Take(kr.size)
 		pl.collect(kr)
 	}
@@ -99,8 +109,11 @@ func (pl *pipeline) admit(sh *shard) {
 		clear(sh.queue[rest:])
 		sh.queue = sh.queue[:rest]
 	}
+	for _, kr := range late {
+		pl.dissolve(kr)
+	}
 	if len(sh.queue) > 0 {
-		pl.wakeShard(sh, pl.now+wait)
+		pl.wakeShard(sh, notAfterExpiry(sh.queue[0], pl.now+wait))
 	} else if sh.wakePos >= 0 {
 		heap.Remove(&pl.wakes, sh.wakePos)
 	}

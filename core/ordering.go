@@ -73,16 +73,20 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	wait := laneWait
 	for len(sh.queue) > 0 && sh.busy == nil && sh.blockers == 0 {
 		kr := sh.queue[0]
-		if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
-			break
+		late := pl.late(kr)
+		if !late {
+			if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
+				break
+			}
+			wait = laneWait
 		}
-		wait = laneWait
 		sh.queue = slices.Delete(sh.queue, 0, 1)
 		if sh.open.record == kr {
 			sh.closeOpen()
 		}
 		kr.queued = false
-		if pl.cfg.recordTTL > 0 && pl.dropExpired(kr) {
+		if late {
+			pl.dissolve(kr)
 			continue // what is left of it is at the front
 		}
 		sh.pace.Take(kr.size)
@@ -91,11 +95,15 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	}
 	switch {
 	case len(sh.queue) > 0:
-		if sh.busy != nil && sh.busy.deadline > pl.now {
+		if sh.readyBytes > 0 && sh.busy.deadline > pl.now {
 			// It must not wait for company in a request: others wait for it.
 			sh.busy.deadline, pl.collector.deadline = pl.now, pl.now
 		}
-		pl.wakeShard(sh, pl.now+wait)
+		at := pl.now + wait
+		if sh.busy == nil && sh.blockers == 0 {
+			at = notAfterExpiry(sh.queue[0], at)
+		}
+		pl.wakeShard(sh, at)
 	case sh.wakePos >= 0:
 		heap.Remove(&pl.wakes, sh.wakePos)
 	}

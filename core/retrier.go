@@ -162,9 +162,11 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 			pl.retryInPlace(kr, 0)
 			return
 		}
-		if pl.cfg.recordTTL == 0 || !pl.dropExpired(kr) {
-			pl.limitFirst(kr)
+		if pl.late(kr) {
+			pl.dissolve(kr)
+			return
 		}
+		pl.limitFirst(kr)
 	default:
 		pl.attemptedAll(kr, v, a)
 		pl.retryLater(kr, pl.backoff(int(kr.items[0].tries)))
@@ -367,16 +369,18 @@ func (pl *pipeline) expire(it *item) {
 		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }
 
-// dropExpired settles the expired user records of a Kinesis record, if it has
-// any, and routes the others anew. It reports whether the record is gone.
-func (pl *pipeline) dropExpired(kr *kinesisRecord) bool {
-	for _, it := range kr.items {
-		if it.expires != 0 && pl.now > it.expires {
-			pl.dissolve(kr)
-			return true
-		}
+// late reports whether a Kinesis record has user records that are expired. To
+// dissolve it settles them.
+func (pl *pipeline) late(kr *kinesisRecord) bool {
+	return kr.expires != 0 && pl.now > kr.expires
+}
+
+// notAfterExpiry returns the moment at which to look at a record that waits.
+func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
+	if kr.expires != 0 {
+		at = min(at, kr.expires+1)
 	}
-	return false
+	return at
 }
 
 // retryLater keeps a record until its backoff has passed.
@@ -386,17 +390,22 @@ func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
 		return
 	}
 	pl.leave(kr)
-	kr.due = pl.now + wait
+	kr.due = notAfterExpiry(kr, pl.now+wait)
 	heap.Push(&pl.retries, kr)
 }
 
 // retryDue sends records on whose backoff has passed: as they are if their
 // shard is still there, else taken apart and routed anew.
 func (pl *pipeline) retryDue() {
-	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now && pl.budget.take(pl.now, pl.retries[0].size, pl.cfg) {
+	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now {
+		late := pl.late(pl.retries[0])
+		if !late && !pl.budget.take(pl.now, pl.retries[0].size, pl.cfg) {
+			return
+		}
 		kr := heap.Pop(&pl.retries).(*kinesisRecord)
 		switch {
-		case pl.cfg.recordTTL > 0 && pl.dropExpired(kr):
+		case late:
+			pl.dissolve(kr)
 		case kr.shard != nil && kr.shard.current && !pl.facts.auto:
 			kr.deadline = pl.now // it has waited enough
 			pl.limit(kr)

@@ -325,3 +325,47 @@ func TestLongOutageLeavesAShortHistory(t *testing.T) {
 		}
 	})
 }
+
+// A record that waits, for whatever reason, is given up when its time is up and not
+// when its wait is over.
+func TestExpiryDoesNotWaitForBackoffOrCapacity(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fault kinesistest.Effect
+	}{
+		{"throttled", kinesistest.ThrottleEntries()},
+		{"entry failed", kinesistest.FailEntries("InternalFailure", "")},
+		{"call failed", kinesistest.Status(503)},
+	} {
+		for _, order := range []core.Ordering{core.OrderingNone, core.OrderingStrict} {
+			t.Run(fmt.Sprint(c.name, "/ordering=", order), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := kinesistest.New(kinesistest.WithStream(stream, 1))
+					f := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.fault})
+					p := newProducer(t, s.Client(), core.WithRecordTTL(2*time.Second), core.WithOrdering(order),
+						core.WithRetryBackoff(time.Minute, time.Minute), core.WithMaxBufferedTime(time.Millisecond))
+					start := time.Now()
+					var batches []*core.Batch
+					for i := range 4 { // the later ones wait behind the first
+						batches = append(batches, put(t, p, batchOf(fmt.Sprint("a", i), 10)))
+						<-time.After(100 * time.Millisecond)
+					}
+					for i, b := range batches {
+						wait(t, b)
+						if r := b.Result(0); r.Err == nil || r.Err.Reason != core.ReasonExpired {
+							t.Fatalf("unexpected result %+v; want expired", r)
+						}
+						if got := time.Since(start) - time.Duration(i)*100*time.Millisecond; got < 2*time.Second || got > 2100*time.Millisecond {
+							t.Errorf("batch %d: unexpected time until it was given up; got %v; want 2 s", i, got)
+						}
+					}
+					f.Remove()
+					closeProducer(t, p)
+					if st := checkAccounts(t, p); st.BufferedBytes != 0 {
+						t.Errorf("unexpected rest of %d bytes in the buffer", st.BufferedBytes)
+					}
+				})
+			})
+		}
+	}
+}
