@@ -7,7 +7,6 @@ package core_test
 import (
 	"context"
 	"crypto/md5"
-	"fmt"
 	"math"
 	"sort"
 	"syscall"
@@ -113,6 +112,6 @@ func putAll(b *testing.B, shards int, records []core.Record) {
 		b.Fatal(err)
 	}
 	if st := p.Stats(); st.Confirmed != uint64(len(records)) {
-		b.Fatal(fmt.Sprintf("unexpected number of confirmed records; got %d; want %d", st.Confirmed, len(records)))
+		b.Fatalf("unexpected number of confirmed records; got %d; want %d", st.Confirmed, len(records))
 	}
 }
