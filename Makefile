@@ -19,14 +19,18 @@ TOOL := go tool -modfile=tools/go.mod
 NODE := $(and $(shell command -v node),$(shell command -v npm))
 EMULATORS := internal/emulators
 NPM_STAMP := $(EMULATORS)/node_modules/.installed
-GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go')
+GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go' -not -name '*_test.go')
 
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-.PHONY: build plugin host demo
-build: plugin host ## Build the plugin and the host program into build/
+.PHONY: build plugin host programs demo
+build: plugin host programs ## Build the plugin, the host program and the programs into build/
+
+programs: | check-tools ## Build kpl-http, kplcat and kpl-replay, which need no cgo, into build/
+	CGO_ENABLED=0 go build -trimpath -o build/kpl-http ./vector
+	CGO_ENABLED=0 go build -trimpath -o build/ ./aggregation/cmd/kplcat ./core/deadletter/cmd/kpl-replay
 
 plugin: $(SO) ## Build build/out_kpl.so
 
@@ -48,7 +52,7 @@ test: build check-build $(if $(NODE),npm,no-node) ## Run all tests, with the rac
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
-	CGO_ENABLED=0 go build ./core/... ./aggregation/...
+	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...
 	@found=$$(go list -deps ./core ./aggregation | grep -E 'prometheus|opentelemetry|cloudwatch|datadog|statsd' || true); \
 		[[ -z $$found ]] || { echo "core and aggregation must not need a metrics client; found:" $$found >&2; exit 1; }
 	@found=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/fluentbit' || true); \
@@ -57,7 +61,7 @@ check-build: $(SO) # what the packages may depend on, and what the plugin must e
 		nm -D --defined-only $(SO) | grep -q " T FLBPlugin$$s$$" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
 
 race: check-tools ## Run the pure Go tests with the race detector on one and on four processors
-	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/...
+	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/... ./vector/...
 
 fuzz: check-tools ## Run each fuzz target for FUZZTIME (60s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
