@@ -75,6 +75,7 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 			sink.close()
 		}
 	}()
+	profile.start()
 	cfg, err := plugin.ParseConfig(hostConfig{p}, os.Getenv)
 	if err != nil {
 		for _, e := range plugin.Problems(err) {
@@ -136,6 +137,7 @@ func kplExit(in *C.struct_kpl_instance) {
 		_ = inst.plugin.Close(ctx) // logged there
 	}()
 	C.kpl_close(in)
+	profile.stop()
 	if inst.board != nil {
 		inst.board.free()
 	}

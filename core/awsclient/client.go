@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -157,6 +156,7 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 			o.BaseEndpoint = &endpoint
 		}
 		o.Retryer = aws.NopRetryer{}
+		o.Protocol = protocol{o.Protocol}
 		// Out of cfg, because loading may have added the CAs of AWS_CA_BUNDLE.
 		o.HTTPClient = withoutWriterTo{cfg.HTTPClient}
 		if c.Product != "" {
@@ -190,6 +190,13 @@ func newHTTPClient(c *Config) *awshttp.BuildableClient {
 			// one costs an attempt of unknown outcome.
 			t.IdleConnTimeout = 45 * time.Second
 			t.WriteBufferSize = 64 << 10
+			// HTTP/1.1: requests are large, so that what HTTP/2 saves in headers
+			// is nothing to what its frames cost, and one stalled connection would
+			// hold up all requests.
+			t.ForceAttemptHTTP2 = false
+			t.Protocols, t.TLSNextProto = new(http.Protocols), nil
+			t.Protocols.SetHTTP1(true)
+			t.TLSClientConfig.NextProtos = nil // what the SDK has put there
 			if proxy, _ := ParseProxy(c.Proxy); proxy != nil { // checked before
 				t.Proxy = func(r *http.Request) (*url.URL, error) {
 					if isLocal(r.URL.Hostname()) {
@@ -210,7 +217,7 @@ type withoutWriterTo struct{ c aws.HTTPClient }
 // Do implements the SDK's HTTPClient.
 func (h withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = struct{ io.ReadCloser }{r.Body}
+		r.Body = holdBody(r)
 	}
 	return h.c.Do(r)
 }
@@ -225,6 +232,8 @@ var _ core.Client = (*client)(nil)
 
 // PutRecords implements core.Client.
 func (c *client) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	ctx, release := withBody(ctx)
+	defer release()
 	out, err := c.Client.PutRecords(ctx, in, opts...)
 	c.check(err)
 	return out, err
