@@ -80,6 +80,15 @@
 // Protobuf does not show that. The number of an event is its place in events, so
 // that a receiver can count what it could not deliver for partial_success.
 //
+// # Vector
+//
+// Each event of a PushEventsRequest becomes one JSON object (or, with Vector's log
+// namespace, another value) on one line, as Vector's own JSON encoding has it: keys in
+// the order of the wire, which Vector sorts; times as RFC 3339 in UTC with 0, 3, 6 or 9
+// decimals; bytes as text, U+FFFD where it is not UTF-8. Metadata is left out. Infinite
+// numbers are the strings "Infinity" and "-Infinity". A sketch is an object
+// agent_dd_sketch with its bins as k and n.
+//
 // # Limits
 //
 // See Limits. Reading time is linear in the length of the unpacked body, except that

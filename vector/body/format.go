@@ -30,6 +30,9 @@ const (
 	FormatOTLPJSON
 	// FormatOTLP is one of the two; Split looks at the first byte.
 	FormatOTLP
+	// FormatVector is a PushEventsRequest of Vector's own protocol. FormatOf never
+	// returns it: it comes over gRPC.
+	FormatVector
 )
 
 // String is a short lower-case word such as "json", fit for a metric label.
@@ -49,6 +52,8 @@ func (f Format) String() string {
 		return "otlp_json"
 	case FormatOTLP:
 		return "otlp"
+	case FormatVector:
+		return "vector"
 	}
 	return "unknown"
 }

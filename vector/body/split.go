@@ -13,6 +13,10 @@ const (
 	EventJSON EventKind = iota
 	// EventText is bytes: a line, or with Options.UnquoteStrings the text of a string.
 	EventText
+	// EventMetric and EventTrace are EventJSON made of a metric or a trace, of
+	// FormatVector only.
+	EventMetric
+	EventTrace
 )
 
 // Event is one event of a body.
@@ -115,6 +119,8 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 		err = s.otlpProto()
 	case FormatOTLPJSON:
 		err = s.otlpJSON()
+	case FormatVector:
+		err = s.vector()
 	default:
 		err = refuse(KindUnsupported, "unknown format")
 	}

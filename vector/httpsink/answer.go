@@ -63,6 +63,8 @@ type answer struct {
 	reason      Reason
 	contentType string
 	body        []byte
+	grpcCode    int // of a native answer
+	grpcText    string
 	retryAfter  time.Duration
 	close       bool
 }
@@ -79,6 +81,10 @@ func (x *exchange) answerFor(ok success, f *failure) *answer {
 				a.retryAfter = x.route.RetryAfter
 			}
 		}
+	}
+	if x.native {
+		x.grpcAnswer(a, f)
+		return a
 	}
 	if x.otlp != otlpNone {
 		a.contentType, a.body = x.otlp.answer(ok, f)
@@ -122,6 +128,11 @@ func (x *exchange) write(a *answer) error {
 	// net/http reads what is left of a body behind the answer, and a client that stalls
 	// there must not hold the connection for ever.
 	_ = rc.SetReadDeadline(deadline)
+	if x.native {
+		h.Del("Content-Length")
+		writeGRPC(x.w, a.grpcCode, a.grpcText, a.body)
+		return rc.Flush()
+	}
 	x.w.WriteHeader(a.status)
 	if _, err := x.w.Write(a.body); err != nil {
 		return err

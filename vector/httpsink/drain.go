@@ -39,6 +39,18 @@ func (s *Server) Start() error {
 		}
 		s.serve(func() error { return s.admin.Serve(s.adminLn) })
 	}
+	if s.native != nil {
+		if s.nativeLn, err = s.listen("tcp", s.cfg.Native.Listen); err != nil {
+			return fmt.Errorf("cannot listen on native.listen %s: %w", s.cfg.Native.Listen, err)
+		}
+		ln := netutil.LimitListener(s.nativeLn, s.cfg.Server.MaxConnections)
+		s.serve(func() error {
+			if s.native.TLSConfig != nil {
+				return s.native.ServeTLS(ln, "", "")
+			}
+			return s.native.Serve(ln)
+		})
+	}
 	ln := netutil.LimitListener(s.mainLn, s.cfg.Server.MaxConnections)
 	s.serve(func() error {
 		if s.main.TLSConfig != nil {
@@ -73,6 +85,14 @@ func loopback(a net.Addr) bool {
 // Addr is the address of the main listener, after Start.
 func (s *Server) Addr() string { return s.mainLn.Addr().String() }
 
+// NativeAddr is the address of the listener for Vector's protocol, or "off".
+func (s *Server) NativeAddr() string {
+	if s.nativeLn == nil {
+		return "off"
+	}
+	return s.nativeLn.Addr().String()
+}
+
 // AdminAddr is the address of the admin listener, or "off".
 func (s *Server) AdminAddr() string {
 	if s.adminLn == nil {
@@ -99,7 +119,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	requests, cancelRequests := context.WithTimeout(ctx, total*4/5)
 	defer cancelRequests()
 	var errs []error
-	if err := s.main.Shutdown(requests); err != nil {
+	if err := s.shutdownDoors(requests); err != nil {
 		errs = append(errs, fmt.Errorf("cannot finish %d requests in time: %w", s.counters.inFlight.Load(), err))
 	}
 	if err := s.producer.Close(ctx); err != nil {
@@ -114,13 +134,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// Requests whose records the producer gave up are being answered.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancelLast()
-	_ = s.main.Shutdown(last)
+	_ = s.shutdownDoors(last)
 	_ = s.main.Close()
+	if s.native != nil {
+		_ = s.native.Close()
+	}
 	_ = s.admin.Shutdown(last)
 	_ = s.admin.Close()
 	s.serving.Wait()
 	s.log.Info("drained", "error", errors.Join(errs...))
 	return errors.Join(errs...)
+}
+
+// shutdownDoors ends both servers that take events.
+func (s *Server) shutdownDoors(ctx context.Context) error {
+	if s.native == nil {
+		return s.main.Shutdown(ctx)
+	}
+	native := make(chan error, 1)
+	go func() { native <- s.native.Shutdown(ctx) }()
+	return errors.Join(s.main.Shutdown(ctx), <-native)
 }
 
 func wait(ctx context.Context, d time.Duration) {

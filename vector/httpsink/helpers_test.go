@@ -21,6 +21,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/config"
+	"github.com/outkpl/outkpl/vector/status"
 )
 
 // pipes is a network of net.Pipe connections, which work inside a synctest bubble.
@@ -69,6 +70,7 @@ type rig struct {
 	log     io.Writer
 	real    bool // sockets instead of pipes
 	tls     *tls.Config
+	prepare func(s *Server, log *status.Log) // before Start; nil: nothing
 
 	mu       sync.Mutex // guards what follows: restart changes it
 	server   *Server
@@ -106,7 +108,8 @@ func (r *rig) start() {
 	if out == nil {
 		out = io.Discard
 	}
-	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	kept := status.NewLog(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(kept)
 	producer, err := core.New(r.kinesis.Client(), append(r.cfg.Producer.Options(), core.WithLogger(log))...)
 	if err != nil {
 		r.t.Fatal(err)
@@ -122,6 +125,9 @@ func (r *rig) start() {
 	s, err := New(r.cfg, producer, deps)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if r.prepare != nil {
+		r.prepare(s, kept)
 	}
 	if err := s.Start(); err != nil {
 		r.t.Fatal(err)

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/outkpl/outkpl/vector/body"
@@ -29,6 +31,11 @@ type exchange struct {
 	otlp    otlpForm
 	lease   *lease
 	reading *paced // the body that is being read
+	native  bool   // over gRPC
+	// The body as it comes, its length or -1, and its content encodings.
+	src      io.Reader
+	length   int64
+	encoding string
 
 	// Set once something may have been put.
 	content  *content
@@ -37,7 +44,13 @@ type exchange struct {
 
 // serveEvents takes the events of one request.
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{s: s, w: w, r: r, id: requestID(r), conn: connectionOf(r), begin: time.Now(), lease: &lease{b: s.budget}}
+	s.serveExchange(&exchange{w: w, r: r, length: r.ContentLength, encoding: strings.Trim(strings.Join(r.Header.Values("Content-Encoding"), ","), ", ")})
+}
+
+// serveExchange takes the events of one request, over HTTP or gRPC.
+func (s *Server) serveExchange(x *exchange) {
+	r := x.r
+	x.s, x.id, x.conn, x.begin, x.lease, x.src = s, requestID(r), connectionOf(r), time.Now(), &lease{b: s.budget}, r.Body
 	s.counters.inFlight.Add(1)
 	defer s.counters.inFlight.Add(-1)
 	defer func() { x.lease.release() }()
@@ -117,8 +130,10 @@ func (x *exchange) ingest() (success, *failure) {
 	s, r := x.s, x.r
 	rt, number := s.routeOf(r.URL.Path)
 	x.route = rt
-	x.otlp = otlpFormOf(rt, r)
-	if !s.auth.allow(r) {
+	if !x.native {
+		x.otlp = otlpFormOf(rt, r)
+	}
+	if (!x.native || s.cfg.Native.Credentials) && !s.auth.allow(r) {
 		x.w.Header().Set("WWW-Authenticate", s.auth.schemes)
 		f := never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
 		f.close = true // nothing of the body is read
@@ -128,9 +143,17 @@ func (x *exchange) ingest() (success, *failure) {
 		x.w.Header().Set("Allow", "POST, PUT")
 		return success{}, x.refuse(never(http.StatusMethodNotAllowed, ReasonMethod, "want POST"))
 	}
+	if r.URL.Path == nativePush && !x.native {
+		return success{}, x.refuse(never(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want native.listen"))
+	}
 	dest, f := s.destinationOf(r, rt, number)
 	if f != nil {
 		return success{}, x.refuse(f)
+	}
+	if x.native {
+		if f := x.openNative(); f != nil {
+			return success{}, x.refuse(f)
+		}
 	}
 	wire, f := x.readBody()
 	if f != nil {

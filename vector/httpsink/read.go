@@ -47,7 +47,7 @@ func (p *paced) Read(b []byte) (int, error) {
 	allowance := srv.BodyGrace + time.Duration(float64(p.n)/float64(srv.BodyMinRate)*float64(time.Second))
 	// Not every ResponseWriter has deadlines; then only the tests can be slow.
 	_ = p.rc.SetReadDeadline(p.start.Add(min(allowance, srv.BodyTimeout)))
-	n, err := p.x.r.Body.Read(b)
+	n, err := p.x.src.Read(b)
 	p.n += int64(n)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errSlow
@@ -78,7 +78,7 @@ func (x *exchange) admit(n int64) *failure {
 // readBody reads the body as it is on the wire. Memory is taken before each byte.
 func (x *exchange) readBody() ([]byte, *failure) {
 	limit := x.s.cfg.Limits.WireMaxBytes
-	length := x.r.ContentLength
+	length := x.length
 	tooLarge := never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body is larger than limits.wire_max_size")
 	if length > limit {
 		return nil, tooLarge
@@ -127,6 +127,8 @@ func (x *exchange) readBody() ([]byte, *failure) {
 			f := later(ReasonSlow, "the body arrived too slowly")
 			f.close = true
 			return nil, f
+		case errors.Is(err, errTwoMessages):
+			return nil, never(http.StatusBadRequest, ReasonMalformed, err.Error())
 		case err != nil:
 			if x.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, x.goneFailure()
@@ -155,9 +157,7 @@ func (x *exchange) packed() bool {
 	return e != "" && !strings.EqualFold(e, "identity")
 }
 
-func (x *exchange) encodings() string {
-	return strings.Trim(strings.Join(x.r.Header.Values("Content-Encoding"), ","), ", ")
-}
+func (x *exchange) encodings() string { return x.encoding }
 
 func (x *exchange) guessUnpacked(length int) int {
 	return min(max(unpackRatio*length, 64<<10), x.route.body.Limits.UnpackedBytes)

@@ -96,7 +96,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	switch {
 	case underStreams && named != "" && !strings.Contains(named, "/"):
 		d.stream = named
-	case r.URL.Path == "/" || r.URL.Path == otlpPath || number >= 0:
+	case r.URL.Path == "/" || r.URL.Path == otlpPath || r.URL.Path == nativePush || number >= 0:
 		d.stream = given(HeaderStream, "stream", "stream=")
 	default:
 		return nil, never(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
@@ -160,6 +160,9 @@ func (d *destination) overrideKey(constant, field string) *failure {
 }
 
 func formatOf(configured string, r *http.Request) (body.Format, error) {
+	if r.URL.Path == nativePush {
+		return body.FormatVector, nil
+	}
 	ct := r.Header.Get("Content-Type")
 	switch configured {
 	case "json":

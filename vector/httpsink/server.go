@@ -56,8 +56,10 @@ type Server struct {
 
 	listen          func(network, address string) (net.Listener, error)
 	main, admin     *http.Server
+	native          *http.Server // nil: off
 	adminMux        *http.ServeMux
 	mainLn, adminLn net.Listener
+	nativeLn        net.Listener
 	serving         sync.WaitGroup
 	serveErr        chan error
 }
@@ -79,7 +81,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		cfg:    cfg, log: deps.Logger, producer: producer, letters: deps.Letters,
 		budget:   newBudget(cfg.Limits.Memory),
 		adminMux: http.NewServeMux(),
-		serveErr: make(chan error, 2),
+		serveErr: make(chan error, 3),
 	}
 	if l := cfg.Ledger; l.Entries > 0 {
 		s.ledger = ledger.New[*delivery](ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age})
@@ -128,6 +130,9 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		ReadTimeout:       cfg.Server.HeaderTimeout,
 		IdleTimeout:       cfg.Server.IdleTimeout,
 		ErrorLog:          s.main.ErrorLog,
+	}
+	if s.native, err = s.newNative(); err != nil {
+		return nil, fmt.Errorf("cannot make the server: %w", err)
 	}
 	s.Handle("/healthz", http.HandlerFunc(s.serveHealth))
 	s.Handle("/readyz", http.HandlerFunc(s.serveReady))

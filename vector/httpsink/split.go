@@ -43,6 +43,15 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
+		if ev.Kind == body.EventMetric || ev.Kind == body.EventTrace {
+			skip, f := x.notLog(c, ev, i)
+			if f != nil {
+				return nil, f
+			}
+			if skip {
+				continue
+			}
+		}
 		r := core.Record{PartitionKey: finder.find(ev)}
 		if len(d.key.path) > 0 && r.PartitionKey == "" {
 			if x.route.missing.constant == "" && x.route.PartitionKeyMissing != config.Spread {
@@ -72,7 +81,7 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	most := x.route.body.Limits
 	converted := min(4<<10+len(raw)/16, most.ConvertedBytes)
 	switch d.format {
-	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON:
+	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
 		converted = min(4*len(raw)+converted, most.ConvertedBytes)
 	}
 	count := x.guessEvents(len(raw))

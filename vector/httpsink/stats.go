@@ -57,10 +57,11 @@ const (
 	PoisonInvalid                        // refused by Kinesis as invalid
 	PoisonKeyMissing                     // no partition key, and the policy is not to spread
 	PoisonMalformed                      // part of a body that cannot be read
+	PoisonNotLog                         // a metric or a trace, and the policy is not to send it
 	poisonCount
 )
 
-var poisonNames = [poisonCount]string{"too_large", "invalid", "key_missing", "malformed"}
+var poisonNames = [poisonCount]string{"too_large", "invalid", "key_missing", "malformed", "not_log"}
 
 // String returns the stable name, for example "key_missing".
 func (r PoisonReason) String() string { return poisonNames[min(int(r), len(poisonNames)-1)] }

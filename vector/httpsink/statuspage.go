@@ -15,9 +15,9 @@ func (s *Server) StatusPage(log *status.Log) *status.Page {
 		Program: "kpl-http", Version: version(), Producer: s.producer, Server: s.status, Log: log,
 		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes,
 		Listeners: func() map[string]string {
-			m := map[string]string{"requests": s.cfg.Server.Listen, "admin": s.cfg.Server.AdminListen}
+			m := map[string]string{"requests": s.Addr(), "admin": s.AdminAddr()}
 			if s.cfg.Native.Enabled() {
-				m["native"] = s.cfg.Native.Listen
+				m["native"] = s.NativeAddr()
 			}
 			return m
 		},

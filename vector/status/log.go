@@ -121,7 +121,7 @@ func (l *Log) WithGroup(name string) slog.Handler {
 // Lines returns what is kept, the newest first.
 func (l *Log) Lines() []Line {
 	l.kept.mu.Lock()
-	list := slices.Clone(l.kept.lines)
+	list := append([]Line{}, l.kept.lines...)
 	l.kept.mu.Unlock()
 	slices.Reverse(list)
 	return list

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -187,9 +188,9 @@ func (p *Page) document(now time.Time) *Document {
 
 // before finds the newest state that is old enough to compare with.
 func (p *Page) before(now time.Time) *state {
-	for i := len(p.states) - 1; i >= 0; i-- {
-		if age := now.Sub(p.states[i].at); age >= minSpan && age <= maxSpan {
-			return &p.states[i]
+	for _, s := range slices.Backward(p.states) {
+		if age := now.Sub(s.at); age >= minSpan && age <= maxSpan {
+			return &s
 		}
 	}
 	return nil

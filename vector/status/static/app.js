@@ -92,7 +92,7 @@ function renderTiles(d) {
     tiles.bytes = tile("Data in", true);
     tiles.throttled = tile("Throttled Kinesis records", true);
     tiles.unavailable = tile("Answers of 503", true);
-    tiles.latency = tile("Ack latency, median", false);
+    tiles.latency = tile("Ack latency, median of 2 min", false);
     tiles.saved = tile("PUT units saved", false);
     tiles.pack = tile("Events per Kinesis record", false);
   }
@@ -108,7 +108,7 @@ function renderTiles(d) {
   show(tiles.unavailable, rate(h.unavailable), "/s", count(s.requests["503"] || 0) + " of " + count(sum(s.requests)) + " in all", h.unavailable || []);
   tiles.unavailable.li.classList.toggle("alarm", recent(h.unavailable) > 0);
   const l = s.ack_latency;
-  if (l.count) show(tiles.latency, span(l.p50), "", "99 % within " + span(l.p99) + ", last 2 min");
+  if (l.count) show(tiles.latency, span(l.p50), "", "99 % within " + span(l.p99));
   else show(tiles.latency, "\u2013", "", "no requests in the last 2 min");
   const units = p.put_units + p.put_units_saved;
   if (units) show(tiles.saved, percent(p.put_units_saved / units), "", count(p.put_units_saved) + " of " + count(units) + " saved");
@@ -216,7 +216,7 @@ function renderStreams(d) {
     fact(s, "Aggregates", t.aggregating ? percent(share(one, d.producer.aggregation_max_bytes)) + " full" : "off",
       t.aggregating ? count(share(t.confirmed, t.kinesis_records)) + " events" : "");
     const units = t.put_units + t.put_units_saved;
-    fact(s, "PUT units saved", units ? percent(t.put_units_saved / units) : "\u2013", count(t.put_units_saved));
+    fact(s, "Units saved", units ? percent(t.put_units_saved / units) : "\u2013", count(t.put_units_saved));
     fact(s, "Throttled", rate("throttled", count), count(t.throttled), r && r.throttled > 0 ? "bad" : "");
     fact(s, "Pending", count(t.pending), t.pending ? "oldest " + span(t.oldest_age_seconds) : "", t.oldest_age_seconds > 10 ? "warn" : "");
     fact(s, "Calls", rate("requests", count), t.in_flight + " open, " + count(t.request_errors) + " failed");
@@ -387,20 +387,21 @@ function render(d) {
 }
 
 async function poll() {
+  let d = null;
   try {
     const answer = await fetch("status.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (!answer.ok) throw new Error("status " + answer.status);
-    const d = await answer.json();
-    document.body.classList.remove("stale");
-    render(d);
-    document.body.dataset.ready = "true";
+    d = await answer.json();
   } catch (e) {
-    document.body.classList.add("stale");
     setState("bad", "no answer");
   }
+  document.body.classList.toggle("stale", d === null);
   // Nobody looks at a hidden tab.
   if (document.hidden) document.addEventListener("visibilitychange", poll, { once: true });
   else setTimeout(poll, POLL);
+  if (!d) return;
+  render(d);
+  document.body.dataset.ready = "true";
 }
 
 window.addEventListener("resize", () => { for (const s of streams.values()) if (s.data && s.data.shards.id.length) draw(s); });
