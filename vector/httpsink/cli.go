@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/config"
 	"github.com/outkpl/outkpl/vector/status"
 )
@@ -57,7 +57,7 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		_, _ = io.WriteString(stdout, config.Markdown())
 		return exitOK
 	case "version":
-		_, _ = fmt.Fprintln(stdout, "kpl-http", version())
+		_, _ = fmt.Fprintln(stdout, "kpl-http", version.Version())
 		return exitOK
 	case "help":
 		_, _ = io.WriteString(stdout, usage)
@@ -137,7 +137,7 @@ func sourcesOf(command string, args, environ []string) (config.Sources, error) {
 // runWith puts the parts together and serves.
 func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *status.Log) error {
 	awsConfig := cfg.AWS.Client()
-	awsConfig.Product, awsConfig.Version = "kpl-http", version()
+	awsConfig.Product, awsConfig.Version = "kpl-http", version.Version()
 	client, err := awsclient.New(ctx, awsConfig)
 	if err != nil {
 		return err
@@ -208,11 +208,4 @@ func openLetters(cfg *config.DeadLetter, producer *core.Producer, log *slog.Logg
 		return deadletter.NewStream(producer, cfg.Stream), nil
 	}
 	return nil, nil
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

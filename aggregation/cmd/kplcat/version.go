@@ -3,17 +3,18 @@
 package main
 
 import (
-	"cmp"
 	"runtime/debug"
+
+	build "github.com/outkpl/outkpl/internal/version"
 )
 
 // version says what was built, as far as the build knows.
 func version() string {
+	s := "kplcat " + build.Version()
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "kplcat (unknown version)"
+		return s
 	}
-	s := "kplcat " + cmp.Or(info.Main.Version, "(unknown version)")
 	for _, kv := range info.Settings {
 		switch {
 		case kv.Key == "vcs.revision":
@@ -26,9 +27,4 @@ func version() string {
 }
 
 // moduleVersion is the version for the user agent.
-func moduleVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "devel"
-}
+func moduleVersion() string { return build.Version() }

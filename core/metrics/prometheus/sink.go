@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/internal/version"
 )
 
 // Config configures a Sink. The zero Config reports everything.
@@ -67,7 +67,7 @@ func New(reg prom.Registerer, c Config) (*Sink, error) {
 	}
 	s.sources.MaxSeries, s.sources.MaxStreams = c.MaxSeries, c.MaxStreams
 	s.build = prom.MustNewConstMetric(prom.NewDesc("kpl_build_info", "1; the labels say what was built", []string{"version", "go_version"}, c.ConstLabels),
-		prom.GaugeValue, 1, version(), runtime.Version())
+		prom.GaugeValue, 1, version.Version(), runtime.Version())
 	if c.Keeps(core.MetricUserRecordsPut) {
 		names := []string{"reason"}
 		if c.GranularityOf(core.MetricUserRecordsPut) >= core.GranularityStream {
@@ -92,24 +92,6 @@ func help(m core.Metric) string {
 		return "refused Kinesis records and failed calls"
 	}
 	return m.Info().Help
-}
-
-const module = "github.com/outkpl/outkpl"
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if info.Main.Path == module {
-		return info.Main.Version
-	}
-	for _, d := range info.Deps {
-		if d.Path == module {
-			return d.Version
-		}
-	}
-	return "unknown"
 }
 
 // Observe implements core.Observer.
