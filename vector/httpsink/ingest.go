@@ -72,12 +72,19 @@ func (s *Server) serveExchange(x *exchange) {
 // answer sends the outcome and counts it.
 func (x *exchange) answer(ok success, f *failure) {
 	s := x.s
-	a := x.answerFor(ok, f)
-	err := x.write(a)
-	if f == nil && (err != nil || x.r.Context().Err() != nil) {
+	unseen := func() {
 		// The client does not know that everything is in. It will send it again.
 		s.park(x.content, x.delivery)
 		f = x.goneFailure()
+	}
+	// Asked before the answer and not behind it: a client may close its connection as
+	// soon as it has the answer, and its next equal body would count as sent already.
+	if f == nil && x.r.Context().Err() != nil {
+		unseen()
+	}
+	a := x.answerFor(ok, f)
+	if err := x.write(a); err != nil && f == nil {
+		unseen()
 	}
 	switch {
 	case f == nil:

@@ -46,6 +46,8 @@ func TestDestinations(t *testing.T) {
 			{"query", "/?stream=logs-b", nil, 200, "logs-b", ""},
 			{"path wins over header", "/streams/logs-b", []string{HeaderStream, "logs"}, 200, "logs-b", ""},
 			{"header wins over query", "/?stream=logs", []string{HeaderStream, "logs-b"}, 200, "logs-b", ""},
+			{"a query that cannot be read", "/?stream=logs-b;x", nil, 400, "", "path"},
+			{"a query with a broken escape", "/?stream=logs-b%zz", nil, 400, "", "path"},
 			{"a stream that is not allowed", "/streams/other", nil, 403, "", "stream_forbidden"},
 			{"a name that is no stream's", "/?stream=logs-%2f", nil, 403, "", "stream_forbidden"},
 			{"an unknown path", "/nope", nil, 404, "", "path"},

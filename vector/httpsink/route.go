@@ -5,6 +5,7 @@ package httpsink
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -82,7 +83,11 @@ func (s *Server) routeOf(urlPath string) (*route, int) {
 // destinationOf reads path, headers and query.
 func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destination, *failure) {
 	d := &destination{key: rt.key}
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		// Half of a query might name another stream.
+		return nil, never(http.StatusBadRequest, ReasonPath, "the query cannot be read")
+	}
 	given := func(header, parameter, prefix string) string {
 		v := strings.TrimSpace(r.Header.Get(header))
 		if v == "" {

@@ -19,7 +19,7 @@ const (
 	ReasonNone            Reason = iota
 	ReasonUnauthorized           // no valid credentials
 	ReasonMethod                 // neither POST nor PUT
-	ReasonPath                   // no such path
+	ReasonPath                   // no such path, or a query that cannot be read
 	ReasonStreamMissing          // the request names no stream, and the route has none
 	ReasonStreamForbidden        // a stream that requests may not name
 	ReasonStreams                // producer.max_streams is reached
