@@ -5,6 +5,7 @@ package httpsink
 import (
 	"strconv"
 
+	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/status"
 )
 
@@ -12,7 +13,7 @@ import (
 // Register puts it on the admin listener: page.Register(server.Handle). log may be nil.
 func (s *Server) StatusPage(log *status.Log) *status.Page {
 	return status.New(status.Config{
-		Program: "kpl-http", Version: version(), Producer: s.producer, Server: s.status, Log: log,
+		Program: "kpl-http", Version: version.Version(), Producer: s.producer, Server: s.status, Log: log,
 		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes,
 		Listeners: func() map[string]string {
 			m := map[string]string{"requests": s.Addr(), "admin": s.AdminAddr()}
