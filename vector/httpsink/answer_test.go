@@ -69,7 +69,7 @@ func TestClientThatHangsUpBeforeTheAnswer(t *testing.T) {
 		defer cancel()
 		w := httptest.NewRecorder()
 		req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader([]byte(`{"n":0}`)))
-		x := &exchange{s: r.server, w: w, r: req, id: "a", lease: &lease{b: r.server.budget}}
+		x := &exchange{s: r.server, w: w, r: req, id: "a", lease: &lease{b: r.server.budget}, src: req.Body, length: req.ContentLength}
 		ok, f := x.ingest()
 		if f != nil {
 			t.Fatal(f)
