@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 	"unicode/utf8"
 	"unsafe"
 )
@@ -24,9 +26,14 @@ const maxLineBytes = 3900
 // logSink is the way to the host's log for as long as the instance exists. Lines of
 // goroutines that outlive it go nowhere.
 type logSink struct {
-	mu sync.RWMutex // guards in; held for reading while the host is called
-	in *C.struct_kpl_instance
+	mu   sync.RWMutex // guards in; held for reading while the host is called
+	in   *C.struct_kpl_instance
+	held atomic.Bool // lines wait for a flush, and a timer runs
 }
+
+// maxHold is how long lines wait for a flush, whose thread the host knows. After it they
+// are printed from a thread of ours, past the host's log_file.
+const maxHold = 5 * time.Second
 
 func (s *logSink) close() {
 	s.mu.Lock()
@@ -45,8 +52,17 @@ func (s *logSink) write(level slog.Level, line string) {
 	defer C.free(unsafe.Pointer(c))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.in != nil && C.kpl_log(s.in, hostLevel(level), c) != 0 && s.held.CompareAndSwap(false, true) {
+		time.AfterFunc(maxHold, s.drain)
+	}
+}
+
+func (s *logSink) drain() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	s.held.Store(false)
 	if s.in != nil {
-		C.kpl_log(s.in, hostLevel(level), c)
+		C.kpl_log_drain(s.in)
 	}
 }
 

@@ -53,6 +53,7 @@ func kplRegister(def *C.struct_kpl_def) (ret C.int) {
 			ret = -1
 		}
 	}()
+	entered("register")
 	cname, cdesc := C.CString(name), C.CString(description)
 	defer C.free(unsafe.Pointer(cname))
 	defer C.free(unsafe.Pointer(cdesc))
@@ -75,7 +76,8 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 			sink.close()
 		}
 	}()
-	profile.start()
+	entered("init")
+	startProfile()
 	cfg, err := plugin.ParseConfig(hostConfig{p}, os.Getenv)
 	if err != nil {
 		for _, e := range plugin.Problems(err) {
@@ -116,8 +118,20 @@ func work(in *C.struct_kpl_instance, inst *plugin.Instance) {
 		}
 		// The bytes belong to the host and stay where they are until the answer.
 		chunk := unsafe.Slice((*byte)(req.data), int(req.size))
-		C.kpl_answer(in, req, codes[inst.Flush(C.GoString(req.tag), chunk)])
+		C.kpl_answer(in, req, flush(inst, C.GoString(req.tag), chunk))
 	}
+}
+
+// flush returns the answer in the host's terms. Flush does not panic; whatever else
+// does must not end the host.
+func flush(inst *plugin.Instance, tag string, chunk []byte) (ret C.int) {
+	defer func() {
+		if recover() != nil {
+			ret = output.FLB_RETRY
+		}
+	}()
+	entered("flush")
+	return codes[inst.Flush(tag, chunk)]
 }
 
 // kplExit is called on the engine thread, after the last flush.
@@ -132,12 +146,13 @@ func kplExit(in *C.struct_kpl_instance) {
 				fmt.Fprintf(os.Stderr, "[output:kpl] panic at exit: %v\n%s", v, debug.Stack())
 			}
 		}()
+		entered("exit")
 		ctx, cancel := context.WithTimeout(context.Background(), inst.cfg.FlushTimeout)
 		defer cancel()
 		_ = inst.plugin.Close(ctx) // logged there
 	}()
 	C.kpl_close(in)
-	profile.stop()
+	stopProfile()
 	if inst.board != nil {
 		inst.board.free()
 	}

@@ -120,7 +120,7 @@ void kpl_close(struct kpl_instance *in);
 
 /* log.c */
 int kpl_log_enabled(struct kpl_instance *in, int level);
-void kpl_log(struct kpl_instance *in, int level, const char *text);
+int kpl_log(struct kpl_instance *in, int level, const char *text);
 void kpl_log_drain(struct kpl_instance *in);
 pid_t kpl_thread(void);
 

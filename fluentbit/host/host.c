@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+#include <dirent.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,6 +25,8 @@ static const char usage[] =
 "  --retry-ms N         first wait before a retry, doubled up to 5 times; default 50\n"
 "  --max-seconds N      give up on what is left N seconds after the last input\n"
 "  --reload N           exit and start again N times, each time with all inputs\n"
+"  --refuse N           N reloads that are refused, while flushes are under way\n"
+"  --segv               replace the handler of SIGSEGV, as the host does when it gets certain signals\n"
 "  --dry-run            check the configuration only\n"
 "  --fork               continue in a forked child, as 'daemon on' does\n"
 "  --def-size N         bytes of the plugin definition: 48 as 5.1.1 (default), 40 as 5.0, 32 as before\n"
@@ -35,7 +39,8 @@ static const char usage[] =
 struct options {
     const char *path;
     struct instance *instances;
-    int instance_count, reload, dry_run, fork, list;
+    int instance_count, reload, refuse, dry_run, fork, list, segv;
+    int threads, files; /* after the fifth reload */
     size_t def_size;
     struct feed feed;
     struct engine engine;
@@ -89,6 +94,8 @@ static void parse(struct options *o, int argc, char **argv)
 
         if (strcmp(a, "--dry-run") == 0) {
             o->dry_run = 1;
+        } else if (strcmp(a, "--segv") == 0) {
+            o->segv = 1;
         } else if (strcmp(a, "--fork") == 0) {
             o->fork = 1;
         } else if (strcmp(a, "--options") == 0) {
@@ -134,6 +141,8 @@ static void parse(struct options *o, int argc, char **argv)
                 o->engine.max_seconds = atof(v);
             } else if (strcmp(a, "--reload") == 0) {
                 o->reload = atoi(v);
+            } else if (strcmp(a, "--refuse") == 0) {
+                o->refuse = atoi(v);
             } else if (strcmp(a, "--def-size") == 0) {
                 o->def_size = strtoul(v, NULL, 10);
             } else if (strcmp(a, "--metrics") == 0) {
@@ -202,15 +211,42 @@ static void leave(struct options *o, struct plugin *p, int reloading)
     plugin_unregister(p);
 }
 
+/* How many entries a folder of /proc/self has. */
+static int entries(const char *path)
+{
+    DIR *d = opendir(path);
+    int n = 0;
+
+    if (d == NULL) {
+        return -1;
+    }
+    while (readdir(d) != NULL) {
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+static void on_segv(int sig)
+{
+    static const char text[] = "flb-host: caught SIGSEGV\n";
+
+    (void)sig;
+    (void)!write(2, text, sizeof(text) - 1);
+    abort();
+}
+
 static int summary(struct options *o, double seconds)
 {
     struct totals *t = &o->engine.totals;
 
     printf("{\"events\":%llu,\"bytes\":%llu,\"chunks\":%llu,\"ok\":%llu,\"retried\":%llu,\"dropped\":%llu,\"left\":%llu,"
-        "\"foreign_log_lines\":%d,\"longest_flush\":%.3f,\"seconds\":%.3f}\n",
+        "\"foreign_log_lines\":%d,\"longest_flush\":%.3f,\"seconds\":%.3f,"
+        "\"threads\":[%d,%d],\"files\":[%d,%d]}\n",
         (unsigned long long)t->events, (unsigned long long)t->bytes, (unsigned long long)t->chunks, (unsigned long long)t->ok,
         (unsigned long long)t->retried, (unsigned long long)t->dropped, (unsigned long long)t->left,
-        __atomic_load_n(&foreign_lines, __ATOMIC_RELAXED), t->longest, seconds);
+        __atomic_load_n(&foreign_lines, __ATOMIC_RELAXED), t->longest, seconds,
+        o->threads, entries("/proc/self/task"), o->files, entries("/proc/self/fd"));
     return t->dropped > 0 || t->left > 0;
 }
 
@@ -220,7 +256,7 @@ int main(int argc, char **argv)
         .engine = {.retry_ms = 50, .retry_limit = -1}};
     struct plugin *p, *next;
     double begun;
-    int round;
+    int round, i;
 
     host_thread = 1;
     add_instance(&o);
@@ -252,6 +288,9 @@ int main(int argc, char **argv)
     if (init(&o, p) != 0) {
         return 255;
     }
+    if (o.segv) {
+        signal(SIGSEGV, on_segv);
+    }
     begun = now_seconds();
     for (round = 0;; round++) {
         o.engine.plugin = p;
@@ -259,7 +298,14 @@ int main(int argc, char **argv)
         o.engine.instance_count = o.instance_count;
         engine_start(&o.engine);
         feed_run(&o.feed, engine_emit, &o.engine);
+        for (i = 0; i < o.refuse; i++) {
+            discard(&o, plugin_load(o.path, o.def_size, 1), 1);
+        }
         engine_finish(&o.engine);
+        if (round == 5) {
+            o.threads = entries("/proc/self/task");
+            o.files = entries("/proc/self/fd");
+        }
         if (round == o.reload) {
             break;
         }

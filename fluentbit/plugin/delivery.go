@@ -81,6 +81,8 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *de
 	if d.finished() {
 		return true // everything was confirmed between the flushes
 	}
+	flush := in.gather.enter()
+	defer in.gather.leave(flush)
 	resumed := len(d.open) > 0
 	if d.builder == nil {
 		letters := in.decode(tag, chunk, d)
@@ -89,6 +91,7 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *de
 		}
 	}
 	in.handOver(ctx, d)
+	in.gatherWith(ctx, flush, d)
 	if again := in.wait(ctx, tag, d); again && resumed && len(d.open) == 0 {
 		// What was under way since an earlier flush has settled, but not all well. Its
 		// failures are from then; now is the later attempt.

@@ -98,6 +98,7 @@ type Instance struct {
 	health   *health             // of what concerns no stream, or the only one
 	builders chan *event.Builder // idle ones
 	n        counters
+	gather   gather // of flushes under way
 
 	work      sync.WaitGroup     // the goroutine of the startup check
 	stopCheck context.CancelFunc // nil if there is none

@@ -38,6 +38,21 @@ type Producer interface {
 // coreProducer makes *core.Producer a Producer.
 type coreProducer struct{ *core.Producer }
 
+// awsProducer is a Producer with a client of its own.
+type awsProducer struct {
+	coreProducer
+	client core.Client
+}
+
+// Close also closes connections, which would pile up over reloads.
+func (p awsProducer) Close(ctx context.Context) error {
+	err := p.Producer.Close(ctx)
+	if c, ok := p.client.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+	return err
+}
+
 func (p coreProducer) PutBatch(ctx context.Context, stream string, records []core.Record) (Batch, error) {
 	b, err := p.Producer.PutBatch(ctx, stream, records)
 	if b == nil {
@@ -75,7 +90,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return coreProducer{p}, nil
+	return awsProducer{coreProducer{p}, client}, nil
 }
 
 // producerOptions are the settings of the producer.

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build kpltrial
+
+package main
+
+import (
+	"os"
+	"runtime/pprof"
+	"sync"
+)
+
+// This file is for tests and measurements: go build -tags kpltrial.
+
+// KPL_PANIC names an entry in which to panic; see entered.
+func entered(entry string) {
+	if os.Getenv("KPL_PANIC") == entry {
+		panic("as KPL_PANIC says")
+	}
+}
+
+// A CPU profile of the time between the first Init and an Exit goes to the file that
+// KPL_PROFILE names.
+var startProfile = sync.OnceFunc(func() {
+	if f, err := os.Create(os.Getenv("KPL_PROFILE")); err == nil {
+		_ = pprof.StartCPUProfile(f)
+	}
+})
+
+func stopProfile() { pprof.StopCPUProfile() }
