@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Everything works offline once the caches of Go and npm are filled.
-# LOGS, KINESIS and FLUENT_BIT are for the demo; see README.md.
+# LOGS and KINESIS are for the demo, FLUENT_BIT for it and for e2e; see README.md.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -107,6 +107,16 @@ docker-lint: ## Lint docker/ with hadolint (from PyPI)
 promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get install prometheus)
 	promtool check rules conf/prometheus/alerts.yaml
 	promtool test rules conf/prometheus/alerts_test.yaml
+
+.PHONY: e2e e2e-bench need-fluent-bit
+e2e: plugin need-fluent-bit ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
+	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)') .
+
+e2e-bench: plugin need-fluent-bit ## Measure CPU seconds for each GB in FLUENT_BIT, beside the built-in output
+	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' E2E_BENCH=$${E2E_BENCH:-3} go test -count=1 -v -timeout 60m -run '^TestBench$$' .
+
+need-fluent-bit:
+	@[[ -x '$(FLUENT_BIT)' ]] || { echo "error: FLUENT_BIT='$(FLUENT_BIT)' is no program; want: make $(MAKECMDGOALS) FLUENT_BIT=/path/to/fluent-bit (see docs/fluent-bit.md)" >&2; exit 1; }
 
 .PHONY: lint tidy-check vuln clean
 lint: check-tools ## Run golangci-lint; building it takes minutes the first time

@@ -24,7 +24,6 @@ import (
 //	E2E_MB      size of the input, default 200
 //	KPL_PROFILE passed on to the plugin, see fluentbit/profile.go
 func TestBench(t *testing.T) {
-	needsFluentBit(t)
 	rounds, _ := strconv.Atoi(os.Getenv("E2E_BENCH"))
 	if rounds < 1 {
 		t.Skip("a measurement; use make e2e-bench FLUENT_BIT=/path/to/fluent-bit")

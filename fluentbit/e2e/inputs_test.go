@@ -16,7 +16,6 @@ import (
 )
 
 func TestInputs(t *testing.T) {
-	needsFluentBit(t)
 	const n = 9000
 	for _, workers := range []int{0, 2} {
 		for _, storage := range []string{"memory", "filesystem"} {
@@ -79,7 +78,6 @@ func TestInputs(t *testing.T) {
 }
 
 func TestContents(t *testing.T) {
-	needsFluentBit(t)
 	t.Run("chunks over 2 MB", func(t *testing.T) {
 		t.Parallel()
 		const n = 60_000

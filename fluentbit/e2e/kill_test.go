@@ -18,7 +18,6 @@ import (
 // nothing may be lost, and an event may be doubled only if its copies come from
 // different lives of the process.
 func TestKill(t *testing.T) {
-	needsFluentBit(t)
 	const kills, each = 20, 600
 	for _, workers := range []int{0, 2} {
 		t.Run(fmt.Sprintf("%d times/workers %d", kills, workers), func(t *testing.T) {

@@ -20,7 +20,6 @@ import (
 func (h *host) isHostBug() bool { return strings.Contains(h.logged(), "flb_upstream_conn_timeouts") }
 
 func TestStart(t *testing.T) {
-	needsFluentBit(t)
 	once := func(t *testing.T, args ...string) (string, int) {
 		t.Helper()
 		cmd := exec.Command(fluentBit, append([]string{"-e", library}, args...)...)
@@ -122,7 +121,6 @@ func (h *host) reload() {
 }
 
 func TestReload(t *testing.T) {
-	needsFluentBit(t)
 	for _, workers := range []int{0, 2} {
 		t.Run(fmt.Sprintf("good and refused ones/workers %d", workers), func(t *testing.T) {
 			t.Parallel()
@@ -211,7 +209,6 @@ func TestReload(t *testing.T) {
 }
 
 func TestEnd(t *testing.T) {
-	needsFluentBit(t)
 	for _, workers := range []int{0, 2} {
 		t.Run(fmt.Sprintf("SIGTERM when idle/workers %d", workers), func(t *testing.T) {
 			t.Parallel()

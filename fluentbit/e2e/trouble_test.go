@@ -12,7 +12,6 @@ import (
 )
 
 func TestTrouble(t *testing.T) {
-	needsFluentBit(t)
 	const n = 10_000
 	// run delivers n events while faults strike, and allows as many doubled ones as
 	// allowed returns.
