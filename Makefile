@@ -110,10 +110,10 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 
 .PHONY: e2e e2e-bench need-fluent-bit
 e2e: plugin need-fluent-bit ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
-	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)') .
+	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
 
 e2e-bench: plugin need-fluent-bit ## Measure CPU seconds for each GB in FLUENT_BIT, beside the built-in output
-	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' E2E_BENCH=$${E2E_BENCH:-3} go test -count=1 -v -timeout 60m -run '^TestBench$$' .
+	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' E2E_BENCH=$${E2E_BENCH:-3} go test -count=1 -v -timeout 60m -run '^TestBench$$'
 
 need-fluent-bit:
 	@[[ -x '$(FLUENT_BIT)' ]] || { echo "error: FLUENT_BIT='$(FLUENT_BIT)' is no program; want: make $(MAKECMDGOALS) FLUENT_BIT=/path/to/fluent-bit (see docs/fluent-bit.md)" >&2; exit 1; }
