@@ -187,3 +187,20 @@ func TestOverload(t *testing.T) {
 	}
 	t.Logf("budget %d MiB, in flight %d MiB, peak heap %d MiB, 503s %d", memory>>20, connections*bodyBytes>>20, peak.Load()>>20, rejected.Load())
 }
+
+// TestClosingBehindTheAnswerIsNoLoss sends the same body again and again, from clients
+// that close their connections as soon as they have the answer. Each is a body of its
+// own: none may be taken for one that came before.
+func TestClosingBehindTheAnswerIsNoLoss(t *testing.T) {
+	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithCountOnly()), real: true}
+	r.configure("--server.listen=127.0.0.1:0")
+	r.start()
+	defer r.stop()
+	const n = 300
+	for range n {
+		r.post(t.Context(), "/", []byte(`{"heartbeat":true}`), "Connection", "close").want(t, 200, `"events":1`)
+	}
+	if st := r.server.Stats(); st.Resumed != 0 || st.GoneBeforeAnswer != 0 || r.producer.Stats().Confirmed != n {
+		t.Errorf("unexpected account; got %d resumed, %d gone, %d confirmed; want 0, 0, %d", st.Resumed, st.GoneBeforeAnswer, r.producer.Stats().Confirmed, n)
+	}
+}
