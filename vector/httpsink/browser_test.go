@@ -100,6 +100,7 @@ func (r *rig) load(ctx context.Context, streams ...string) (wait func()) {
 					if n%5 == 4 && c == 0 {
 						r.post(ctx, "/streams/"+stream, []byte(`{"broken`), "Content-Type", "application/json")
 						r.post(ctx, "/streams/forbidden", []byte(`{}`))
+						r.post(ctx, "/streams/"+stream, []byte(strings.Repeat("x", 3000)), "Content-Type", "text/plain")
 					}
 					pause(ctx, time.Duration(30+50*i+20*c)*time.Millisecond)
 				}
@@ -121,7 +122,7 @@ func pause(ctx context.Context, d time.Duration) {
 func TestStatusPageInABrowser(t *testing.T) {
 	kinesis := kinesistest.New(kinesistest.WithStream("logs-web", 24), kinesistest.WithStream("logs-audit", 1),
 		kinesistest.WithStream("logs-fleet", 2000), kinesistest.WithLimits(kinesistest.AWSLimits), kinesistest.WithCountOnly())
-	r, admin := pageRig(t, kinesis, "--route.partition_key=user->id", "--route.record_max_size=156", "--producer.rate_limit=150",
+	r, admin := pageRig(t, kinesis, "--route.partition_key=user->id", "--route.record_max_size=2KiB", "--producer.rate_limit=150",
 		"--producer.max_buffered_time=100ms")
 	ctx, cancel := context.WithCancel(t.Context())
 	wait := r.load(ctx, "logs-web", "logs-audit", "logs-fleet")

@@ -28,6 +28,7 @@ const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Da
   kpl-http print-config FILE [--OPTION=VALUE ...]       the configuration in effect, and where it comes from
   kpl-http schema                                       JSON Schema of the file, for editors
   kpl-http options                                      table of all options
+  kpl-http metrics                                      table of the metrics of the server
   kpl-http version
 
 Each option can be a key of the file, an environment variable (server.listen is
@@ -55,6 +56,9 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		return exitOK
 	case "options":
 		_, _ = io.WriteString(stdout, config.Markdown())
+		return exitOK
+	case "metrics":
+		_, _ = io.WriteString(stdout, MetricsMarkdown())
 		return exitOK
 	case "version":
 		_, _ = fmt.Fprintln(stdout, "kpl-http", version.Version())

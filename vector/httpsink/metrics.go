@@ -3,7 +3,9 @@
 package httpsink
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -97,6 +99,16 @@ func serverMetrics() []serverMetric {
 	}
 }
 
+// MetricsMarkdown returns the table of metrics for docs/http.md.
+func MetricsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| Metric | Kind | Labels | Meaning |\n|---|---|---|---|\n")
+	for _, m := range Metrics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Kind, m.Labels, m.Help)
+	}
+	return b.String()
+}
+
 // Metrics lists what Collector shows.
 func Metrics() []Metric {
 	var list []Metric
@@ -105,14 +117,7 @@ func Metrics() []Metric {
 		if m.gauge {
 			kind = "gauge"
 		}
-		labels := ""
-		for i, l := range m.labels {
-			if i > 0 {
-				labels += ", "
-			}
-			labels += l
-		}
-		list = append(list, Metric{m.name, kind, labels, m.help})
+		list = append(list, Metric{m.name, kind, strings.Join(m.labels, ", "), m.help})
 	}
 	return append(list, Metric{latencyName, "histogram", "", latencyHelp})
 }
