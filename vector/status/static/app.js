@@ -90,11 +90,11 @@ function renderTiles(d) {
     tiles.in = tile("Events in", true);
     tiles.out = tile("Events confirmed", true);
     tiles.bytes = tile("Data in", true);
-    tiles.throttled = tile("Throttled Kinesis records", true);
+    tiles.throttled = tile("Throttled records", true);
     tiles.unavailable = tile("Answers of 503", true);
-    tiles.latency = tile("Ack latency, median of 2 min", false);
+    tiles.latency = tile("Ack latency, median", false);
     tiles.saved = tile("PUT units saved", false);
-    tiles.pack = tile("Events per Kinesis record", false);
+    tiles.pack = tile("Events per record", false);
   }
   const h = d.history, s = d.server, p = d.producer;
   const rate = (list) => { const v = recent(list); return v === null ? "\u2013" : count(v); };
