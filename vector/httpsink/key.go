@@ -68,6 +68,7 @@ func accessorPath(s string) []string {
 // keyFinder finds the partition keys of one body's events.
 type keyFinder struct {
 	rule    keyRule
+	fields  body.Options // with the Path that the events were split with
 	scratch []byte
 	// seen saves memory and copies where few keys are shared by many events.
 	seen map[string]string
@@ -81,13 +82,10 @@ func (k *keyFinder) find(ev *body.Event) string {
 	if len(k.rule.path) == 0 {
 		return k.rule.constant
 	}
-	if ev.Kind != body.EventJSON {
-		return ""
-	}
 	if k.scratch == nil {
 		k.scratch = make([]byte, 0, 256)
 	}
-	value, kind, ok := body.Lookup(k.scratch, ev.Data, k.rule.path...)
+	value, kind, ok := k.fields.Field(k.scratch, ev)
 	if !ok || kind != body.ValueString && kind != body.ValueNumber && kind != body.ValueBool {
 		return ""
 	}

@@ -38,7 +38,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		return nil, err
 	}
 	c := &content{dest: d, route: x.route, raw: raw, events: len(events)}
-	finder := &keyFinder{rule: d.key}
+	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(x.route)
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
@@ -87,6 +87,7 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	count := x.guessEvents(len(raw))
 	for {
 		opt := x.route.body
+		opt.Path = d.key.path
 		opt.Arena = new(body.Arena) // lives as long as the records
 		opt.Limits.ConvertedBytes, opt.Limits.Events = converted, count
 		fixed := int64(cap(raw)) + minCharge
