@@ -129,7 +129,17 @@ func (c *Config) checkTogether(l *loader) {
 	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
 	c.Route.check("route.", letters, bad)
+	first := map[string]int{}
 	for i := range c.Routes {
+		match := c.Routes[i].Match
+		if !strings.HasPrefix(match, "/") {
+			bad(fmt.Sprintf("routes[%d].match", i), "value %q never fits a path; want it to begin with /", match)
+		}
+		if before, seen := first[match]; seen {
+			bad(fmt.Sprintf("routes[%d].match", i), "value %q is that of routes[%d], which wins; want each pattern once", match, before)
+		} else {
+			first[match] = i
+		}
 		c.Routes[i].check(fmt.Sprintf("routes[%d].", i), letters, bad)
 	}
 }

@@ -45,6 +45,7 @@ type Server struct {
 	budget   *budget
 	ledger   *ledger.Ledger[*delivery] // nil: none
 	unpacker body.Unpacker
+	tables   sync.Pool // of *[]body.Event
 
 	counters  counters
 	throttled throttle

@@ -3,6 +3,7 @@
 package httpsink
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer x.s.giveEvents(events)
 	c := &content{dest: d, route: x.route, raw: raw, events: len(events)}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(x.route)
@@ -84,7 +86,8 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
 		converted = min(4*len(raw)+converted, most.ConvertedBytes)
 	}
-	count := x.guessEvents(len(raw))
+	count := x.countEvents(raw)
+	into := x.s.takeEvents()
 	for {
 		opt := x.route.body
 		opt.Path = d.key.path
@@ -94,7 +97,7 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 		if f := x.admit(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
 			return nil, f
 		}
-		events, err := body.Split(nil, raw, d.format, opt)
+		events, err := body.Split(into, raw, d.format, opt)
 		var e *body.Error
 		if errors.As(err, &e) && e.Kind == body.KindTooLarge && (converted < most.ConvertedBytes || count < most.Events) {
 			converted, count = min(4*converted, most.ConvertedBytes), min(4*count, most.Events)
@@ -105,6 +108,41 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 		}
 		return events, err
 	}
+}
+
+// countEvents is a good guess of how many events a body has, out of what separates them
+// in most bodies. Too low a guess means to split twice.
+func (x *exchange) countEvents(raw []byte) int {
+	const sample = 64 << 10
+	head := raw[:min(len(raw), sample)]
+	array := 0
+	if len(head) > 0 {
+		// A quarter more, since events differ in length.
+		array = int(int64(bytes.Count(head, []byte("},{"))+1) * int64(len(raw)) / int64(len(head)) * 5 / 4)
+	}
+	lines := bytes.Count(raw, []byte{'\n'}) + 1
+	return min(max(x.guessEvents(len(raw)), array, lines), x.route.body.Limits.Events)
+}
+
+// maxKeptEvents bounds the tables of events that are kept for the next body; each entry
+// takes 32 bytes.
+const maxKeptEvents = 64 << 10
+
+// takeEvents returns an empty table. Nothing refers to it once the records are made.
+func (s *Server) takeEvents() []body.Event {
+	if p, _ := s.tables.Get().(*[]body.Event); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (s *Server) giveEvents(list []body.Event) {
+	if cap(list) > maxKeptEvents {
+		return
+	}
+	clear(list) // or the table would hold the body
+	list = list[:0]
+	s.tables.Put(&list)
 }
 
 // poison applies a policy to an event that is known to be impossible before anything
