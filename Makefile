@@ -10,6 +10,7 @@ SHELL := bash
 FUZZTIME ?= 60s
 CHAOS ?= 10m
 CHAOS_RECORDS ?= 1000000
+SOAK ?= 10m
 BENCH ?= .
 VERSION ?= v0.0.0-dev
 # The C compiler of a release: zig, which brings an old glibc, or gcc with that of the machine.
@@ -49,7 +50,7 @@ $(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
 	mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/host/*.c -lpthread -ldl
 
-.PHONY: test check-build race fuzz bench chaos
+.PHONY: test check-build race fuzz bench chaos soak
 test: build check-build $(if $(NODE),npm,no-node) ## Run all tests, with the race detector and against the emulators
 	OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
@@ -108,7 +109,7 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 	promtool check rules conf/prometheus/alerts.yaml
 	promtool test rules conf/prometheus/alerts_test.yaml
 
-.PHONY: e2e e2e-bench need-fluent-bit
+.PHONY: e2e e2e-bench need-fluent-bit soak
 e2e: plugin need-fluent-bit ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
 	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
 
@@ -117,6 +118,9 @@ e2e-bench: plugin need-fluent-bit ## Measure CPU seconds for each GB in FLUENT_B
 
 need-fluent-bit:
 	@[[ -x '$(FLUENT_BIT)' ]] || { echo "error: FLUENT_BIT='$(FLUENT_BIT)' is no program; want: make $(MAKECMDGOALS) FLUENT_BIT=/path/to/fluent-bit (see docs/fluent-bit.md)" >&2; exit 1; }
+
+soak: check-tools ## Post bodies to kpl-http at full speed for SOAK (10m), and watch its memory
+	SOAK=$(SOAK) go test -v -count=1 -timeout 2h -run '^TestSoak$$' ./vector/httpsink
 
 .PHONY: lint tidy-check vuln clean
 lint: check-tools ## Run golangci-lint; building it takes minutes the first time

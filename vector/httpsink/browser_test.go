@@ -32,6 +32,9 @@ func chromium(t *testing.T, url string, args ...string) (stdout, stderr string) 
 			break
 		}
 	}
+	if program == "" && os.Getenv("CI") == "true" {
+		t.Fatal("there is no chromium; on Debian: apt-get install chromium")
+	}
 	if program == "" {
 		t.Skip("NOT TESTED: no chromium here; on Debian: apt-get install chromium")
 	}
