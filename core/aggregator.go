@@ -86,6 +86,7 @@ type openAggregate struct {
 	bound    int     // the size is at most this
 	record   *kinesisRecord
 	deadline int64
+	held     int // in the buffer, by its items
 	// List of open aggregates, in the order of opening, which is the order of
 	// deadlines.
 	prev, next *shard
@@ -106,6 +107,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			}
 			o.items = append(o.items, it)
 			o.bound = bound
+			pl.openList.grow(sh, it)
 			return
 		}
 	}
@@ -122,6 +124,9 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		return
 	}
 	kr.add(it)
+	if !kr.queued {
+		pl.openList.grow(sh, it)
+	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.closeAggregate(sh)
 	}
@@ -198,8 +203,19 @@ func (s *shard) closeOpen() {
 	s.open = openAggregate{items: items}
 }
 
-// openList is the list of shards with an open aggregate.
-type openList struct{ head, tail *shard }
+// openList is the list of shards with an open aggregate, and what these hold in the
+// buffer.
+type openList struct {
+	head, tail     *shard
+	bytes, records int
+}
+
+// grow counts an item that was added to the open aggregate of a shard in the list.
+func (l *openList) grow(sh *shard, it *item) {
+	sh.open.held += it.cost()
+	l.bytes += it.cost()
+	l.records++
+}
 
 func (l *openList) push(sh *shard) {
 	sh.open.prev, sh.open.next = l.tail, nil
@@ -224,4 +240,9 @@ func (l *openList) remove(sh *shard) {
 		l.tail = o.prev
 	}
 	o.prev, o.next = nil, nil
+	l.bytes -= o.held
+	l.records -= len(o.items)
+	if o.record != nil {
+		l.records -= len(o.record.items)
+	}
 }

@@ -54,7 +54,7 @@ func (pl *pipeline) pump() {
 				pl.start(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || pl.quiet()):
+		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || pl.quiet() || pl.stuck()):
 			pl.start(pl.take())
 		default:
 			return

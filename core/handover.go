@@ -163,11 +163,9 @@ func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
 		}
 		took := pl.p.buffer.tryTake(rest[:n])
 		if took == 0 {
-			// A caller that waits for room cannot add to the aggregates, so
-			// it counts among those who wait.
-			pl.blocked(b, +1)
+			pl.waitForRoom(+1)
 			took, err = pl.p.buffer.wait(ctx, pl.p.closing, rest[:n])
-			pl.blocked(b, -1)
+			pl.waitForRoom(-1)
 			if err != nil {
 				pl.turnAway(rest)
 				break
@@ -196,26 +194,23 @@ func (pl *pipeline) turnAway(items []item) {
 	}
 }
 
-func (pl *pipeline) blocked(b *Batch, d int) {
+// waitForRoom counts the callers that cannot go on until there is room.
+func (pl *pipeline) waitForRoom(d int) {
 	pl.lock()
 	pl.submitting -= d
-	pl.addWaiters(b, d)
+	pl.blocked += d
 	pl.unlock()
 }
 
 // waiting counts the callers that wait for a batch.
 func (pl *pipeline) waiting(b *Batch, d int) {
 	pl.lock()
-	pl.addWaiters(b, d)
-	pl.unlock()
-}
-
-func (pl *pipeline) addWaiters(b *Batch, d int) {
 	had := b.waiters > 0
 	b.waiters += d
 	if has := b.waiters > 0; has != had && b.open > 0 {
 		pl.waited += d
 	}
+	pl.unlock()
 }
 
 // settle gives a user record its final outcome. Called with the lock held.

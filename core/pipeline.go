@@ -42,6 +42,7 @@ type pipeline struct {
 
 	// Who is handing records over and who waits; see quiet.
 	submitting int
+	blocked    int // of those who were, the callers that wait for room
 	open       int // batches not settled
 	waited     int // open batches that somebody waits for
 	flushing   int
@@ -176,8 +177,22 @@ func (pl *pipeline) moveOn() {
 	pl.admitFreed()
 	if pl.quiet() {
 		pl.closeSome(never)
+	} else if pl.blocked > 0 {
+		pl.makeWay()
 	}
 	pl.pump()
+}
+
+// makeWay closes the oldest aggregates if callers wait for room and more than half
+// of the buffer is in open aggregates: then too little is under way.
+func (pl *pipeline) makeWay() {
+	for range maxCloses {
+		o := &pl.openList
+		if o.head == nil || 2*o.bytes <= pl.cfg.bufferBytes && 2*o.records <= pl.cfg.bufferRecords {
+			return
+		}
+		pl.dispatch(o.head)
+	}
 }
 
 // closeSome closes the open aggregates whose deadline is not after the time given,
@@ -196,12 +211,30 @@ func (pl *pipeline) closeSome(until int64) {
 const maxCloses = 1000
 
 // quiet reports whether waiting for more records cannot help: everybody who has
-// an open batch has handed it over whole and waits for its outcome.
+// an open batch has handed it over whole and waits for its outcome. Who is blocked
+// for room in the buffer gets it from what is under way; only if nothing is,
+// what waits to be filled up has to leave to make room.
 func (pl *pipeline) quiet() bool {
-	if pl.flushing > 0 || pl.closing {
+	switch {
+	case pl.flushing > 0 || pl.closing:
 		return true
+	case pl.submitting > 0 || pl.open == 0:
+		return false
+	case pl.blocked > 0:
+		return !pl.underWay()
 	}
-	return pl.submitting == 0 && pl.open > 0 && pl.waited == pl.open
+	return pl.waited == pl.open
+}
+
+// stuck reports whether everybody who hands records over is blocked for room, so
+// that what is closed already finds no company.
+func (pl *pipeline) stuck() bool { return pl.blocked > 0 && pl.submitting == 0 }
+
+// underWay reports whether anything is on its way beyond aggregation.
+func (pl *pipeline) underWay() bool {
+	c := &pl.collector
+	return c.inFlight > 0 || len(c.ready) > 0 || len(c.requests) > 0 ||
+		len(pl.retries) > 0 || len(pl.wakes) > 0 || len(pl.held) > 0 || len(pl.unresolved) > 0
 }
 
 // holding reports whether records must wait, because it is not known yet which
