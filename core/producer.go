@@ -52,6 +52,10 @@ func New(client Client, opts ...Option) (*Producer, error) {
 	if err := p.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("cannot make producer: %w", err)
 	}
+	if ttl := p.cfg.recordTTL; ttl > 0 {
+		// Who waits for longer than that would expire without a try.
+		p.cfg.retryBackoffMax = max(p.cfg.retryBackoffMin, min(p.cfg.retryBackoffMax, ttl/2))
+	}
 	p.cfg.pace = p.cfg.paceLimits()
 	p.buffer = newBuffer(p.cfg.bufferBytes, p.cfg.bufferRecords)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
