@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/outkpl/outkpl/aggregation"
@@ -284,6 +285,13 @@ func (pl *pipeline) drain() <-chan struct{} {
 		pl.drained = append(pl.drained, w)
 	}
 	return w.done
+}
+
+// undrain forgets a channel of drain, whose caller may have given up. Callers that
+// flush again and again in an outage must leave nothing behind. Called with the
+// lock held.
+func (pl *pipeline) undrain(done <-chan struct{}) {
+	pl.drained = slices.DeleteFunc(pl.drained, func(w drainWaiter) bool { return w.done == done })
 }
 
 // abort settles everything that is still open. No call is under way any more.

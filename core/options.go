@@ -184,8 +184,8 @@ func WithRecordTTL(d time.Duration) Option {
 }
 
 // WithRetryBackoff sets the bounds of the wait before a retry: a random time up
-// to min doubled with each attempt, never more than max. Defaults 100 ms and
-// 5 s, range 1 ms to 5 min.
+// to min doubled with each attempt, never more than max, nor than half of
+// WithRecordTTL as far as min allows. Defaults 100 ms and 5 s, range 1 ms to 5 min.
 func WithRetryBackoff(minimum, maximum time.Duration) Option {
 	return optionFunc(func(c *config) { c.retryBackoffMin, c.retryBackoffMax = minimum, maximum })
 }

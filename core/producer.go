@@ -225,9 +225,10 @@ func flush(ctx context.Context, list []*pipeline) error {
 		pl.unlock()
 	}
 	defer func() {
-		for _, pl := range list {
+		for i, pl := range list {
 			pl.lock()
 			pl.flushing--
+			pl.undrain(drained[i])
 			pl.unlock()
 		}
 	}()
