@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shipcheck
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// words is a JSON string, or a list of them.
+type words []string
+
+func (w *words) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*w = words{one}
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(w))
+}
+
+type policy struct {
+	Version   string
+	Statement []statement
+}
+
+type statement struct {
+	Sid, Effect string
+	Action      words
+	Resource    words
+	Principal   map[string]words
+	Condition   map[string]map[string]words
+}
+
+// The actions that exist and that something here is for.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisdatastreams.html (checked 2026-11-24)
+var actions = []string{
+	"kinesis:PutRecords", "kinesis:ListShards", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords",
+	"kms:GenerateDataKey", "kms:Decrypt", "cloudwatch:PutMetricData", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:TagSession",
+}
+
+// producer are the calls of core.Client.
+var producerActions = []string{"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"}
+
+// policyProblems says what is wrong with a policy: of a trust there is no resource, of a
+// resource's and a trust's there is a principal.
+func policyProblems(data []byte, trust, principal bool) (problems []string) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	var p policy
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return []string{err.Error()}
+	}
+	if p.Version != "2012-10-17" || len(p.Statement) == 0 {
+		bad("unexpected version %q, or no statement", p.Version)
+	}
+	for i, s := range p.Statement {
+		if s.Effect != "Allow" || len(s.Action) == 0 {
+			bad("statement %d: unexpected effect %q, or no action", i+1, s.Effect)
+		}
+		for _, a := range s.Action {
+			if !slices.Contains(actions, a) {
+				bad("statement %d: unexpected action %s", i+1, a)
+			}
+		}
+		if trust != (len(s.Resource) == 0) || principal != (len(s.Principal) > 0) {
+			bad("statement %d: unexpected resource %v or principal %v", i+1, s.Resource, s.Principal)
+		}
+		for kind, list := range s.Principal {
+			for _, who := range list {
+				if who == "*" || strings.HasSuffix(who, ":root") {
+					bad("statement %d: everybody (%s %s) is let in", i+1, kind, who)
+				}
+			}
+		}
+		for _, r := range s.Resource {
+			parts := strings.SplitN(r, ":", 6)
+			switch {
+			case r == "*":
+				// CloudWatch knows no resources, but a condition.
+				if !slices.Equal(s.Action, words{"cloudwatch:PutMetricData"}) || len(s.Condition) == 0 {
+					bad("statement %d: every resource is allowed", i+1)
+				}
+			case len(parts) != 6 || !regexp.MustCompile(`^\d{12}$`).MatchString(parts[4]) || strings.HasSuffix(parts[5], "/*"):
+				bad("statement %d: unexpected resource %s; want an ARN with an account and a name", i+1, r)
+			default:
+				for _, a := range s.Action {
+					service, _, _ := strings.Cut(a, ":")
+					if service == "sts" {
+						service = "iam"
+					}
+					if parts[2] != service {
+						bad("statement %d: %s is no resource of %s", i+1, r, a)
+					}
+				}
+			}
+		}
+		if trust && slices.Contains(s.Action, "sts:AssumeRoleWithWebIdentity") {
+			for _, suffix := range []string{":aud", ":sub"} {
+				if !hasKey(s.Condition["StringEquals"], suffix) {
+					bad("statement %d: every service account of the cluster is let in; %s is missing", i+1, suffix)
+				}
+			}
+		}
+		if trust && s.Principal["AWS"] != nil && !hasKey(s.Condition["StringEquals"], "sts:ExternalId") {
+			bad("statement %d: another account is let in without an external id", i+1)
+		}
+	}
+	return problems
+}
+
+func hasKey(m map[string]words, suffix string) bool {
+	for k := range m {
+		if strings.HasSuffix(k, suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestPolicies(t *testing.T) {
+	for _, path := range glob(t, "conf/iam/*.json") {
+		trust := strings.Contains(path, "/trust-")
+		principal := trust || strings.HasSuffix(path, "-stream-policy.json")
+		for _, p := range policyProblems([]byte(read(t, path)), trust, principal) {
+			t.Errorf("%s: %s", path, p)
+		}
+	}
+}
+
+func TestBrokenPoliciesAreNoticed(t *testing.T) {
+	good := read(t, "conf", "iam", "producer.json")
+	for old, broken := range map[string]string{
+		`"kinesis:PutRecords"`: `"kinesis:PutRecord s"`, `"kinesis:ListShards"`: `"kinesis:*"`, "2012-10-17": "2012-10-71", `"Allow"`: `"Deny"`,
+		`"arn:aws:kinesis:eu-west-1:123456789012:stream/logs"`: `"*"`, "stream/logs": "stream/*", "123456789012": "*", `"Resource"`: `"Ressource"`, "],": "]",
+	} {
+		text := strings.Replace(good, old, broken, 1)
+		if text == good || len(policyProblems([]byte(text), false, false)) == 0 {
+			t.Errorf("%s instead of %s was not noticed", broken, old)
+		}
+	}
+	irsa := read(t, "conf", "iam", "trust-irsa.json")
+	if got := policyProblems([]byte(strings.Replace(irsa, ":sub\"", ":bus\"", 1)), true, true); len(got) == 0 {
+		t.Error("a role that every service account can take was not noticed")
+	}
+}
+
+// The smallest set of a producer is the same wherever it is written down.
+func TestProducersHaveTheSameActions(t *testing.T) {
+	name := regexp.MustCompile(`kinesis:[A-Z]\w+`)
+	for _, path := range []string{"conf/iam/producer.json", "conf/iam/producer-many-streams.json", "conf/iam/cross-account-stream-policy.json", "conf/terraform/main.tf"} {
+		got := name.FindAllString(read(t, path), -1)
+		slices.Sort(got)
+		if !slices.Equal(got, producerActions) {
+			t.Errorf("%s: unexpected actions; got %v; want %v", path, got, producerActions)
+		}
+	}
+	text := read(t, "README.md")
+	_, text, _ = strings.Cut(text, "## IAM\n")
+	text, _, _ = strings.Cut(text, "\n## ")
+	for _, a := range producerActions {
+		if !strings.Contains(text, `"`+a+`"`) {
+			t.Errorf("README.md: %s is missing under IAM", a)
+		}
+	}
+	// They are the calls that the producer makes.
+	client := read(t, "core", "client.go")
+	for _, a := range producerActions {
+		if !strings.Contains(client, "\t"+strings.TrimPrefix(a, "kinesis:")+"(") {
+			t.Errorf("core.Client has no %s", a)
+		}
+	}
+}
