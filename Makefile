@@ -15,6 +15,7 @@ BENCH ?= .
 VERSION ?= v0.0.0-dev
 # The C compiler of a release: zig, which brings an old glibc, or gcc with that of the machine.
 CROSS ?= zig
+ARM64 ?=
 
 AIOKPL := build/aiokpl/bin/python
 SO := $(CURDIR)/build/out_kpl.so
@@ -96,9 +97,9 @@ release-again: check-tools ## Build it again, in another folder and with empty c
 	cd build/again/src && GOCACHE=$(CURDIR)/build/again/cache ZIG_GLOBAL_CACHE_DIR=$(CURDIR)/build/again/zig $(subst build/zig,$(CURDIR)/build/zig,$(RELEASE)) -out $(CURDIR)/build/again/release
 	diff build/release/SHA256SUMS build/again/release/SHA256SUMS && echo 'the same bytes twice'
 
-test-arm64: check-tools ## Run the plugin for arm64 in the host program, under qemu
+test-arm64: check-tools ## Run the plugin for arm64 in the host program, under qemu; ARM64=FILE.so takes a built one
 	@for t in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 1; }; done
-	ARM64=build go test -count=1 -v -run ARM64 ./internal/release
+	ARM64='$(abspath $(ARM64))' go test -count=1 -v -run ARM64 ./internal/release
 
 .PHONY: docker-lint promtool check-conf
 check-conf: check-tools ## Check conf/ and docker/ with the libraries of Kubernetes, Prometheus, Terraform and Compose

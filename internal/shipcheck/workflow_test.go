@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shipcheck
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// targets are those of the Makefile.
+func targets(t *testing.T) map[string]bool {
+	t.Helper()
+	names := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z0-9 -]*):(?:[^=]|$)`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
+		for _, name := range strings.Fields(m[1]) {
+			names[name] = true
+		}
+	}
+	return names
+}
+
+func TestWorkflows(t *testing.T) {
+	known := targets(t)
+	for _, path := range glob(t, ".github/workflows/*.yml") {
+		var doc struct {
+			Name        string
+			On          any
+			Permissions map[string]string
+			Concurrency any
+			Jobs        map[string]struct {
+				RunsOn      string            `yaml:"runs-on"`
+				Timeout     int               `yaml:"timeout-minutes"`
+				Permissions map[string]string `yaml:"permissions"`
+				Strategy    any
+				Env         map[string]string
+				Steps       []struct {
+					Uses, Run string
+					With, Env map[string]any
+				}
+			}
+		}
+		if err := yaml.UnmarshalWithOptions([]byte(read(t, path)), &doc, yaml.Strict()); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if len(doc.Permissions) != 1 || doc.Permissions["contents"] != "read" {
+			t.Errorf("%s: unexpected permissions; got %v; want to read only, and more in single jobs", path, doc.Permissions)
+		}
+		for name, job := range doc.Jobs {
+			if job.RunsOn == "" || job.Timeout == 0 {
+				t.Errorf("%s, %s: runs-on or timeout-minutes is missing", path, name)
+			}
+			for _, s := range job.Steps {
+				if (s.Uses == "") == (s.Run == "") || s.Uses != "" && !regexp.MustCompile(`@v\d+$`).MatchString(s.Uses) {
+					t.Errorf("%s, %s: unexpected step; got uses %q, run %q", path, name, s.Uses, s.Run)
+				}
+				// Names of branches and tags are written by strangers.
+				if strings.Contains(s.Run, "${{ github.") {
+					t.Errorf("%s, %s: a value of the event is put into a script: %s", path, name, s.Run)
+				}
+				for _, m := range regexp.MustCompile(`(?:^|\s)make ((?:[a-z0-9-]+ ?)+)`).FindAllStringSubmatch(s.Run, -1) {
+					for _, target := range strings.Fields(m[1]) {
+						if !known[target] {
+							t.Errorf("%s, %s: the Makefile has no target %s", path, name, target)
+						}
+					}
+				}
+				if strings.HasPrefix(s.Run, ".ci/") {
+					if _, err := os.Stat(root + "/" + s.Run); err != nil {
+						t.Errorf("%s, %s: %v", path, name, err)
+					}
+				}
+			}
+		}
+	}
+}
+
+// What pages tell people to type exists.
+func TestTargetsThatPagesNameExist(t *testing.T) {
+	known := targets(t)
+	n := 0
+	for _, path := range append(glob(t, "*.md"), glob(t, "docs/*.md")...) {
+		for _, m := range regexp.MustCompile("(?m)(?:`|^ {4})make ([a-z0-9-]+)").FindAllStringSubmatch(read(t, path), -1) {
+			if n++; !known[m[1]] {
+				t.Errorf("%s: the Makefile has no target %s", path, m[1])
+			}
+		}
+	}
+	if n < 5 {
+		t.Errorf("unexpected number of targets; got %d", n)
+	}
+}
