@@ -65,6 +65,9 @@ type Sink interface {
 type WriteError struct {
 	// Failed are the indexes of the letters that were not kept, rising.
 	Failed []int
+	// Hopeless are those of Failed that no further attempt can keep, rising: a letter
+	// that is too large for the place it should go to.
+	Hopeless []int
 	// Err says why.
 	Err error
 }

@@ -49,6 +49,7 @@ func (s *Stream) Write(ctx context.Context, letters []Letter) error {
 		var buf bytes.Buffer
 		if err := appendLine(&buf, &letters[i]); err != nil {
 			f.add(i, err)
+			f.hopeless = append(f.hopeless, i)
 			continue
 		}
 		// Without a key: that of the record may be what is wrong with it.
@@ -67,6 +68,9 @@ func (s *Stream) Write(ctx context.Context, letters []Letter) error {
 		switch r := batch.Result(j); {
 		case r.Err != nil:
 			f.add(indexes[j], r.Err)
+			if r.Err.Reason.Permanent() {
+				f.hopeless = append(f.hopeless, indexes[j])
+			}
 		case !r.Settled:
 			f.add(indexes[j], fmt.Errorf("not confirmed in time: %w", werr))
 		}
@@ -79,8 +83,9 @@ func (s *Stream) Close(context.Context) error { return nil }
 
 // failures collects the letters that were not kept.
 type failures struct {
-	indexes []int
-	first   []error
+	indexes  []int
+	hopeless []int
+	first    []error
 }
 
 func (f *failures) add(i int, err error) {
@@ -95,5 +100,6 @@ func (f *failures) err() error {
 		return nil
 	}
 	slices.Sort(f.indexes)
-	return &WriteError{Failed: f.indexes, Err: errors.Join(f.first...)}
+	slices.Sort(f.hopeless)
+	return &WriteError{Failed: f.indexes, Hopeless: f.hopeless, Err: errors.Join(f.first...)}
 }

@@ -144,9 +144,18 @@ func (c *Config) checkTogether(l *loader) {
 	}
 }
 
+// check also settles what auto stands for.
 func (r *Route) check(prefix string, letters bool, bad func(key, format string, args ...any)) {
 	if r.Stream == "" && len(r.Streams) == 0 {
 		bad(prefix+"stream", "neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused; want a stream, or patterns of streams that requests may name", prefix)
+	}
+	for _, policy := range []*string{&r.TooLarge, &r.Invalid} {
+		switch {
+		case *policy == Auto && letters:
+			*policy = DeadLetters
+		case *policy == Auto:
+			*policy = Drop
+		}
 	}
 	if letters {
 		return

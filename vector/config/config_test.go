@@ -81,7 +81,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 		`f.yaml:3:17: server.idle_timeout: value "5": not a duration such as 250ms, 9s or 2m; allowed: 1s to 1h`,
 		`f.yaml:4:20: server.max_connections: value "0": out of range; allowed: 1 to 1000000`,
 		"f.yaml:5:1: limts: no such key; did you mean limits?",
-		`f.yaml:7:14: route.too_large: value "drp": not one of the allowed words; allowed: drop, dead_letter, reject`,
+		`f.yaml:7:14: route.too_large: value "drp": not one of the allowed words; allowed: auto, drop, dead_letter, reject`,
 		`f.yaml:8:18: route.partition_key: value "a->": `,
 		`route.streams: value "[": `,
 		`f.yaml:11:16: routes[0].ack_timeout: value "1h": out of range; allowed: 100ms to 10m`,

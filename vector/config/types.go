@@ -237,6 +237,7 @@ type Route struct {
 
 // What is done with an event that can never be stored.
 const (
+	Auto        = "auto" // DeadLetters if there is a place for them, else Drop
 	Drop        = "drop"
 	DeadLetters = "dead_letter"
 	Reject      = "reject"

@@ -5,6 +5,7 @@ package httpsink
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -73,6 +74,9 @@ func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure
 			}
 		}
 		d.take(a)
+		if a.rejected {
+			return never(http.StatusBadRequest, ReasonPoison, "an event can never be stored: "+PoisonTooLarge.String())
+		}
 		if d.finished() {
 			return nil
 		}
@@ -135,5 +139,13 @@ func (s *Server) drop(why PoisonReason, n int, c *content, detail string) {
 	s.counters.dropped[why].Add(uint64(n))
 	s.throttled.log("drop "+why.String(), func(skipped int) {
 		s.log.Warn("events can never be stored and were dropped", "stream", c.dest.stream, "reason", why.String(), "detail", detail, "events", n, "not_shown", skipped)
+	})
+}
+
+// lose counts and reports an event that should be kept as a dead letter, but cannot.
+func (s *Server) lose(why PoisonReason, c *content, err error) {
+	s.counters.dropped[why].Add(1)
+	s.throttled.log("lose "+why.String(), func(skipped int) {
+		s.log.Error("an event can be stored neither in its stream nor as a dead letter and is lost", "stream", c.dest.stream, "reason", why.String(), "error", err, "not_shown", skipped)
 	})
 }

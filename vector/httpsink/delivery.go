@@ -4,8 +4,10 @@ package httpsink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -86,6 +88,9 @@ type attempt struct {
 	worst                 core.RecordError
 	letterErr             error
 	refused               error // the producer took nothing
+	// rejected: an event can never be stored, and the policy is to refuse the body. Of
+	// it nothing was written then.
+	rejected bool
 }
 
 // start begins an attempt, which takes over the lease. It returns false if no attempt
@@ -144,18 +149,40 @@ func numbersOf(records []core.Record, numbers []int32) []int32 {
 }
 
 func (s *Server) run(a *attempt, c *content, records []core.Record, numbers []int32) {
+	if i := probeIn(c, numbers); i >= 0 {
+		all := numbersOf(records, numbers)
+		s.put(a, c, records[i:i+1], all[i:i+1])
+		if a.rejected || len(a.missing) > 0 {
+			a.missing = all // nothing is written before it
+			return
+		}
+		records, numbers = slices.Delete(slices.Clone(records), i, i+1), slices.Delete(slices.Clone(all), i, i+1)
+	}
 	if !a.lettersDone {
-		if a.letterErr = s.writeLetters(c.letters); a.letterErr == nil {
+		if a.letterErr = s.writeFirst(a, c); a.letterErr == nil {
 			a.lettersDone = true
-			for i := range c.letters {
-				s.counters.deadLettered[poisonOf(c.letters[i].Reason)].Add(1)
-			}
 		}
 	}
-	if len(records) == 0 {
-		return
+	if len(records) > 0 {
+		s.put(a, c, records, numbers)
 	}
-	// No context ends this: see attempt.
+}
+
+// probeIn is the place of the record to put first among those with the given numbers,
+// or -1 if there is none.
+func probeIn(c *content, numbers []int32) int {
+	if c.probe < 0 || numbers == nil {
+		return c.probe
+	}
+	i, found := slices.BinarySearch(numbers, int32(c.probe))
+	if !found {
+		return -1
+	}
+	return i
+}
+
+// put writes records and waits for the last of them. No context ends that: see attempt.
+func (s *Server) put(a *attempt, c *content, records []core.Record, numbers []int32) {
 	batch, err := s.producer.PutBatch(context.Background(), c.dest.stream, records)
 	if batch == nil {
 		a.missing = numbersOf(records, numbers)
@@ -164,6 +191,25 @@ func (s *Server) run(a *attempt, c *content, records []core.Record, numbers []in
 	}
 	_ = batch.Wait(context.Background()) // only a context can fail it
 	s.settle(a, c, batch, records, numbers)
+}
+
+// writeFirst writes the letters that are known before anything is put.
+func (s *Server) writeFirst(a *attempt, c *content) error {
+	fates, err := s.writeLetters(c.letters)
+	if slices.Contains(fates, letterAgain) {
+		return err
+	}
+	for i, fate := range fates {
+		why := poisonOf(c.letters[i].Reason)
+		if fate == letterLost {
+			a.dropped++
+			a.deadLettered--
+			s.lose(why, c, err)
+			continue
+		}
+		s.counters.deadLettered[why].Add(1)
+	}
+	return nil
 }
 
 // settle sorts the failures of a batch: what may pass is missing, what cannot is
@@ -188,6 +234,17 @@ func (s *Server) settle(a *attempt, c *content, batch *core.Batch, records []cor
 		case err.Reason == core.ReasonTooLarge:
 			why, policy = PoisonTooLarge, c.route.TooLarge
 		}
+		if policy == config.Reject {
+			if int(n) == c.probe {
+				a.rejected = true
+				return true
+			}
+			// The stream's limit was lowered a moment ago, and others are written.
+			policy = config.Drop
+			if s.letters != nil {
+				policy = config.DeadLetters
+			}
+		}
 		if policy == config.DeadLetters {
 			letters = append(letters, deadletter.Letter{
 				Time: time.Now(), Stream: c.dest.stream, PartitionKey: records[i].PartitionKey,
@@ -204,15 +261,23 @@ func (s *Server) settle(a *attempt, c *content, batch *core.Batch, records []cor
 	if len(letters) == 0 {
 		return
 	}
-	if err := s.writeLetters(letters); err != nil {
-		a.letterErr = err
-		a.missing = merge(a.missing, inLetters)
-		return
+	fates, err := s.writeLetters(letters)
+	var missing []int32
+	for i, fate := range fates {
+		why := poisonOf(letters[i].Reason)
+		switch fate {
+		case letterAgain:
+			a.letterErr = err
+			missing = append(missing, inLetters[i])
+		case letterLost:
+			a.dropped++
+			s.lose(why, c, err)
+		default:
+			a.deadLettered++
+			s.counters.deadLettered[why].Add(1)
+		}
 	}
-	a.deadLettered += len(letters)
-	for i := range letters {
-		s.counters.deadLettered[poisonOf(letters[i].Reason)].Add(1)
-	}
+	a.missing = merge(a.missing, missing)
 }
 
 // merge joins two rising lists.
@@ -241,11 +306,48 @@ func poisonOf(reason string) PoisonReason {
 	return PoisonInvalid
 }
 
-func (s *Server) writeLetters(letters []deadletter.Letter) error {
-	if s.letters == nil {
-		return fmt.Errorf("cannot write dead letters: there is no place for them")
+// letterFate is what became of a dead letter.
+type letterFate uint8
+
+const (
+	letterKept  letterFate = iota
+	letterAgain            // it has to be written again
+	letterLost             // it can never be kept; to try for ever would hold up all behind it
+)
+
+// writeLetters makes letters durable and tells what became of each.
+func (s *Server) writeLetters(letters []deadletter.Letter) (fates []letterFate, err error) {
+	if len(letters) == 0 {
+		return nil, nil
 	}
-	return s.letters.Write(context.Background(), letters)
+	fates = make([]letterFate, len(letters))
+	if s.letters == nil {
+		err = errors.New("cannot write dead letters: there is no place for them")
+	} else {
+		err = s.letters.Write(s.lettersContext, letters)
+	}
+	var part *deadletter.WriteError
+	switch {
+	case err == nil:
+		return fates, nil
+	case errors.As(err, &part):
+		for _, i := range part.Failed {
+			fates[i] = letterAgain
+		}
+		for _, i := range part.Hopeless {
+			fates[i] = letterLost
+		}
+	default:
+		for i := range fates {
+			fates[i] = letterAgain
+		}
+	}
+	if slices.Contains(fates, letterAgain) {
+		s.throttled.log("dead_letter", func(skipped int) {
+			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", skipped)
+		})
+	}
+	return fates, err
 }
 
 // take puts the outcome of an attempt that has ended into d.

@@ -125,7 +125,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.producer.Close(ctx); err != nil {
 		errs = append(errs, err)
 	}
-	s.stop() // short: with the producer everything has settled
+	// With the producer every record has settled. A place for dead letters that hangs
+	// has the time that is left.
+	stopLetters := context.AfterFunc(ctx, s.cancelLetters)
+	s.stop()
+	stopLetters()
+	s.cancelLetters()
 	if s.letters != nil {
 		if err := s.letters.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("cannot close the dead letters: %w", err))

@@ -67,10 +67,12 @@ type rig struct {
 	kinesis *kinesistest.Server
 	cfg     *config.Config
 	letters deadletter.Sink
-	log     io.Writer
-	real    bool // sockets instead of pipes
-	tls     *tls.Config
-	prepare func(s *Server, log *status.Log) // before Start; nil: nothing
+	// lettersTo is a stream for dead letters instead.
+	lettersTo string
+	log       io.Writer
+	real      bool // sockets instead of pipes
+	tls       *tls.Config
+	prepare   func(s *Server, log *status.Log) // before Start; nil: nothing
 
 	mu       sync.Mutex // guards what follows: restart changes it
 	server   *Server
@@ -115,6 +117,9 @@ func (r *rig) start() {
 		r.t.Fatal(err)
 	}
 	deps := Deps{Logger: log, Letters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
+	if r.lettersTo != "" {
+		deps.Letters = deadletter.NewStream(producer, r.lettersTo)
+	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {
 		n := newPipes()

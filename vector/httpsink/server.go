@@ -3,6 +3,7 @@
 package httpsink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,10 @@ type Server struct {
 	startMu   sync.Mutex // guards stopped, and adding to attempts
 	stopped   bool       // no attempt is begun any more
 
+	// lettersContext ends when the program has no more time for dead letters.
+	lettersContext context.Context
+	cancelLetters  context.CancelFunc
+
 	draining atomic.Bool // /readyz says 503, connections are closed behind answers
 
 	listen          func(network, address string) (net.Listener, error)
@@ -84,6 +89,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
 	}
+	s.lettersContext, s.cancelLetters = context.WithCancel(context.Background())
 	if l := cfg.Ledger; l.Entries > 0 {
 		s.ledger = ledger.New[*delivery](ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age})
 	}

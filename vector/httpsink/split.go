@@ -27,9 +27,18 @@ type content struct {
 	records []core.Record
 	// letters are events for the dead letters that are known before anything is put.
 	letters []deadletter.Letter
+	// probe is the number of the record that is put before all others, or -1: the
+	// largest, if the stream may refuse it and then nothing is to be written.
+	probe int
 	// dropped counts events left out before anything is put, by reason.
 	dropped [poisonCount]int
 }
+
+// leastStreamLimit is the least that a stream can be told to take as one record
+// (MaxRecordSizeInKiB of UpdateMaxRecordSize, 1024 to 10240,
+// https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateMaxRecordSize.html,
+// checked 2026-11-24).
+const leastStreamLimit = 1 << 20
 
 // split makes the records of an unpacked body, or says why the request as a whole is
 // refused. Nothing was put then.
@@ -39,9 +48,10 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		return nil, err
 	}
 	defer x.s.giveEvents(events)
-	c := &content{dest: d, route: x.route, raw: raw, events: len(events)}
+	c := &content{dest: d, route: x.route, raw: raw, events: len(events), probe: -1}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(x.route)
+	largest := 0
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
@@ -70,6 +80,9 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 				return nil, f
 			}
 			continue
+		}
+		if n := len(r.Data) + len(r.PartitionKey); x.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
+			c.probe, largest = len(c.records), n
 		}
 		c.records = append(c.records, r)
 	}
@@ -163,7 +176,7 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 
 // broken makes a content of a body that cannot be read: one dead letter.
 func (x *exchange) broken(d *destination, raw []byte, err error) *content {
-	return &content{dest: d, route: x.route, raw: raw, events: 1, letters: []deadletter.Letter{{
+	return &content{dest: d, route: x.route, raw: raw, events: 1, probe: -1, letters: []deadletter.Letter{{
 		Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: raw, Source: x.route.source,
 	}}}
 }

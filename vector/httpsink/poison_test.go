@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package httpsink
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// largeEvent is above 1 MiB, which a stream takes unless it was told otherwise.
+func largeEvent(n, size int) string {
+	return strings.Replace(eventText(n), "{", `{"x":"`+strings.Repeat("x", size)+`",`, 1)
+}
+
+func poisonRig(t *testing.T, letters deadletter.Sink, limit int, flags ...string) *rig {
+	r := &rig{t: t, kinesis: kinesistest.New(), letters: letters}
+	if err := r.kinesis.CreateStream("logs", kinesistest.StreamConfig{MaxRecordKiB: limit >> 10}); err != nil {
+		t.Fatal(err)
+	}
+	r.configure(flags...)
+	r.start()
+	return r
+}
+
+// Where there is a place for dead letters, an event is not dropped only because nobody
+// said so a second time.
+func TestLargeEventsGoWhereDeadLettersGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		r := poisonRig(t, m, 1<<20, "--dead_letter.stream=unused")
+		defer r.stop()
+		r.post(t.Context(), "/", []byte(eventText(0)+"\n"+largeEvent(1, 1<<20))).want(t, 200, `{"events":2,"dead_lettered":1}`)
+		if len(m.letters) != 1 || m.letters[0].Reason != "too_large" {
+			t.Errorf("unexpected letters; got %d; want the large event", len(m.letters))
+		}
+		r.account("logs", 1, 0)
+	})
+}
+
+// reject answers 400 only if nothing of the body is written, also where only the stream
+// knows what is too large.
+func TestLargeEventsAreRejectedBeforeAnythingIsWritten(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		limit  int
+		body   string
+		status int
+		stored int
+	}{
+		{"too large for the stream", 1 << 20, eventText(0) + largeEvent(1, 1<<20) + eventText(2), 400, 0},
+		{"the largest of several", 2 << 20, eventText(0) + largeEvent(1, 3<<19) + largeEvent(2, 2<<20), 400, 0},
+		{"the stream takes it", 2 << 20, eventText(0) + largeEvent(1, 1<<20) + largeEvent(2, 3<<19) + eventText(3), 200, 4},
+		{"alone", 2 << 20, largeEvent(0, 1<<20), 200, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := poisonRig(t, nil, c.limit, "--route.too_large=reject")
+				defer r.stop()
+				for range 2 {
+					rp := r.post(t.Context(), "/", []byte(c.body))
+					rp.want(t, c.status, "")
+					if c.status == 400 && !strings.Contains(rp.body, "too_large") {
+						t.Errorf("unexpected answer; got %s; want the reason", rp.body)
+					}
+				}
+				if got := len(r.kinesis.Consume("logs").Records); got != 2*c.stored {
+					t.Errorf("unexpected records; got %d; want %d", got, 2*c.stored)
+				}
+				if st := r.server.Stats(); st.Dropped[PoisonTooLarge] != 0 || st.Ledger.Entries != 0 {
+					t.Errorf("unexpected counts; got %d dropped, %d entries; want none", st.Dropped[PoisonTooLarge], st.Ledger.Entries)
+				}
+			})
+		})
+	}
+}
+
+// The same while Kinesis is in trouble and clients come again.
+func TestLargeEventsAreRejectedAlsoWhenTheBodyComesAgain(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		limit          int
+		status, stored int
+	}{{"too large", 1 << 20, 400, 0}, {"not too large", 2 << 20, 200, 3}} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := poisonRig(t, nil, c.limit, "--route.too_large=reject", "--producer.fail_if_throttled=true")
+				defer r.stop()
+				describing := r.kinesis.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Times: 1, Effect: kinesistest.Delay(20 * time.Second)})
+				defer describing.Remove()
+				r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 3, Effect: kinesistest.FailEntries("ProvisionedThroughputExceededException", "")})
+				body := []byte(eventText(0) + largeEvent(1, 1<<20) + eventText(2))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_ = r.post(ctx, "/", body) // gone before anything is known
+				last := 0
+				for range 10 {
+					rp := r.post(t.Context(), "/", body)
+					if last = rp.status; last != 503 {
+						break
+					}
+				}
+				if last != c.status {
+					t.Errorf("unexpected answer; got %d; want %d", last, c.status)
+				}
+				got := r.stored("logs")
+				if len(got) != c.stored {
+					t.Errorf("unexpected records; got %d; want %d", len(got), c.stored)
+				}
+			})
+		})
+	}
+}
+
+// A dead letter that can never be kept is a loss that is counted and logged, not a body
+// that is refused for ever. What else was kept is not kept twice.
+func TestDeadLettersThatCannotBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		r := poisonRig(t, m, 1<<20, "--dead_letter.stream=unused", "--route.partition_key=user->id", "--route.partition_key_missing=dead_letter")
+		defer r.stop()
+		m.fail(&deadletter.WriteError{Failed: []int{1}, Err: errors.New("busy")})
+		body := []byte(largeEvent(0, 1<<20) + largeEvent(1, 1<<20) + eventText(2))
+		r.post(t.Context(), "/", body).want(t, 503, "dead_letter")
+		m.fail(&deadletter.WriteError{Failed: []int{0}, Hopeless: []int{0}, Err: errors.New("too large")})
+		r.post(t.Context(), "/", body).want(t, 200, `{"events":3,"dropped":1,"dead_lettered":1}`)
+		r.post(t.Context(), "/", []byte(`{"n":1}`)).want(t, 200, `{"events":1,"dropped":1}`) // no key
+		m.fail(&deadletter.WriteError{Failed: []int{0, 1}, Hopeless: []int{1}, Err: errors.New("busy")})
+		r.post(t.Context(), "/", []byte(`{"n":3}{"n":4}`)).want(t, 503, "dead_letter")
+		st := r.server.Stats()
+		if st.Dropped[PoisonTooLarge] != 1 || st.DeadLettered[PoisonTooLarge] != 1 || st.Dropped[PoisonKeyMissing] != 1 || st.DeadLettered[PoisonKeyMissing] != 0 {
+			t.Errorf("unexpected counts; got %v dropped, %v kept; want one lost and one kept that are too large, one lost without key", st.Dropped, st.DeadLettered)
+		}
+		if got := r.stored("logs"); got[2] != 1 || len(got) != 1 {
+			t.Errorf("unexpected records; got %v; want event 2 once", got)
+		}
+	})
+}
+
+// A letter about an event that is too large for its stream is too large for another
+// stream of the same limit.
+func TestDeadLetterStreamWithTooLowALimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("letters", 1))}
+		r.configure("--dead_letter.stream=letters")
+		r.lettersTo = "letters"
+		r.start()
+		defer r.stop()
+		r.post(t.Context(), "/", []byte(eventText(0)+largeEvent(1, 1<<20))).want(t, 200, `{"events":2,"dropped":1}`)
+		r.account("logs", 1, 0)
+	})
+}
+
+// hanging is a place for dead letters that never answers.
+type hanging struct{ memory }
+
+func (*hanging) Write(ctx context.Context, _ []deadletter.Letter) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestEndWithDeadLettersThatHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := poisonRig(t, &hanging{}, 1<<20, "--dead_letter.stream=unused", "--server.drain_timeout=10s")
+		r.post(t.Context(), "/", []byte(largeEvent(0, 1<<20))).want(t, 503, "ack_timeout")
+		begin := time.Now()
+		_ = r.server.Shutdown(t.Context())
+		if took := time.Since(begin); took > 12*time.Second {
+			t.Errorf("unexpected time of Shutdown; got %v; want about 10s", took)
+		}
+		r.client.CloseIdleConnections()
+	})
+}
