@@ -124,12 +124,15 @@ var ledgerOptions = []Option{
 	{Key: "ledger.entries", Kind: KindInt, Default: "16384", Min: 0, Max: 1_000_000, ZeroMeans: "no ledger",
 		Doc:   "Bodies remembered that were not answered with 200, so that only what is missing is written when they come again.",
 		field: func(c *Config) any { return &c.Ledger.Entries }},
-	{Key: "ledger.max_size", Kind: KindSize, Default: "64MiB", Min: 0, Max: 16 * gib,
+	{Key: "ledger.max_size", Kind: KindSize, Default: "64MiB", Min: 4 << 10, Max: 16 * gib,
 		Doc:   "Memory of the ledger, without bodies that are still being delivered, which count in limits.memory.",
 		field: func(c *Config) any { return &c.Ledger.Bytes }},
 	{Key: "ledger.age", Kind: KindDuration, Default: "10m", Min: sec, Max: 24 * hour,
 		Doc:   "How long a body is remembered. Should be above the longest pause between two attempts of a client.",
 		field: func(c *Config) any { return &c.Ledger.Age }},
+	{Key: "ledger.client", Default: "address", Enum: []string{"address", "any"},
+		Doc:   "Whose bodies may be one sent again. address: only those from the same X-Forwarded-For or, without that, address. any: all, for clients that come from a different address each time; then a body that its client has given up can stand for an equal one of another client.",
+		field: func(c *Config) any { return &c.Ledger.Client }},
 }
 
 var deadLetterOptions = []Option{

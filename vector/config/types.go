@@ -96,6 +96,8 @@ type Ledger struct {
 	Entries int
 	Bytes   int64
 	Age     time.Duration
+	// Client is "address" or "any".
+	Client string
 }
 
 // DeadLetter says where events go that can never be stored.

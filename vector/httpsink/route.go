@@ -4,6 +4,7 @@ package httpsink
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -117,8 +118,24 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 		return nil, unreadable(err)
 	}
 	d.format = f
-	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, d.key.text}, "\x00")
+	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
 	return d, nil
+}
+
+// clientOf tells clients apart for the ledger, so that what one has given up is not
+// taken for what another sends. The port is another one with each connection.
+func (s *Server) clientOf(r *http.Request) string {
+	if s.cfg.Ledger.Client == "any" {
+		return ""
+	}
+	if f := r.Header.Get("X-Forwarded-For"); f != "" {
+		return f
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
 }
 
 func (s *Server) checkStream(d *destination, rt *route) *failure {
