@@ -4,6 +4,7 @@ package body
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -82,6 +83,42 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 	return dst, nil
 }
 
+// UnpackedSize guesses how long data is without its content encodings, from what it
+// says about itself; 0 if it says nothing. It is the sender's word, for deciding how
+// much memory to ask for: the truth may be anything up to the limits.
+func UnpackedSize(encodings string, data []byte) int {
+	list, err := parseEncodings(encodings)
+	if err != nil || len(list) != 1 {
+		return 0
+	}
+	switch n := len(data); list[0] {
+	case encGzip:
+		return gzipSize(data)
+	case encZstd:
+		if _, most, err := zstdBounds(data); err == nil {
+			return most
+		}
+	case encSnappy:
+		if size, err := snappy.DecodedLen(data); err == nil && size <= snappyMaxRatio*n {
+			return size
+		}
+	}
+	return 0
+}
+
+// gzipSize is the length that the last four bytes declare, which are about the last
+// member; 0 if it is impossible.
+func gzipSize(data []byte) int {
+	if len(data) < 4 {
+		return 0
+	}
+	size := int(binary.LittleEndian.Uint32(data[len(data)-4:]))
+	if size > deflateMaxRatio*len(data) {
+		return 0
+	}
+	return size
+}
+
 // put gives decoders back, without what they read from.
 func (u *Unpacker) put(d *decoders) {
 	d.in.Reset(nil)
@@ -148,12 +185,8 @@ func (d *decoders) ungzip(dst, data []byte, limit int) ([]byte, error) {
 	if err != nil {
 		return dst, refuse(KindMalformed, "gzip data")
 	}
-	// The last four bytes are the length of the last member, so with one member this
-	// avoids growing. They are the sender's word, hence the bound.
-	if n := len(data); n >= 4 {
-		t := data[n-4:]
-		dst = grow(dst, min(int(t[0])|int(t[1])<<8|int(t[2])<<16|int(t[3])<<24, deflateMaxRatio*n, limit)+1)
-	}
+	// With one member this avoids growing. It is the sender's word, hence the bounds.
+	dst = grow(dst, min(gzipSize(data), limit)+1)
 	dst, err = readAll(dst, d.gzip, limit)
 	return dst, unpackError(err, "gzip data")
 }

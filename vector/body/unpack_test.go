@@ -331,3 +331,37 @@ func FuzzUnpackPacked(f *testing.F) {
 		}
 	})
 }
+
+func TestUnpackedSize(t *testing.T) {
+	raw := ndjson(300_000)
+	var blocks bytes.Buffer
+	w, err := zstd.NewWriter(&blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(raw[:100_000])
+	_ = w.Flush()
+	_, _ = w.Write(raw[100_000:])
+	_ = w.Close()
+	for _, c := range []struct {
+		name, encodings string
+		data            []byte
+		low, high       int
+	}{
+		{"gzip says it", "gzip", gzipped(raw), len(raw), len(raw)},
+		{"zstd is bounded by its blocks", "zstd", blocks.Bytes(), len(raw), len(raw) + 2*zstdMaxBlock},
+		{"a block of snappy says it", "snappy", snappy.Encode(nil, raw), len(raw), len(raw)},
+		{"deflate says nothing", "deflate", deflated(raw), 0, 0},
+		{"nothing packed", "identity", raw, 0, 0},
+		{"two encodings", "gzip, gzip", gzipped(gzipped(raw)), 0, 0},
+		{"an unknown encoding", "br", raw, 0, 0},
+		{"too short", "gzip", []byte{1, 2, 3}, 0, 0},
+		{"an impossible length of gzip", "gzip", []byte{0xff, 0xff, 0xff, 0x7f}, 0, 0},
+		{"an impossible length of snappy", "snappy", []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}, 0, 0},
+		{"broken zstd", "zstd", []byte("zstd"), 0, 0},
+	} {
+		if got := UnpackedSize(c.encodings, c.data); got < c.low || got > c.high {
+			t.Errorf("%s: unexpected size; got %d; want %d to %d", c.name, got, c.low, c.high)
+		}
+	}
+}

@@ -4,7 +4,6 @@ package httpsink
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -22,8 +21,6 @@ const (
 	readStep = 64 << 10
 	// unpackRatio is the first guess of how much larger the unpacked body is.
 	unpackRatio = 8
-	// maxDeflateRatio is above what deflate can reach.
-	maxDeflateRatio = 1040
 )
 
 var errSlow = errors.New("the body arrives too slowly")
@@ -174,9 +171,8 @@ func (x *exchange) guessEvents(raw int) int {
 const minCharge = 8 << 10
 
 // unpack undoes content encodings. The memory for the result is taken before: first
-// for a guess, and when that is too little, for more and again. Packed bytes are
-// small, so unpacking them twice costs less than asking for the largest body each
-// time.
+// for what the body says of itself or a guess, and when that is too little, for more
+// and again. To ask for the largest body each time would keep others out.
 func (x *exchange) unpack(wire []byte) ([]byte, error) {
 	limits := x.route.body.Limits
 	encodings := x.encodings()
@@ -184,10 +180,15 @@ func (x *exchange) unpack(wire []byte) ([]byte, error) {
 		return x.s.unpacker.Unpack(nil, encodings, wire, limits)
 	}
 	most := limits.UnpackedBytes
-	guess := max(x.guessUnpacked(len(wire)), gzipLength(encodings, wire, most))
+	guess := x.guessUnpacked(len(wire))
+	if size := body.UnpackedSize(encodings, wire); size >= len(wire) {
+		guess = min(size, most)
+	}
+	// Between two encodings there is a result, too.
+	results := int64(1 + strings.Count(encodings, ","))
 	for {
 		// What was asked for before is not given back for a smaller need.
-		if f := x.admit(max(x.lease.n, int64(len(wire))+int64(guess)+minCharge)); f != nil {
+		if f := x.admit(max(x.lease.n, min(int64(len(wire))+results*int64(guess)+minCharge, x.s.budget.size))); f != nil {
 			return nil, f
 		}
 		limits.UnpackedBytes = guess
@@ -203,18 +204,6 @@ func (x *exchange) unpack(wire []byte) ([]byte, error) {
 		}
 		return out, err
 	}
-}
-
-// gzipLength is what gzip says at its end that it unpacks to: logs pack better than
-// unpackRatio as often as not, and unpacking costs more than anything else here. It is
-// the sender's word; a lie costs what the data could unpack to in any case.
-func gzipLength(encodings string, wire []byte, most int) int {
-	if n := len(wire); n >= 18 && strings.EqualFold(encodings, "gzip") {
-		if length := int64(binary.LittleEndian.Uint32(wire[n-4:])); length <= int64(n)*maxDeflateRatio {
-			return int(min(length, int64(most)))
-		}
-	}
-	return 0
 }
 
 // unreadable turns an error of package body into an answer.
