@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// A real Fluent Bit, given as FLUENT_BIT, ships a file through kpl-http while Kinesis
+// throttles and loses replies and kpl-http is restarted, once in order and once killed.
+// No line is lost. What is doubled is counted: a killed program takes its ledger along.
+func TestFluentBit(t *testing.T) {
+	binary := os.Getenv("FLUENT_BIT")
+	if binary == "" {
+		t.Skip("NOT TESTED: the outputs http and opentelemetry of a real Fluent Bit; set FLUENT_BIT=/path/to/fluent-bit")
+	}
+	for _, c := range []struct{ name, output string }{
+		{"http json", "name http\nuri /streams/logs\nformat json"},
+		{"http json gzip", "name http\nuri /streams/logs\nformat json\ncompress gzip"},
+		{"http json_lines", "name http\nuri /streams/logs\nformat json_lines"},
+		{"http json_lines gzip", "name http\nuri /streams/logs\nformat json_lines\ncompress gzip"},
+		{"http json_stream", "name http\nuri /streams/logs\nformat json_stream"},
+		{"http msgpack", "name http\nuri /streams/logs\nformat msgpack"},
+		{"http msgpack gzip", "name http\nuri /streams/logs\nformat msgpack\ncompress gzip"},
+		{"http msgpack snappy", "name http\nuri /streams/logs\nformat msgpack\ncompress snappy"},
+		{"http json zstd", "name http\nuri /streams/logs\nformat json\ncompress zstd"},
+		{"opentelemetry", "name opentelemetry\nlogs_uri /v1/logs\nlogs_body_key log"},
+		{"opentelemetry gzip", "name opentelemetry\nlogs_uri /v1/logs\nlogs_body_key log\ncompress gzip"},
+	} {
+		t.Run(c.name, func(t *testing.T) { shipFile(t, binary, c.output) })
+	}
+}
+
+// countedLine is a line as Fluent Bit's tail reads it, whatever the record around it.
+var countedLine = regexp.MustCompile(`line (\d+) of the file`)
+
+func shipFile(t *testing.T, binary, output string) {
+	const lines = 60_000
+	dir := t.TempDir()
+	var text bytes.Buffer
+	for i := range lines {
+		fmt.Fprintf(&text, "line %d of the file \u00e9 %s\n", i, strings.Repeat("x", i%80))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "in.log"), text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := fake(t, 4)
+	throttle := kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
+		Delay: 5 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2}}
+	k.Fault(throttle)
+	k.Fault(kinesistest.Fault{Operation: "PutRecords", Skip: 3, Times: 2, Effect: kinesistest.LoseReply()})
+	listen := freeAddress(t)
+	flags := []string{"--server.listen=" + listen, "--server.drain_timeout=10s", "--producer.request_timeout=2s"}
+	p := start(t, k, flags...)
+	port := listen[strings.LastIndexByte(listen, ':')+1:]
+	conf := fmt.Sprintf(`[SERVICE]
+    flush 0.2
+    grace 2
+    log_level info
+    scheduler.base 1
+    scheduler.cap 2
+[INPUT]
+    name tail
+    path %[1]s/in.log
+    read_from_head on
+    refresh_interval 1
+    buffer_chunk_size 64k
+    buffer_max_size 64k
+[OUTPUT]
+    match *
+    host 127.0.0.1
+    port %[2]s
+    workers 2
+    retry_limit no_limits
+    %[3]s
+`, dir, port, strings.ReplaceAll(output, "\n", "\n    "))
+	file := filepath.Join(dir, "fluent-bit.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	bit := exec.Command(binary, "-c", file)
+	bit.Stdout, bit.Stderr = &log, &log
+	if err := bit.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = bit.Process.Signal(syscall.SIGTERM)
+		_ = bit.Wait()
+		if t.Failed() {
+			t.Logf("Fluent Bit:\n%.6000s\nkpl-http:\n%.6000s", log.String(), p.text())
+		}
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(2 * time.Minute)
+	restarts := []struct {
+		at     int
+		signal syscall.Signal
+	}{{lines / 6, syscall.SIGTERM}, {lines / 2, syscall.SIGKILL}}
+	got := map[int]int{}
+	for len(got) < lines {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("unexpected rest; got %d of %d lines after two minutes", len(got), lines)
+		}
+		got = linesIn(t, k)
+		if len(restarts) > 0 && len(got) >= restarts[0].at {
+			p.signal(restarts[0].signal)
+			restarts = restarts[1:]
+			p = start(t, k, flags...)
+		}
+	}
+	doubled := 0
+	for _, n := range got {
+		doubled += n - 1
+	}
+	t.Logf("%d lines, 0 lost, %d doubled, %d restarts, %d calls of PutRecords", len(got), doubled, 2-len(restarts), k.Calls("PutRecords"))
+	if len(got) != lines {
+		t.Errorf("unexpected lines; got %d; want %d", len(got), lines)
+	}
+}
+
+// linesIn counts the lines in the stream.
+func linesIn(t *testing.T, k *kinesistest.Server) map[int]int {
+	t.Helper()
+	got := map[int]int{}
+	c := k.Consume("logs")
+	if len(c.Dropped) > 0 {
+		t.Errorf("unexpected records in the wrong shard; got %d; want 0", len(c.Dropped))
+	}
+	for _, u := range c.Records {
+		m := countedLine.FindSubmatch(u.Data)
+		if m == nil || !json.Valid(u.Data) {
+			t.Fatalf("unexpected record; got %q; want JSON with a line", u.Data)
+		}
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[n]++
+	}
+	return got
+}
+
+// freeAddress is an address that a program can be started on more than once.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = ln.Close() }()
+	return ln.Addr().String()
+}
