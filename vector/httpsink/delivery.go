@@ -181,9 +181,15 @@ func probeIn(c *content, numbers []int32) int {
 	return i
 }
 
-// put writes records and waits for the last of them. No context ends that: see attempt.
+// outcomes is what is needed of *core.Batch.
+type outcomes interface {
+	Wait(ctx context.Context) error
+	deadletter.Outcomes
+}
+
+// put writes records and waits for the last of them.
 func (s *Server) put(a *attempt, c *content, records []core.Record, numbers []int32) {
-	batch, err := s.producer.PutBatch(context.Background(), c.dest.stream, records)
+	batch, err := s.putBatch(c.dest.stream, records)
 	if batch == nil {
 		a.missing = numbersOf(records, numbers)
 		a.refused = err
@@ -214,7 +220,7 @@ func (s *Server) writeFirst(a *attempt, c *content) error {
 
 // settle sorts the failures of a batch: what may pass is missing, what cannot is
 // dropped or written to the dead letters.
-func (s *Server) settle(a *attempt, c *content, batch *core.Batch, records []core.Record, numbers []int32) {
+func (s *Server) settle(a *attempt, c *content, batch outcomes, records []core.Record, numbers []int32) {
 	var letters []deadletter.Letter
 	var inLetters []int32
 	batch.Failures(func(i int, err *core.RecordError) bool {
