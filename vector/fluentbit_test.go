@@ -41,8 +41,10 @@ func TestFluentBit(t *testing.T) {
 		{"http msgpack gzip", "name http\nuri /streams/logs\nformat msgpack\ncompress gzip"},
 		{"http msgpack snappy", "name http\nuri /streams/logs\nformat msgpack\ncompress snappy"},
 		{"http json zstd", "name http\nuri /streams/logs\nformat json\ncompress zstd"},
-		{"opentelemetry", "name opentelemetry\nlogs_uri /v1/logs\nlogs_body_key log"},
-		{"opentelemetry gzip", "name opentelemetry\nlogs_uri /v1/logs\nlogs_body_key log\ncompress gzip"},
+		// With less than a chunk's records in a request this output loses those of a
+		// request that fails before one that does not (seen with 5.1.1).
+		{"opentelemetry", "name opentelemetry\nlogs_uri /v1/logs\nbatch_size 100000"},
+		{"opentelemetry gzip", "name opentelemetry\nlogs_uri /v1/logs\nbatch_size 100000\ncompress gzip"},
 	} {
 		t.Run(c.name+"/in order", func(t *testing.T) { shipFile(t, binary, c.output, syscall.SIGTERM) })
 		t.Run(c.name+"/killed", func(t *testing.T) { shipFile(t, binary, c.output, syscall.SIGKILL) })
@@ -62,7 +64,7 @@ func shipFile(t *testing.T, binary, output string, signal syscall.Signal) {
 	if err := os.WriteFile(filepath.Join(dir, "in.log"), text.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k := fake(t, 4)
+	k := fake(t, 16) // so that the limits of shards do not keep a body for longer than the end may take
 	throttle := kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
 		Delay: 5 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2}}
 	k.Fault(throttle)
