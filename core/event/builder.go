@@ -52,9 +52,14 @@ const (
 	maxGroupJSONBytes = 64 << 20
 )
 
-// maxKeptArenaBytes bounds what Reset keeps, so that one chunk with a giant event
-// does not hold its memory for ever.
+// maxKeptArenaBytes bounds what Reset keeps of each kind of memory, so that one chunk
+// with a giant event, or with very many, does not hold its memory for ever.
 const maxKeptArenaBytes = 8 << 20
+
+const (
+	spanBytes   = int(unsafe.Sizeof(span{}))
+	recordBytes = int(unsafe.Sizeof(core.Record{}))
+)
 
 // Builder collects the records of one chunk. Payloads and keys lie in one piece
 // of memory, so that adding an event allocates nothing once the Builder has seen
@@ -77,8 +82,9 @@ type Builder struct {
 	scratch    []byte // values of templates
 	z          compressor
 
-	streams     []string
-	streamIndex map[string]int32
+	plan        *Plan            // of this chunk
+	own         Plan             // used without Follow
+	streamIndex map[string]int32 // into plan.streams
 
 	// What the tag means under a Shaper, computed when either changes.
 	shaper     *Shaper
@@ -86,13 +92,14 @@ type Builder struct {
 	tagKey     fixedKey // Config.PartitionKey, if it does not depend on the event
 	missingKey fixedKey // Config.PartitionKeyMissing
 	tagRoute   route    // Config.Stream, if it does not depend on the event
+	routed     bool     // tagRoute is valid for this chunk
 }
 
 // span is one record in the arena: the key's bytes, then the payload.
 type span struct {
 	start, keyEnd, end int
 	key                string // instead of bytes in the arena, if not empty
-	stream             int32  // index into Builder.streams
+	stream             int32  // index into Plan.streams
 }
 
 // Reset forgets the records and keeps the memory for the next chunk.
@@ -103,6 +110,9 @@ func (b *Builder) Reset() {
 	if cap(b.text) > maxKeptArenaBytes {
 		b.text = nil
 	}
+	if (spanBytes+recordBytes)*cap(b.spans) > maxKeptArenaBytes {
+		b.spans, b.recs = nil, nil
+	}
 	b.arena = b.arena[:0]
 	b.setGroup(nil)
 	b.groupSpent = 0
@@ -110,6 +120,9 @@ func (b *Builder) Reset() {
 	b.spans = b.spans[:0]
 	clear(b.recs)
 	b.recs = b.recs[:0]
+	b.own.reset()
+	b.plan, b.routed = nil, false
+	clear(b.streamIndex)
 }
 
 // Grow makes room for n more bytes. The length of a chunk and a quarter is a good
@@ -123,6 +136,11 @@ func (b *Builder) Len() int { return len(b.spans) }
 
 // Size is the number of bytes of all payloads and of the keys taken from events.
 func (b *Builder) Size() int { return len(b.arena) }
+
+// Memory is what the records hold in memory, in bytes.
+func (b *Builder) Memory() int {
+	return cap(b.arena) + spanBytes*cap(b.spans) + recordBytes*cap(b.recs)
+}
 
 // Add appends the record for ev, or the records if it is split. Group markers are
 // not records; they are remembered for the events that follow. On an error, a
@@ -159,7 +177,7 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	b.groupSpent += len(b.groupJSON) // empty if it is not added
 	outcome |= remarks
 	sp.end = len(arena)
-	if s.oversize != oversizeKeep && sp.end-sp.keyEnd > s.payloadLimit(&sp) {
+	if s.oversize != oversizeKeep && recordSize(&sp) > s.surelyFits() {
 		if done := b.reshape(s, ev, &sp); done != 0 {
 			return outcome | done, nil
 		}
@@ -243,23 +261,16 @@ func (b *Builder) setTag(s *Shaper, tag string) {
 	if b.shaper != s {
 		// Nothing that another Shaper has decided counts for this one.
 		b.z, b.groupJSON = compressor{}, b.groupJSON[:0]
-		b.streamIndex = map[string]int32{}
-		if len(b.spans) == 0 {
-			b.streams = nil
-		}
 	}
-	b.shaper, b.tag = s, strings.Clone(tag)
+	b.shaper, b.tag, b.routed = s, strings.Clone(tag), false
 	b.tagKey = s.key.fixed(tag)
 	b.missingKey = s.missing.fixed(tag)
-	if s.streams != nil && s.streams.tpl.fixed() {
-		b.tagRoute = b.findRoute(s.streams, tag, nil)
-	}
 }
 
-// Streams returns the streams that Config.Stream has named so far, in no order and
-// not only in this chunk; there are at most Config.MaxStreams. It is empty if that
-// is not set. Records refer to it by StreamOf.
-func (b *Builder) Streams() []string { return b.streams }
+// Streams returns the streams that Config.Stream has named in this chunk, in order of
+// appearance; there are at most Config.MaxStreams. It is empty if that is not set.
+// Records refer to it by StreamOf. It is valid until Reset.
+func (b *Builder) Streams() []string { return b.planned().streams }
 
 // StreamOf is the index into Streams of the stream of record i of Records.
 func (b *Builder) StreamOf(i int) int { return int(b.spans[i].stream) }

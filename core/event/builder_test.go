@@ -169,3 +169,27 @@ func TestOutcomeString(t *testing.T) {
 		}
 	}
 }
+
+// Reset keeps memory for the next chunk, but not that of an exceptional one, be it for
+// long events or for very many.
+func TestResetLetsGoOfExceptionalMemory(t *testing.T) {
+	s := mustShaper(t, Config{})
+	for _, tt := range []struct {
+		name     string
+		n, bytes int
+	}{{"long", 3, 4 << 20}, {"many", 400000, 1}} {
+		var b Builder
+		body := fixmap(str("a"), str(strings.Repeat("x", tt.bytes)))
+		for range tt.n {
+			if _, err := b.Add(s, "t", &Event{Body: body}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b.Records(); b.Memory() < 12<<20 {
+			t.Errorf("unexpected memory of %s events; got %d bytes; want what they hold", tt.name, b.Memory())
+		}
+		if b.Reset(); b.Memory() > 2*maxKeptArenaBytes {
+			t.Errorf("unexpected memory after Reset of %s events; got %d bytes", tt.name, b.Memory())
+		}
+	}
+}

@@ -43,10 +43,7 @@ func parseOversize(cfg *Config, check func(option, value string, err error)) (ru
 	default:
 		check("oversize", cfg.Oversize, errors.New("want keep, truncate or split"))
 	}
-	if limit = cfg.MaxRecordBytes; limit == 0 {
-		limit = DefaultMaxRecordBytes
-	}
-	if limit < minMaxRecordBytes || limit > maxMaxRecordBytes {
+	if limit = cfg.MaxRecordBytes; limit != 0 && (limit < minMaxRecordBytes || limit > maxMaxRecordBytes) {
 		check("max_record_size", strconv.Itoa(limit), fmt.Errorf("out of range; allowed: %d to %d", minMaxRecordBytes, maxMaxRecordBytes))
 	}
 	return rule, limit
@@ -107,17 +104,22 @@ func runeStart(s []byte, n int) int {
 	return n
 }
 
-// payloadLimit is what the key of sp leaves. A spread record gets a key of one
-// character from the producer.
-func (s *Shaper) payloadLimit(sp *span) int {
-	return s.maxRecord - max(len(sp.key)+sp.keyEnd-sp.start, 1)
-}
+// keySize is the size of the key of sp. A spread record gets a key of one character
+// from the producer.
+func keySize(sp *span) int { return max(len(sp.key)+sp.keyEnd-sp.start, 1) }
 
-// reshape makes the record sp, which is over the limit, fit by the Shaper's rule.
-// It returns 0, and leaves the record as it was, if that is not possible: the
-// producer then refuses the record.
+// recordSize is what Kinesis counts.
+func recordSize(sp *span) int { return keySize(sp) + sp.end - sp.keyEnd }
+
+// reshape makes the record sp fit by the Shaper's rule if it is over the limit of its
+// stream. It returns 0, and leaves the record as it was, if it is not or if that is
+// not possible: the producer then refuses the record.
 func (b *Builder) reshape(s *Shaper, ev *Event, sp *span) Outcome {
-	limit := s.payloadLimit(sp)
+	most := b.recordLimit(s, sp.stream)
+	if recordSize(sp) <= most {
+		return 0
+	}
+	limit := most - keySize(sp)
 	if s.oversize == oversizeTruncate && b.truncate(s, ev, sp, limit) {
 		return Truncated
 	}

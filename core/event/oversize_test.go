@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -26,7 +27,7 @@ func oversizeRecords(t *testing.T, cfg Config, body []byte) (payloads []string, 
 		}
 		payloads, keys = nil, nil
 		for _, r := range b.Records() {
-			if n := len(r.Data) + max(len(r.PartitionKey), 1); outcome&(Truncated|Split) != 0 && n > s.maxRecord {
+			if n := len(r.Data) + max(len(r.PartitionKey), 1); outcome&(Truncated|Split) != 0 && n > s.maxRecord { // set by every test
 				t.Errorf("unexpected size; got %d; want at most %d", n, s.maxRecord)
 			}
 			text := unpack(t, cfg.Compression, r.Data)
@@ -192,6 +193,75 @@ func TestOversizeIsChecked(t *testing.T) {
 	for _, cfg := range []Config{{Oversize: "cut"}, {MaxRecordBytes: 4095}, {MaxRecordBytes: 10<<20 + 1}} {
 		if _, err := NewShaper(cfg); err == nil {
 			t.Errorf("unexpected success for %+v", cfg)
+		}
+	}
+}
+
+func TestOversizeFollowsTheLimitOfTheStream(t *testing.T) {
+	body := func(n int) []byte { return fixmap(str("log"), str(strings.Repeat("x", n))) }
+	for _, tt := range []struct {
+		name              string
+		configured, known int
+		want              int
+	}{
+		{"nothing known", 0, 0, 1 << 20},
+		{"a higher limit", 0, 2 << 20, 2 << 20},
+		{"configured below it", 100 << 10, 2 << 20, 100 << 10},
+		{"configured above it", 5 << 20, 2 << 20, 2 << 20},
+		{"configured, not known", 3 << 20, 0, 3 << 20},
+	} {
+		for _, rule := range []string{"truncate", "split"} {
+			s := mustShaper(t, Config{Oversize: rule, MaxRecordBytes: tt.configured})
+			var b Builder
+			asked := 0
+			p := Plan{RecordLimit: func(stream string) int { asked++; return tt.known }}
+			b.Follow(s, &p)
+			for n, want := range map[int]Outcome{tt.want - 11: 0, tt.want - 10: Truncated} {
+				if rule == "split" && want != 0 {
+					want = Split
+				}
+				if got, err := b.Add(s, "t", &Event{Body: body(n), Raw: body(n)}); err != nil || got != want {
+					t.Errorf("unexpected outcome for %d bytes, %s, %s; got %v, %v; want %v", n, tt.name, rule, got, err, want)
+				}
+			}
+			for _, r := range b.Records() {
+				if n := len(r.Data) + max(len(r.PartitionKey), 1); n > tt.want {
+					t.Errorf("unexpected size, %s, %s; got %d; want at most %d", tt.name, rule, n, tt.want)
+				}
+			}
+			if asked > 1 {
+				t.Errorf("unexpected number of questions; got %d; want 1", asked)
+			}
+		}
+	}
+}
+
+// The limit may be learned or changed between two readings of a chunk.
+func TestAPlanKeepsTheLimit(t *testing.T) {
+	for _, first := range []int{1 << 20, 2 << 20} {
+		limits := map[string]int{"a": first, "b": 3 << 20 / 2}
+		s := mustShaper(t, Config{Oversize: "split", Stream: "$s"})
+		p := Plan{RecordLimit: func(stream string) int { return limits[stream] }}
+		var b Builder
+		read := func() (out []string) {
+			b.Reset()
+			b.Follow(s, &p)
+			for _, stream := range []string{"a", "b", "a"} {
+				ev := Event{Body: fixmap(str("s"), str(stream), str("log"), str(strings.Repeat("x", 3<<19)))}
+				if _, err := b.Add(s, "t", &ev); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.Settle()
+			for i, r := range b.Records() {
+				out = append(out, fmt.Sprint(b.Streams()[b.StreamOf(i)], len(r.Data)))
+			}
+			return out
+		}
+		want := read()
+		limits["a"], limits["b"] = 3<<20-first, 10<<20
+		if got := read(); !slices.Equal(got, want) {
+			t.Errorf("unexpected records at the second reading; got %v; want %v", got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -85,8 +86,9 @@ type Config struct {
 
 	// Stream is a template, in the notation of PartitionKey without constant: and
 	// a->b, for the name or the ARN of the stream that an event goes to; see
-	// Builder.Streams. Text without a $ is a template, too. Empty, the default: the
-	// caller knows the stream.
+	// Builder.Streams. Of an ARN only the name may come from the event, not account or
+	// region. Text without a $ is a template, too. Empty, the default: the caller knows
+	// the stream.
 	Stream string
 
 	// StreamAllow are patterns that names made by Stream must match one of, in full:
@@ -100,9 +102,13 @@ type Config struct {
 	// such events; "drop", which loses them.
 	StreamMissing string
 
-	// MaxStreams bounds the distinct streams in the life of the Shaper. Default
+	// MaxStreams bounds the distinct streams in use at one time. Default
 	// DefaultMaxStreams, range 1 to MaxStreams.
 	MaxStreams int
+
+	// StreamIdle is after what time without events a stream makes room for another one
+	// when there are MaxStreams. Default 0: never.
+	StreamIdle time.Duration
 
 	// Compression of each payload, by itself: "none" (the default), "gzip", "zlib",
 	// "zstd" or "snappy". Each payload is a complete stream of that format (zlib:
@@ -123,8 +129,9 @@ type Config struct {
 	// the record fit, it is kept.
 	Oversize string
 
-	// MaxRecordBytes is the limit for Oversize. Default DefaultMaxRecordBytes, range
-	// 4,096 to 10,485,760. It should be the stream's.
+	// MaxRecordBytes is the limit for Oversize, if Plan.RecordLimit knows no lower one.
+	// Default: what Plan.RecordLimit says, else DefaultMaxRecordBytes. Range 4,096 to
+	// 10,485,760.
 	MaxRecordBytes int
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // MaxStreams is the highest Config.MaxStreams, DefaultMaxStreams what 0 means.
@@ -20,33 +21,84 @@ const (
 // that is not the Shaper's business. It is safe for concurrent use.
 type streamRule struct {
 	tpl      template
+	isARN    bool     // tpl begins as an ARN
 	allow    []string // patterns; empty allows all
 	fallback string   // instead of a stream that is missing or refused
 	drop     bool
 	max      int
+	idle     time.Duration
 
 	mu    sync.Mutex // guards known
-	known map[string]struct{}
+	known map[string]*knownStream
 }
 
-// admit tells whether the name may be used. Each stream costs memory and a
-// goroutine in the producer, and names come from events, so their number is
-// bounded. The answer for a name never changes from yes to no, nor from no to yes,
-// so a chunk that is read again is divided as before.
-func (r *streamRule) admit(name string) bool {
-	if !ValidStream(name) || !allowed(r.allow, name) {
+type knownStream struct {
+	name string
+	used time.Time
+}
+
+// valid tells whether the name may be used as far as its text says. An ARN says in
+// which account and region the stream is; that is for the configuration to say and
+// not for an event.
+func (r *streamRule) valid(name string) bool {
+	return ValidStream(name) && r.isARN == strings.HasPrefix(name, "arn:") && allowed(r.allow, name)
+}
+
+// admit takes a valid name if there is room, and returns it in memory of its own. Each
+// stream costs memory and a goroutine in the producer, and names come from events, so
+// their number is bounded. A stream that has not been used for a while makes room.
+func (r *streamRule) admit(name []byte) (own string, ok bool) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.known[string(name)]; k != nil {
+		k.used = now
+		return k.name, true
+	}
+	if len(r.known) >= r.max && !r.makeRoom(now) {
+		return "", false
+	}
+	k := &knownStream{name: string(name), used: now}
+	r.known[k.name] = k
+	return k.name, true
+}
+
+// makeRoom forgets the stream that has been idle longest. mu is held.
+func (r *streamRule) makeRoom(now time.Time) bool {
+	var oldest *knownStream
+	for _, k := range r.known {
+		if k.name != r.fallback && (oldest == nil || k.used.Before(oldest.used)) {
+			oldest = k
+		}
+	}
+	if r.idle <= 0 || oldest == nil || now.Sub(oldest.used) < r.idle {
 		return false
+	}
+	delete(r.known, oldest.name)
+	return true
+}
+
+// snapshot copies the names.
+func (r *streamRule) snapshot() map[string]struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make(map[string]struct{}, len(r.known))
+	for name := range r.known {
+		names[name] = struct{}{}
+	}
+	return names
+}
+
+// use notes that a stream is in use, if it is known.
+func (r *streamRule) use(name string) {
+	if r == nil {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.known[name]; ok {
-		return true
+	if k := r.known[name]; k != nil {
+		k.used = time.Now()
 	}
-	if len(r.known) >= r.max {
-		return false
-	}
-	r.known[strings.Clone(name)] = struct{}{}
-	return true
 }
 
 // ValidStream tells whether s can be the name or the ARN of a Kinesis stream:
@@ -59,7 +111,7 @@ func ValidStream(s string) bool {
 		if len(parts) != 6 || parts[2] != "kinesis" || parts[3] == "" || parts[4] == "" || !strings.HasPrefix(parts[5], "stream/") {
 			return false
 		}
-		s = streamName(s)
+		s = strings.TrimPrefix(parts[5], "stream/")
 	}
 	if len(s) < 1 || len(s) > 128 {
 		return false
@@ -110,7 +162,7 @@ const patternChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 
 // parseStreams reads the stream options of a Config; see there.
 func parseStreams(cfg *Config, check func(option, value string, err error)) *streamRule {
-	r := &streamRule{allow: slices.Clone(cfg.StreamAllow), max: cfg.MaxStreams, known: map[string]struct{}{}}
+	r := &streamRule{allow: slices.Clone(cfg.StreamAllow), max: cfg.MaxStreams, idle: cfg.StreamIdle, known: map[string]*knownStream{}}
 	if r.max == 0 {
 		r.max = DefaultMaxStreams
 	}
@@ -135,7 +187,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 			check("stream_missing", cfg.StreamMissing, errors.New("want constant: and the name or ARN of a stream"))
 		}
 		r.fallback = name
-		r.known[name] = struct{}{} // whether it matches a pattern or not
+		r.known[name] = &knownStream{name: name} // whether it matches a pattern or not
 	}
 	if cfg.Stream == "" {
 		return nil
@@ -145,6 +197,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		err = checkStreamLiterals(r.tpl)
 	}
 	check("stream", cfg.Stream, err)
+	r.isARN = strings.HasPrefix(cfg.Stream, "arn:")
 	return r
 }
 
@@ -168,7 +221,7 @@ func checkStreamLiterals(t template) error {
 
 // route is where an event goes.
 type route struct {
-	stream  int32 // index into Builder.streams, -1 for nowhere
+	stream  int32 // index into Plan.streams, -1 for nowhere
 	outcome Outcome
 }
 
@@ -177,10 +230,13 @@ func (b *Builder) route(s *Shaper, tag string, f *fields) route {
 	if s.streams == nil {
 		return route{}
 	}
-	if s.streams.tpl.fixed() {
-		return b.tagRoute
+	if !s.streams.tpl.fixed() {
+		return b.findRoute(s.streams, tag, f)
 	}
-	return b.findRoute(s.streams, tag, f)
+	if !b.routed {
+		b.tagRoute, b.routed = b.findRoute(s.streams, tag, f), true
+	}
+	return b.tagRoute
 }
 
 func (b *Builder) findRoute(r *streamRule, tag string, f *fields) route {
@@ -191,8 +247,8 @@ func (b *Builder) findRoute(r *streamRule, tag string, f *fields) route {
 		if i, ok := b.streamIndex[string(name)]; ok {
 			return route{stream: i}
 		}
-		if r.admit(string(name)) {
-			return route{stream: b.addStream(string(name))}
+		if i, ok := b.newStream(r, name); ok {
+			return route{stream: i}
 		}
 		out.outcome = StreamRefused
 	}
@@ -211,9 +267,24 @@ func (b *Builder) findRoute(r *streamRule, tag string, f *fields) route {
 	return out
 }
 
-func (b *Builder) addStream(name string) int32 {
-	i := int32(len(b.streams))
-	b.streams = append(b.streams, name)
-	b.streamIndex[name] = i
-	return i
+// newStream takes a name that the chunk has not had before.
+func (b *Builder) newStream(r *streamRule, name []byte) (int32, bool) {
+	p := b.planned()
+	if p.settled || !r.valid(string(name)) {
+		return 0, false
+	}
+	if p.known != nil {
+		if _, ok := p.known[string(name)]; !ok {
+			return 0, false
+		}
+		own := string(name)
+		r.use(own)
+		return b.addStream(own), true
+	}
+	own, ok := r.admit(name)
+	if !ok {
+		p.known = r.snapshot()
+		return 0, false
+	}
+	return b.addStream(own), true
 }

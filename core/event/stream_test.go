@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // streamsOf adds events {"s": value} and returns the streams of the records.
@@ -70,11 +72,112 @@ func TestStreamsStayBounded(t *testing.T) {
 	var b Builder
 	s := mustShaper(t, Config{Stream: "$s", MaxStreams: 5})
 	for i := range 1000 {
-		streamsOf(t, &b, s, "t", fmt.Sprint(i))
+		streamsOf(t, &b, s, "t", fmt.Sprint(i), fmt.Sprint(i+1))
 	}
-	if len(b.Streams()) != 5 || len(b.streamIndex) != 5 || len(s.streams.known) != 5 {
-		t.Errorf("unexpected number of streams; got %d, %d, %d; want 5", len(b.Streams()), len(b.streamIndex), len(s.streams.known))
+	if len(b.Streams()) > 2 || len(b.streamIndex) > 2 || len(s.streams.known) != 5 {
+		t.Errorf("unexpected number of streams; got %d, %d, %d; want those of one chunk and 5", len(b.Streams()), len(b.streamIndex), len(s.streams.known))
 	}
+}
+
+func TestAnEventCannotChooseAnAccountOrAPath(t *testing.T) {
+	const arn = "arn:aws:kinesis:eu-west-1:1:stream/"
+	for _, tt := range []struct{ stream, value string }{
+		{"$s", "arn:aws:kinesis:us-east-1:666666666666:stream/logs-1"},
+		{arn + "$s", "evil/logs-1"},
+		{arn + "$s", "logs-1/consumer/logs-1:1"},
+		{arn + "$s", arn + "logs-1"},
+		{"$s", "stream/logs-1"},
+		{"$s", "logs-1\x00"},
+		{"$s", "logs-1\n"},
+		{"$s", "logs-\u00e9"},
+	} {
+		var b Builder
+		s := mustShaper(t, Config{Stream: tt.stream, StreamAllow: []string{"logs-*"}})
+		if got, outcome := streamsOf(t, &b, s, "t", tt.value); got != nil || outcome != StreamRefused|Unroutable {
+			t.Errorf("unexpected streams by %s for %q; got %v, %v; want none", tt.stream, tt.value, got, outcome)
+		}
+	}
+}
+
+func TestIdleStreamsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Builder
+		s := mustShaper(t, Config{Stream: "$s", MaxStreams: 3, StreamMissing: "constant:rest", StreamIdle: time.Minute})
+		want := func(values, streams string) {
+			t.Helper()
+			if got, _ := streamsOf(t, &b, s, "t", strings.Fields(values)...); strings.Join(got, " ") != streams {
+				t.Errorf("unexpected streams of %s; got %v; want %s", values, got, streams)
+			}
+		}
+		want("a b c", "a b rest")
+		<-time.After(40 * time.Second)
+		want("a c", "a rest")
+		<-time.After(30 * time.Second)
+		want("c d a b", "c rest a rest") // of b
+		<-time.After(time.Hour)
+		want("x", "x")
+		want("y", "y")
+		want("z", "rest")
+	})
+}
+
+// A chunk that is read again is divided as before, whatever has become of the
+// streams meanwhile.
+func TestAPlanKeepsStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Builder
+		s := mustShaper(t, Config{Stream: "$s", MaxStreams: 2, StreamIdle: time.Minute})
+		var p Plan
+		read := func(p *Plan, values ...string) (streams []string) {
+			b.Reset()
+			b.Follow(s, p)
+			for _, v := range values {
+				if _, err := b.Add(s, "t", &Event{Body: fixmap(str("s"), str(v))}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.Settle()
+			for i := range b.Records() {
+				streams = append(streams, b.Streams()[b.StreamOf(i)])
+			}
+			return streams
+		}
+		first := read(&p, "a", "b", "c", "a")
+		if !slices.Equal(first, []string{"a", "b", "a"}) {
+			t.Fatalf("unexpected streams; got %v", first)
+		}
+		<-time.After(time.Hour)
+		if got := read(&Plan{}, "c", "d", "e"); !slices.Equal(got, []string{"c", "d"}) {
+			t.Errorf("unexpected streams of the next chunk; got %v", got)
+		}
+		if got := read(&p, "a", "b", "c", "a"); !slices.Equal(got, first) {
+			t.Errorf("unexpected streams at the second reading; got %v; want %v", got, first)
+		}
+	})
+}
+
+// Room that comes free while a chunk is read is for the next chunk.
+func TestThereIsNoRoomLaterInAChunk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustShaper(t, Config{Stream: "$s", MaxStreams: 1, StreamIdle: time.Minute})
+		var b Builder
+		add := func(v string) Outcome {
+			o, err := b.Add(s, "t", &Event{Body: fixmap(str("s"), str(v))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return o
+		}
+		add("a")
+		first := add("b")
+		<-time.After(time.Hour)
+		if second := add("b"); first != StreamRefused|Unroutable || second != first {
+			t.Errorf("unexpected outcomes; got %v, then %v; want refused twice", first, second)
+		}
+		if b.Reset(); add("b") != 0 {
+			t.Error("unexpected outcome in the next chunk; want none")
+		}
+	})
 }
 
 func TestAnotherShaperDecidesAnew(t *testing.T) {
