@@ -23,7 +23,7 @@ const (
 	// hours before it turned out to be the culprit.
 	maxAttempts = 16
 
-	// pieceLetters and pieceBytes bound what Settle hands to a sink at once, so
+	// pieceLetters and pieceBytes bound what Keep hands to a sink at once, so
 	// that lines of a whole batch are not in memory at one time.
 	pieceLetters = 500
 	pieceBytes   = 4 << 20
@@ -88,29 +88,31 @@ type Outcomes interface {
 	Result(i int) core.Result
 }
 
+// FromRecord makes the letter of r, which is record i of b and failed with err. The
+// letter refers to the record's data.
+func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source string) Letter {
+	attempts := b.Result(i).Attempts
+	return Letter{
+		Time:            time.Now(),
+		Stream:          err.Stream,
+		PartitionKey:    r.PartitionKey,
+		ExplicitHashKey: r.ExplicitHashKey,
+		Reason:          err.Reason.String(),
+		Code:            err.Code,
+		Detail:          err.Detail,
+		Attempts:        attempts[max(0, len(attempts)-maxAttempts):],
+		Data:            r.Data,
+		Source:          source,
+	}
+}
+
 // FromBatch makes a letter of each record of a batch that failed for good, and
 // yields it with the record's index. records are those that were handed over as
 // this batch. The letters refer to the records' data.
 func FromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
 	return func(yield func(int, Letter) bool) {
 		b.Failures(func(i int, err *core.RecordError) bool {
-			if !err.Reason.Permanent() {
-				return true
-			}
-			attempts := b.Result(i).Attempts
-			r := records[i]
-			return yield(i, Letter{
-				Time:            time.Now(),
-				Stream:          err.Stream,
-				PartitionKey:    r.PartitionKey,
-				ExplicitHashKey: r.ExplicitHashKey,
-				Reason:          err.Reason.String(),
-				Code:            err.Code,
-				Detail:          err.Detail,
-				Attempts:        attempts[max(0, len(attempts)-maxAttempts):],
-				Data:            r.Data,
-				Source:          source,
-			})
+			return !err.Reason.Permanent() || yield(i, FromRecord(b, i, &records[i], err, source))
 		})
 	}
 }
@@ -123,14 +125,22 @@ func Settle(ctx context.Context, b Outcomes, records []core.Record, source strin
 	if sink == nil {
 		return nil, nil
 	}
+	return Keep(ctx, sink, FromBatch(b, records, source))
+}
+
+// Keep writes letters to sink, as they come and in pieces, so that not all of them are
+// in memory at one time. kept are the numbers that came with those that are durable
+// now, in the order they came in. After a Write of which nothing can be relied on, no
+// further letter is asked for.
+func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept []int, err error) {
 	var (
 		indexes []int
-		letters []Letter
+		piece   []Letter
 		bytes   int
 		errs    []error
 	)
 	write := func() (goOn bool) {
-		werr := sink.Write(ctx, letters)
+		werr := sink.Write(ctx, piece)
 		var part *WriteError
 		switch {
 		case werr == nil:
@@ -141,19 +151,20 @@ func Settle(ctx context.Context, b Outcomes, records []core.Record, source strin
 		if werr != nil {
 			errs = append(errs, werr)
 		}
-		indexes, letters, bytes = indexes[:0], letters[:0], 0
+		clear(piece) // lets go of data
+		indexes, piece, bytes = indexes[:0], piece[:0], 0
 		return werr == nil || part != nil
 	}
 	goOn := true
-	for i, l := range FromBatch(b, records, source) {
-		indexes, letters, bytes = append(indexes, i), append(letters, l), bytes+len(l.Data)
-		if len(letters) == pieceLetters || bytes >= pieceBytes {
+	for i, l := range letters {
+		indexes, piece, bytes = append(indexes, i), append(piece, l), bytes+len(l.Data)
+		if len(piece) == pieceLetters || bytes >= pieceBytes {
 			if goOn = write(); !goOn {
 				break
 			}
 		}
 	}
-	if goOn && len(letters) > 0 {
+	if goOn && len(piece) > 0 {
 		write()
 	}
 	return kept, errors.Join(errs...)

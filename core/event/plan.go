@@ -7,7 +7,8 @@ package event
 // may be. Both change with time. A chunk that is read again by its Plan gives the same
 // records as the first time, byte for byte and number for number.
 //
-// The zero value is ready. A Plan belongs to one chunk and to one goroutine at a time.
+// The zero value is ready, and must not be copied once it was used. A Plan belongs to
+// one chunk and to one goroutine at a time.
 type Plan struct {
 	// RecordLimit returns how many bytes a record of a stream may have, data and
 	// partition key together, or 0 if it is not known. It is asked once for each stream
@@ -16,6 +17,7 @@ type Plan struct {
 	RecordLimit func(stream string) int
 
 	streams []string
+	few     [2]string // memory for the first of streams
 	limits  []int // by index of streams, 0 if not asked
 	// known are the streams that there were when there was no room for another one
 	// for the first time, nil before. From then on the chunk gets no others.
@@ -63,6 +65,9 @@ func (b *Builder) indexStream(name string, i int32) {
 func (b *Builder) addStream(name string) int32 {
 	p := b.planned()
 	i := int32(len(p.streams))
+	if p.streams == nil {
+		p.streams = p.few[:0]
+	}
 	p.streams = append(p.streams, name)
 	b.indexStream(name, i)
 	return i

@@ -97,10 +97,12 @@ func account(t *testing.T, seed uint64) {
 	wg.Wait()
 
 	got := map[string][]string{}
-	note := func(where, data string) {
-		at := strings.Index(data, "event-")
-		id := data[at : at+strings.IndexByte(data[at:], '.')+1]
-		got[id] = append(got[id], where)
+	note := func(where, data string) { // a letter may be about several
+		for at := strings.Index(data, "event-"); at >= 0; at = strings.Index(data, "event-") {
+			end := at + strings.IndexByte(data[at:], '.') + 1
+			got[data[at:end]] = append(got[data[at:end]], where)
+			data = data[end:]
+		}
 	}
 	for _, stream := range []string{"s0", "s1", "s2", "s3"} {
 		for _, p := range consumed(t, s, stream) {

@@ -20,11 +20,13 @@ import (
 type delivery struct {
 	in *Instance
 
-	decoded bool // total is known, broken events are reported
-	buried  bool // the dead letter file has what it should have of broken events
-	noted   bool // starting over would count or keep something twice
-	total   int  // records of the chunk
-	lost    bool // part of the chunk is nowhere, and nobody asked to drop it
+	plan    event.Plan // what decoding has decided
+	decoded bool       // total is known, broken events are reported
+	buried  bool       // the dead letter file has what it should have of broken events
+	letters int        // as long as it does not: how many it has
+	noted   bool       // starting over would count or keep something twice
+	total   int        // records of the chunk
+	lost    bool       // part of the chunk is nowhere, and nobody asked to drop it
 
 	// missing are the numbers of the records to hand over next, rising; all
 	// means every record, without the list.
@@ -85,10 +87,7 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *de
 	defer in.gather.leave(flush)
 	resumed := len(d.open) > 0
 	if d.builder == nil {
-		letters := in.decode(tag, chunk, d)
-		if !d.buried {
-			d.buried = in.bury(ctx, letters)
-		}
+		in.decode(ctx, tag, chunk, d)
 	}
 	in.handOver(ctx, d)
 	in.gatherWith(ctx, flush, d)

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -44,50 +45,52 @@ func (in *Instance) fate(err *core.RecordError) fate {
 	return fateLost
 }
 
-const (
-	// maxLetterAttempts bounds the attempts told of in a letter.
-	maxLetterAttempts = 16
-	// One write takes that many letters, or a little more than that many bytes.
-	lettersOfOneWrite     = 500
-	letterBytesOfOneWrite = 4 << 20
-)
+// letterTime is what writing to the dead letter file may take beyond flush_timeout. A
+// stream that does not answer uses up all of that, and must not keep the letters of
+// others from being written, or they would never be.
+const letterTime = time.Second
 
-// dispose does with the records of s that failed for good what the options say. It
-// returns the numbers of those that could not be kept and so must be tried again.
-func (in *Instance) dispose(ctx context.Context, tag string, s *shipment, finals []final, d *delivery) (again []int32) {
-	var letters []deadletter.Letter
-	var bytes, from int
-	for k, f := range finals {
-		rec := &s.records[f.i]
-		if in.fate(f.err) == fateLetter {
-			attempts := s.batch.Result(f.i).Attempts
-			letters = append(letters, deadletter.Letter{
-				Time: time.Now(), Stream: s.stream, PartitionKey: rec.PartitionKey, ExplicitHashKey: rec.ExplicitHashKey,
-				Reason: f.err.Reason.String(), Code: f.err.Code, Detail: f.err.Detail,
-				Attempts: attempts[max(0, len(attempts)-maxLetterAttempts):], Data: rec.Data, Source: tag})
-			bytes += len(rec.Data)
-		}
-		if len(letters) >= lettersOfOneWrite || bytes >= letterBytesOfOneWrite || k == len(finals)-1 {
-			again = append(again, in.settle(ctx, s, finals[from:k+1], letters, d)...)
-			letters, bytes, from = letters[:0], 0, k+1
-		}
+// letterContext is ctx with that time added.
+func letterContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
 	}
-	return again
+	return context.WithDeadline(context.WithoutCancel(ctx), end.Add(letterTime))
 }
 
-// settle writes the letters about some of finals, and counts and logs all of them
-// but those of which the letter could not be written.
-func (in *Instance) settle(ctx context.Context, s *shipment, finals []final, letters []deadletter.Letter, d *delivery) (again []int32) {
-	kept := len(letters) == 0 || in.write(ctx, letters)
+// dispose does with the records of s that failed for good what the options say, and
+// counts and logs them. It returns the numbers of those that could not be kept and so
+// must be tried again.
+func (in *Instance) dispose(ctx context.Context, tag string, s *shipment, finals []final, d *delivery) (again []int32) {
+	if len(finals) == 0 {
+		return nil
+	}
+	kept, err := in.keep(ctx, func(yield func(int, deadletter.Letter) bool) {
+		for k, f := range finals {
+			if in.fate(f.err) != fateLetter {
+				continue
+			}
+			l := deadletter.FromRecord(s.batch, f.i, &s.records[f.i], f.err, tag)
+			l.Stream = s.stream // as configured, it may be an ARN
+			if !yield(k, l) {
+				return
+			}
+		}
+	})
+	in.undelivered(err)
 	var refused refusals
-	for _, f := range finals {
+	for k, f := range finals {
 		fate := in.fate(f.err)
-		if fate == fateLetter && !kept {
+		switch {
+		case fate == fateLost:
+			d.lost = true
+		case fate != fateLetter:
+		case len(kept) > 0 && kept[0] == k:
+			kept = kept[1:]
+		default:
 			again = append(again, s.number(f.i))
 			continue
-		}
-		if fate == fateLost {
-			d.lost = true
 		}
 		d.noted = true
 		refused.add(f.err, fate, len(s.records[f.i].Data)+len(s.records[f.i].PartitionKey))
@@ -96,33 +99,26 @@ func (in *Instance) settle(ctx context.Context, s *shipment, finals []final, let
 	return again
 }
 
-// bury writes letters about what is no record; true if all are kept.
-func (in *Instance) bury(ctx context.Context, letters []deadletter.Letter) bool {
-	for len(letters) > 0 {
-		n, bytes := 0, 0
-		for n < len(letters) && n < lettersOfOneWrite && bytes < letterBytesOfOneWrite {
-			bytes += len(letters[n].Data)
-			n++
-		}
-		if !in.write(ctx, letters[:n]) {
-			return false
-		}
-		letters = letters[n:]
+// keep makes letters durable and returns the numbers of those that are.
+func (in *Instance) keep(ctx context.Context, letters iter.Seq2[int, deadletter.Letter]) (kept []int, err error) {
+	if in.letters == nil {
+		return nil, nil // fate makes no letters then
 	}
-	return true
+	ctx, cancel := letterContext(ctx)
+	defer cancel()
+	kept, err = deadletter.Keep(ctx, in.letters, letters)
+	in.n.letters.Add(uint64(len(kept)))
+	return kept, err
 }
 
-// write makes letters durable. Some of a failed write may be kept all the same, and
-// come again.
-func (in *Instance) write(ctx context.Context, letters []deadletter.Letter) bool {
-	err := in.letters.Write(ctx, letters)
+// undelivered logs that letters could not be written, err may be nil. Some of a failed
+// write may be kept all the same, and come again.
+func (in *Instance) undelivered(err error) {
 	if err == nil {
-		in.n.letters.Add(uint64(len(letters)))
-		return true
+		return
 	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = errors.New("not written before flush_timeout has passed")
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("not written in time")
 	}
 	in.health.problem(outage{reason: "dead_letter", detail: err.Error()})
-	return false
 }

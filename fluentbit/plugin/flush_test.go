@@ -77,6 +77,14 @@ func wantCode(t *testing.T, got, want Code) {
 	}
 }
 
+// footprint is what the memory of a chunk with an open batch takes.
+func footprint(t *testing.T, chunk []byte) int64 {
+	t.Helper()
+	in, _, _ := newTest(t, func(int, *fakeBatch) error { return nil })
+	wantCode(t, in.Flush("tag", chunk), Retry)
+	return in.ledger.Stats().Bytes
+}
+
 func confirmAll(_ int, b *fakeBatch) error { b.settleAll(core.ReasonNone); return nil }
 
 func TestFlush(t *testing.T) {
@@ -161,7 +169,7 @@ func TestFlush(t *testing.T) {
 	t.Run("a batch confirmed between flushes sends nothing, even after its memory was given back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in, p, _ := newTest(t, func(int, *fakeBatch) error { return nil })
-			in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: 20})
+			in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + 8})
 			c1, c2 := chunkOf(1, 2), chunkOf(3)
 			wantCode(t, in.Flush("tag", c1), Retry)
 			p.batches[0].settleAll(core.ReasonNone)

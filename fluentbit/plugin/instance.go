@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -31,9 +32,12 @@ const (
 )
 
 // maxIdleBuilders bounds the memory for shaped events that is kept for reuse. A
-// Builder keeps at most 8 MiB, so it is 32 MiB at the very most; with the usual
-// chunks of 2 MB it is a quarter of that.
+// Builder keeps at most 24 MiB, so it is 96 MiB at the very most; with the usual
+// chunks of 2 MB it is a tenth of that.
 const maxIdleBuilders = 4
+
+// maxHealths bounds the streams of which it is remembered how they are.
+const maxHealths = 2 * event.MaxStreams
 
 // Deps are the things that an Instance gets from outside.
 type Deps struct {
@@ -96,6 +100,7 @@ type Instance struct {
 	letters  deadletter.Sink     // nil: what can never be delivered is not kept
 	meter    *meter              // nil: no metrics
 	health   *health             // of what concerns no stream, or the only one
+	limitOf  func(string) int    // recordLimit
 	builders chan *event.Builder // idle ones
 	n        counters
 	gather   gather // of flushes under way
@@ -138,6 +143,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
+	in.limitOf = in.recordLimit
 	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
 	in.meter.start()
@@ -205,6 +211,10 @@ func (in *Instance) Close(ctx context.Context) error {
 	err := in.producer.Close(ctx)
 	in.meter.close()
 	if in.letters != nil {
+		// With a time of its own: nothing is written any more, and if the file stayed
+		// locked because ctx has ended, the next instance could not start after a reload.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letterTime)
+		defer cancel()
 		if e := in.letters.Close(ctx); e != nil {
 			in.log.Error("cannot close the dead letter file", "error", e)
 		}
@@ -230,8 +240,8 @@ func (in *Instance) Stats() Stats {
 	}
 }
 
-// healthOf returns the health of a stream. There are as many as streams, which the
-// shaper bounds.
+// healthOf returns the health of a stream. What is in good health is forgotten when
+// there are many: streams come and go.
 func (in *Instance) healthOf(stream string) *health {
 	if stream == in.health.stream {
 		return in.health
@@ -239,6 +249,12 @@ func (in *Instance) healthOf(stream string) *health {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	h := in.healths[stream]
+	if h == nil && len(in.healths) >= maxHealths {
+		maps.DeleteFunc(in.healths, func(_ string, h *health) bool { return !h.isBad() })
+	}
+	if h == nil && len(in.healths) >= maxHealths {
+		clear(in.healths) // at the price of lines that come again too early
+	}
 	if h == nil {
 		h = newHealth(in.log, stream)
 		in.healths[stream] = h

@@ -37,12 +37,12 @@ func (d *delivery) worthKeeping() bool {
 
 // Bytes is what d holds in memory, for the ledger.
 func (d *delivery) Bytes() int {
-	n := 4 * cap(d.missing)
+	n := 4*cap(d.missing) + d.plan.Bytes()
 	for i := range d.open {
 		n += 4 * cap(d.open[i].numbers)
 	}
 	if d.builder != nil {
-		n += d.builder.Size()
+		n += d.builder.Memory()
 	}
 	return n
 }
@@ -59,7 +59,7 @@ func (d *delivery) Shrink() {
 			continue
 		}
 		r := s.evaluate(d.in, false)
-		d.in.settle(context.Background(), s, r.finals, nil, d) // no letters, no waiting
+		_ = d.in.dispose(context.Background(), "", s, r.finals, d) // no letters among them, so no waiting
 		d.missing = append(d.missing, r.missing...)
 	}
 	clear(d.open[len(open):])

@@ -16,7 +16,7 @@ import (
 func TestRefusalsAreReportedWhenMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, p, log := newTest(t, func(int, *fakeBatch) error { return nil })
-		in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: 20})
+		in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + 8})
 		c1, c2 := chunkOf(1, 2), chunkOf(3)
 		wantCode(t, in.Flush("tag", c1), Retry)
 		p.batches[0].settle(0, core.ReasonTooLarge)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -75,11 +77,14 @@ func newWithSink(t *testing.T, sink *fakeSink, put func(number int, b *fakeBatch
 	}
 	p := &fakeProducer{put: put}
 	log := &bytes.Buffer{}
-	in, err := New(cfg, Deps{
+	deps := Deps{
 		Logger:      slog.New(slog.NewTextHandler(log, nil)),
 		NewProducer: func(*Config, *slog.Logger) (Producer, error) { return p, nil },
-		Letters:     sink,
-	})
+	}
+	if sink != nil {
+		deps.Letters = sink
+	}
+	in, err := New(cfg, deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,4 +229,109 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("unexpected error; got %v; want one that names the path", err)
 		}
 	})
+}
+
+// A stream that does not answer takes all the time of each flush.
+func TestLettersOfOneStreamDoNotWaitForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &fakeSink{}
+		in, p, log := newWithSink(t, sink, func(n int, b *fakeBatch) error {
+			if b.stream == "bad" {
+				b.settleAll(core.ReasonTooLarge)
+			}
+			return nil
+		}, "stream", "$s")
+		wantCode(t, in.Flush("tag", streamed(t, "slow", "bad")), Retry)
+		if len(sink.letters) != 1 || sink.letters[0].Stream != "bad" {
+			t.Errorf("unexpected letters after the first flush; got %d; want 1; log:\n%s", len(sink.letters), log)
+		}
+		p.batches[0].settleAll(core.ReasonNone)
+		wantCode(t, in.Flush("tag", streamed(t, "slow", "bad")), OK)
+		wantSent(t, p, "slow:0", "bad:1")
+	})
+}
+
+// hangingSink does not come back before it has to.
+type hangingSink struct{ fakeSink }
+
+func (s *hangingSink) Write(ctx context.Context, _ []deadletter.Letter) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestADiskThatHangsEndsTheFlushSoonAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, _, log := newWithSink(t, nil, refuseSome(core.ReasonTooLarge), "flush_timeout", "2s")
+		in.letters = &hangingSink{}
+		begun := time.Now()
+		wantCode(t, in.Flush("tag", slices.Concat(chunkOf(1), []byte{0xc1}, chunkOf(2))), Retry)
+		if took := time.Since(begun); took != 2*time.Second+letterTime || !strings.Contains(log.String(), "not written in time") {
+			t.Errorf("unexpected duration; got %v; want 2s and %v; log:\n%s", took, letterTime, log)
+		}
+	})
+}
+
+// A reload starts the next instance right after Close, and the file must be free.
+func TestTheLetterFileIsFreeAfterACloseThatIsCutShort(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dead.ndjson")
+	cfg, err := ParseConfig(with("dead_letter_file", path), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		in, err := New(cfg, Deps{NewProducer: func(*Config, *slog.Logger) (Producer, error) { return instant{}, nil }})
+		if err != nil {
+			t.Fatalf("unexpected error; got %v; want a file that is free", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := in.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Millions of broken events are no reason for millions of letters.
+func TestBrokenEventsSideBySideAreOneLetter(t *testing.T) {
+	sink := &fakeSink{}
+	in, p, _ := newWithSink(t, sink, confirmAll)
+	rubbish := bytes.Repeat([]byte{1}, 100000)
+	wantCode(t, in.Flush("tag", slices.Concat(rubbish, chunkOf(1), rubbish[:2], []byte{0xc1, 3})), OK)
+	wantBatches(t, p, payloads(1))
+	if got := sink.data(); len(got) != 2 || got[0] != string(rubbish) || got[1] != "\x01\x01\xc1\x03" {
+		t.Fatalf("unexpected letters; got %d", len(got))
+	}
+	if d := sink.letters[0].Detail; !strings.Contains(d, "99999 more") || in.Stats().Broken != 100003 {
+		t.Errorf("unexpected detail; got %q, %d broken", d, in.Stats().Broken)
+	}
+}
+
+// fullSink takes a number of writes and no more.
+type fullSink struct {
+	fakeSink
+	room int
+}
+
+func (s *fullSink) Write(ctx context.Context, letters []deadletter.Letter) error {
+	if s.room--; s.room < 0 {
+		return deadletter.ErrFull
+	}
+	return s.fakeSink.Write(ctx, letters)
+}
+
+// What is written in one flush is not written again in the next.
+func TestLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
+	in, _, _ := newWithSink(t, nil, confirmAll)
+	sink := &fullSink{}
+	in.letters = sink
+	chunk := bytes.Repeat(slices.Concat([]byte{0x92, 0xc3, 0x80}, chunkOf(1)), 1200)
+	for range 2 { // three writes of up to 500
+		sink.room = 1
+		wantCode(t, in.Flush("tag", chunk), Retry)
+	}
+	sink.room = 1
+	wantCode(t, in.Flush("tag", chunk), OK)
+	if len(sink.letters) != 1200 {
+		t.Errorf("unexpected letters; got %d; want 1200", len(sink.letters))
+	}
 }

@@ -33,7 +33,7 @@ var streamOptions = []Option{
 	{
 		Name: "stream_allow", Kind: KindNames, Range: "patterns separated by commas; * is any text, ? any character",
 		Description: "Streams that a template in stream may choose. Without it all that the credentials may write to.",
-		Details:     "A pattern must match the whole name; of an ARN only the name counts. What is not allowed is treated as stream_missing says.",
+		Details:     "A pattern must match the whole name; of an ARN only the name counts. An event never chooses account or region: an ARN has to be written up to its `stream/`. What is not allowed is treated as stream_missing says.",
 		parse:       namesOption(func(c *Config) *[]string { return &c.event.StreamAllow }),
 	},
 	{
@@ -61,14 +61,18 @@ var streamOptions = []Option{
 	},
 	{
 		Name: "max_streams", Kind: KindInt, Default: "64", Range: "1 to 1024",
-		Description: "Most distinct streams that a template may choose until the next restart or reload.",
-		Details:     "A further one is treated as not allowed. It keeps values that are not what you think from becoming hundreds of streams.",
+		Description: "Most distinct streams that a template may choose at one time.",
+		Details:     "A further one is treated as not allowed, until one of them has been idle for stream_idle. It keeps values that are not what you think from becoming hundreds of streams.",
 		parse:       intOption(func(c *Config) *int { return &c.event.MaxStreams }, 1, event.MaxStreams),
 	},
 	{
 		Name: "stream_idle", Kind: KindDuration, Default: "15m", Range: "10s to 24h",
-		Description: "After what time without events what is known of a stream is given up. The next event begins anew.",
-		parse:       durationOption(func(c *Config) *time.Duration { return &c.StreamIdle }, 10*time.Second, 24*time.Hour),
+		Description: "After what time without events a stream makes room for another one (see max_streams), and what is known of it is given up. The next event begins anew.",
+		parse: func(c *Config, v string) error {
+			err := durationOption(func(c *Config) *time.Duration { return &c.StreamIdle }, 10*time.Second, 24*time.Hour)(c, v)
+			c.event.StreamIdle = c.StreamIdle
+			return err
+		},
 	},
 	{
 		Name: "region", Range: "an AWS region; default: from the ARN, AWS_REGION, AWS_DEFAULT_REGION or the profile",
@@ -231,9 +235,11 @@ var oversizeOptions = []Option{
 		},
 	},
 	{
-		Name: "max_record_size", Kind: KindSize, Default: "1048576", Range: "4096 to 10485760",
-		Description: "Size from which oversize truncates and splits, partition key included, after compression. It should be the limit of the stream.",
-		PeerC:       "no option, 1,048,556 bytes", PeerGo: "no option, 1 MiB",
+		Name: "max_record_size", Kind: KindSize, Range: "4096 to 10485760; default: the limit of the stream",
+		Description: "Size from which oversize truncates and splits, partition key included, after compression. A lower limit of the stream counts instead.",
+		Details: "The limit of a stream is known once it was asked (kinesis:DescribeStreamSummary), which is when the first event comes for it; until then, and if that is not allowed, " +
+			"it is 1 MiB.",
+		PeerC: "no option, 1,048,556 bytes", PeerGo: "no option, 1 MiB",
 		parse: sizeOption(func(c *Config) *int { return &c.event.MaxRecordBytes }, 4<<10, 10<<20),
 	},
 	{

@@ -3,8 +3,10 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
@@ -120,6 +122,27 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 		core.WithLogger(logger),
 		core.WithObserver(cfg.observer),
 	}
+}
+
+// recordLimit is what the producer knows of the limit of a stream, "" for the
+// configured one; 0 if nothing. It is asked for chunks with events of a megabyte, not
+// for each.
+func (in *Instance) recordLimit(stream string) (limit int) {
+	p, ok := in.producer.(interface{ Snapshot() core.Snapshot })
+	if !ok {
+		return 0
+	}
+	if stream == "" {
+		stream = in.cfg.Stream
+	}
+	_, name, _ := strings.Cut(stream, ":stream/")
+	name = cmp.Or(name, stream)
+	for _, s := range p.Snapshot().Streams {
+		if s.Stream == name && (limit == 0 || s.MaxRecordBytes < limit) {
+			limit = s.MaxRecordBytes
+		}
+	}
+	return limit
 }
 
 // openLetters opens the dead letter file.

@@ -294,6 +294,12 @@ func (h *health) problem(o outage) {
 	h.log.Log(context.Background(), level, "chunks are not confirmed and will be retried", args...)
 }
 
+func (h *health) isBad() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bad
+}
+
 // fine notes that Kinesis confirms records.
 func (h *health) fine() {
 	h.mu.Lock()
