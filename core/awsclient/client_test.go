@@ -60,6 +60,16 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
+func TestErrorsShowNoPassword(t *testing.T) {
+	for in, want := range map[string]string{
+		"http://user:hush@host": "http://...@host", "user:hush@host:1": "...@host:1", "https://u:hush/@x@h/p": "https://...@h/p", "ftp://host": "ftp://host",
+	} {
+		if _, err := awsclient.ParseEndpoint(in); err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), `"`+want+`"`) {
+			t.Errorf("unexpected error for %q; got %v; want one with %q", in, err, want)
+		}
+	}
+}
+
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	alone(t)
 	_, err := awsclient.New(context.Background(), awsclient.Config{

@@ -34,9 +34,23 @@ func ParseEndpoint(s string) (string, error) {
 		ok = false
 	}
 	if !ok {
-		return "", fmt.Errorf("endpoint %q is not valid; allowed: host, host:port, http://host[:port] or https://host[:port]", s)
+		return "", fmt.Errorf("endpoint %q is not valid; allowed: host, host:port, http://host[:port] or https://host[:port]", WithoutPassword(s))
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// WithoutPassword is s, which may or may not be a URL, without what stands for user and
+// password in one, for error and log lines.
+func WithoutPassword(s string) string {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return s
+	}
+	begin := 0
+	if i := strings.Index(s[:at], "//"); i >= 0 {
+		begin = i + len("//")
+	}
+	return s[:begin] + "..." + s[at:]
 }
 
 // ParseProxy reads the URL of a proxy. Empty is nil: what the environment says. The

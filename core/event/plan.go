@@ -18,7 +18,7 @@ type Plan struct {
 
 	streams []string
 	few     [2]string // memory for the first of streams
-	limits  []int // by index of streams, 0 if not asked
+	limits  []int     // by index of streams, 0 if not asked
 	// known are the streams that there were when there was no room for another one
 	// for the first time, nil before. From then on the chunk gets no others.
 	known   map[string]struct{}

@@ -32,8 +32,8 @@ type Config struct {
 	TimeKey string
 
 	// TimeKeyFormat is a strftime format for TimeKey, always in UTC. Known are
-	// %Y %m %d %H %M %S %j %y %b %B %a %A %e %p %I %z %Z %s %F %T %D %R %n %t %% and,
-	// for fractions of a second, %L %3N (milliseconds, 3 digits), %f %6N
+	// %Y %m %d %H %M %S %j %y %b %h %B %a %A %e %p %P %I %k %l %z %Z %s %C %u %w %U %W
+	// %V %G %g %F %T %D %R %r %c %x %X %n %t %%, as in C, and, for fractions of a second, %L %3N (milliseconds, 3 digits), %f %6N
 	// (microseconds, 6 digits), %N %9N (nanoseconds, 9 digits). Names are English.
 	// Note that %L has 9 digits in Fluent Bit's own kinesis_streams output and 3 in
 	// the AWS Go plugin. Default DefaultTimeKeyFormat.

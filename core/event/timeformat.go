@@ -29,11 +29,17 @@ var compositeVerbs = map[byte]string{
 	'T': "%H:%M:%S",
 	'D': "%m/%d/%y",
 	'R': "%H:%M",
+	// As in C's own locale.
+	'h': "%b",
+	'r': "%I:%M:%S %p",
+	'c': "%a %b %e %H:%M:%S %Y",
+	'x': "%m/%d/%y",
+	'X': "%H:%M:%S",
 }
 
-const plainVerbs = "YmdHMSjybBaAepIzZs"
+const plainVerbs = "YmdHMSjybBaAepIzZsCuwUWVGgklP"
 
-const knownVerbs = "%Y %m %d %H %M %S %j %y %b %B %a %A %e %p %I %z %Z %s %F %T %D %R %n %t %%, " +
+const knownVerbs = "%Y %m %d %H %M %S %j %y %b %h %B %a %A %e %p %P %I %k %l %z %Z %s %C %u %w %U %W %V %G %g %F %T %D %R %r %c %x %X %n %t %%, " +
 	"or for fractions of a second %L %3N (3 digits), %f %6N (6), %N %9N (9)"
 
 // parseTimeFormat reads a strftime format; see Config.TimeKeyFormat.
@@ -166,6 +172,31 @@ func (f timeFormat) appendSecond(dst []byte, sec int64, at []fraction) ([]byte, 
 			} else {
 				dst = append(dst, "PM"...)
 			}
+		case 'P':
+			dst = append(dst, "ap"[t.Hour()/12], 'm')
+		case 'k':
+			dst = appendPadded(dst, t.Hour(), 2, ' ')
+		case 'l':
+			dst = appendPadded(dst, (t.Hour()+11)%12+1, 2, ' ')
+		case 'C':
+			dst = appendPadded(dst, t.Year()/100, 2, '0')
+		case 'u':
+			dst = appendPadded(dst, (int(t.Weekday())+6)%7+1, 1, '0')
+		case 'w':
+			dst = appendPadded(dst, int(t.Weekday()), 1, '0')
+		case 'U': // weeks begin on Sunday; what comes before the first is week 0
+			dst = appendPadded(dst, (t.YearDay()+6-int(t.Weekday()))/7, 2, '0')
+		case 'W': // on Monday
+			dst = appendPadded(dst, (t.YearDay()+6-(int(t.Weekday())+6)%7)/7, 2, '0')
+		case 'V':
+			_, week := t.ISOWeek()
+			dst = appendPadded(dst, week, 2, '0')
+		case 'G':
+			year, _ := t.ISOWeek()
+			dst = appendPadded(dst, max(year, 0), 4, '0')
+		case 'g':
+			year, _ := t.ISOWeek()
+			dst = appendPadded(dst, max(year, 0)%100, 2, '0')
 		case 'z':
 			dst = append(dst, "+0000"...)
 		case 'Z':

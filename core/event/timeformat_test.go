@@ -3,8 +3,12 @@
 package event
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // formatTime renders in one go what the clock does in two steps.
@@ -89,13 +93,53 @@ func TestTimeFormatRefusesUnknownVerbs(t *testing.T) {
 		"%Q":        `"%Q"`,
 		"%Y-%5N":    `"%5"`,
 		"%H:%M:%ES": `"%E"`,
-		"%c":        `"%c"`,
+		"%+":        `"%+"`,
 		"%Y%":       "lone %",
 		"%3":        `"%3"`,
 	} {
 		_, err := parseTimeFormat(format)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("unexpected error for %q; got %v; want one with %s", format, err, want)
+		}
+	}
+}
+
+// The verbs of C against C itself.
+func TestTimeFormatAgainstDate(t *testing.T) {
+	date, err := exec.LookPath("date")
+	if err != nil {
+		t.Skip("no date command")
+	}
+	const verbs = "%Y|%m|%d|%H|%M|%S|%j|%y|%b|%h|%B|%a|%A|%e|%p|%P|%I|%k|%l|%z|%Z|%s|%C|%u|%w|%U|%W|%V|%G|%g|%F|%T|%D|%R|%%|%3N|%6N|%9N|%N"
+	f, err := parseTimeFormat(verbs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var in, text strings.Builder
+	for i := range 400 {
+		sec := rnd.Int64N(4e9) - 2e8
+		if i < 100 { // the turn of each year
+			sec = time.Date(1970+i, 1, 1, 0, 0, 0, 0, time.UTC).Unix() - int64(i%7)*12345
+		}
+		nsec := uint32(123456789)
+		if sec < 0 {
+			nsec = 0 // date counts fractions downwards
+		}
+		fmt.Fprintf(&in, "@%d.%09d\n", sec, nsec)
+		text.WriteString(formatTime(f, sec, nsec) + "\n")
+	}
+	cmd := exec.Command(date, "-u", "-f", "-", "+"+verbs)
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC"}
+	cmd.Stdin = strings.NewReader(in.String())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Skipf("date is not that of GNU: %v", err)
+	}
+	got, want := strings.Split(text.String(), "\n"), strings.Split(string(out), "\n")
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("unexpected text %d; got\n%s; want\n%s", i, got[i], want[i])
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/event"
 )
 
@@ -113,7 +114,7 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 		}
 		if err := o.parse(&c, v); err != nil {
 			invalid[o.Name] = true
-			shown := v
+			shown := awsclient.WithoutPassword(v)
 			if o.Secret {
 				shown = "..."
 			}

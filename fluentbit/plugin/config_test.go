@@ -267,8 +267,8 @@ func TestGoodValues(t *testing.T) {
 
 func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := ParseConfig(MapConfig{"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on", "oversize": "cut", "max_streams": "0",
-		"proxy": "ftp://u:hush@x"}, noEnv)
-	if n := len(Problems(err)); n != 10 || strings.Contains(err.Error(), "hush") {
+		"proxy": "ftp://u:hush@x", "endpoint": "http://u:hush@x", "sts_endpoint": "u:hush@x", "role_arn": "arn:aws:iam::1:role/r", "external_id": "hush"}, noEnv)
+	if n := len(Problems(err)); n != 12 || strings.Contains(err.Error(), "hush") {
 		t.Errorf("unexpected problems; got %d; want 10 without secrets: %v", n, err)
 	}
 }
@@ -281,5 +281,71 @@ func TestEffectiveConfigHasNoSecrets(t *testing.T) {
 	line := fmt.Sprint(c.LogAttrs())
 	if strings.Contains(line, "hush") || !strings.Contains(line, "stream=logs") || !strings.Contains(line, "time_key_format=") {
 		t.Errorf("unexpected line: %s", line)
+	}
+}
+
+// Each option has values that it does not take. All of them given at once, each is
+// named once.
+func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
+	bad := map[string]string{
+		"stream": "a b", "stream_allow": "a,,b", "stream_missing": "tag", "region": "eu west", "endpoint": "ftp://x",
+		"partition_key": "a->", "partition_key_missing": "random", "data_keys": ",", "time_key_format": "%", "log_key": "\xff1", "time_key": "\xff2",
+		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "compression": "lz4", "oversize": "cut",
+		"distribution": "x", "ordering": "x", "startup_check": "x", "role_arn": "x", "sts_endpoint": "a b", "proxy": "x y",
+		"extra_user_agent": "a(b)", "metrics_level": "x", "metrics_granularity": "x",
+	}
+	anything := map[string]bool{"dead_letter_file": true, "external_id": true, "profile": true, "ca_file": true}
+	cfg := MapConfig{}
+	for _, o := range Options() {
+		v := bad[o.Name]
+		switch {
+		case anything[o.Name]:
+			continue
+		case v != "":
+		case o.Kind == KindBool:
+			v = "2"
+		case o.Kind == KindInt, o.Kind == KindSize, o.Kind == KindDuration:
+			v = "-7"
+		default:
+			t.Fatalf("option %s has no bad value in this test", o.Name)
+		}
+		cfg[o.Name] = v
+	}
+	_, err := ParseConfig(cfg, noEnv)
+	for name := range cfg {
+		n := 0
+		for _, p := range Problems(err) {
+			if strings.HasPrefix(p.Error(), "cannot use "+name+" ") {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("unexpected number of problems about %s; got %d; want 1", name, n)
+		}
+	}
+	if n := len(Problems(err)); n != len(cfg) {
+		t.Errorf("unexpected number of problems; got %d; want %d: %v", n, len(cfg), err)
+	}
+}
+
+// What the host does not understand must not be half understood here.
+func TestNumbersAreReadWhole(t *testing.T) {
+	for _, o := range Options() {
+		var values []string
+		switch o.Kind {
+		case KindInt:
+			values = []string{"1.5", "1e3", "0x10", "+-1", "1 000", "1,000", "99999999999999999999", "one", "-1", "1K"}
+		case KindSize:
+			values = []string{"1.5M", "1MiB", "M", "B", "1MM", "1 M", "-1M", "99999999999G", "1T", "0x10"}
+		case KindDuration:
+			values = []string{"1.5s", "1h30m", "s", "1 s", "-1s", "1us", "1w", "999999999999999d", "0x10"}
+		default:
+			continue
+		}
+		for _, v := range values {
+			if _, err := ParseConfig(with(o.Name, v), noEnv); err == nil || !strings.Contains(err.Error(), o.Name) {
+				t.Errorf("unexpected result of %s %q; got %v; want an error that names it", o.Name, v, err)
+			}
+		}
 	}
 }
