@@ -176,8 +176,8 @@ func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Rea
 // id returns the bytes at b[value] if they are an id that is to be written in
 // hexadecimal.
 func (o *jsonOptions) id(b []byte, key, value int) []byte {
-	p, end := shortText(b, key)
-	return rawID(b, value, string(b[p:end]))
+	text, _, _ := readKey(b, key)
+	return rawID(b, value, string(text))
 }
 
 func appendArray(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
