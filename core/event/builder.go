@@ -85,6 +85,7 @@ type Builder struct {
 	plan        *Plan            // of this chunk
 	own         Plan             // used without Follow
 	streamIndex map[string]int32 // into plan.streams
+	lastStream  int32            // likewise, of an event before
 
 	// What the tag means under a Shaper, computed when either changes.
 	shaper     *Shaper

@@ -26,6 +26,9 @@ func parsePath(s string) (path, error) {
 		if key == "" {
 			return nil, errors.New("an empty name before, between or after ->")
 		}
+		if key != strings.TrimSpace(key) {
+			return nil, fmt.Errorf("blanks around %q; write a->b, or $['%s'] if they belong to the name", strings.TrimSpace(key), key)
+		}
 		p = append(p, step{key: key, index: -1})
 	}
 	return p, p.check()

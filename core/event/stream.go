@@ -244,7 +244,12 @@ func (b *Builder) findRoute(r *streamRule, tag string, f *fields) route {
 	b.scratch = name
 	out := route{outcome: StreamMissing}
 	if ok {
+		// Neighbours often go to the same stream.
+		if streams := b.planned().streams; int(b.lastStream) < len(streams) && streams[b.lastStream] == string(name) {
+			return route{stream: b.lastStream}
+		}
 		if i, ok := b.streamIndex[string(name)]; ok {
+			b.lastStream = i
 			return route{stream: i}
 		}
 		if i, ok := b.newStream(r, name); ok {

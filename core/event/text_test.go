@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"strings"
@@ -130,4 +131,26 @@ func TestReadingStaysInsideTheInput(t *testing.T) {
 		}
 	}
 	<-done
+}
+
+func TestHasDotSeesTheTextAndNoMore(t *testing.T) {
+	for n := range 20 {
+		for _, behind := range []int{0, 3, 8} {
+			buf := bytes.Repeat([]byte("."), n+behind)
+			for i := range n {
+				buf[i] = "/-\xae\x00a"[i%5]
+			}
+			text := buf[:n:len(buf)]
+			if hasDot(text) {
+				t.Errorf("unexpected dot in %q, in front of %d others", text, behind)
+			}
+			for i := range n {
+				c := text[i]
+				if text[i] = '.'; !hasDot(text) {
+					t.Errorf("unexpected result; got no dot in %q", text)
+				}
+				text[i] = c
+			}
+		}
+	}
 }

@@ -115,6 +115,7 @@ func TestBadValues(t *testing.T) {
 		{"aggregation_max_size", "2M", "64 to 1048576"},
 		{"aggregation_max_size", "-1", "number of bytes"},
 		{"partition_key", "a->", "partition_key"},
+		{"partition_key", "a -> b", "blanks around"},
 		{"partition_key_missing", "random", "spread, tag, drop"},
 		{"data_keys", "a,,b", "empty"},
 		{"time_key_format", "%Q", "%Q"},
