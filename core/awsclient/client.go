@@ -203,7 +203,7 @@ func newHTTPClient(c *Config) *awshttp.BuildableClient {
 			t.ForceAttemptHTTP2 = false
 			t.Protocols, t.TLSNextProto = new(http.Protocols), nil
 			t.Protocols.SetHTTP1(true)
-			t.TLSClientConfig.NextProtos = nil // what the SDK has put there
+			t.TLSClientConfig.NextProtos = nil                 // what the SDK has put there
 			if proxy, _ := ParseProxy(c.Proxy); proxy != nil { // checked before
 				t.Proxy = func(r *http.Request) (*url.URL, error) {
 					if isLocal(r.URL.Hostname()) {
