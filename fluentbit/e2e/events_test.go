@@ -127,15 +127,15 @@ func consume(srv *kinesistest.Server, stream string, n int, unpack func([]byte) 
 // delivered waits until a consumer finds n events.
 func (h *host) delivered(srv *kinesistest.Server, stream string, n int) {
 	h.t.Helper()
-	last := int64(-1)
-	h.until(fmt.Sprintf("delivery of %d events (%d found)", n, consume(srv, stream, n, nil).distinct), func() bool {
-		if now := srv.Stats().Records; now == last {
-			return false // nothing new
-		} else {
-			last = now
+	last, found := int64(-1), account{}
+	if !h.eventually(patience, func() bool {
+		if now := srv.Stats().Records; now != last {
+			last, found = now, consume(srv, stream, n, nil)
 		}
-		return consume(srv, stream, n, nil).distinct >= n
-	})
+		return found.distinct >= n
+	}) {
+		h.t.Fatalf("unexpected delivery; got %d of %d events, %d doubled, %d foreign; log:\n%s", found.distinct, n, found.doubled, found.foreign, h.tail())
+	}
 }
 
 // check fills a row and fails the test if anything is lost, unreadable or more
