@@ -178,7 +178,11 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	if err != nil {
 		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 	}
-	s, err := New(cfg, producer, Deps{Logger: log, Letters: letters, Getenv: os.Getenv})
+	deps := Deps{Logger: log, Letters: letters, Getenv: os.Getenv}
+	if observers.sink != nil {
+		deps.Observer = observers.sink
+	}
+	s, err := New(cfg, producer, deps)
 	if err == nil {
 		err = observers.serve(s, log)
 	}

@@ -18,6 +18,7 @@ func (x *exchange) deliver(c *content) (success, *failure) {
 	d, known := s.takeEntry(c)
 	if known {
 		s.counters.resumed.Add(1)
+		s.observe(core.MetricLedgerHits, "", 1)
 		s.counters.eventsSaved.Add(uint64(d.saved()))
 	} else {
 		d = newDelivery(c)

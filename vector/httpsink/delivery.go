@@ -214,6 +214,7 @@ func (s *Server) writeFirst(a *attempt, c *content) error {
 			continue
 		}
 		s.counters.deadLettered[why].Add(1)
+		s.observe(core.MetricDeadLetters, c.dest.stream, 1)
 	}
 	return nil
 }
@@ -281,6 +282,7 @@ func (s *Server) settle(a *attempt, c *content, batch outcomes, records []core.R
 		default:
 			a.deadLettered++
 			s.counters.deadLettered[why].Add(1)
+			s.observe(core.MetricDeadLetters, c.dest.stream, 1)
 		}
 	}
 	a.missing = merge(a.missing, missing)

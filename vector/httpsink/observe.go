@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/metrics"
 	"github.com/outkpl/outkpl/core/metrics/cloudwatch"
@@ -94,6 +95,17 @@ func (o *observers) serve(s *Server, log *slog.Logger) error {
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), EnableOpenMetrics: true,
 	}))
 	return nil
+}
+
+// observe reports what the server measures under the producer's metrics.
+func (s *Server) observe(m core.Metric, stream string, n int) {
+	if s.observer == nil {
+		return
+	}
+	if name, _, err := core.ParseStream(stream); err == nil {
+		stream = name // as the producer has it
+	}
+	s.observer.Observe([]core.Observation{{Metric: m, Stream: stream, Count: n, Sum: float64(n), Min: 1, Max: 1}})
 }
 
 // close sends what is left.

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/config"
 )
@@ -217,3 +218,19 @@ func TestDocsListTheMetrics(t *testing.T) {
 		t.Errorf("docs/http.md is not up to date; put the output of `kpl-http metrics` between the marks; got %q; want %q", got, want)
 	}
 }
+
+// TestServerAddsToTheProducersMetrics counts a body that came again and a dead letter.
+func TestServerAddsToTheProducersMetrics(t *testing.T) {
+	seen := &counts{}
+	s := &Server{observer: seen}
+	s.observe(core.MetricLedgerHits, "", 1)
+	s.observe(core.MetricDeadLetters, "arn:aws:kinesis:eu-central-1:123456789012:stream/logs", 3)
+	(&Server{}).observe(core.MetricLedgerHits, "", 1) // without an observer: nothing
+	if got := seen.list; len(got) != 2 || got[0].Sum != 1 || got[1].Sum != 3 || got[1].Count != 3 || got[1].Stream != "logs" {
+		t.Errorf("unexpected observations; got %+v; want one hit and three letters of logs", got)
+	}
+}
+
+type counts struct{ list []core.Observation }
+
+func (c *counts) Observe(list []core.Observation) { c.list = append(c.list, list...) }

@@ -28,6 +28,9 @@ type Deps struct {
 	// Letters takes events that can never be stored; the server closes it. Default:
 	// none, and then the configuration must not ask for it.
 	Letters deadletter.Sink
+	// Observer takes the metrics that the server adds to those of the producer:
+	// LedgerHits and DeadLetters. Default: none.
+	Observer core.Observer
 	// Getenv finds secrets. Default: os.Getenv.
 	Getenv func(string) string
 	// Listen opens the listeners. Default: net.Listen.
@@ -41,6 +44,7 @@ type Server struct {
 	producer *core.Producer
 	putBatch func(stream string, records []core.Record) (outcomes, error) // of producer
 	letters  deadletter.Sink
+	observer core.Observer // nil: none
 	auth     *authenticator
 	routes   []*route
 	fallback *route
@@ -85,7 +89,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 	}
 	s := &Server{
 		listen: deps.Listen,
-		cfg:    cfg, log: deps.Logger, producer: producer, letters: deps.Letters,
+		cfg:    cfg, log: deps.Logger, producer: producer, letters: deps.Letters, observer: deps.Observer,
 		budget:   newBudget(cfg.Limits.Memory),
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
