@@ -3,6 +3,7 @@
 package core
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -210,7 +211,7 @@ func (pl *pipeline) setAuto(auto bool) {
 	}
 	if p.announced {
 		p.announced = false
-		pl.cfg.logger.Info("stream distributes records by partition key again: aggregation as configured", "stream", pl.stream.name)
+		pl.log(slog.LevelInfo, "stream distributes records by partition key again: aggregation as configured")
 	}
 }
 
@@ -221,11 +222,11 @@ func (pl *pipeline) announceAuto(because string) {
 		return
 	}
 	p.announced = true
-	args := []any{"stream", pl.stream.name, "because", because}
+	args := []any{"because", because}
 	if pl.cfg.ordering == OrderingStrict {
 		args = append(args, "ordering", "cannot be kept: Kinesis places the records of a key in any shard")
 	}
-	pl.cfg.logger.Warn("stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates", args...)
+	pl.log(slog.LevelWarn, "stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates", args...)
 }
 
 // learnDistribution takes over what DescribeStreamSummary told.
@@ -235,8 +236,8 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 	case pl.cfg.distribution != DistributionDetect:
 		if !p.disagreed && auto != pl.facts.auto {
 			p.disagreed = true
-			pl.cfg.logger.Warn("record distribution was set by hand to something else than the stream has",
-				"stream", pl.stream.name, "set", pl.cfg.distribution.String(), "stream_is_auto", auto)
+			pl.log(slog.LevelWarn, "record distribution was set by hand to something else than the stream has",
+				"set", pl.cfg.distribution.String(), "stream_is_auto", auto)
 		}
 	case auto:
 		if p.announced && !p.inferred {

@@ -216,16 +216,17 @@ func (pl *pipeline) waiting(b *Batch, d int) {
 
 // settle gives a user record its final outcome. Called with the lock held.
 func (pl *pipeline) settle(it *item, err *RecordError) {
+	// What can panic comes first, so that breakDown can still settle the record.
+	b, size := it.batch, len(it.rec.Data)
+	pl.observeEnd(it, err)
 	it.err = err
 	it.flags |= itemSettled
-	b := it.batch
-	pl.observeEnd(it, err)
 	if err != nil {
 		b.failed++
 		pl.stats.Failed[err.Reason]++
 	} else {
 		pl.stats.Confirmed++
-		pl.stats.ConfirmedBytes += uint64(len(it.rec.Data))
+		pl.stats.ConfirmedBytes += uint64(size)
 	}
 	if it.is(itemBuffered) {
 		pl.releaseBytes += it.cost()

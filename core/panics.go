@@ -4,12 +4,13 @@ package core
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 )
 
 // guarded runs a piece of the pipeline's work, with the lock held. A panic in it
-// is a defect of ours, or of a logger that was given to us, and must not take the
-// host down; but after it nothing that the pipeline holds can be trusted.
+// is a defect of ours and must not take the host down; but after it nothing that the
+// pipeline holds can be trusted.
 func (pl *pipeline) guarded(work func()) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -28,7 +29,7 @@ func (pl *pipeline) breakDown(cause any, stack []byte) {
 	pl.broken = &RecordError{Stream: pl.stream.name, Reason: ReasonInternal,
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
 	pl.aborted = true
-	pl.log("panic in the producer: the stream is not written to any more; please report this", "cause", fmt.Sprint(cause), "stack", string(stack))
+	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "cause", fmt.Sprint(cause), "stack", string(stack))
 	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
 	pl.outgoing, pl.freed, pl.openList = nil, nil, openList{}
 	pl.collector = collector{inFlight: pl.collector.inFlight}
@@ -36,12 +37,6 @@ func (pl *pipeline) breakDown(cause any, stack []byte) {
 		pl.settleBroken()
 	}
 	// Else the last call that ends does it: until then, the calls read the records.
-}
-
-// log logs an error even if the logger panics.
-func (pl *pipeline) log(message string, args ...any) {
-	defer func() { _ = recover() }()
-	pl.cfg.logger.Error(message, append([]any{"stream", pl.stream.name}, args...)...)
 }
 
 // settleBroken fails everything that is open. One batch that cannot be settled

@@ -105,6 +105,7 @@ type pipeline struct {
 	logged         int64
 	ends           endRun
 	finished       []chan struct{} // of batches and drains, to close after the lock
+	lines          []line          // to log after the lock
 	observed       []Observation
 	lastObserved   [metricCount]int // index in observed, by metric
 	releaseBytes   int              // to give back after the lock
@@ -138,7 +139,8 @@ func (pl *pipeline) lock() {
 }
 
 // unlock sends on what need not wait, wakes the loop if it would oversleep, and
-// gives the lock and settled room in the buffer back. Last, it tells the observer.
+// gives the lock and settled room in the buffer back. Logger, waiting callers and
+// observer come last: what they do must not matter to the pipeline.
 func (pl *pipeline) unlock() {
 	pl.guarded(pl.moveOn)
 	if pl.nextEvent() < pl.armed {
@@ -152,10 +154,13 @@ func (pl *pipeline) unlock() {
 	pl.observeEnds()
 	observed := pl.observed
 	pl.observed = nil
-	finished := pl.finished
-	pl.finished = nil
+	finished, lines := pl.finished, pl.lines
+	pl.finished, pl.lines = nil, nil
 	pl.mu.Unlock()
 	pl.p.buffer.release(bytes, records)
+	for _, l := range lines {
+		l.write(pl.cfg.logger)
+	}
 	for _, done := range finished {
 		close(done)
 	}
@@ -420,48 +425,4 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))
 	}
 	return at
-}
-
-// trouble logs that requests fail: when the cause changes, and at most once a
-// minute for the same cause, whether it lasts or comes and goes.
-func (pl *pipeline) trouble(v verdict) {
-	if pl.troubleCode == "" {
-		pl.troubleSince, pl.troubleShown = pl.now, false
-	}
-	pl.troubleCode = v.code
-	if pl.loggedCode == v.code && pl.now-pl.logged < int64(time.Minute) {
-		return
-	}
-	pl.loggedCode, pl.logged, pl.troubleShown = v.code, pl.now, true
-	next := "retrying"
-	if v.action == actFail {
-		next = "records fail"
-	}
-	args := []any{"stream", pl.stream.name, "code", v.code, "detail", v.message, "next", next}
-	if v.reason == ReasonAccessDenied {
-		args = append(args, "needs", neededAction(v.code))
-	}
-	pl.cfg.logger.Error("cannot put records", args...)
-}
-
-// neededAction names the IAM action whose absence the code tells of.
-func neededAction(code string) string {
-	if len(code) > 3 && code[:3] == "KMS" {
-		return "kms:GenerateDataKey on the stream's key"
-	}
-	return "kinesis:PutRecords"
-}
-
-func (pl *pipeline) recovered() {
-	if pl.troubleCode == "" {
-		return
-	}
-	if pl.troubleShown {
-		pl.cfg.logger.Info("records are put again", "stream", pl.stream.name, "after", pl.troubleCode,
-			"outage", time.Duration(pl.now-pl.troubleSince).Round(time.Millisecond))
-	}
-	pl.troubleCode = ""
-	if pl.shardMap.Load() == nil && !pl.refreshing {
-		pl.refreshDue = pl.now // what kept the map away has likely ended, too
-	}
 }

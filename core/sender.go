@@ -5,6 +5,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -66,11 +67,18 @@ func (pl *pipeline) start(req *request) {
 func (pl *pipeline) send(req *request) {
 	defer pl.p.work.Done()
 	start := time.Now()
-	out, err := pl.call(req)
+	entries, defect := req.encodeGuarded()
+	var out *kinesis.PutRecordsOutput
+	var err error
+	if defect == nil {
+		out, err = pl.call(entries)
+	}
 	end := time.Now()
 	pl.lock()
 	pl.collector.inFlight--
 	switch {
+	case pl.broken == nil && defect != nil:
+		pl.breakDown(defect, debug.Stack())
 	case pl.broken == nil:
 		pl.guarded(func() { pl.finish(req, out, err, start, end) })
 	case pl.collector.inFlight == 0:
@@ -81,12 +89,12 @@ func (pl *pipeline) send(req *request) {
 
 // call makes the PutRecords call. A panic of the client becomes an error, since
 // it must not take the host down; it says nothing about what was stored.
-func (pl *pipeline) call(req *request) (out *kinesis.PutRecordsOutput, err error) {
+func (pl *pipeline) call(entries []types.PutRecordsRequestEntry) (out *kinesis.PutRecordsOutput, err error) {
 	defer recoverTo(&err, "PutRecords")
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	return pl.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
-		Records:    req.encode(),
+		Records:    entries,
 		StreamName: &pl.stream.name,
 		StreamARN:  pl.stream.arn,
 	})
@@ -97,6 +105,13 @@ func recoverTo(err *error, operation string) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("panic in %s: %v", operation, r)
 	}
+}
+
+// encodeGuarded is encode; a panic in it is a defect of ours, unlike one in the client,
+// and to try again would not end.
+func (r *request) encodeGuarded() (entries []types.PutRecordsRequestEntry, defect any) {
+	defer func() { defect = recover() }()
+	return r.encode(), nil
 }
 
 // encode lays the records out as the API wants them. It runs outside of the

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
@@ -173,7 +174,7 @@ func (pl *pipeline) refreshEnded(list []types.Shard, err error, started int64) {
 	}
 	if pl.mapTrouble != "" {
 		pl.mapTrouble = ""
-		pl.cfg.logger.Info("shard map is available", "stream", pl.stream.name, "shards", len(list))
+		pl.log(slog.LevelInfo, "shard map is available", "shards", len(list))
 	}
 	if pl.missing != nil {
 		// The stream exists now; what it is like has to be asked before it
@@ -194,7 +195,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	pl.refreshDue = pl.now + int64(float64(pl.refreshBackoff)*(0.8+0.4*rand.Float64()))
 	if pl.mapTrouble != v.code {
 		pl.mapTrouble = v.code
-		pl.cfg.logger.Warn("cannot list shards; trying again", "stream", pl.stream.name, "code", v.code, "detail", v.message)
+		pl.log(slog.LevelWarn, "cannot list shards; trying again", "code", v.code, "detail", v.message)
 	}
 	pl.missing = nil
 	if pl.shardMap.Load() != nil && v.action == actFail && v.reason == ReasonStreamNotFound {
@@ -214,8 +215,8 @@ func (pl *pipeline) refreshFailed(err error) {
 		pl.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
 	case (v.action == actFail || v.action == actBisect) && !pl.unaggregated:
 		pl.unaggregated = true
-		pl.cfg.logger.Warn("without the shard map every record goes alone, which costs more",
-			"stream", pl.stream.name, "needs", "kinesis:ListShards")
+		pl.log(slog.LevelWarn, "without the shard map every record goes alone, which costs more",
+			"needs", "kinesis:ListShards")
 	}
 	pl.releaseHeld()
 }
@@ -262,8 +263,8 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		id := aws.ToString(s.ShardId)
 		r, err := parseRange(s.HashKeyRange)
 		if err != nil {
-			pl.cfg.logger.Warn("cannot read the hash range of a shard; its records go alone",
-				"stream", pl.stream.name, "shard", id, "detail", err)
+			pl.log(slog.LevelWarn, "cannot read the hash range of a shard; its records go alone",
+				"shard", id, "detail", err)
 			continue
 		}
 		sh := pl.shards[id]
@@ -301,7 +302,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	}
 	if anew {
 		clear(pl.closed) // ranges of another stream
-		pl.cfg.logger.Warn("stream was deleted and made anew: the same shard ids have other ranges", "stream", pl.stream.name)
+		pl.log(slog.LevelWarn, "stream was deleted and made anew: the same shard ids have other ranges")
 	}
 	pl.shards = next
 	pl.shardMap.Store(m)

@@ -5,6 +5,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -107,11 +108,11 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		pl.placement.denied = v.reason == ReasonAccessDenied
 		if v.reason != ReasonStreamNotFound && !pl.factsWarned {
 			pl.factsWarned = true
-			args := []any{"stream", pl.stream.name, "code", v.code, "detail", v.message}
+			args := []any{"code", v.code, "detail", v.message}
 			if v.reason == ReasonAccessDenied {
 				args = append(args, "needs", "kinesis:DescribeStreamSummary")
 			}
-			pl.cfg.logger.Warn("cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
+			pl.log(slog.LevelWarn, "cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
 		}
 		if v.action == actRetry {
 			wait = time.Minute
@@ -143,7 +144,7 @@ func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
 	pl.factsWarned = false
 	if at := d.StreamCreationTimestamp; at != nil {
 		if !pl.facts.made.IsZero() && !at.Equal(pl.facts.made) {
-			pl.cfg.logger.Warn("stream was deleted and made anew; its shards are listed again", "stream", pl.stream.name)
+			pl.log(slog.LevelWarn, "stream was deleted and made anew; its shards are listed again")
 			pl.dropMap()
 		}
 		pl.facts.made = *at
