@@ -52,6 +52,39 @@
 //   - There is no metrics client in here: Stats, Snapshot and WithObserver give
 //     what one needs. Packages under core/metrics are clients.
 //
+// # Options by topic
+//
+//   - Aggregation: WithAggregation, WithAggregationMaxBytes, WithAggregationGrowBytes,
+//     WithAggregationMaxCount, WithMaxBufferedTime.
+//   - Requests: WithCollectionMaxCount, WithCollectionMaxBytes, WithMaxInFlight,
+//     WithRequestTimeout.
+//   - Pace and retries: WithRateLimit, WithShardLimit, WithAdaptiveRate,
+//     WithRetryBackoff, WithRecordTTL, WithFailIfThrottled.
+//   - Bounds: WithBufferBytes, WithBufferRecords, WithMaxStreams, WithStreamIdle.
+//   - Order and place: WithOrdering, WithDistribution.
+//   - What it tells: WithLogger, WithObserver.
+//
+// # When records leave
+//
+// An aggregate leaves when it is full, when its oldest record has waited for
+// WithMaxBufferedTime, or when waiting cannot help: all who have open batches wait for
+// them, or Flush or Close was called. While callers are blocked for room, more input
+// comes as soon as room is freed, so aggregates leave early only to make room: if nothing
+// else is under way, or if they hold more than half of the buffer.
+//
+// # Streams
+//
+// Each stream, by the name or ARN that callers use, has a shard map, facts, counters
+// and one goroutine of its own; all share the buffer. They are made on first use
+// and given up after WithStreamIdle or when WithMaxStreams is reached. A name and
+// the ARN of the same stream count as two, and do not know of each other.
+//
+// # What runs where
+//
+// Logger and Observer are called by the producer's goroutines and by callers, with no
+// lock held. They should not block. A Client must return when its context ends, or
+// Close cannot.
+//
 // The client needs the IAM actions kinesis:PutRecords, kinesis:ListShards and
 // kinesis:DescribeStreamSummary, and kms:GenerateDataKey for encrypted streams.
 package core

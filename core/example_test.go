@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
@@ -81,4 +82,83 @@ func ExampleProducer_PutSync() {
 	// attempt: "ProvisionedThroughputExceededException"
 	// attempt: ""
 	// <nil>
+}
+
+// PutBatch hands many records over at once. Records without a key are spread: the
+// producer chooses the shard.
+func ExampleProducer_PutBatch() {
+	ctx := context.Background()
+	server := kinesistest.New(kinesistest.WithStream("logs", 4))
+	producer, err := core.New(server.Client(), core.WithOrdering(core.OrderingStrict))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	batch, err := producer.PutBatch(ctx, "logs", []core.Record{
+		{PartitionKey: "pod-1", Data: []byte("first")},
+		{PartitionKey: "pod-1", Data: []byte("second")},
+		{Data: []byte("anywhere")},
+		{PartitionKey: "pod-2", Data: make([]byte, 2<<20)}, // too large for the stream
+	})
+	if err == nil {
+		err = batch.Wait(ctx)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for i := range batch.Len() {
+		if r := batch.Result(i); r.Confirmed() {
+			fmt.Println(i, "confirmed")
+		} else { // a dead letter, if it fails again however often it is handed over
+			fmt.Println(i, r.Err.Reason, "permanent:", r.Err.Reason.Permanent())
+		}
+	}
+	fmt.Println(producer.Close(ctx))
+	// Output:
+	// 0 confirmed
+	// 1 confirmed
+	// 2 confirmed
+	// 3 too_large permanent: true
+	// <nil>
+}
+
+// counter sums up what it is told of one metric.
+type counter struct {
+	metric core.Metric
+	sum    atomic.Int64
+}
+
+// Observe implements core.Observer.
+func (c *counter) Observe(list []core.Observation) {
+	for i := range list {
+		if list[i].Metric == c.metric {
+			c.sum.Add(int64(list[i].Sum))
+		}
+	}
+}
+
+// An observer is told of each measurement; Snapshot gives the gauges.
+func ExampleWithObserver() {
+	ctx := context.Background()
+	server := kinesistest.New(kinesistest.WithStream("logs", 1))
+	put := &counter{metric: core.MetricUserRecordsPut}
+	producer, err := core.New(server.Client(), core.WithObserver(put))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for range 3 {
+		if _, err := producer.PutSync(ctx, "logs", core.Record{PartitionKey: "pod-1", Data: []byte("hello")}); err != nil {
+			fmt.Println(err)
+			return
+		}
+	}
+	fmt.Println("open shards:", len(producer.Snapshot().Streams[0].Shards))
+	fmt.Println(producer.Close(ctx))
+	fmt.Println(put.metric, put.sum.Load())
+	// Output:
+	// open shards: 1
+	// <nil>
+	// UserRecordsPut 3
 }
