@@ -78,3 +78,48 @@ func TestFullBufferIsNotHeldBackByItsOwnRecords(t *testing.T) {
 		})
 	}
 }
+
+// Open aggregates leave for a record that needs their room, even if they are few.
+func TestLargeRecordDoesNotWaitForOpenAggregates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 50))
+		p := newProducer(t, s.Client(), core.WithBufferBytes(1<<20), core.WithMaxBufferedTime(time.Minute))
+		small := batchOf("small", 50)
+		for i := range small {
+			small[i].Data = append(small[i].Data, make([]byte, 6000)...)
+		}
+		start := time.Now()
+		put(t, p, small)
+		large := batchOf("large", 1)
+		large[0].Data = make([]byte, 900<<10)
+		put(t, p, large)
+		if got := time.Since(start); got > time.Second {
+			t.Errorf("unexpected time for hand-over; got %v; want none", got)
+		}
+		closeProducer(t, p)
+		checkDelivered(t, s, small, large)
+	})
+}
+
+func TestFlushDoesNotWaitForWhatIsHandedOverLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(time.Minute), core.WithRequestTimeout(time.Minute))
+		wait(t, put(t, p, batchOf("warm", 1)))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{Delay: time.Second}})
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 20 * time.Second}})
+		put(t, p, batchOf("early", 1))
+		flushed := make(chan error)
+		start := time.Now()
+		go func() { flushed <- p.Flush(context.Background()) }()
+		synctest.Wait()
+		put(t, p, batchOf("late", 1))
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		if got := time.Since(start); got > 5*time.Second {
+			t.Errorf("unexpected time of Flush; got %v; want 1 s", got)
+		}
+		closeProducer(t, p)
+	})
+}
