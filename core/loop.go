@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"container/heap"
+	"time"
+)
+
+// run is the pipeline's only lasting goroutine. It does what is due by time.
+func (pl *pipeline) run() {
+	defer pl.p.work.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-pl.wake:
+		case <-pl.ctx.Done():
+			return
+		}
+		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) {
+			pl.p.mu.Lock()
+			gone := pl.p.retire(pl, pl.cfg.streamIdle)
+			pl.p.mu.Unlock()
+			if gone {
+				return
+			}
+		}
+		pl.lock()
+		pl.guarded(func() {
+			pl.advance()
+			pl.moveOn() // may make something else due
+		})
+		pl.armed = pl.nextEvent()
+		d := time.Duration(pl.armed - pl.now)
+		pl.unlock()
+		timer.Reset(max(d, 0))
+	}
+}
+
+// advance does everything that is due.
+func (pl *pipeline) advance() {
+	if pl.aborted {
+		return
+	}
+	pl.closeSome(pl.now + pl.slackNanos)
+	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
+		sh := heap.Pop(&pl.wakes).(*shard)
+		pl.admit(sh)
+	}
+	pl.retryDue()
+	if pl.refreshDue <= pl.now && !pl.refreshing {
+		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
+		pl.fetches++
+		pl.p.work.Add(1)
+		go pl.refresh(pl.now)
+	}
+	if pl.describeDue <= pl.now && !pl.describing {
+		pl.describing, pl.describeDue = true, never
+		pl.p.work.Add(1)
+		go pl.describe(pl.now)
+	}
+	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
+		// The records go alone rather than not at all; with a map that was good
+		// until a while ago, they go as before.
+		pl.unaggregated, pl.facts.known, pl.stale = true, true, false
+		pl.releaseHeld()
+	}
+	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
+		pl.resolve()
+	}
+}
+
+// nextEvent returns when advance has to be called next.
+func (pl *pipeline) nextEvent() int64 {
+	if pl.aborted {
+		return never
+	}
+	at := min(pl.refreshDue, pl.describeDue)
+	if pl.open == 0 {
+		at = min(at, max(pl.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
+	}
+	if sh := pl.openList.head; sh != nil {
+		at = min(at, sh.open.deadline-pl.slackNanos)
+		if pl.quiet() {
+			at = pl.now // closeSome has left some
+		}
+	}
+	if c := &pl.collector; len(c.ready) > 0 && c.inFlight < pl.cfg.maxInFlight {
+		at = min(at, c.deadline)
+	}
+	if len(pl.wakes) > 0 {
+		at = min(at, pl.wakes[0].wakeAt)
+	}
+	if len(pl.retries) > 0 {
+		at = min(at, max(pl.retries[0].due, pl.budget.due()))
+	}
+	if len(pl.held) > 0 && pl.holding() {
+		at = min(at, pl.heldUntil())
+	}
+	if len(pl.unresolved) > 0 {
+		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))
+	}
+	return at
+}
