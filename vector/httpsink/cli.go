@@ -29,6 +29,8 @@ const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Da
   kpl-http schema                                       JSON Schema of the file, for editors
   kpl-http options                                      table of all options
   kpl-http metrics                                      table of the metrics of the server
+  kpl-http manual                                       this text and all options
+  kpl-http completion bash|zsh|fish                     script for a shell
   kpl-http version
 
 Each option can be a key of the file, an environment variable (server.listen is
@@ -65,6 +67,20 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		return exitOK
 	case "help":
 		_, _ = io.WriteString(stdout, usage)
+		return exitOK
+	case "manual":
+		_, _ = io.WriteString(stdout, manual())
+		return exitOK
+	case "completion":
+		script := ""
+		if len(args) == 1 {
+			script = completion(args[0])
+		}
+		if script == "" {
+			_, _ = fmt.Fprintln(stderr, "completion takes the name of a shell: bash, zsh or fish")
+			return exitUsage
+		}
+		_, _ = io.WriteString(stdout, script)
 		return exitOK
 	case "run", "check", "print-config":
 	default:
