@@ -24,7 +24,7 @@ func manual() string {
 		if o.Default != "" {
 			fmt.Fprintf(&b, " (%s)", o.Default)
 		}
-		for line := range lines(o.Doc, 74) {
+		for line := range wrapped(o.Doc, 74) {
 			b.WriteString("\n      " + line)
 		}
 		b.WriteString("\n")
@@ -38,8 +38,8 @@ Exit codes:
 	return b.String()
 }
 
-// lines breaks text at blanks.
-func lines(text string, width int) func(func(string) bool) {
+// wrapped breaks text at blanks.
+func wrapped(text string, width int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		line := ""
 		for _, word := range strings.Fields(text) {
