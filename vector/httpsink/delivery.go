@@ -323,21 +323,44 @@ const (
 	letterLost             // it can never be kept; to try for ever would hold up all behind it
 )
 
+// One write of dead letters takes that many, or little more than that many bytes, since
+// it needs twice their memory, which is in no budget.
+const (
+	lettersOfOneWrite     = 500
+	letterBytesOfOneWrite = 4 << 20
+)
+
 // writeLetters makes letters durable and tells what became of each.
 func (s *Server) writeLetters(letters []deadletter.Letter) (fates []letterFate, err error) {
-	if len(letters) == 0 {
-		return nil, nil
-	}
 	fates = make([]letterFate, len(letters))
-	if s.letters == nil {
-		err = errors.New("cannot write dead letters: there is no place for them")
-	} else {
-		err = s.letters.Write(s.lettersContext, letters)
+	for from := 0; from < len(letters); {
+		to, size := from, 0
+		for to < len(letters) && to-from < lettersOfOneWrite && size < letterBytesOfOneWrite {
+			size += len(letters[to].Data)
+			to++
+		}
+		if e := s.writeSome(letters[from:to], fates[from:to]); e != nil {
+			err = e
+		}
+		from = to
 	}
+	if slices.Contains(fates, letterAgain) {
+		s.throttled.log("dead_letter", func(skipped int) {
+			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", skipped)
+		})
+	}
+	return fates, err
+}
+
+// writeSome is one write.
+func (s *Server) writeSome(letters []deadletter.Letter, fates []letterFate) error {
+	if s.letters == nil {
+		return fill(fates, errors.New("cannot write dead letters: there is no place for them"))
+	}
+	err := s.letters.Write(s.lettersContext, letters)
 	var part *deadletter.WriteError
 	switch {
 	case err == nil:
-		return fates, nil
 	case errors.As(err, &part):
 		for _, i := range part.Failed {
 			fates[i] = letterAgain
@@ -346,16 +369,16 @@ func (s *Server) writeLetters(letters []deadletter.Letter) (fates []letterFate, 
 			fates[i] = letterLost
 		}
 	default:
-		for i := range fates {
-			fates[i] = letterAgain
-		}
+		return fill(fates, err)
 	}
-	if slices.Contains(fates, letterAgain) {
-		s.throttled.log("dead_letter", func(skipped int) {
-			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", skipped)
-		})
+	return err
+}
+
+func fill(fates []letterFate, err error) error {
+	for i := range fates {
+		fates[i] = letterAgain
 	}
-	return fates, err
+	return err
 }
 
 // take puts the outcome of an attempt that has ended into d.

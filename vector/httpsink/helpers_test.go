@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -318,11 +319,24 @@ type memory struct {
 	mu      sync.Mutex // guards all below
 	letters []deadletter.Letter
 	err     error
+	// failOnce is the error of the next Write, which keeps what it does not name.
+	failOnce *deadletter.WriteError
+	most     int // letters of one Write
 }
 
 func (m *memory) Write(_ context.Context, letters []deadletter.Letter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.most = max(m.most, len(letters))
+	if part := m.failOnce; part != nil {
+		m.failOnce = nil
+		for i := range letters {
+			if !slices.Contains(part.Failed, i) {
+				m.letters = append(m.letters, letters[i])
+			}
+		}
+		return part
+	}
 	if m.err == nil {
 		m.letters = append(m.letters, letters...)
 	}

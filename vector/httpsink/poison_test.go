@@ -143,6 +143,25 @@ func TestDeadLettersThatCannotBeKept(t *testing.T) {
 	})
 }
 
+// Letters are written some at a time, and each has a fate of its own.
+func TestManyDeadLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 1200
+		m := &memory{}
+		r := poisonRig(t, m, 1<<20, "--dead_letter.stream=unused", "--route.partition_key=none", "--route.partition_key_missing=dead_letter")
+		defer r.stop()
+		m.failOnce = &deadletter.WriteError{Failed: []int{1}, Hopeless: []int{1}, Err: errors.New("too large")}
+		r.post(t.Context(), "/", ndjson(0, n)).want(t, 200, `{"events":1200,"dropped":1,"dead_lettered":1199}`)
+		got := map[int]int{}
+		for _, l := range m.letters {
+			got[numberOf(t, l.Data)]++
+		}
+		if m.most > 500 || len(got) != n-1 || got[1] != 0 || len(m.letters) != n-1 {
+			t.Errorf("unexpected letters; got %d in writes of up to %d, number 1 %d times; want %d without number 1, 500 at a time", len(m.letters), m.most, got[1], n-1)
+		}
+	})
+}
+
 // A letter about an event that is too large for its stream is too large for another
 // stream of the same limit.
 func TestDeadLetterStreamWithTooLowALimit(t *testing.T) {
