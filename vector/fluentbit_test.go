@@ -124,7 +124,7 @@ func shipFile(t *testing.T, binary, output string, signal syscall.Signal) {
 		case <-deadline:
 			t.Fatalf("unexpected rest; got %d of %d lines after two minutes", len(got), lines)
 		}
-		got = linesIn(t, k)
+		got = linesIn(t, k, "logs")
 		if !restarted && len(got) >= lines/4 {
 			restarted = true
 			p.signal(signal)
@@ -142,10 +142,10 @@ func shipFile(t *testing.T, binary, output string, signal syscall.Signal) {
 }
 
 // linesIn counts the lines in the stream.
-func linesIn(t *testing.T, k *kinesistest.Server) map[int]int {
+func linesIn(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
 	t.Helper()
 	got := map[int]int{}
-	c := k.Consume("logs")
+	c := k.Consume(stream)
 	if len(c.Dropped) > 0 {
 		t.Errorf("unexpected records in the wrong shard; got %d; want 0", len(c.Dropped))
 	}
