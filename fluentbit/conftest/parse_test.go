@@ -133,8 +133,12 @@ func TestReadmeShowsOptionsAsTheyAre(t *testing.T) {
 		rows[o.Row()] = true
 	}
 	shown := 0
+	section := ""
 	for _, line := range read(t, "../README.md") {
-		if !strings.HasPrefix(line, "|") {
+		if strings.HasPrefix(line, "## ") {
+			section = line
+		}
+		if section != "## Options" || !strings.HasPrefix(line, "|") {
 			continue
 		}
 		if shown++; !rows[line] {
