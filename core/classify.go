@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -127,7 +128,7 @@ func classifyRequest(err error) verdict {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		v, known := codes[api.ErrorCode()]
-		v.code, v.message = cmp.Or(api.ErrorCode(), "UnknownError"), api.ErrorMessage()
+		v.code, v.message = cmp.Or(api.ErrorCode(), "UnknownError"), withoutValues(api.ErrorMessage())
 		switch {
 		case known:
 		case status == 413:
@@ -152,6 +153,16 @@ func classifyRequest(err error) verdict {
 		v.uncertain = false // nothing was sent
 	}
 	return v
+}
+
+// repeated is what messages about invalid requests repeat of them, from the first to
+// the last value: "Value 'KEY' at 'records.1.member.partitionKey' failed to ...".
+var repeated = regexp.MustCompile(`(?s)Value '.*' at '`)
+
+// withoutValues takes values out of a message of the service, since messages are
+// logged, and partition keys are contents.
+func withoutValues(message string) string {
+	return repeated.ReplaceAllString(message, "Value '...' at '")
 }
 
 // callLimit reports whether a call was refused because there were too many.

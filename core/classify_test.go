@@ -94,3 +94,16 @@ func TestClassifyEntry(t *testing.T) {
 		}
 	}
 }
+
+func TestMessagesRepeatNoValues(t *testing.T) {
+	for in, want := range map[string]string{
+		"1 validation error detected: Value 'pod 7' at 'records.1.member.partitionKey' failed to satisfy": "1 validation error detected: Value '...' at 'records.1.member.partitionKey' failed to satisfy",
+		"Value 'a' at 'x' failed; Value 'it's' at 'b\nc' at 'y' failed":                                   "Value '...' at 'y' failed",
+		"Rate exceeded for stream a": "Rate exceeded for stream a",
+	} {
+		v := classifyRequest(&smithy.GenericAPIError{Code: "ValidationException", Message: in})
+		if v.message != want {
+			t.Errorf("unexpected message; got %q; want %q", v.message, want)
+		}
+	}
+}
