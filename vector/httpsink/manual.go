@@ -10,7 +10,7 @@ import (
 )
 
 // commands are what the first argument can be.
-var commands = []string{"run", "check", "print-config", "schema", "options", "manual", "completion", "version", "help"}
+var commands = []string{"run", "check", "print-config", "schema", "options", "metrics", "manual", "completion", "version", "help"}
 
 var shells = []string{"bash", "zsh", "fish"}
 
