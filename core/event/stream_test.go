@@ -156,6 +156,32 @@ func TestAPlanKeepsStreams(t *testing.T) {
 	})
 }
 
+// A chunk that waits for its streams keeps them from being idle.
+func TestReadingAgainUsesTheStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustShaper(t, Config{Stream: "$s", MaxStreams: 1, StreamIdle: time.Minute})
+		var b Builder
+		var p Plan
+		read := func(p *Plan, v string) Outcome {
+			b.Reset()
+			b.Follow(s, p)
+			o, err := b.Add(s, "t", &Event{Body: fixmap(str("s"), str(v))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Settle()
+			return o
+		}
+		read(&p, "a")
+		<-time.After(50 * time.Second)
+		read(&p, "a")
+		<-time.After(50 * time.Second)
+		if o := read(&Plan{}, "b"); o != StreamRefused|Unroutable {
+			t.Errorf("unexpected outcome; got %v; want no room", o)
+		}
+	})
+}
+
 // Room that comes free while a chunk is read is for the next chunk.
 func TestThereIsNoRoomLaterInAChunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

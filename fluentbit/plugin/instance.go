@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -219,6 +220,13 @@ func (in *Instance) Close(ctx context.Context) error {
 			in.log.Error("cannot close the dead letter file", "error", e)
 		}
 	}
+	in.health.close()
+	in.mu.Lock()
+	rest := slices.Collect(maps.Values(in.healths))
+	in.mu.Unlock()
+	for _, h := range rest {
+		h.close()
+	}
 	if err != nil {
 		in.log.Error("stopped before everything was delivered", "error", err)
 		return fmt.Errorf("cannot deliver everything before the end: %w", err)
@@ -250,7 +258,7 @@ func (in *Instance) healthOf(stream string) *health {
 	defer in.mu.Unlock()
 	h := in.healths[stream]
 	if h == nil && len(in.healths) >= maxHealths {
-		maps.DeleteFunc(in.healths, func(_ string, h *health) bool { return !h.isBad() })
+		maps.DeleteFunc(in.healths, func(_ string, h *health) bool { return h.forgettable() })
 	}
 	if h == nil && len(in.healths) >= maxHealths {
 		clear(in.healths) // at the price of lines that come again too early

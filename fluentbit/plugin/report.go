@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,7 +90,7 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 		fate = fateLetter
 	}
 	if skipped := t.pieces - remainder(t.lost); skipped > 0 {
-		in.log.Error("events cannot be decoded and are left out, the rest of the chunk is delivered",
+		in.health.loss("events cannot be decoded and are left out, the rest of the chunk is delivered", skipped,
 			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first, "kept_in_dead_letter_file", fate == fateLetter)
 	}
 	if t.lost > 0 {
@@ -96,14 +98,14 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 		if fate == fateLetter {
 			text = "the end of a chunk cannot be read and goes to the dead letter file, what comes before is delivered"
 		}
-		in.log.Error(text, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
+		in.health.loss(text, 1, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
 	}
 	if t.unroutable > 0 {
 		fate := fateLost
 		if in.buryUnroutable() {
 			fate = fateLetter
 		}
-		in.log.Error("events have no stream, "+fate.text()+"; the rest of the chunk is delivered",
+		in.health.loss("events have no stream, "+fate.text()+"; the rest of the chunk is delivered", t.unroutable,
 			"tag", tag, "events", t.unroutable, "missing", t.streamMissing, "not_allowed", t.streamRefused,
 			"hint", "see stream, stream_allow, stream_missing and max_streams")
 	}
@@ -171,13 +173,13 @@ func (in *Instance) refuse(stream string, r *refusals) {
 	if r.expired == r.count {
 		text = "events were not confirmed within record_ttl and are given up"
 	}
-	args := []any{"stream", stream, "events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail}
+	args := []any{"events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail}
 	for f, n := range r.fates {
 		if n > 0 {
 			args = append(args, [...]string{"answered_with_error", "kept_in_dead_letter_file", "dropped"}[f], n)
 		}
 	}
-	in.log.Error(text, args...)
+	in.healthOf(stream).loss(text, r.count, args...)
 }
 
 // forgot counts and logs chunks whose progress was given up.
@@ -294,10 +296,11 @@ func (h *health) problem(o outage) {
 	h.log.Log(context.Background(), level, "chunks are not confirmed and will be retried", args...)
 }
 
-func (h *health) isBad() bool {
+// forgettable tells whether there is nothing that later lines depend on.
+func (h *health) forgettable() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.bad
+	return !h.bad && len(h.remarks) == 0
 }
 
 // fine notes that Kinesis confirms records.
@@ -309,6 +312,39 @@ func (h *health) fine() {
 	h.mu.Unlock()
 	if due {
 		h.log.Info("delivery works again", "stream", h.stream, "after", time.Since(since).Round(time.Second), "retries", retries)
+	}
+}
+
+// loss logs that n events, or ends of chunks, were left out of a chunk, and how many were
+// since the last such line.
+func (h *health) loss(text string, n int, args ...any) {
+	h.mu.Lock()
+	due := h.due(text)
+	quiet := h.remarks[text]
+	if due {
+		delete(h.remarks, text)
+	} else {
+		h.remarks[text] += n
+	}
+	h.mu.Unlock()
+	if !due {
+		return
+	}
+	args = append([]any{"stream", h.stream}, args...)
+	if quiet > 0 {
+		args = append(args, "not_logged_before", quiet)
+	}
+	h.log.Error(text, args...)
+}
+
+// close logs what was kept quiet.
+func (h *health) close() {
+	h.mu.Lock()
+	rest := h.remarks
+	h.remarks = map[string]int{}
+	h.mu.Unlock()
+	for _, text := range slices.Sorted(maps.Keys(rest)) {
+		h.log.Warn(text, "stream", h.stream, "count", rest[text], "since", "the last such line")
 	}
 }
 
