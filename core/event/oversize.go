@@ -170,7 +170,7 @@ func (b *Builder) split(s *Shaper, ev *Event, sp *span, limit int) bool {
 	if s.pack.codec != codecNone {
 		limit -= limit/256 + 128 // what a format may add to bytes that do not compress
 	}
-	text, raw := s.longestText(ev.Body)
+	text, raw := s.longestText(ev.Body, b.additions(s, ev))
 	sum := sha256.Sum256(ev.Raw)
 	mark := partial{id: strconv.AppendInt(append(appendHex(nil, sum[:8]), '-'), int64(ev.Index), 10), ordinal: 1 << 30}
 	o := s.json
@@ -239,7 +239,7 @@ type textAt struct{ at, n int }
 
 // longestText finds the longest text value that goes into the payload. raw means
 // that it is the payload.
-func (s *Shaper) longestText(body []byte) (best textAt, raw bool) {
+func (s *Shaper) longestText(body []byte, add additions) (best textAt, raw bool) {
 	if s.logKey != "" {
 		if at := member(body, 0, s.logKey); at >= 0 {
 			c, _, _ := readHead(body, at)
@@ -253,10 +253,10 @@ func (s *Shaper) longestText(body []byte) (best textAt, raw bool) {
 		if reason != ReasonNone {
 			return textAt{}, false
 		}
-		if s.keep(key) {
-			i = longest(body, next, &best)
-		} else {
+		if s.leavesOut(key, add) {
 			i, _ = skipFlat(body, next, 1)
+		} else {
+			i = longest(body, next, &best)
 		}
 	}
 	return best, false

@@ -265,3 +265,18 @@ func TestAPlanKeepsTheLimit(t *testing.T) {
 		}
 	}
 }
+
+// The longest text may be one that metadata takes the place of.
+func TestSplitPassesOverTextThatIsReplaced(t *testing.T) {
+	s := mustShaper(t, Config{Oversize: "split", MaxRecordBytes: 4096, MetadataKey: "m"})
+	var b Builder
+	ev := &Event{Metadata: fixmap(str("a"), str("b")), Body: fixmap(str("m"), str(strings.Repeat("m", 30000)), str("log"), str(strings.Repeat("x", 9000)))}
+	o, err := b.Add(s, "t", ev)
+	var text int
+	for _, r := range b.Records() {
+		text += strings.Count(string(r.Data), "x")
+	}
+	if err != nil || o != Split || text != 9000 {
+		t.Errorf("unexpected result; got %v, %v, %d bytes of text; want it split", o, err, text)
+	}
+}

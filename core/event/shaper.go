@@ -282,10 +282,7 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 		}
 		outcome = LogKeyMissing
 	}
-	add := additions{
-		metadata: s.metadataKey != "" && !isEmpty(ev.Metadata),
-		group:    s.groupKey != "" && !isEmpty(b.group) && b.groupSpent < maxGroupJSONBytes,
-	}
+	add := b.additions(s, ev)
 	if s.groupKey != "" && !add.group && (b.groupLarge || b.groupSpent >= maxGroupJSONBytes) {
 		outcome |= GroupLeftOut
 	}
@@ -302,6 +299,19 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 
 // additions says what an event gets from outside of its body, besides the time.
 type additions struct{ metadata, group bool }
+
+func (b *Builder) additions(s *Shaper, ev *Event) additions {
+	return additions{
+		metadata: s.metadataKey != "" && !isEmpty(ev.Metadata),
+		group:    s.groupKey != "" && !isEmpty(b.group) && b.groupSpent < maxGroupJSONBytes,
+	}
+}
+
+// leavesOut tells whether the top-level key does not go into the payload, or makes room
+// for what is added.
+func (s *Shaper) leavesOut(key []byte, add additions) bool {
+	return !s.keep(key) || add.metadata && string(key) == s.metadataKey || add.group && string(key) == s.groupKey
+}
 
 // isEmpty tells whether the value is not a map or has no pairs.
 func isEmpty(value []byte) bool {
@@ -341,7 +351,7 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 		if reason != ReasonNone {
 			return dst, i, reason
 		}
-		if !s.keep(key) || add.metadata && string(key) == s.metadataKey || add.group && string(key) == s.groupKey {
+		if s.leavesOut(key, add) {
 			if i, reason = skipFlat(body, next, 1); reason != ReasonNone {
 				return dst, i, reason
 			}
