@@ -83,14 +83,14 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *de
 	if d.finished() {
 		return true // everything was confirmed between the flushes
 	}
-	flush := in.gather.enter()
-	defer in.gather.leave(flush)
+	in.gather.enter()
+	defer in.gather.leave(d)
 	resumed := len(d.open) > 0
 	if d.builder == nil {
 		in.decode(ctx, tag, chunk, d)
 	}
 	in.handOver(ctx, d)
-	in.gatherWith(ctx, flush, d)
+	in.gatherWith(ctx, d)
 	if again := in.wait(ctx, tag, d); again && resumed && len(d.open) == 0 {
 		// What was under way since an earlier flush has settled, but not all well. Its
 		// failures are from then; now is the later attempt.

@@ -27,17 +27,14 @@ type gather struct {
 	active int        // flushes under way
 	ready  int        // those that have handed over and linger
 	open   chan struct{}
-	gone   map[*ticket]time.Time // those that have gone on, and when
+	gone   map[*delivery]time.Time // those that have gone on, and when
 
 	since        time.Time // begin of the present second
 	seen, before int       // most flushes at one time, in this second and the one before
 }
 
-// ticket is one flush. It is not empty, so that each has an address of its own.
-type ticket struct{ _ byte }
-
 // enter counts a flush in.
-func (g *gather) enter() *ticket {
+func (g *gather) enter() {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,11 +47,10 @@ func (g *gather) enter() *ticket {
 		g.since, g.seen = now, 0
 	}
 	g.seen = max(g.seen, g.active)
-	return new(ticket)
 }
 
 // linger returns when everybody who can be expected is in, or after maxLinger.
-func (g *gather) linger(ctx context.Context, t *ticket) {
+func (g *gather) linger(ctx context.Context, d *delivery) {
 	now := time.Now()
 	g.mu.Lock()
 	g.ready++
@@ -66,7 +62,7 @@ func (g *gather) linger(ctx context.Context, t *ticket) {
 	}
 	if g.ready >= expected {
 		g.release()
-		g.pass(t, now)
+		g.pass(d, now)
 		g.mu.Unlock()
 		return
 	}
@@ -88,15 +84,15 @@ func (g *gather) linger(ctx context.Context, t *ticket) {
 	if g.open == open {
 		g.release() // also the others: the crowd is not what it was
 	}
-	g.pass(t, time.Now())
+	g.pass(d, time.Now())
 }
 
 // pass notes that a flush goes on. Called with the lock held.
-func (g *gather) pass(t *ticket, now time.Time) {
+func (g *gather) pass(d *delivery, now time.Time) {
 	if g.gone == nil {
-		g.gone = map[*ticket]time.Time{}
+		g.gone = map[*delivery]time.Time{}
 	}
-	g.gone[t] = now
+	g.gone[d] = now
 }
 
 // release lets all go that linger. Called with the lock held.
@@ -109,17 +105,17 @@ func (g *gather) release() {
 }
 
 // leave counts a flush out.
-func (g *gather) leave(t *ticket) {
+func (g *gather) leave(d *delivery) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.active--
-	delete(g.gone, t)
+	delete(g.gone, d)
 }
 
 // gatherWith waits for other flushes if d has little to send.
-func (in *Instance) gatherWith(ctx context.Context, t *ticket, d *delivery) {
+func (in *Instance) gatherWith(ctx context.Context, d *delivery) {
 	const full = 8 // aggregates that a chunk fills by itself, so that the last one matters little
 	if in.cfg.Aggregation && d.builder != nil && d.builder.Size() <= full*in.cfg.AggregationMaxBytes && len(d.open) > 0 {
-		in.gather.linger(ctx, t)
+		in.gather.linger(ctx, d)
 	}
 }

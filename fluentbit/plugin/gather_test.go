@@ -12,17 +12,17 @@ import (
 func TestGather(t *testing.T) {
 	// crowd makes n flushes at one time known.
 	crowd := func(g *gather, n int) {
-		var list []*ticket
 		for range n {
-			list = append(list, g.enter())
+			g.enter()
 		}
-		for _, f := range list {
-			g.leave(f)
+		for range n {
+			g.leave(new(delivery))
 		}
 	}
 	lone := func(t *testing.T, g *gather) time.Duration {
 		begun := time.Now()
-		f := g.enter()
+		f := new(delivery)
+		g.enter()
 		defer g.leave(f)
 		g.linger(t.Context(), f)
 		return time.Since(begun)
@@ -46,7 +46,8 @@ func TestGather(t *testing.T) {
 			for i := range 4 {
 				work.Go(func() {
 					time.Sleep(time.Duration(i) * time.Millisecond) // fake time
-					f := g.enter()
+					f := new(delivery)
+					g.enter()
 					defer g.leave(f)
 					g.linger(t.Context(), f)
 					if at := time.Since(begun); at != 3*time.Millisecond {
@@ -76,7 +77,8 @@ func TestGather(t *testing.T) {
 	t.Run("nobody waits for a flush that is stuck", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var g gather
-			stuck := g.enter()
+			stuck := new(delivery)
+			g.enter()
 			g.linger(t.Context(), stuck)
 			if took := lone(t, &g); took != maxLinger { // its answer may come at any moment
 				t.Errorf("unexpected wait; got %v; want %v", took, maxLinger)
