@@ -148,8 +148,12 @@ func (x *exchange) estimate(length int64) int64 {
 		raw = int64(x.guessUnpacked(int(length)))
 		length += raw
 	}
-	return length + int64(x.guessEvents(int(raw)))*config.EventCost
+	return length + int64(guessConverted(int(raw))) + int64(x.guessEvents(int(raw)))*config.EventCost
 }
+
+// guessConverted is the memory for the few events of usual JSON or text that cannot be
+// slices of the body.
+func guessConverted(raw int) int { return 4<<10 + raw/16 }
 
 // packed tells whether the body has a content encoding.
 func (x *exchange) packed() bool {

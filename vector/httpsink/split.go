@@ -94,7 +94,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 // that is too little, for more and again.
 func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	most := x.route.body.Limits
-	converted := min(4<<10+len(raw)/16, most.ConvertedBytes)
+	converted := min(guessConverted(len(raw)), most.ConvertedBytes)
 	switch d.format {
 	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
 		converted = min(4*len(raw)+converted, most.ConvertedBytes)
