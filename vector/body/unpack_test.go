@@ -332,6 +332,31 @@ func FuzzUnpackPacked(f *testing.F) {
 	})
 }
 
+// A window is what the sender may refer back to, and no memory of its own here.
+func TestLargeWindowsCostNothing(t *testing.T) {
+	var out bytes.Buffer
+	w, err := zstd.NewWriter(&out, zstd.WithWindowSize(64<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := ndjson(1 << 20)
+	_, _ = w.Write(text[:1<<19])
+	_ = w.Flush()
+	_, _ = w.Write(text[1<<19:])
+	_ = w.Close()
+	var u Unpacker
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got, err := u.Unpack(nil, "zstd", out.Bytes(), Limits{})
+	runtime.ReadMemStats(&after)
+	if err != nil || !bytes.Equal(got, text) {
+		t.Fatalf("unexpected result; got %d bytes, %v; want %d", len(got), err, len(text))
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+		t.Errorf("unexpected memory for 1 MiB in a window of 64 MiB; got %d bytes; want at most 8 MiB", n)
+	}
+}
+
 func TestUnpackedSize(t *testing.T) {
 	raw := ndjson(300_000)
 	var blocks bytes.Buffer

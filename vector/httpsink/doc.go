@@ -33,7 +33,10 @@
 // # Limits
 //
 // Delivery is at least once. A body is written twice if its client sends it again to
-// another process, after this one was restarted, after the ledger has forgotten it,
-// or before the end of the first request is noticed. Events of one body may be
-// stored in any order.
+// another process or from another address, after this process was restarted, after the
+// ledger has forgotten it, or before the end of the first request is noticed. Events of
+// one body may be stored in any order.
+//
+// A body that was given up by its client, but delivered, stands for the next one of the
+// same bytes from the same client within ledger.age.
 package httpsink

@@ -185,6 +185,10 @@ func TestOverload(t *testing.T) {
 	if used := r.server.Stats().BudgetUsed; used != 0 {
 		t.Errorf("unexpected memory at rest; got %d; want 0", used)
 	}
+	// The rest is garbage, and what the producer and the client have in hand.
+	if most := int64(2*memory + 64<<20); peak.Load() > most {
+		t.Errorf("unexpected heap; got %d; want at most %d", peak.Load(), most)
+	}
 	t.Logf("budget %d MiB, in flight %d MiB, peak heap %d MiB, 503s %d", memory>>20, connections*bodyBytes>>20, peak.Load()>>20, rejected.Load())
 }
 
