@@ -62,8 +62,8 @@ check-build: $(SO) # what the packages may depend on, and what the plugin must e
 		[[ -z $$found ]] || { echo "core and aggregation must not need a metrics client; found:" $$found >&2; exit 1; }
 	@found=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/fluentbit' || true); \
 		[[ -z $$found ]] || { echo "cgo must stay under fluentbit/; found:" $$found >&2; exit 1; }
-	@for s in Register Init FlushCtx ExitCtx Unregister; do \
-		nm -D --defined-only $(SO) | grep -q " T FLBPlugin$$s$$" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
+	@exports=$$(nm -D --defined-only $(SO)); for s in Register Init FlushCtx ExitCtx Unregister; do \
+		grep -q " T FLBPlugin$$s$$" <<<"$$exports" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
 
 race: check-tools ## Run the pure Go tests with the race detector on one and on four processors
 	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/... ./vector/...
