@@ -196,3 +196,38 @@ func TestEndWithDeadLettersThatHang(t *testing.T) {
 		r.client.CloseIdleConnections()
 	})
 }
+
+// As long as it is open whether the largest event can be stored, nothing else is written.
+func TestNothingIsWrittenBeforeTheLargestEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := poisonRig(t, nil, 2<<20, "--route.too_large=reject", "--producer.fail_if_throttled=true")
+		defer r.stop()
+		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.FailEntries("ProvisionedThroughputExceededException", "")})
+		body := []byte(eventText(0) + largeEvent(1, 1<<20) + eventText(2))
+		r.post(t.Context(), "/", body).want(t, 503, "throttled")
+		if got := len(r.stored("logs")); got != 0 {
+			t.Errorf("unexpected records; got %d; want 0", got)
+		}
+		h.Remove()
+		r.post(t.Context(), "/", body).want(t, 200, "")
+		r.account("logs", 3, 0)
+	})
+}
+
+// Dead letters that are kept are not written again when only records are missing.
+func TestDeadLettersAreWrittenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		r := poisonRig(t, m, 1<<20, "--dead_letter.stream=unused", "--route.partition_key=user->id", "--route.partition_key_missing=dead_letter",
+			"--producer.fail_if_throttled=true")
+		defer r.stop()
+		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.FailEntries("ProvisionedThroughputExceededException", "")})
+		body := []byte(eventText(0) + `{"n":1}`)
+		r.post(t.Context(), "/", body).want(t, 503, "throttled")
+		r.post(t.Context(), "/", body).want(t, 200, `{"events":2,"dead_lettered":1}`)
+		if len(m.letters) != 1 {
+			t.Errorf("unexpected letters; got %d; want 1", len(m.letters))
+		}
+		r.account("logs", 1, 0)
+	})
+}
