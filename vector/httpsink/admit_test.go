@@ -120,3 +120,23 @@ func TestBudgetIsFair(t *testing.T) {
 		}
 	})
 }
+
+// Who gives up waiting lets those behind go on.
+func TestWaitersBehindOneThatGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(10)
+		held, large, small := &lease{b: b}, &lease{b: b}, &lease{b: b}
+		if err := held.resize(t.Context(), 8); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		go func() { _ = large.resize(ctx, 9) }()
+		synctest.Wait()
+		longer, cancelLonger := context.WithTimeout(t.Context(), time.Minute)
+		defer cancelLonger()
+		if err := small.resize(longer, 1); err != nil {
+			t.Errorf("unexpected error; got %v; want room once the large one has given up", err)
+		}
+	})
+}

@@ -173,7 +173,8 @@ func (r *rig) run() error {
 // stop ends the server in order.
 func (r *rig) stop() {
 	r.t.Helper()
-	if err := r.server.Shutdown(r.t.Context()); err != nil {
+	// The test's own context has ended when this is called at its cleanup.
+	if err := r.server.Shutdown(context.WithoutCancel(r.t.Context())); err != nil {
 		r.t.Errorf("unexpected error of Shutdown; got %v; want none", err)
 	}
 	r.client.CloseIdleConnections()
