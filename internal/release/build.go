@@ -38,8 +38,9 @@ func (r *release) build(t target) (string, error) {
 		if _, err := exec.LookPath(cc[0]); err != nil {
 			return "", fmt.Errorf("cannot build %s: the C compiler %s is missing; %s", t.file(), cc[0], install)
 		}
-		env = append(env, "CGO_ENABLED=1", "CC="+strings.Join(cc, " "))
-		ldflags += " '-extldflags=-Wl,--build-id=none'"
+		// Notes for debuggers would hold the path of the C compiler.
+		env = append(env, "CGO_ENABLED=1", "CC="+strings.Join(cc, " "), "CGO_CFLAGS=-O2 -g0")
+		ldflags += " '-extldflags=-Wl,--build-id=none -Wl,--strip-all'"
 		args = append(args, "-buildmode=c-shared")
 	} else {
 		env = append(env, "CGO_ENABLED=0")
