@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the tables in docs anew")
 
 // What Kinesis charges for. Prices are those listed for US East (N. Virginia); they are
 // inputs, and other regions have others.
-// Source: https://aws.amazon.com/kinesis/data-streams/pricing/ (read 2026-11-24 from a stored copy; check before you rely on it).
+// Source: https://aws.amazon.com/kinesis/data-streams/pricing/ (not checked for this table; look the prices up before you rely on it).
 const (
 	unitBytes      = 25 * 1024
 	roundBytes     = 1024     // on-demand: each record counts in whole KiB

@@ -38,7 +38,7 @@ type statement struct {
 }
 
 // The actions that exist and that something here is for.
-// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisdatastreams.html (checked 2026-11-24).
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonkinesisdatastreams.html (not checked).
 var actions = []string{
 	"kinesis:PutRecords", "kinesis:ListShards", "kinesis:DescribeStreamSummary", "kinesis:GetShardIterator", "kinesis:GetRecords",
 	"kms:GenerateDataKey", "kms:Decrypt", "cloudwatch:PutMetricData", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:TagSession",

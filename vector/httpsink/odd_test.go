@@ -122,6 +122,7 @@ func TestPipelining(t *testing.T) {
 				t.Fatal(err)
 			}
 			body, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
 			if id := res.Header.Get("X-Request-Id"); id != fmt.Sprint("r", i) || !strings.Contains(string(body), fmt.Sprintf(`"events":%d`, i+1)) {
 				t.Errorf("unexpected answer; got %s of request %s; want request r%d", body, id, i)
 			}
