@@ -2,7 +2,10 @@
 
 package core
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Metric names a measurement of the producer. Up to and including
 // MetricUserRecordsPerPutRecordsRequest they have the names and meanings of the
@@ -248,11 +251,17 @@ func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high floa
 		Count: n, Sum: sum, Min: low, Max: high})
 }
 
-// tell gives the observer what was measured under the lock. Called without it.
+// tell gives the observer what was measured under the lock. Called without it. A
+// panic of the observer must not take the host down.
 func (p *Producer) tell(list []Observation) {
 	if len(list) == 0 {
 		return
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			p.cfg.logger.Error("panic of the observer; its measurements are incomplete", "cause", fmt.Sprint(r))
+		}
+	}()
 	p.cfg.observer.Observe(list)
 	clear(list)
 	list = list[:0]

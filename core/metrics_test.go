@@ -158,3 +158,21 @@ func TestMetricsAreDescribed(t *testing.T) {
 		}
 	}
 }
+
+// panicking is an observer with a defect.
+type panicking struct{}
+
+// Observe implements core.Observer.
+func (panicking) Observe([]core.Observation) { panic("a defect") }
+
+func TestObserverThatPanicsHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 2))
+		p := newProducer(t, s.Client(), core.WithObserver(panicking{}))
+		records := batchOf("a", 100)
+		b := put(t, p, records)
+		wait(t, b)
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+	})
+}

@@ -161,10 +161,10 @@ func (pl *pipeline) unlock() {
 	for _, l := range lines {
 		l.write(pl.cfg.logger)
 	}
+	pl.p.tell(observed) // before those who wait look
 	for _, done := range finished {
 		close(done)
 	}
-	pl.p.tell(observed)
 }
 
 // idle reports whether nobody uses the pipeline, and since when.
