@@ -43,9 +43,10 @@ func TestSoak(t *testing.T) {
 	kinesis := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly())
 	r := &rig{t: t, kinesis: kinesis, real: true}
 	r.configure("--server.listen=127.0.0.1:0", fmt.Sprintf("--limits.memory=%d", soakMemory), "--limits.body_max_size=8MiB", "--limits.wire_max_size=8MiB",
-		"--limits.events=40000", "--producer.rate_limit=1000000", "--producer.buffer_size=16MiB", "--route.partition_key=user->id", "--server.connection_max_age=2s")
+		"--limits.events=40000", "--producer.rate_limit=1000000", "--producer.adaptive_rate=false", "--producer.buffer_size=16MiB", "--route.partition_key=user->id", "--server.connection_max_age=2s")
 	r.start()
-	// Errors of calls would make doubles, which the count at the end does not allow.
+	// Errors of calls would make doubles, which the count at the end does not allow. The
+	// throttles do not come from the load, so the rate must not follow them.
 	defer kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.02, Seed: 1, Effect: kinesistest.ThrottleEntries()}).Remove()
 
 	ctx, cancel := context.WithTimeout(t.Context(), length)
