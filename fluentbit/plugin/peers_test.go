@@ -301,12 +301,13 @@ func TestWhatIsTooLargeIsNeverDroppedInSilence(t *testing.T) {
 		policy string
 		code   Code
 	}{{"", Error}, {"error", Error}, {"drop", OK}, {"truncate", OK}, {"split", OK}, {"dead_letter", OK}} {
-		for _, codec := range []string{"none", "gzip"} {
+		codecs := []string{"none"}
+		if tt.policy == "truncate" { // the one that a codec can spare
+			codecs = append(codecs, "gzip")
+		}
+		for _, codec := range codecs {
 			t.Run(tt.policy+", compression "+codec, func(t *testing.T) {
 				s := kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithLimits(kinesistest.Limits{}))
-				if codec != "none" && tt.policy != "truncate" {
-					t.Skip("the same")
-				}
 				file := filepath.Join(t.TempDir(), "dead.ndjson")
 				kv := []string{"oversize", tt.policy, "compression", codec, "rate_limit", "1000"}
 				if tt.policy == "dead_letter" {
