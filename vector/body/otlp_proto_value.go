@@ -32,27 +32,50 @@ func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
 	return s.appendProtoValue(append(appendString(dst, key), ':'), value.b, depth)
 }
 
+// oneof describes the members of a protobuf oneof by number: their wire types, and
+// which of them are messages.
+type oneof []struct {
+	known, message bool
+	typ            protowire.Type
+}
+
+// find returns the member that is set, which is the last one. If it is a message that
+// came in pieces, inner has all of them. m is where reading ended.
+func (o oneof) find(b []byte) (v wire, inner message, m fields) {
+	m = fields{b: b}
+	for f := (wire{}); m.next(&f); {
+		if int(f.num) >= len(o) || !o[f.num].known || !f.is(f.num, o[f.num].typ) {
+			continue
+		}
+		if o[f.num].message {
+			if v.num != f.num {
+				inner = message{}
+			}
+			inner.add(f.b)
+		}
+		v = f
+	}
+	return v, inner, m
+}
+
+// otlpValue is the oneof of AnyValue.
+var otlpValue = oneof{
+	1: {known: true, typ: protowire.BytesType},
+	2: {known: true, typ: protowire.VarintType},
+	3: {known: true, typ: protowire.VarintType},
+	4: {known: true, typ: protowire.Fixed64Type},
+	5: {known: true, typ: protowire.BytesType, message: true},
+	6: {known: true, typ: protowire.BytesType, message: true},
+	7: {known: true, typ: protowire.BytesType},
+	8: {known: true, typ: protowire.VarintType},
+}
+
 // appendProtoValue appends an AnyValue. A value that is not set is null.
 func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongNesting)
 	}
-	var v wire // the one that is set
-	var list message
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		switch {
-		case f.is(5, protowire.BytesType), f.is(6, protowire.BytesType):
-			if v.num != f.num {
-				list = message{}
-			}
-			list.add(f.b)
-			v = f
-		case f.is(1, protowire.BytesType), f.is(2, protowire.VarintType), f.is(3, protowire.VarintType),
-			f.is(4, protowire.Fixed64Type), f.is(7, protowire.BytesType), f.is(8, protowire.VarintType):
-			v = f
-		}
-	}
+	v, list, m := otlpValue.find(b)
 	if m.broken {
 		return dst, s.protoFailed(m.b, wrongProto)
 	}

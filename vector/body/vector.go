@@ -150,28 +150,25 @@ func (s *splitter) entry(b []byte) (key, value []byte, err *Error) {
 	return key, v.b, s.protoText(key)
 }
 
+// vectorValue is the oneof of Value.
+var vectorValue = oneof{
+	1: {known: true, typ: protowire.BytesType},
+	2: {known: true, typ: protowire.BytesType, message: true},
+	4: {known: true, typ: protowire.VarintType},
+	5: {known: true, typ: protowire.Fixed64Type},
+	6: {known: true, typ: protowire.VarintType},
+	7: {known: true, typ: protowire.BytesType, message: true},
+	8: {known: true, typ: protowire.BytesType, message: true},
+	9: {known: true, typ: protowire.VarintType},
+}
+
 // appendVectorValue appends a Value. One that is not set, or of a kind that is not
 // known, is null.
 func (s *splitter) appendVectorValue(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongTooDeep)
 	}
-	var v wire // the one that is set
-	var inner message
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		switch {
-		case f.is(2, protowire.BytesType), f.is(7, protowire.BytesType), f.is(8, protowire.BytesType):
-			if v.num != f.num {
-				inner = message{}
-			}
-			inner.add(f.b)
-			v = f
-		case f.is(1, protowire.BytesType), f.is(4, protowire.VarintType), f.is(5, protowire.Fixed64Type),
-			f.is(6, protowire.VarintType), f.is(9, protowire.VarintType):
-			v = f
-		}
-	}
+	v, inner, m := vectorValue.find(b)
 	if m.broken {
 		return dst, s.protoFailed(m.b, wrongVector)
 	}
