@@ -19,6 +19,9 @@ type collector struct {
 // collect takes a record that may leave as far as its shard is concerned.
 func (pl *pipeline) collect(kr *kinesisRecord) {
 	c := &pl.collector
+	if pl.moreComes() {
+		kr.deadline = max(kr.deadline, pl.now+pl.bufferedNanos/2)
+	}
 	if len(c.ready) == 0 || kr.deadline < c.deadline {
 		c.deadline = kr.deadline
 	}
@@ -54,12 +57,19 @@ func (pl *pipeline) pump() {
 				pl.start(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || pl.quiet() || pl.stuck()):
+		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.quiet() || pl.stuck()) && !pl.moreComes()):
 			pl.start(pl.take())
 		default:
 			return
 		}
 	}
+}
+
+// moreComes reports whether records that wait for capacity of their shards get it so
+// soon (half of MaxBufferedTime) that a request should wait for them. At the pace of the
+// shards records come one by one, and each would make a request of its own.
+func (pl *pipeline) moreComes() bool {
+	return len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now+pl.bufferedNanos/2
 }
 
 // take forms one request from the front of the collector.

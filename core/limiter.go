@@ -53,7 +53,7 @@ func (s *shard) waitEstimate(now int64) int64 {
 	if n := len(sample); n > 0 {
 		queued = queued * len(s.queue) / n
 	}
-	return s.pace.Estimate(now, queued+PutPayloadUnit)
+	return s.pace.Estimate(now, len(s.queue)+1, queued+PutPayloadUnit)
 }
 
 // estimateSample is how many records of a queue stand for all of it. Without

@@ -262,3 +262,42 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// At the pace of the shards, Kinesis records become free one by one. They share
+// requests all the same, and spread records use all shards alike, so that the last
+// shard is not done long after the first.
+func TestPacedRecordsShareRequestsAndShards(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		records     int
+		aggregation bool
+		seconds     float64 // at the limits of 16 shards
+	}{
+		{"aggregated, by bytes", 40_000, true, 3.9},
+		{"alone, by records", 64_000, false, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := kinesistest.New(kinesistest.WithStream(stream, 16), kinesistest.WithCountOnly())
+				p := newProducer(t, s.Client(), core.WithAggregation(c.aggregation), core.WithBufferBytes(1<<30))
+				data := make([]byte, 1600)
+				if !c.aggregation {
+					data = data[:100]
+				}
+				records := make([]core.Record, c.records)
+				for i := range records {
+					records[i].Data = data
+				}
+				start := time.Now()
+				wait(t, put(t, p, records))
+				if took := time.Since(start).Seconds(); took > 1.15*c.seconds {
+					t.Errorf("unexpected time; got %.1f s; want little more than %.1f s", took, c.seconds)
+				}
+				st := p.Stats()
+				if each := float64(st.KinesisRecords) / float64(st.Requests); each < 8 {
+					t.Errorf("unexpected Kinesis records for each request; got %.1f (%d in %d); want at least 8", each, st.KinesisRecords, st.Requests)
+				}
+			})
+		})
+	}
+}

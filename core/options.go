@@ -113,7 +113,8 @@ func WithAggregationMaxCount(n int) Option {
 // WithMaxBufferedTime bounds how long a user record waits for others before it
 // is sent on. Default 100 ms, range 0 to 1 min. It is a bound, not a delay: when
 // everybody who has handed records over is waiting for the outcome, they are
-// sent at once. The wait for shard capacity is not part of it.
+// sent at once. The wait for shard capacity is not part of it; while others wait for
+// it, a record that has it waits up to half of this time to share their request.
 func WithMaxBufferedTime(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.maxBufferedTime = d })
 }

@@ -93,19 +93,25 @@ func (s *Shard) Wait(now int64, size int) int64 {
 	return w
 }
 
-// Estimate returns how long a record would wait behind others, all of this size
-// together. It leaves no trace.
-func (s *Shard) Estimate(now int64, size int) int64 {
-	return max(s.pausedUntil-now, s.tokens(now, size))
+// Estimate returns how long the last of so many records would wait, all of this
+// size together. It leaves no trace.
+func (s *Shard) Estimate(now int64, records, size int) int64 {
+	s.refill(now)
+	return max(s.pausedUntil-now, s.after(float64(records), float64(size)))
 }
 
 func (s *Shard) tokens(now int64, size int) int64 {
 	s.refill(now)
+	return s.after(1, min(float64(size), s.byteCap))
+}
+
+// after returns the nanoseconds until there are so many tokens.
+func (s *Shard) after(records, bytes float64) int64 {
 	w := 0.0
-	if need := 1 - s.records; need > 0 {
+	if need := records - s.records; need > 0 {
 		w = need / s.recordRate
 	}
-	if need := min(float64(size), s.byteCap) - s.bytes; need > 0 {
+	if need := bytes - s.bytes; need > 0 {
 		w = max(w, need/s.byteRate)
 	}
 	if w == 0 {
