@@ -5,6 +5,8 @@ package config
 import (
 	"sort"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/nearmiss"
 )
 
 // synonyms are names that people write for lack of the right one.
@@ -46,7 +48,7 @@ func hint(name string, known []string) string {
 	known = append([]string(nil), known...)
 	sort.Strings(known)
 	for _, k := range known {
-		if d := distance(squash(name), squash(k)); d < at {
+		if d := nearmiss.Distance(squash(name), squash(k)); d < at {
 			best, at = k, d
 		}
 	}
@@ -74,24 +76,4 @@ func (l *loader) hintTop(name string, groups []string) string {
 // squash makes spellings equal that differ in case and in what joins the words.
 func squash(s string) string {
 	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(s))
-}
-
-// distance is the number of letters to change, to add or to leave out.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/nearmiss"
 )
 
 // flagSpec describes a flag: for parsing, for the manual and for completion.
@@ -170,13 +172,11 @@ func parseFlags(specs []flagSpec, args []string) (flagValues, []string, error) {
 // nameFlag puts the errors of package flag into this program's words.
 func nameFlag(err error, specs []flagSpec) error {
 	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		best, distance := "", 3
+		var names []string
 		for _, s := range specs {
-			if d := editDistance(name, s.name); d < distance {
-				best, distance = s.name, d
-			}
+			names = append(names, s.name)
 		}
-		if best != "" {
+		if best, ok := nearmiss.Find(name, names, 2); ok {
 			return fmt.Errorf("flag --%s does not exist; did you mean --%s?", name, best)
 		}
 		return fmt.Errorf("flag --%s does not exist", name)
@@ -210,24 +210,4 @@ func checkFlags(specs []flagSpec, values flagValues) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// editDistance is the number of letters to add, remove or replace.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
