@@ -103,6 +103,20 @@ func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 
 // appendProtoList appends the elements of an ArrayValue or KeyValueList.
 func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]byte, *Error) {
+	dst, err := s.appendEach(dst, b, wrongProto, func(dst, one []byte) ([]byte, *Error) {
+		if closing == ']' {
+			return s.appendProtoValue(dst, one, depth)
+		}
+		return s.appendProtoPair(dst, one, depth)
+	})
+	if err != nil {
+		return dst, err
+	}
+	return append(dst, closing), nil
+}
+
+// appendEach appends the messages in the repeated field 1 of b, with commas between.
+func (s *splitter) appendEach(dst, b []byte, broken string, one func(dst, b []byte) ([]byte, *Error)) ([]byte, *Error) {
 	first := true
 	m := fields{b: b}
 	for f := (wire{}); m.next(&f); {
@@ -114,17 +128,12 @@ func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]by
 		}
 		first = false
 		var err *Error
-		if closing == ']' {
-			dst, err = s.appendProtoValue(dst, f.b, depth)
-		} else {
-			dst, err = s.appendProtoPair(dst, f.b, depth)
-		}
-		if err != nil {
+		if dst, err = one(dst, f.b); err != nil {
 			return dst, err
 		}
 	}
 	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
+		return dst, s.protoFailed(m.b, broken)
 	}
-	return append(dst, closing), nil
+	return dst, nil
 }

@@ -106,28 +106,15 @@ func (s *splitter) appendFields(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongTooDeep)
 	}
-	dst = append(dst, '{')
-	first := true
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		if !f.is(1, protowire.BytesType) {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		key, value, err := s.entry(f.b)
+	dst, err := s.appendEach(append(dst, '{'), b, wrongVector, func(dst, one []byte) ([]byte, *Error) {
+		key, value, err := s.entry(one)
 		if err != nil {
 			return dst, err
 		}
-		dst = append(appendString(dst, key), ':')
-		if dst, err = s.appendVectorValue(dst, value, depth+1); err != nil {
-			return dst, err
-		}
-	}
-	if m.broken {
-		return dst, s.protoFailed(m.b, wrongVector)
+		return s.appendVectorValue(append(appendString(dst, key), ':'), value, depth+1)
+	})
+	if err != nil {
+		return dst, err
 	}
 	return append(dst, '}'), nil
 }
@@ -196,24 +183,11 @@ func (s *splitter) appendVectorValue(dst, b []byte, depth int) ([]byte, *Error) 
 
 // appendItems appends a ValueArray.
 func (s *splitter) appendItems(dst, b []byte, depth int) ([]byte, *Error) {
-	dst = append(dst, '[')
-	first := true
-	m := fields{b: b}
-	for f := (wire{}); m.next(&f); {
-		if !f.is(1, protowire.BytesType) {
-			continue
-		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		var err *Error
-		if dst, err = s.appendVectorValue(dst, f.b, depth); err != nil {
-			return dst, err
-		}
-	}
-	if m.broken {
-		return dst, s.protoFailed(m.b, wrongVector)
+	dst, err := s.appendEach(append(dst, '['), b, wrongVector, func(dst, one []byte) ([]byte, *Error) {
+		return s.appendVectorValue(dst, one, depth)
+	})
+	if err != nil {
+		return dst, err
 	}
 	return append(dst, ']'), nil
 }
