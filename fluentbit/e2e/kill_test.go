@@ -25,7 +25,9 @@ func TestKill(t *testing.T) {
 			r := row{confirmed: -1}
 			table.add(t, &r)
 			srv := newServer(t)
-			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 4, Effect: kinesistest.Delay(300 * time.Millisecond)})
+			// Some kills come before a request is stored, some before its reply.
+			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 4, Effect: kinesistest.Delay(600 * time.Millisecond)})
+			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{DelayReply: 600 * time.Millisecond}})
 			f := newFeeder(t)
 			h := newHost(t, settings{service: []string{"storage.path: " + t.TempDir()},
 				inputs:  [][]string{tail(f.path, "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"), "db.sync: normal")},
@@ -36,7 +38,7 @@ func TestKill(t *testing.T) {
 			for range kills {
 				f.add(t, each/2)
 				h.start()
-				moment := time.NewTimer(time.Duration(50+rng.IntN(1200)) * time.Millisecond)
+				moment := time.NewTimer(time.Duration(50+rng.IntN(1950)) * time.Millisecond)
 				f.add(t, each/2)
 				select {
 				case <-moment.C:
@@ -81,6 +83,9 @@ func TestKill(t *testing.T) {
 				copies[v.Seq] = append(copies[v.Seq], l)
 			}
 			r.note = fmt.Sprintf("%d kills, %d with a request under way; %d doubled within one life", kills, underway, within)
+			if underway == 0 {
+				t.Error("no kill came while a request was under way; the test has shown nothing")
+			}
 			if within > 0 {
 				t.Errorf("unexpected duplicates; got %d within one life of the process; want none", within)
 			}
