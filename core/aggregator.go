@@ -29,7 +29,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		pl.settle(it, pl.broken)
 		return nil, false
 	}
-	if it.expires != 0 && pl.now > it.expires {
+	if e := it.batch.expires; e != 0 && pl.now > e {
 		pl.expire(it)
 		return nil, false
 	}
@@ -37,7 +37,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		pl.held = append(pl.held, it)
 		return nil, false
 	}
-	if n := len(it.rec.Data) + len(it.partitionKey()); n > pl.facts.maxRecordBytes {
+	if n := it.size(); n > pl.facts.maxRecordBytes {
 		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
 			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
 		return nil, false
@@ -84,9 +84,10 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 type openAggregate struct {
 	items    []*item // as long as there is no record
 	bound    int     // the size is at most this
+	held     int     // in the buffer, by its items
+	expires  int64   // when the first of the items does, 0 for never
 	record   *kinesisRecord
 	deadline int64
-	held     int // in the buffer, by its items
 	// List of open aggregates, in the order of opening, which is the order of
 	// deadlines.
 	prev, next *shard
@@ -107,6 +108,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			}
 			o.items = append(o.items, it)
 			o.bound = bound
+			o.expires = earlier(o.expires, it.batch.expires)
 			pl.openList.grow(sh, it)
 			return
 		}
@@ -145,8 +147,16 @@ func (pl *pipeline) roomAfter(size int) int {
 	return max(limit, min(pl.cfg.aggregationGrowBytes, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
-// build makes the Kinesis record of an open aggregate, if it has none yet.
+// build makes the Kinesis record of an open aggregate, if it has none yet, and its
+// key tables, which the next item needs.
 func (pl *pipeline) build(sh *shard) {
+	pl.pack(sh)
+	sh.open.record.count()
+}
+
+// pack makes the Kinesis record of an open aggregate, if it has none yet. Of its
+// size only the bound is known, until it is encoded.
+func (pl *pipeline) pack(sh *shard) {
 	o := &sh.open
 	if o.record != nil {
 		return
@@ -159,21 +169,16 @@ func (pl *pipeline) build(sh *shard) {
 	}
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
-	kr.agg.Grow(len(kr.items))
-	// The items may lie far apart. This loop has the processor fetch them
-	// side by side, before the next one needs one after the other.
-	for _, it := range kr.items {
-		kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(it.partitionKey()))
+	kr.size, kr.expires = o.bound, o.expires
+	if len(kr.items) == 1 {
+		kr.size = kr.items[0].size()
 	}
-	for _, it := range kr.items {
-		kr.count(it)
-	}
-	o.record, o.bound = kr, 0
+	o.record, o.bound, o.expires = kr, 0, 0
 }
 
 // closeAggregate hands the open aggregate of a shard to the limiter.
 func (pl *pipeline) closeAggregate(sh *shard) {
-	pl.build(sh)
+	pl.pack(sh)
 	queued := sh.open.record.queued
 	if kr := pl.detach(sh); !queued {
 		pl.limit(kr)
@@ -182,7 +187,7 @@ func (pl *pipeline) closeAggregate(sh *shard) {
 
 // detach takes the aggregate out of the set of open ones.
 func (pl *pipeline) detach(sh *shard) *kinesisRecord {
-	pl.build(sh)
+	pl.pack(sh)
 	kr := sh.open.record
 	if !kr.queued {
 		pl.openList.remove(sh)

@@ -57,19 +57,24 @@ type attemptNode struct {
 	prev *attemptNode
 }
 
-// item is one user record on its way. Items of a batch live in one slice.
+// item is one user record on its way. Items of a batch live in one slice. In large
+// streams those of one aggregate lie far apart, so what the stages ask for again and
+// again is in here, and an item has 64 bytes: one line of the processor's cache.
 type item struct {
-	batch   *Batch
-	rec     *Record
-	hash    aggregation.HashKey // where the record belongs; unset for a spread record
-	shard   *shard              // prediction made at hand-over, checked again under the lock
-	last    *attemptNode
-	err     *RecordError
-	expires int64 // nanoseconds since the producer's start, 0 for never
-	size    int32 // key and data bytes
-	tries   uint16
-	flags   itemFlags
+	batch     *Batch
+	hash      aggregation.HashKey // where the record belongs; unset for a spread record
+	shard     *shard              // prediction made at hand-over, checked again under the lock
+	last      *attemptNode
+	err       *RecordError
+	index     int32 // in the batch
+	dataBytes int32
+	keyBytes  int32 // partition key and explicit hash key
+	tries     uint16
+	flags     itemFlags
 }
+
+// rec returns the record as it was handed over.
+func (it *item) rec() *Record { return &it.batch.records[it.index] }
 
 type itemFlags uint8
 
@@ -97,6 +102,7 @@ type Batch struct {
 	waiters int
 	seq     uint64
 	arrived int64  // when its hand-over began
+	expires int64  // nanoseconds since the producer's start, 0 for never
 	prev    *Batch // list of open batches, oldest first
 	next    *Batch
 }

@@ -31,7 +31,7 @@ func newBuffer(maxBytes, maxRecords int) *buffer {
 	}
 }
 
-func (it *item) cost() int { return int(it.size) + recordOverheadBytes }
+func (it *item) cost() int { return int(it.dataBytes) + int(it.keyBytes) + recordOverheadBytes }
 
 // tryTake takes room for as many of the leading items as fit and returns their
 // number. It gives way to callers that already wait.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"runtime"
 	"slices"
 	"unicode/utf8"
 
@@ -19,8 +20,9 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 	placer := placer{m: pl.shardMap.Load()}
 	for i := range records {
 		r, it := &records[i], &b.items[i]
-		it.batch, it.rec = b, r
-		it.size = int32(min(len(r.Data)+len(r.PartitionKey)+len(r.ExplicitHashKey), 1<<30))
+		it.batch, it.index = b, int32(i)
+		it.dataBytes = int32(min(len(r.Data), 1<<30))
+		it.keyBytes = int32(min(len(r.PartitionKey)+len(r.ExplicitHashKey), 1<<30))
 		switch {
 		case r.ExplicitHashKey != "":
 			h, err := aggregation.ParseHashKey(r.ExplicitHashKey)
@@ -73,7 +75,7 @@ var keySeed = maphash.MakeSeed()
 func slotOf(key string) uint64 { return maphash.String(keySeed, key) % uint64(len(placer{}.seen)) }
 
 func (p *placer) add(it *item) {
-	key := it.rec.PartitionKey
+	key := it.rec().PartitionKey
 	if it.is(itemExplicit) {
 		p.place(it, it.hash)
 		return
@@ -122,13 +124,11 @@ func (pl *pipeline) begin(b *Batch) {
 	pl.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
 	pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
-	expires := int64(0)
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
-		expires = pl.now + int64(ttl)
+		b.expires = pl.now + int64(ttl)
 	}
 	for i := range b.items {
 		it := &b.items[i]
-		it.expires = expires
 		if it.err != nil {
 			pl.settle(it, it.err)
 		}
@@ -142,9 +142,26 @@ func (pl *pipeline) submit(items []item) {
 	}
 	pl.guarded(func() {
 		for i := range items {
+			if i%fetchAhead == 0 {
+				fetchShards(items[i:min(i+fetchAhead, len(items))])
+			}
 			pl.route(&items[i])
 		}
 	})
+}
+
+// fetchAhead is small enough for what fetchShards fetches to stay in the cache.
+const fetchAhead = 64
+
+// fetchShards has the processor load what route needs of the shards; see fetchKeys.
+func fetchShards(items []item) {
+	n := 0
+	for i := range items {
+		if sh := items[i].shard; sh != nil && sh.current {
+			n++
+		}
+	}
+	runtime.KeepAlive(n)
 }
 
 // handOver takes a batch over, in stretches, as there is room for it.
@@ -217,7 +234,7 @@ func (pl *pipeline) waiting(b *Batch, d int) {
 // settle gives a user record its final outcome. Called with the lock held.
 func (pl *pipeline) settle(it *item, err *RecordError) {
 	// What can panic comes first, so that breakDown can still settle the record.
-	b, size := it.batch, len(it.rec.Data)
+	b := it.batch
 	pl.observeEnd(it, err)
 	it.err = err
 	it.flags |= itemSettled
@@ -226,7 +243,7 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 		pl.stats.Failed[err.Reason]++
 	} else {
 		pl.stats.Confirmed++
-		pl.stats.ConfirmedBytes += uint64(size)
+		pl.stats.ConfirmedBytes += uint64(it.dataBytes)
 	}
 	if it.is(itemBuffered) {
 		pl.releaseBytes += it.cost()

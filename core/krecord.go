@@ -3,6 +3,8 @@
 package core
 
 import (
+	"runtime"
+
 	"github.com/outkpl/outkpl/aggregation"
 )
 
@@ -17,22 +19,33 @@ type kinesisRecord struct {
 	shard *shard
 	// spread is the explicit hash key of the spread records in here. All of
 	// them share it, and so one entry of the key table.
-	spread     aggregation.HashKey
-	hasSpread  bool
-	unitsAlone int   // what its user records would be billed as one by one
-	size       int   // data plus outer partition key, in bytes
-	deadline   int64 // when the request that carries it must leave
-	due        int64 // while it waits for a retry
-	expires    int64 // when the first of its items does, 0 for never
-	queued     bool  // in its shard's queue, while still open (strict ordering)
+	spread    aggregation.HashKey
+	hasSpread bool
+	size      int   // data plus outer partition key, in bytes; until it is encoded a bound
+	paid      int   // the size that its shard's pace was told
+	deadline  int64 // when the request that carries it must leave
+	due       int64 // while it waits for a retry
+	expires   int64 // when the first of its items does, 0 for never
+	queued    bool  // in its shard's queue, while still open (strict ordering)
 }
 
 // partitionKey returns the key a consumer will see for the item.
 func (it *item) partitionKey() string {
-	if it.rec.PartitionKey == "" {
+	if it.is(itemSpread) {
 		return spreadPartitionKey
 	}
-	return it.rec.PartitionKey
+	return it.rec().PartitionKey
+}
+
+// size returns the size of a Kinesis record of the item alone.
+func (it *item) size() int {
+	switch {
+	case it.is(itemSpread):
+		return int(it.dataBytes) + len(spreadPartitionKey)
+	case it.is(itemExplicit):
+		return int(it.dataBytes) + len(it.rec().PartitionKey)
+	}
+	return int(it.dataBytes) + int(it.keyBytes)
 }
 
 // shardID returns the id of the predicted shard, empty without a prediction.
@@ -45,6 +58,14 @@ func (kr *kinesisRecord) shardID() string {
 
 // payloadUnits returns what a Kinesis record of this size is billed as.
 func payloadUnits(size int) int { return max(1, (size+PutPayloadUnit-1)/PutPayloadUnit) }
+
+// unitsAlone returns what its user records would be billed as one by one.
+func (kr *kinesisRecord) unitsAlone() (n int) {
+	for _, it := range kr.items {
+		n += payloadUnits(it.size())
+	}
+	return n
+}
 
 // explicit returns the explicit hash key that goes with the item, if any.
 func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
@@ -60,14 +81,14 @@ func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 
 // sizeWith returns what the size would be with the item added.
 func (kr *kinesisRecord) sizeWith(it *item) int {
-	key := it.partitionKey()
 	if len(kr.items) == 0 {
-		return len(it.rec.Data) + len(key)
+		return it.size()
 	}
+	r := it.rec()
 	if ehk, ok := kr.explicit(it); ok {
-		return kr.agg.SizeWithExplicit(key, ehk, it.rec.Data) + len(aggregatePartitionKey)
+		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + len(aggregatePartitionKey)
 	}
-	return kr.agg.SizeWith(key, it.rec.Data) + len(aggregatePartitionKey)
+	return kr.agg.SizeWith(r.PartitionKey, r.Data) + len(aggregatePartitionKey)
 }
 
 // maxGrowth bounds what an aggregate of n records grows by with the item.
@@ -76,31 +97,47 @@ func (it *item) maxGrowth(n int) int {
 	if it.is(itemExplicit) {
 		digits = it.hash.DecimalLen()
 	}
-	return aggregation.MaxGrowth(n, len(it.partitionKey()), digits, len(it.rec.Data))
+	size, data := it.size(), int(it.dataBytes)
+	return aggregation.MaxGrowth(n, size-data, digits, data)
 }
 
-// add puts the item in.
+// earlier returns the first of two moments, of which 0 means never.
+func earlier(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// add puts the item in. Those before must have been counted.
 func (kr *kinesisRecord) add(it *item) {
 	kr.items = append(kr.items, it)
-	kr.unitsAlone += payloadUnits(len(it.rec.Data) + len(it.partitionKey()))
-	kr.count(it)
+	kr.expires = earlier(kr.expires, it.batch.expires)
+	kr.count()
 }
 
-// count makes the aggregate of an item that is in kr.items already.
-func (kr *kinesisRecord) count(it *item) {
-	if it.expires != 0 && (kr.expires == 0 || it.expires < kr.expires) {
-		kr.expires = it.expires
+// count makes the aggregate of the items, as far as it is not made yet, and the size
+// exact.
+func (kr *kinesisRecord) count() { kr.countWith(&kr.agg) }
+
+func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
+	rest := kr.items[agg.Len():]
+	if len(rest) == 0 {
+		return
 	}
-	key := it.partitionKey()
-	if ehk, ok := kr.explicit(it); ok {
-		kr.agg.AddExplicit(key, ehk, it.rec.Data)
-	} else {
-		kr.agg.Add(key, it.rec.Data)
+	fetchKeys(rest)
+	for _, it := range rest {
+		r := it.rec()
+		if ehk, ok := kr.explicit(it); ok {
+			agg.AddExplicit(it.partitionKey(), ehk, r.Data)
+		} else {
+			agg.Add(r.PartitionKey, r.Data)
+		}
 	}
-	if kr.agg.Len() == 1 {
-		kr.size = len(it.rec.Data) + len(key)
+	if len(kr.items) == 1 {
+		kr.size = kr.items[0].size()
 	} else {
-		kr.size = kr.agg.Size() + len(aggregatePartitionKey)
+		kr.size = agg.Size() + len(aggregatePartitionKey)
 	}
 }
 
@@ -113,18 +150,62 @@ func (kr *kinesisRecord) outerHash() aggregation.HashKey {
 }
 
 // appendData returns what Kinesis stores. A user record alone goes as it is,
-// an aggregate is encoded at the end of buf, and not sealed yet.
-func (kr *kinesisRecord) appendData(buf []byte) (data, rest []byte, key string) {
+// an aggregate is encoded at the end of buf, and not sealed yet. The builder serves
+// for an aggregate that has not been counted.
+func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
 	if len(kr.items) == 1 {
-		data = kr.items[0].rec.Data
+		data = kr.items[0].rec().Data
 		if data == nil {
 			data = []byte{} // the SDK takes nil for a missing field
 		}
 		return data, buf, kr.items[0].partitionKey()
 	}
+	agg := &kr.agg
+	if agg.Len() == 0 {
+		agg = spare
+		kr.countWith(agg)
+	}
+	fetchData(kr.items)
 	start := len(buf)
-	buf = kr.agg.AppendOpen(buf)
+	buf = agg.AppendOpen(buf)
+	if agg == spare {
+		if agg.Reset(); len(kr.items) > maxKeptItems {
+			*agg = aggregation.Builder{}
+		}
+	}
 	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
+}
+
+// fetchKeys has the processor load what count needs of the items. In a stream of
+// thousands of shards they lie far apart, and count would wait for the memory of one
+// after the other; these loops wait for many at a time.
+func fetchKeys(items []*item) {
+	var sum int
+	for _, it := range items {
+		sum += int(it.index)
+	}
+	for _, it := range items {
+		r := it.rec()
+		sum += len(r.PartitionKey) + len(r.Data)
+	}
+	for _, it := range items {
+		if k := it.rec().PartitionKey; k != "" {
+			sum += int(k[0])
+		}
+	}
+	runtime.KeepAlive(sum)
+}
+
+// fetchData does the same for the data.
+func fetchData(items []*item) {
+	const line = 64
+	var sum byte
+	for _, it := range items {
+		for d := it.rec().Data; len(d) > 0; d = d[min(line, len(d)):] {
+			sum += d[0]
+		}
+	}
+	runtime.KeepAlive(sum)
 }
 
 // reset makes the record ready for other user records and lets go of the old.
@@ -153,7 +234,7 @@ func (pl *pipeline) recycle(kr *kinesisRecord) {
 	}
 }
 
-// maxKeptItems and maxOpenItems bound what Kinesis records and shards keep of
+// maxKeptItems and maxOpenItems bound what Kinesis records, requests and shards keep of
 // their memory for the next aggregate: some 70 and 8 bytes for each item. Who has
 // larger aggregates pays for them in records, not in shards.
 const (

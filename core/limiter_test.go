@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,34 @@ func TestShardIsPacedToItsLimitsWithoutThrottles(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An aggregate that leaves before it is full pays for its bytes, not for what they
+// might have been had each record another key.
+func TestPaceFollowsTheBytesThatWereSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: time.Millisecond}})
+		p := newProducer(t, s.Client())
+		records := make([]core.Record, 100)
+		for i := range records {
+			records[i] = core.Record{PartitionKey: strings.Repeat("k", 250), Data: []byte("0123456789")}
+		}
+		start := time.Now()
+		for range 1000 {
+			b, err := p.PutBatch(context.Background(), stream, records)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(t, b)
+		}
+		// Each aggregate has 2 KiB; with 100 keys it would have 27.
+		if got, most := time.Since(start), 4*time.Second; got > most {
+			t.Errorf("unexpected time for 2 MiB; got %v; want at most %v", got, most)
+		}
+		closeProducer(t, p)
+		checkAccounts(t, p)
+	})
 }
 
 func TestThrottledShardDoesNotHoldUpTheOthers(t *testing.T) {

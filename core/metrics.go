@@ -285,7 +285,7 @@ func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 	if pl.cfg.observer == nil {
 		return
 	}
-	e, size := &pl.ends, len(it.rec.Data)
+	e, size := &pl.ends, int(it.dataBytes)
 	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
 		pl.observeEnds()
 		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
@@ -353,7 +353,7 @@ func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
 	pl.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
 	pl.observe(MetricAllErrors, shard, "", 0, 1)
 	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
-	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.unitsAlone-units), 1)
+	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.unitsAlone()-units), 1)
 	if len(kr.items) > 1 {
 		full := max(pl.cfg.aggregationMaxBytes, units*PutPayloadUnit)
 		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)

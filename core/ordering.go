@@ -89,7 +89,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 			pl.dissolve(kr)
 			continue // what is left of it is at the front
 		}
-		sh.pace.Take(kr.size)
+		pl.pay(kr)
 		sh.busy = kr
 		pl.collect(kr)
 	}
@@ -116,7 +116,7 @@ func (pl *pipeline) dispatch(sh *shard) {
 		pl.closeAggregate(sh)
 		return
 	}
-	pl.build(sh)
+	pl.pack(sh)
 	pl.openList.remove(sh)
 	kr := sh.open.record
 	kr.queued = true

@@ -278,7 +278,7 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	var open, out []*kinesisRecord
 	for sh := pl.openList.head; sh != nil; {
 		next := sh.open.next
-		pl.build(sh)
+		pl.pack(sh)
 		if match(sh.open.record) {
 			open = append(open, pl.detach(sh))
 		}

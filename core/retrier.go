@@ -26,6 +26,12 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		return // Close gave up on the call and settles the records
 	}
 	base := Attempt{Start: start, End: end}
+	for _, kr := range req.records {
+		if kr.shard != nil && kr.paid > kr.size {
+			kr.shard.pace.Return(kr.paid - kr.size) // its size was a bound
+		}
+		kr.paid = 0
+	}
 	pl.observeCall(req, base)
 	switch {
 	case err != nil:
@@ -76,7 +82,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 	pl.budget.earn(len(pl.retries))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
-	pl.stats.PutPayloadUnitsSaved += uint64(kr.unitsAlone - units)
+	pl.stats.PutPayloadUnitsSaved += uint64(kr.unitsAlone() - units)
 	pl.observeStored(kr, units)
 	pl.accepted = true
 	if pl.shardMap.Load() == nil && pl.mapTrouble == codeNoAnswer && !pl.refreshing {
@@ -124,6 +130,8 @@ func (pl *pipeline) confirm(kr *kinesisRecord, a Attempt) {
 	node := &attemptNode{Attempt: a}
 	for _, it := range kr.items {
 		pl.attempted(it, node)
+	}
+	for _, it := range kr.items {
 		pl.settle(it, nil)
 	}
 	pl.recycle(kr)

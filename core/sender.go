@@ -25,7 +25,8 @@ type request struct {
 	decimal  []byte // the explicit hash keys, likewise
 	keys     []string
 	entries  []types.PutRecordsRequestEntry
-	unsealed [][]byte // scratch
+	unsealed [][]byte            // scratch
+	builder  aggregation.Builder // one after the other, of aggregates that have none
 
 	gen     uint64 // of the last map fetch that began before
 	keyless bool   // spread records go without a partition key
@@ -49,8 +50,9 @@ func (r *request) done() {
 	clear(r.entries)
 	clear(r.keys)
 	clear(r.unsealed)
-	*r = request{records: r.records[:0], blob: r.blob[:0], decimal: r.decimal[:0], keys: r.keys[:0], entries: r.entries[:0],
-		unsealed: r.unsealed[:0]}
+	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
+	r.blob, r.decimal = r.blob[:0], r.decimal[:0]
+	r.bytes, r.gen, r.keyless, r.leftOut = 0, 0, false, false
 	requestPool.Put(r)
 }
 
@@ -136,7 +138,7 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 	}
 	for i, kr := range r.records {
 		var data []byte
-		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob)
+		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob, &r.builder)
 		if len(kr.items) > 1 {
 			r.unsealed = append(r.unsealed, data)
 		}

@@ -24,6 +24,7 @@ import (
 type shardMap struct {
 	shards  []*shard // by end of range
 	ends    []aggregation.HashKey
+	gapless bool   // each hash key has a shard
 	fetched int64  // when the fetch began
 	gen     uint64 // number of the fetch
 
@@ -45,6 +46,15 @@ func (m *shardMap) index() {
 		}
 		m.first[b] = int32(i)
 	}
+	m.gapless = len(m.ends) > 0 && m.ends[len(m.ends)-1] == aggregation.MaxHashKey
+	var next aggregation.HashKey
+	for _, sh := range m.shards {
+		m.gapless = m.gapless && sh.start.Compare(next) <= 0
+		next = sh.end
+		if next.Lo++; next.Lo == 0 {
+			next.Hi++
+		}
+	}
 }
 
 // lookup returns the shard that holds the hash, or nil if the map has a gap there.
@@ -58,7 +68,7 @@ func (m *shardMap) lookup(h aggregation.HashKey) *shard {
 			hi = mid
 		}
 	}
-	if lo < len(m.shards) && m.shards[lo].contains(h) {
+	if lo < len(m.shards) && (m.gapless || m.shards[lo].contains(h)) {
 		return m.shards[lo]
 	}
 	return nil

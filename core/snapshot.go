@@ -52,7 +52,8 @@ type ShardSnapshot struct {
 	Tokens, RecordTokens float64
 	// Share is the share of the shard's capacity that is the limit at present.
 	Share float64
-	// QueuedRecords and QueuedBytes are Kinesis records that wait for tokens.
+	// QueuedRecords and QueuedBytes are Kinesis records that wait for tokens. The bytes
+	// are an upper bound: what is not encoded yet has no exact size.
 	QueuedRecords, QueuedBytes int
 	// Paused is set while the shard is left alone after a throttle.
 	Paused bool

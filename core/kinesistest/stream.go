@@ -21,6 +21,7 @@ type stream struct {
 	mu           sync.RWMutex // guards the fields below, and slot, closedAt, lastSeq, children of the shards
 	all          []*shard     // in order of their ids
 	open         []*shard     // in order of their ranges
+	ends         []hashKey    // of the ranges of open
 	layout       int64        // changes with open
 	creating     bool
 	pending      func(now time.Time) // the reshard that is under way: closes parents and opens children
@@ -106,6 +107,10 @@ func (st *stream) setOpen(open []*shard) {
 		sh.slot = i
 	}
 	st.open = open
+	st.ends = make([]hashKey, len(open))
+	for i, sh := range open {
+		st.ends[i] = sh.end
+	}
 	st.layout++
 }
 
@@ -114,7 +119,7 @@ func (st *stream) find(k hashKey) *shard {
 	lo, hi := 0, len(st.open)-1
 	for lo < hi {
 		mid := int(uint(lo+hi) >> 1)
-		if st.open[mid].end.less(k) {
+		if st.ends[mid].less(k) {
 			lo = mid + 1
 		} else {
 			hi = mid

@@ -127,6 +127,9 @@ func (s *Shard) Take(size int) {
 	s.share.took()
 }
 
+// Return gives bytes back of which Take was told too many.
+func (s *Shard) Return(bytes int) { s.bytes += float64(bytes) }
+
 // Stored is told of a record that the shard has taken, and when the request
 // that carried it left.
 func (s *Shard) Stored(sent int64) {
