@@ -55,7 +55,7 @@ func BenchmarkRatios(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		for range 5 {
+		for range 7 {
 			measure("yardstick", func() { yardstick(distinct) })
 			measure("distinct", func() { putAll(b, few, distinct) })
 			measure("repeating", func() { putAll(b, few, repeating) })
