@@ -18,7 +18,9 @@ var update = flag.Bool("update", false, "write the tables in docs anew")
 
 // What Kinesis charges for. Prices are those listed for US East (N. Virginia); they are
 // inputs, and other regions have others.
-// Source: https://aws.amazon.com/kinesis/data-streams/pricing/ (not checked for this table; look the prices up before you rely on it).
+// Source of the rules: https://aws.amazon.com/kinesis/data-streams/pricing/, of the prices, which that page shows by
+// script only: https://caylent.com/blog/amazon-kinesis-data-streams-on-demand-vs.-provisioned-billing-mode-cost-comparison
+// (of 2023-09-21; both checked 2026-11-24).
 const (
 	unitBytes      = 25 * 1024
 	roundBytes     = 1024     // on-demand: each record counts in whole KiB
