@@ -12,6 +12,7 @@
 #include "host.h"
 
 #define MAX_LABELS 8
+#define MAX_FAMILIES 128
 
 struct series {
     char *labels[MAX_LABELS];
@@ -44,6 +45,27 @@ struct cmt *metrics_new(void)
     return must(calloc(1, sizeof(struct cmt)));
 }
 
+/* The host cannot put outputs together whose metrics of one name differ in their labels,
+ * and then shows none at all. */
+static void same_labels(const char *name, int n)
+{
+    static struct { char name[128]; int n; } known[MAX_FAMILIES];
+    int i;
+
+    for (i = 0; i < MAX_FAMILIES && known[i].name[0] != '\0'; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            if (known[i].n != n) {
+                die("metric %s: %d labels, but %d in another output", name, n, known[i].n);
+            }
+            return;
+        }
+    }
+    if (i < MAX_FAMILIES) {
+        snprintf(known[i].name, sizeof(known[i].name), "%s", name);
+        known[i].n = n;
+    }
+}
+
 static struct cmt_family *family(struct cmt *c, const char *type, char *ns, char *subsystem, char *name, char *help,
     struct cmt_buckets *buckets, int n, char **keys)
 {
@@ -54,6 +76,7 @@ static struct cmt_family *family(struct cmt *c, const char *type, char *ns, char
         die("metric %s: %d labels, or no help text", name, n);
     }
     snprintf(f->name, sizeof(f->name), "%s_%s%s%s", ns, subsystem, subsystem[0] ? "_" : "", name);
+    same_labels(f->name, n);
     f->help = must(strdup(help));
     f->type = type;
     f->buckets = buckets;
@@ -154,7 +177,9 @@ static void labels(FILE *to, struct cmt_family *f, struct series *s, const char 
 
     fputc('{', to);
     for (i = 0; i < f->label_count; i++) {
-        fprintf(to, "%s%s=\"%s\"", i ? "," : "", f->keys[i], s->labels[i]);
+        if (s->labels[i][0] != '\0') { /* an empty one is as good as none */
+            fprintf(to, "%s%s=\"%s\"", i ? "," : "", f->keys[i], s->labels[i]);
+        }
     }
     fprintf(to, "%s%s}", f->label_count && more[0] ? "," : "", more);
 }

@@ -204,6 +204,16 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	})
+	t.Run("two outputs with different labels", func(t *testing.T) {
+		srv := newServer(t, kinesistest.WithStream("copy", 2))
+		path := filepath.Join(t.TempDir(), "metrics")
+		args := append(to(srv, "logs", "--kubernetes", "200", "--workers", "2", "--metrics", path, "-p", "metrics_granularity=global"), "--instance")
+		wantDone(t, run(t, append(args, to(srv, "copy", "-p", "metrics_granularity=shard", "-p", "metrics_level=detailed")...)...), 200)
+		m := readMetrics(t, path)
+		if m[`kpl_user_records_put_total{output="0",result="confirmed"}`] != 200 || m[`kpl_events_total{output="1"}`] != 200 {
+			t.Errorf("unexpected metrics; got %v; want 200 records for the outputs 0 and 1", m)
+		}
+	})
 	t.Run("none", func(t *testing.T) {
 		srv := newServer(t)
 		path := filepath.Join(t.TempDir(), "metrics")

@@ -86,11 +86,10 @@ func (m *meter) start() {
 	}
 	for _, x := range core.Metrics() {
 		if m.shows(x) {
-			m.families[x] = m.board.Family(m.family(x))
+			m.families[x] = m.board.Family(family(x))
 		}
 	}
-	stream := m.streamLabel()
-	m.failed = m.board.Family(Family{Name: "user_records_failed_total", Help: "user records that were not delivered, by reason", Labels: append(stream, "reason")})
+	m.failed = m.board.Family(Family{Name: "user_records_failed_total", Help: "user records that were not delivered, by reason", Labels: []string{"stream", "reason"}})
 	m.chunks = m.board.Family(Family{Name: "chunks_total", Help: "chunks by the answer to the host", Labels: []string{"result"}})
 	m.events = m.board.Family(Family{Name: "events_total", Help: "records made from events, once for each chunk"})
 	m.leftOut = m.board.Family(Family{Name: "events_left_out_total", Help: "events that were not delivered, by reason", Labels: []string{"reason"}})
@@ -140,26 +139,27 @@ func (m *meter) shows(x core.Metric) bool {
 
 // granularity is that of the counters: without an observer they are kept by stream.
 func (m *meter) granularity(x core.Metric) core.Granularity {
-	g := m.cfg.GranularityOf(x)
-	switch {
-	case x == core.MetricLedgerHits, x == core.MetricDeadLetters: // counted here
-		return core.GranularityGlobal
-	case m.window == nil && x.Info().Kind != core.Gauge:
-		return min(g, core.GranularityStream)
+	g := min(m.cfg.GranularityOf(x), finest(x))
+	if m.window == nil && x.Info().Kind != core.Gauge {
+		g = min(g, core.GranularityStream)
 	}
 	return g
 }
 
-func (m *meter) streamLabel() []string {
-	if m.cfg.Granularity >= core.GranularityStream {
-		return []string{"stream"}
+// finest is the granularity that a metric can have in any output.
+func finest(x core.Metric) core.Granularity {
+	if x == core.MetricLedgerHits || x == core.MetricDeadLetters { // counted here
+		return core.GranularityGlobal
 	}
-	return nil
+	return x.Info().Granularity
 }
 
-func (m *meter) family(x core.Metric) Family {
+// family has the same labels whatever the configuration: the host puts the outputs
+// together, and shows no metrics at all, not even its own, if those of a name differ in
+// their labels. One that is not used is empty, which for Prometheus is as if it were absent.
+func family(x core.Metric) Family {
 	f := Family{Name: hostName(x), Help: x.Info().Help, Kind: x.Info().Kind}
-	g := m.granularity(x)
+	g := finest(x)
 	if g >= core.GranularityStream {
 		f.Labels = append(f.Labels, "stream")
 	}
@@ -178,14 +178,20 @@ func (m *meter) family(x core.Metric) Family {
 	return f
 }
 
-// labels returns the values for family, in its order.
+// labels returns the values for the labels of family, in its order.
 func (m *meter) labels(x core.Metric, stream, shard, code, result string) []string {
 	list := make([]string, 0, 4)
-	g := m.granularity(x)
-	if g >= core.GranularityStream {
+	g, all := m.granularity(x), finest(x)
+	if g < core.GranularityStream {
+		stream = ""
+	}
+	if g < core.GranularityShard {
+		shard = ""
+	}
+	if all >= core.GranularityStream {
 		list = append(list, stream)
 	}
-	if g >= core.GranularityShard {
+	if all >= core.GranularityShard {
 		list = append(list, shard)
 	}
 	if x == core.MetricErrorsByCode {
@@ -232,10 +238,10 @@ func (m *meter) begin() {
 }
 
 func (m *meter) failedLabels(stream string, r core.Reason) []string {
-	if m.cfg.Granularity >= core.GranularityStream {
-		return []string{stream, r.String()}
+	if m.cfg.Granularity < core.GranularityStream {
+		stream = ""
 	}
-	return []string{r.String()}
+	return []string{stream, r.String()}
 }
 
 // update brings the board up to date.

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,7 @@ func (b *fakeBoard) key(id int, labels []string) string {
 	if len(labels) != len(b.families[id].Labels) {
 		b.t.Errorf("unexpected labels of %s; got %q; want values for %q", b.families[id].Name, labels, b.families[id].Labels)
 	}
+	labels = slices.DeleteFunc(slices.Clone(labels), func(l string) bool { return l == "" }) // as good as absent
 	return b.families[id].Name + "{" + strings.Join(labels, ",") + "}"
 }
 
@@ -168,6 +170,36 @@ func TestMeter(t *testing.T) {
 			}
 		})
 	})
+}
+
+// The host puts the metrics of all outputs together.
+func TestLabelsDoNotDependOnTheConfiguration(t *testing.T) {
+	labels := map[string][]string{}
+	for _, level := range []string{"summary", "detailed"} {
+		for _, granularity := range []string{"global", "stream", "shard"} {
+			cfg, err := ParseConfig(with("metrics_level", level, "metrics_granularity", granularity), noEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			board := newBoard(t)
+			in, err := New(cfg, Deps{Board: board, NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
+				p, err := core.New(kinesistest.New(kinesistest.WithStream("logs", 2)).Client(), producerOptions(cfg, logger)...)
+				return coreProducer{p}, err
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Close(context.Background()); err != nil {
+				t.Error(err)
+			}
+			for _, f := range board.families {
+				if want, ok := labels[f.Name]; ok && !slices.Equal(f.Labels, want) {
+					t.Errorf("unexpected labels of %s with %s by %s; got %q; want %q as elsewhere", f.Name, level, granularity, f.Labels, want)
+				}
+				labels[f.Name] = f.Labels
+			}
+		}
+	}
 }
 
 func TestHostNamesAreThoseOfPrometheus(t *testing.T) {
