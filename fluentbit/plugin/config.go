@@ -156,7 +156,7 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 	bad(noFile && c.streamMissing == "dead_letter", "cannot use stream_missing %q: it needs dead_letter_file", c.streamMissing)
 	bad((c.FIPS || c.DualStack) && c.Endpoint != "", "cannot use endpoint %q: use_fips_endpoint or use_dualstack_endpoint is on; want one or the other", c.Endpoint)
 	bad(!invalid["retry_backoff_min"] && !invalid["retry_backoff_max"] && c.RetryBackoffMin > c.RetryBackoffMax,
-		"cannot use retry_backoff_min %q: it is above retry_backoff_max; allowed: at most %v", c.RetryBackoffMin, c.RetryBackoffMax)
+		"cannot use retry_backoff_min %q: it is above retry_backoff_max; allowed: at most %s", spelled(c.RetryBackoffMin), spelled(c.RetryBackoffMax))
 	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,
 		"cannot use collection_max_size %d: it is below aggregation_max_size; allowed: %d and more", c.CollectionMaxBytes, c.AggregationMaxBytes)
 	if c.event.Stream != "" && c.StartupCheck != checkOff && c.StartupCheck != "" {

@@ -121,10 +121,10 @@ func TestBadValues(t *testing.T) {
 		{"time_key_format", "%Q", "%Q"},
 		{"flush_timeout", "5x", "whole number"},
 		{"flush_timeout", "1.5s", "whole number"},
-		{"flush_timeout", "99ms", "100ms to 10m0s"},
+		{"flush_timeout", "99ms", "allowed: 100ms to 10m"},
 		{"flush_timeout", "99999999999999999999s", "whole number"},
 		{"flush_timeout", "9999999999999d", "too large"},
-		{"max_buffered_time", "61s", "1m0s"},
+		{"max_buffered_time", "61s", "allowed: 0s to 1m"},
 		{"buffer_size", "1M", "2000000 to"},
 		{"buffer_size", "5T", "number of bytes"},
 		{"buffer_records", "0", "1 to"},
@@ -159,7 +159,7 @@ func TestBadValues(t *testing.T) {
 		{"collection_max_size", "11M", "52224 to 10485760"},
 		{"max_in_flight", "0", "1 to 256"},
 		{"max_connections", "257", "1 to 256"},
-		{"connect_timeout", "6m", "100ms to 5m0s"},
+		{"connect_timeout", "6m", "allowed: 100ms to 5m"},
 		{"extra_user_agent", "a(b)", "letters, digits"},
 		{"dead_letter_max_files", "0", "1 to 100000"},
 		{"simple_aggregation", "maybe", "true, on, yes"},
@@ -179,6 +179,18 @@ func TestBadValues(t *testing.T) {
 				t.Errorf("unexpected number of problems; got %d; want 1: %v", n, err)
 			}
 		})
+	}
+}
+
+func TestLimitsOfTimesAreWrittenAsValuesAre(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Millisecond, 100 * time.Millisecond, 10 * time.Second, time.Minute, 10 * time.Minute, 20 * time.Hour} {
+		s := spelled(d)
+		if got, err := parseDuration(s); err != nil || got != d {
+			t.Errorf("unexpected text for %v; got %q, which is read as %v, %v", d, s, got, err)
+		}
+	}
+	if _, err := ParseConfig(with("stream_idle", "25h"), noEnv); err == nil || !strings.HasSuffix(err.Error(), "allowed: 10s to 24h") {
+		t.Errorf("unexpected error; got %v", err)
 	}
 }
 

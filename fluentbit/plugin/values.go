@@ -136,9 +136,20 @@ func editDistance(a, b string) int {
 
 func checkRange[T int | time.Duration](v, lo, hi T) error {
 	if v < lo || v > hi {
-		return fmt.Errorf("out of range; allowed: %v to %v", lo, hi)
+		return fmt.Errorf("out of range; allowed: %s to %s", spelled(lo), spelled(hi))
 	}
 	return nil
+}
+
+// spelled is v as it may be written in the configuration: 10m, not 10m0s.
+func spelled(v any) string {
+	s := fmt.Sprint(v)
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // arnRegion is the region in the ARN of a stream,
