@@ -38,11 +38,12 @@ value and what is allowed. Keys have the names that Fluent Bit's own ` + "`kines
 - *boolean*: true, on, yes, false, off or no, in any case.
 - *size*: bytes, or with K, M or G (1000 each, optionally with B), such as ` + "`64M`" + `.
 - *time*: a whole number with ms, s, m, h or d, such as ` + "`500ms`" + `; a plain number is seconds.
-- *list*: separated by commas; blanks around names do not count. In YAML, too, it is one text: of several values the host passes on the first.
+- *list*: separated by commas; blanks around names do not count. In YAML, too, it is one text: a YAML list is refused by hosts from 5.1.1 on ("set 2 times"), and of it older ones pass on the first value.
 - ` + "`${NAME}`" + ` is replaced by the host, from the environment. ` + "`$NAME`" + ` is not.
 
 Keys that the host keeps for itself and that no plugin like this one can see: name, alias, match, match_regex, log_level,
 log_suppress_interval, workers, retry_limit, storage.total_limit_size, host, port, ipv6, ` + "`net.*`, tls and `tls.*`" + `.
+With ` + "`tls on`" + ` it does not start ("does not support TLS"): leave that out, https is used anyway.
 `)
 	b.WriteString(templates)
 	for _, s := range sections {
@@ -112,7 +113,7 @@ different then:
 | ` + "`partition_key`" + ` | New | Numbers and booleans count, a missing key is spread without a line in the log for each event |
 | ` + "`compression`" + ` | The same formats and zlib; of each event, before aggregation | The same |
 | Too large | ` + "`oversize drop`" + ` does what it did; the default reports an error. With compression it was cut: ` + "`truncate`" + ` | ` + "`oversize truncate`" + ` does what it did, but leaves valid JSON |
-| Connection | ` + "`port`" + ` goes into ` + "`endpoint`" + ` as host:port; ` + "`tls.*`, `net.*`" + ` do nothing here: ` + "`ca_file`, `verify_certificate`, `connect_timeout`, `http_request_timeout`" + ` | The SDK's variables count; ` + "`FLB_LOG_LEVEL`, `SEND_FAILURE_TIMEOUT` and `EKS_POD_EXECUTION_ROLE`" + ` do not: see the ` + "`log_level`" + ` of the output, ` + "`flush_timeout`, `role_arn`" + ` |
+| Connection | ` + "`port`" + ` goes into ` + "`endpoint`" + ` as host:port; ` + "`tls.*`, `net.*`" + ` do nothing here (and the host refuses ` + "`tls on`" + `): ` + "`ca_file`, `verify_certificate`, `connect_timeout`, `http_request_timeout`" + ` | The SDK's variables count; ` + "`FLB_LOG_LEVEL`, `SEND_FAILURE_TIMEOUT` and `EKS_POD_EXECUTION_ROLE`" + ` do not: see the ` + "`log_level`" + ` of the output, ` + "`flush_timeout`, `role_arn`" + ` |
 | Gone | ` + "`simple_aggregation`" + `: another format, ignored with a warning | ` + "`experimental_concurrency*`" + `: ignored with a warning, see ` + "`workers`" + ` |
 | Permissions | ` + "`kinesis:ListShards` and `kinesis:DescribeStreamSummary`" + ` beside ` + "`kinesis:PutRecords`" + ` | The same |
 `

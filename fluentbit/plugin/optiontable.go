@@ -62,7 +62,7 @@ var streamOptions = []Option{
 	{
 		Name: "max_streams", Kind: KindInt, Default: "64", Range: "1 to 1024",
 		Description: "Most distinct streams that a template may choose at one time.",
-		Details:     "A further one is treated as not allowed, until one of them has been idle for stream_idle. It keeps values that are not what you think from becoming hundreds of streams.",
+		Details:     "A further one is treated as not allowed, until one of them has been idle for stream_idle. The one of stream_missing constant:NAME counts, too. It keeps values that are not what you think from becoming hundreds of streams.",
 		parse:       intOption(func(c *Config) *int { return &c.event.MaxStreams }, 1, event.MaxStreams),
 	},
 	{
