@@ -366,7 +366,7 @@ func TestAMissingKeyIsNotALineForEachEvent(t *testing.T) {
 	chunk, want := numbered(t, 0, 1000)
 	untilOK(t, in, "tag", chunk)
 	wantExactly(t, consumed(t, s, "logs"), want)
-	if n := strings.Count(log.String(), "level=WARN"); n != 2 || !strings.Contains(log.String(), "count=1000") {
+	if n := strings.Count(log.String(), "level=WARN"); n != 2 || !strings.Contains(log.String(), "stream=logs count=1000") {
 		t.Errorf("unexpected number of warnings; got %d; want 2; log:\n%s", n, log)
 	}
 }

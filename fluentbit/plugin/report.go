@@ -362,6 +362,6 @@ func (h *health) remark(text, hint string, n int) {
 	}
 	h.mu.Unlock()
 	if due {
-		h.log.Warn(text, "count", n, "hint", hint)
+		h.log.Warn(text, "stream", h.stream, "count", n, "hint", hint)
 	}
 }
