@@ -12,6 +12,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/outkpl/outkpl/vector/body"
 )
 
 // otlpForm is how a client of OTLP wants its answer: as it sent its request
@@ -25,7 +27,16 @@ const (
 )
 
 func otlpFormOf(rt *route, r *http.Request) otlpForm {
-	if rt.Format != "otlp" && (rt.Format != "auto" || strings.TrimSuffix(r.URL.Path, "/") != otlpPath) {
+	switch rt.Format {
+	case "otlp":
+	case "auto":
+		// As the body will be read. A type that is refused is OTLP's if the path is.
+		f, err := body.FormatOf(r.Header.Get("Content-Type"), r.URL.Path)
+		onPath := strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), otlpPath)
+		if !onPath && (err != nil || f != body.FormatOTLPProto) {
+			return otlpNone
+		}
+	default:
 		return otlpNone
 	}
 	if strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "json") {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -105,6 +106,37 @@ func TestAnswersOfOTLP(t *testing.T) {
 		t.Errorf("unexpected answer; got %d %q, %v; want 400 and a status", rp.status, rp.body, err)
 	}
 	r.post(t.Context(), otlpPath, good, "Content-Type", "text/plain").want(t, 415, "")
+}
+
+// What is read as OTLP is answered as OTLP, on whatever path it came.
+func TestAnswersOfOTLPOnOtherPaths(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1))}
+		r.configure()
+		team := r.cfg.Route
+		team.Match = "/team/v1/logs"
+		r.cfg.Routes = append(r.cfg.Routes, team)
+		r.start()
+		defer r.stop()
+		for _, c := range []struct {
+			name, path, sent, body string
+			status                 int
+			contentType, want      string
+		}{
+			{"JSON below a prefix", "/team/v1/logs", "application/json", `{"resourceLogs":[]}`, 200, "application/json", "{}"},
+			{"protobuf below a prefix", "/team/v1/logs", "application/x-protobuf", "", 200, "application/x-protobuf", ""},
+			{"protobuf by its type alone", "/streams/logs", "application/x-protobuf", string(otlpRequest(0, 1)), 200, "application/x-protobuf", ""},
+			{"a type that is not OTLP", "/team/v1/logs", "text/plain", "x", 415, "application/x-protobuf", "is not OTLP"},
+			{"JSON that is not OTLP", "/streams/logs", "application/json", "[1]", 200, "application/json", `{"events":1}`},
+			{"a type that is refused elsewhere", "/streams/logs", "image/png", "x", 415, "application/json", `"reason":"unsupported"`},
+		} {
+			rp := r.post(t.Context(), c.path, []byte(c.body), "Content-Type", c.sent)
+			rp.want(t, c.status, c.want)
+			if got := rp.header.Get("Content-Type"); got != c.contentType {
+				t.Errorf("%s: unexpected type of the answer; got %q; want %q", c.name, got, c.contentType)
+			}
+		}
+	})
 }
 
 func largeRequest() *collogs.ExportLogsServiceRequest {
