@@ -5,8 +5,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,6 +50,13 @@ func checkStream(s string) error {
 func checkPattern(s string) error {
 	_, err := path.Match(s, "")
 	return err
+}
+
+func checkMatch(s string) error {
+	if !strings.HasPrefix(s, "/") {
+		return errors.New("never fits a path; want it to begin with /")
+	}
+	return checkPattern(s)
 }
 
 func checkRegion(s string) error {
@@ -101,10 +110,22 @@ func checkMissing(s string) error {
 	return errors.New("not one of the allowed words")
 }
 
-// checkTogether finds settings that do not go with each other.
+// checkTogether finds settings that do not go with each other. What rests on a value
+// that was refused, and so is not in c, is not judged.
 func (c *Config) checkTogether(l *loader) {
+	refused := maps.Clone(l.refused)
 	bad := func(key, format string, args ...any) {
-		l.problem(l.sources[key], key, fmt.Sprintf(format, args...))
+		text := fmt.Sprintf(format, args...)
+		for other := range refused {
+			if key == other || strings.Contains(text, other) {
+				return
+			}
+		}
+		place := l.sources[key]
+		if entry, _, _ := strings.Cut(key, "."); place == "" {
+			place = l.sources[entry+".match"]
+		}
+		l.problem(place, key, text)
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		bad("tls.cert_file", "tls.cert_file and tls.key_file go together; only one of them is set")
@@ -128,27 +149,44 @@ func (c *Config) checkTogether(l *loader) {
 	c.checkMetrics(bad)
 	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
+	c.checkStreams(bad)
 	c.Route.check("route.", letters, bad)
 	first := map[string]int{}
 	for i := range c.Routes {
 		match := c.Routes[i].Match
-		if !strings.HasPrefix(match, "/") {
-			bad(fmt.Sprintf("routes[%d].match", i), "value %q never fits a path; want it to begin with /", match)
-		}
 		if before, seen := first[match]; seen {
 			bad(fmt.Sprintf("routes[%d].match", i), "value %q is that of routes[%d], which wins; want each pattern once", match, before)
 		} else {
 			first[match] = i
 		}
-		c.Routes[i].check(fmt.Sprintf("routes[%d].", i), letters, bad)
+		prefix := fmt.Sprintf("routes[%d].", i)
+		c.Routes[i].check(prefix, letters, func(key, format string, args ...any) {
+			if l.sources[key] != "" { // or it is the value of route, which was judged
+				bad(key, format, args...)
+			}
+		})
+	}
+}
+
+// checkStreams finds paths whose requests would all be refused.
+func (c *Config) checkStreams(bad func(key, format string, args ...any)) {
+	none := func(r *Route) bool { return r.Stream == "" && len(r.Streams) == 0 }
+	lacks := func(prefix string) {
+		bad(prefix+"stream", "neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused; want a stream, or patterns of streams that requests may name", prefix)
+	}
+	if none(&c.Route) && !slices.ContainsFunc(c.Routes, func(r Route) bool { return !none(&r) }) {
+		lacks("route.")
+		return
+	}
+	for i := range c.Routes {
+		if none(&c.Routes[i]) {
+			lacks(fmt.Sprintf("routes[%d].", i))
+		}
 	}
 }
 
 // check also settles what auto stands for.
 func (r *Route) check(prefix string, letters bool, bad func(key, format string, args ...any)) {
-	if r.Stream == "" && len(r.Streams) == 0 {
-		bad(prefix+"stream", "neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused; want a stream, or patterns of streams that requests may name", prefix)
-	}
 	for _, policy := range []*string{&r.TooLarge, &r.Invalid} {
 		switch {
 		case *policy == Auto && letters:

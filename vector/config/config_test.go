@@ -116,6 +116,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"a namespace of AWS", minimal + "metrics: {cloudwatch_namespace: AWS/Kinesis}", "not a namespace"},
 		{"an agent without a port", minimal + "metrics: {dogstatsd: localhost}", "not of the form host:port"},
 		{"a pattern twice", minimal + "routes:\n- match: /a\n- match: /a\n", "that of routes[0], which wins"},
+		{"no stream but for a path, which others lack", "routes:\n- match: /a\n  stream: a\n- match: /b\n", "f.yaml:4:10: routes[1].stream: neither routes[1].stream nor routes[1].streams"},
 		{"a pattern that never fits", minimal + "routes:\n- match: streams/a\n", "want it to begin with /"},
 		{"a proxy with a password", minimal + "aws: {proxy: \"http://u:hush@h:1\"}", "use the environment variable HTTPS_PROXY"},
 		{"two documents", minimal + "---\n" + minimal, "more than one document"},
@@ -129,6 +130,41 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 				t.Errorf("unexpected problems; got %q; want %q in them", got, c.want)
 			}
 		})
+	}
+}
+
+// A value that is refused hides no other problem, and does not make up another one.
+func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
+	const pair = "tls: {cert_file: a}\n"
+	const wantPair = "tls.cert_file and tls.key_file go together"
+	for _, c := range []struct {
+		name, text string
+		args       []string
+		want, not  string
+	}{
+		{"beside a bad value", "route: {stream: logs, ack_timeout: 1}\n" + pair, nil, wantPair, "route.stream"},
+		{"not what the bad value is part of", "route: {stream: \"a b\"}\n" + pair, nil, wantPair, "neither"},
+		{"not what a misspelt key may say", "route: {steam: logs}\n" + pair, nil, wantPair, "neither"},
+		{"not behind a group that is none", "route: logs\n" + pair, nil, wantPair, "neither"},
+		{"nothing where whole groups may be missing", "rout: {stream: logs}\n" + pair, nil, "no such key", "go together"},
+		{"nothing beside a flag that is none", pair, []string{"--route.steam=logs"}, "no such option", "go together"},
+		{"a bad pattern is there", minimal + "routes:\n- match: a\n- match: /b\n  malformed: dead_letter\n", nil, "f.yaml:6:14: routes[1].malformed: value dead_letter needs", "missing"},
+		{"not for entries with other numbers", minimal + "routes:\n- x\n- match: /b\n  malformed: dead_letter\n", nil, "routes[0]: not a mapping", "needs"},
+		{"once for all entries that have it from route", "route: {stream: a, malformed: dead_letter}\nroutes:\n- match: /a\n", nil, "route.malformed: value dead_letter needs", "routes[0]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, got := loadText(t, c.text, nil, c.args)
+			if !strings.Contains(got, c.want) || strings.Contains(got, c.not) {
+				t.Errorf("unexpected problems; got %q; want %q in them and not %q", got, c.want, c.not)
+			}
+		})
+	}
+}
+
+func TestStreamsMayBeThoseOfPathsAlone(t *testing.T) {
+	c, problems := loadText(t, "routes:\n- match: /a\n  stream: a\n- match: /b\n  streams: [\"b-*\"]\n", nil, nil)
+	if problems != "" || len(c.Routes) != 2 || c.Route.Stream != "" {
+		t.Errorf("unexpected end; got %+v, problems %q; want two routes and no stream for other paths", c, problems)
 	}
 }
 

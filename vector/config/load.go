@@ -59,21 +59,25 @@ func (p *Problem) Error() string {
 
 // loader collects values and problems of one Load.
 type loader struct {
-	cfg      *Config
-	file     string
-	options  []Option
-	sources  map[string]string // key -> place of the value in effect
+	cfg     *Config
+	file    string
+	options []Option
+	sources map[string]string // key -> place of the value in effect
+	// refused are keys whose value could not be taken, and what else is not known for
+	// that reason: with a dot a group, empty everything.
+	refused  map[string]bool
 	problems []error
 
 	strangers []string // variables with our prefix that are no option
 }
 
 func (l *loader) problem(place, key, text string) {
+	l.refused[key] = true
 	l.problems = append(l.problems, &Problem{Place: place, Key: key, Text: text})
 }
 
 func load(src Sources, data []byte) (*Config, error) {
-	l := &loader{cfg: &Config{}, file: src.File, options: Options(), sources: map[string]string{}}
+	l := &loader{cfg: &Config{}, file: src.File, options: Options(), sources: map[string]string{}, refused: map[string]bool{}}
 	for i := range l.options {
 		o := &l.options[i]
 		if o.Default != "" {
@@ -91,9 +95,7 @@ func load(src Sources, data []byte) (*Config, error) {
 	l.refuseStrangers()
 	// Entries of routes[] start from what all sources say about route.
 	l.readRoutes(routes)
-	if len(l.problems) == 0 {
-		l.cfg.checkTogether(l)
-	}
+	l.cfg.checkTogether(l)
 	l.cfg.origins = l.sources
 	if len(l.problems) > 0 {
 		return nil, errors.Join(l.problems...)

@@ -4,7 +4,7 @@ package config
 
 // matchOption is the key that only entries of routes[] have.
 var matchOption = Option{
-	Key: "routes[].match", Form: "a path with the wildcards of path.Match, such as /streams/audit-*", check: checkPattern,
+	Key: "routes[].match", Form: "a path with the wildcards of path.Match, such as /streams/audit-*", check: checkMatch,
 	Doc:   "Path of the requests that the entry is for. The first entry that matches wins.",
 	route: func(r *Route) any { return &r.Match },
 }

@@ -62,6 +62,7 @@ func (l *loader) readFile(data []byte) []routeNode {
 				known = append(known, g)
 			}
 			l.problem(l.at(v.Key), key, "no such key"+l.hintTop(key, known))
+			l.refused[""] = true
 		}
 	}
 	return routes
@@ -95,6 +96,7 @@ func (l *loader) each(m *ast.MappingNode, prefix string, options []*Option, targ
 		}
 		if found == nil {
 			l.problem(l.at(v.Key), prefix+name, "no such key"+hint(name, known))
+			l.refused[prefix] = true
 			continue
 		}
 		text, list, err := l.value(found, v.Value)
@@ -159,6 +161,8 @@ func (l *loader) routeNodes(n ast.Node) []routeNode {
 		prefix := fmt.Sprintf("routes[%d]", i)
 		if m := l.mapping(e, prefix); m != nil {
 			routes = append(routes, routeNode{prefix: prefix + ".", place: l.at(e), node: m})
+		} else {
+			l.refused["routes["] = true // the entries behind it have other numbers
 		}
 	}
 	return routes
@@ -175,7 +179,7 @@ func (l *loader) readRoutes(nodes []routeNode) {
 	for _, n := range nodes {
 		r := l.cfg.Route
 		l.each(n.node, n.prefix, options, func(o *Option) any { return o.route(&r) })
-		if r.Match == "" {
+		if r.Match == "" && !l.refused[n.prefix+"match"] {
 			l.problem(n.place, n.prefix+"match", "missing; want "+match.Form)
 		}
 		l.cfg.Routes = append(l.cfg.Routes, r)
@@ -193,6 +197,7 @@ func (l *loader) mapping(n ast.Node, key string) *ast.MappingNode {
 		return ast.Mapping(n.GetToken(), false)
 	}
 	l.problem(l.at(n), key, "not a mapping; want keys and values")
+	l.refused[key+"."] = true
 	return nil
 }
 
