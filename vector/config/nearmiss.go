@@ -39,6 +39,9 @@ var synonyms = map[string]string{
 	"compression":        "producer.aggregation; records are not compressed",
 }
 
+// mostNamed is how many names a message can list and still be read.
+const mostNamed = 40
+
 // hint names what was probably meant, or nothing.
 func hint(name string, known []string) string {
 	best, at := "", 3
@@ -57,6 +60,9 @@ func hint(name string, known []string) string {
 	}
 	if s, ok := synonyms[strings.ToLower(name[strings.LastIndexByte(name, '.')+1:])]; ok {
 		return "; did you mean " + s + "?"
+	}
+	if len(known) > mostNamed {
+		return "; kpl-http options lists all"
 	}
 	return "; known: " + strings.Join(known, ", ")
 }

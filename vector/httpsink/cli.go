@@ -24,8 +24,8 @@ import (
 const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Data Streams.
 
   kpl-http [run] [--config FILE] [--OPTION=VALUE ...]   serve
-  kpl-http check FILE [--OPTION=VALUE ...]              say what is wrong with a configuration
-  kpl-http print-config FILE [--OPTION=VALUE ...]       the configuration in effect, and where it comes from
+  kpl-http check [FILE] [--OPTION=VALUE ...]            say what is wrong with a configuration
+  kpl-http print-config [FILE] [--OPTION=VALUE ...]     the configuration in effect, and where it comes from
   kpl-http schema                                       JSON Schema of the file, for editors
   kpl-http options                                      table of all options
   kpl-http metrics                                      table of the metrics of the server
@@ -35,7 +35,7 @@ const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Da
 
 Each option can be a key of the file, an environment variable (server.listen is
 KPL_HTTP_SERVER_LISTEN) or a flag (--server.listen=...). Flags win over variables,
-those over the file. KPL_HTTP_CONFIG names the file if --config does not.
+those over the file. KPL_HTTP_CONFIG names the file if neither FILE nor --config does.
 `
 
 // Exit codes of Main.
@@ -49,8 +49,11 @@ const (
 // command line or the configuration is wrong. It serves until ctx ends.
 func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	command := "run"
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+	switch {
+	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
 		command, args = args[0], args[1:]
+	case len(args) > 0 && args[0] == "--version":
+		command = "version"
 	}
 	switch command {
 	case "schema":
@@ -131,10 +134,7 @@ func sourcesOf(command string, args, environ []string) (config.Sources, error) {
 			src.File = v
 		}
 	}
-	if command != "run" {
-		if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-			return src, errors.New("the file is missing")
-		}
+	if command != "run" && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		src.File, args = args[0], args[1:]
 	}
 	for i := 0; i < len(args); i++ {

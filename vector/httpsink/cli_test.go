@@ -34,12 +34,16 @@ func TestCommands(t *testing.T) {
 		{"check of a good file", []string{"check", good}, 0, "ok\n", ""},
 		{"check of a bad file", []string{"check", bad}, 2, "", bad + ":2:3: server.lissten: no such key; did you mean listen?"},
 		{"check with flags", []string{"check", good, "--route.empty=1"}, 2, "", "no such option"},
-		{"check without a file", []string{"check"}, 2, "", "the file is missing"},
+		{"check without a file", []string{"check"}, 2, "", "neither route.stream nor route.streams is set"},
+		{"check of flags alone", []string{"check", "--route.stream=a"}, 0, "ok\n", ""},
+		{"check with the file as for run", []string{"check", "--config", bad}, 2, "", bad + ":2:3: server.lissten"},
 		{"check of no file", []string{"check", "/does/not/exist"}, 2, "", "cannot read the configuration"},
 		{"print-config", []string{"print-config", good, "--log.level=warn"}, 0, `level: "warn" # flag --log.level`, ""},
 		{"schema", []string{"schema"}, 0, `"additionalProperties": false`, ""},
 		{"options", []string{"options"}, 0, "| `server.listen` |", ""},
 		{"version", []string{"version"}, 0, "kpl-http", ""},
+		{"version as a flag", []string{"--version"}, 0, "kpl-http", ""},
+		{"a flag that is none", []string{"--zzzzzzzzzzz=1"}, 2, "", "no such option; kpl-http options lists all\n"},
 		{"help", []string{"run", "--help"}, 0, "print-config", ""},
 		{"unknown command", []string{"serve"}, 2, "", "unknown command"},
 		{"config without a file", []string{"--config"}, 2, "", "--config needs a file"},
@@ -53,6 +57,20 @@ func TestCommands(t *testing.T) {
 				t.Errorf("unexpected end; got %d, %q, %q; want %d, %q, %q", code, out.String(), errOut.String(), c.code, c.out, c.errOut)
 			}
 		})
+	}
+}
+
+func TestVariableNamesTheFileForEachCommand(t *testing.T) {
+	environ := []string{config.ConfigEnv + "=../../conf/kpl-http.yaml"}
+	for _, command := range []string{"check", "print-config"} {
+		var out, errOut bytes.Buffer
+		if code := Main(t.Context(), []string{command}, environ, &out, &errOut); code != exitOK {
+			t.Errorf("unexpected end of %s; got %d, %q; want 0", command, code, errOut.String())
+		}
+	}
+	var out bytes.Buffer
+	if Main(t.Context(), []string{"print-config", os.DevNull, "--route.stream=mine"}, environ, &out, &out); !strings.Contains(out.String(), "drain_delay: 1s # default") {
+		t.Errorf("unexpected configuration; got %s; want that of the file that is named", out.String())
 	}
 }
 
