@@ -55,6 +55,12 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("cannot read body: %s: %s%s", e.Kind, e.Detail, where)
 }
 
+// Details of errors of KindTooLarge that are not about the number of bytes.
+const (
+	DetailEvents = "too many events"
+	DetailWindow = "zstd window of more than 64 MiB"
+)
+
 // refuse makes an error about a body as a whole.
 func refuse(k Kind, detail string) *Error {
 	return &Error{Kind: k, Offset: -1, Event: -1, Detail: detail}

@@ -218,7 +218,7 @@ func (s *splitter) auto() *Error {
 // room says whether one more event may be added.
 func (s *splitter) room(at int) *Error {
 	if len(s.events)-s.before >= s.opt.Limits.Events {
-		return s.fail(KindTooLarge, at, "too many events")
+		return s.fail(KindTooLarge, at, DetailEvents)
 	}
 	return nil
 }

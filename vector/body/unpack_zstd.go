@@ -41,7 +41,7 @@ func (d *decoders) unzstd(dst, data []byte, limit int) ([]byte, error) {
 		// always a block behind the limit before it.
 		return dst, refuse(KindTooLarge, "unpacked zstd data")
 	case errors.Is(err, zstd.ErrWindowSizeExceeded):
-		return dst, refuse(KindTooLarge, "zstd window of more than 64 MiB")
+		return dst, refuse(KindTooLarge, DetailWindow)
 	case err != nil:
 		return dst, unpackError(err, "zstd data")
 	}

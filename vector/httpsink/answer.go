@@ -3,6 +3,7 @@
 package httpsink
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -94,11 +95,13 @@ func (x *exchange) answerFor(ok success, f *failure) *answer {
 	if f != nil {
 		v = problem{Error: text, Reason: f.reason.String(), RequestID: x.id}
 	}
-	body, err := json.Marshal(v)
-	if err != nil {
-		body = []byte("{}") // cannot happen: numbers and text only
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // a->b is for people to read
+	if err := e.Encode(v); err != nil {
+		body.WriteString("{}\n") // cannot happen: numbers and text only
 	}
-	a.body = append(body, '\n')
+	a.body = body.Bytes()
 	return a
 }
 

@@ -147,8 +147,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.admin.Shutdown(last)
 	_ = s.admin.Close()
 	s.serving.Wait()
-	s.log.Info("drained", "error", errors.Join(errs...))
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	s.log.Info("drained", "everything_delivered", err == nil)
+	return err
 }
 
 // shutdownDoors ends both servers that take events.

@@ -222,12 +222,23 @@ func unreadable(err error) *failure {
 	}
 	switch e.Kind {
 	case body.KindTooLarge:
-		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, e.Error())
+		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, e.Error()+limitOf(e))
 	case body.KindUnsupported:
 		return never(http.StatusUnsupportedMediaType, ReasonUnsupported, e.Error())
 	default:
 		return never(http.StatusBadRequest, ReasonMalformed, e.Error())
 	}
+}
+
+// limitOf names the option behind a limit that a body exceeds.
+func limitOf(e *body.Error) string {
+	switch e.Detail {
+	case body.DetailEvents:
+		return "; see limits.events"
+	case body.DetailWindow:
+		return "" // of the format
+	}
+	return "; see limits.body_max_size"
 }
 
 // drain reads and forgets what is left of a body that is refused, up to a bound. A
