@@ -150,6 +150,12 @@ func (x *exchange) ingest() (success, *failure) {
 		x.w.Header().Set("Allow", "POST, PUT")
 		return success{}, x.refuse(never(http.StatusMethodNotAllowed, ReasonMethod, "want POST"))
 	}
+	if !r.ProtoAtLeast(1, 1) && r.Header.Get("Content-Length") == "" {
+		// net/http takes the body for empty then, and 200 would lose it in silence.
+		f := never(http.StatusBadRequest, ReasonMalformed, "a request of HTTP/1.0 needs Content-Length")
+		f.close = true
+		return success{}, f
+	}
 	if r.URL.Path == nativePush && !x.native {
 		return success{}, x.refuse(never(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want native.listen"))
 	}

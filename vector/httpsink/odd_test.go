@@ -52,6 +52,8 @@ func TestOddRequests(t *testing.T) {
 		{"a length that is no number", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -7\r\n\r\n" + one, 400, "", 0},
 		{"no host", "POST / HTTP/1.1\r\nContent-Length: 7\r\n\r\n" + one, 400, "", 0},
 		{"HTTP/1.0", "POST / HTTP/1.0\r\nContent-Length: 7\r\n\r\n" + one, 200, "", 1},
+		{"HTTP/1.0 without a length", "POST / HTTP/1.0\r\n\r\n" + one, 400, "needs Content-Length", 0},
+		{"HTTP/1.0 with a length of none", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 200, `"events":0`, 0},
 		{"PUT", strings.Replace(post("/", "", one), "POST", "PUT", 1), 200, "", 1},
 		{"GET with a body", strings.Replace(post("/", "", one), "POST", "GET", 1), 405, "method", 0},
 		{"OPTIONS", "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", 405, "", 0},
