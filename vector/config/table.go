@@ -110,7 +110,7 @@ var limitOptions = []Option{
 		Doc:   "Largest body as sent. Larger ones are answered with 413, which makes clients drop them.",
 		field: func(c *Config) any { return &c.Limits.WireMaxBytes }},
 	{Key: "limits.body_max_size", Kind: KindSize, Default: "64MiB", Min: kib, Max: 4 * gib,
-		Doc:   "Largest body after unpacking. Larger ones are answered with 413.",
+		Doc:   "Largest body after unpacking, and its largest size as JSON if it is OTLP or MessagePack, in which each OTLP log record repeats its resource and scope. Larger ones are answered with 413.",
 		field: func(c *Config) any { return &c.Limits.BodyMaxBytes }},
 	{Key: "limits.admission_timeout", Kind: KindDuration, Default: "2s", Min: msec, Max: 10 * min1, ZeroMeans: "no wait",
 		Doc:   "How long a request waits for memory before it is answered with 503.",
