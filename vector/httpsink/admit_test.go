@@ -5,11 +5,15 @@ package httpsink
 import (
 	"bytes"
 	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/vector/config"
 )
 
 func TestMemoryForBodiesIsBounded(t *testing.T) {
@@ -73,6 +77,29 @@ func TestBombs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Memory that is just enough for the largest body lets it in, although more is asked for
+// ahead where the body says nothing of its size: 413 would lose it.
+func TestLargestBodyFitsIntoTheLeastMemory(t *testing.T) {
+	const size = 20 << 20
+	limits := config.Limits{WireMaxBytes: size, BodyMaxBytes: size, MaxEvents: 1000}
+	r := socketRig(t, []kinesistest.Option{kinesistest.WithStream("logs", 1)}, "--limits.wire_max_size=20MiB", "--limits.body_max_size=20MiB",
+		"--limits.events=1000", "--limits.memory="+strconv.FormatInt(limits.Need(), 10))
+	defer r.stop()
+	raw := bytes.Repeat([]byte(" "), size-4096)
+	var stored bytes.Buffer
+	w, err := gzip.NewWriterLevel(&stored, gzip.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(raw)
+	_ = w.Close()
+	if stored.Len() > size {
+		t.Fatalf("unexpected size; got %d; want at most %d", stored.Len(), size)
+	}
+	r.post(t.Context(), "/", raw).want(t, 200, `{"events":0}`)
+	r.post(t.Context(), "/", stored.Bytes(), "Content-Encoding", "gzip").want(t, 200, `{"events":0}`)
 }
 
 func TestBudgetIsFair(t *testing.T) {

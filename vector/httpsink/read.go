@@ -93,7 +93,8 @@ func (x *exchange) readBody() ([]byte, *failure) {
 	if length >= 0 {
 		need = x.estimate(length)
 	}
-	if f := x.admit(need + minCharge); f != nil {
+	// What is asked for ahead is a guess, and a body is not refused for a guess.
+	if f := x.admit(max(room+minCharge, min(need+minCharge, x.s.budget.size))); f != nil {
 		return nil, f
 	}
 	p := x.paced()
