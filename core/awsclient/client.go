@@ -3,9 +3,12 @@
 package awsclient
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -70,6 +73,8 @@ type Config struct {
 	// nothing.
 	Product, Version string
 	ExtraUserAgent   string
+	// Logger gets the remarks of the SDK, at debug level. Default: nobody does.
+	Logger *slog.Logger
 }
 
 func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
@@ -111,7 +116,7 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make Kinesis client: %w", err)
 	}
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newHTTPClient(&c))}
+	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newHTTPClient(&c)), config.WithLogger(newSDKLogger(c.Logger))}
 	if c.Region != "" {
 		load = append(load, config.WithRegion(c.Region))
 	}
@@ -122,12 +127,14 @@ func New(ctx context.Context, c Config) (core.Client, error) {
 		load = append(load, config.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
 	}
 	if c.CAFile != "" {
-		f, err := os.Open(c.CAFile)
+		pem, err := os.ReadFile(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the file of certificate authorities: %w", err)
 		}
-		defer f.Close()
-		load = append(load, config.WithCustomCABundle(f))
+		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("cannot read the file of certificate authorities: %s has no certificate in PEM form", c.CAFile)
+		}
+		load = append(load, config.WithCustomCABundle(bytes.NewReader(pem)))
 	}
 	if c.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(c.Profile))

@@ -3,6 +3,7 @@
 package awsclient_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -94,6 +95,36 @@ func TestUnreadableCAFileIsAnError(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none.pem")
 	if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
 		t.Errorf("unexpected error; got %v; want one that names the file", err)
+	}
+	if err := os.WriteFile(none, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("unexpected error for a file without a certificate; got %v; want one that names the file", err)
+	}
+}
+
+// An answer that is cut off makes the SDK say something, which must not go to the
+// standard error of the host.
+func TestRemarksOfTheSDKGoToTheLogger(t *testing.T) {
+	alone(t)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer s.Close()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL, Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("s")}); err == nil {
+		t.Fatal("unexpected success of ListShards")
+	}
+	if !strings.Contains(log.String(), "level=DEBUG") || !strings.Contains(log.String(), "AWS SDK: ") {
+		t.Errorf("unexpected log; got %q; want a line of the SDK at debug level", log.String())
 	}
 }
 

@@ -84,6 +84,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 		Product:        "out_kpl",
 		Version:        version.Version(),
 		ExtraUserAgent: cfg.ExtraUserAgent,
+		Logger:         logger,
 	})
 	if err != nil {
 		return nil, err

@@ -158,6 +158,7 @@ func sourcesOf(command string, args, environ []string) (config.Sources, error) {
 func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *status.Log) error {
 	awsConfig := cfg.AWS.Client()
 	awsConfig.Product, awsConfig.Version = "kpl-http", version.Version()
+	awsConfig.Logger = log
 	client, err := awsclient.New(ctx, awsConfig)
 	if err != nil {
 		return err
