@@ -35,6 +35,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 	}
 	if pl.holding() {
 		pl.held = append(pl.held, it)
+		pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
 		return nil, false
 	}
 	if n := it.size(); n > pl.facts.maxRecordBytes {

@@ -61,6 +61,7 @@ func (pl *pipeline) advance() {
 		pl.p.work.Add(1)
 		go pl.describe(pl.now)
 	}
+	pl.expireHeld()
 	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
 		// The records go alone rather than not at all; with a map that was good
 		// until a while ago, they go as before.
@@ -98,6 +99,9 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if len(pl.held) > 0 && pl.holding() {
 		at = min(at, pl.heldUntil())
+		if pl.heldExpires != 0 {
+			at = min(at, pl.heldExpires+1)
+		}
 	}
 	if len(pl.unresolved) > 0 {
 		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))

@@ -228,6 +228,9 @@ func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	pl.scratch = nil
 	if pl.holding() {
 		pl.held = append(slices.Clone(items), pl.held...)
+		for _, it := range items {
+			pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
+		}
 		return
 	}
 	var lanes []*shard

@@ -78,18 +78,19 @@ type pipeline struct {
 	idleSince      int64 // while no batch is open: since when
 
 	// Records on their way.
-	held       []*item // waiting for the first shard map and the facts
-	openList   openList
-	spread     *shard
-	wakes      wakeHeap
-	collector  collector
-	retries    retryHeap
-	budget     retryBudget
-	lane       *shard   // strict ordering without a map: stands for all shards
-	outgoing   []*shard // strict ordering: busy shards of earlier maps
-	freed      []*shard // strict ordering: shards that may go on
-	unresolved []unresolved
-	scratch    []*item
+	held        []*item // waiting for the first shard map and the facts
+	heldExpires int64   // when the first of them does, 0 for never
+	openList    openList
+	spread      *shard
+	wakes       wakeHeap
+	collector   collector
+	retries     retryHeap
+	budget      retryBudget
+	lane        *shard   // strict ordering without a map: stands for all shards
+	outgoing    []*shard // strict ordering: busy shards of earlier maps
+	freed       []*shard // strict ordering: shards that may go on
+	unresolved  []unresolved
+	scratch     []*item
 
 	// Cache of attempted.
 	linkFrom, linkOf, link *attemptNode
@@ -265,7 +266,7 @@ func (pl *pipeline) releaseHeld() {
 		return
 	}
 	list := pl.held
-	pl.held = nil
+	pl.held, pl.heldExpires = nil, 0
 	for _, it := range list {
 		pl.route(it)
 	}

@@ -369,3 +369,28 @@ func TestExpiryDoesNotWaitForBackoffOrCapacity(t *testing.T) {
 		}
 	}
 }
+
+func TestRecordExpiresWhileTheShardsAreUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 2))
+		s.Fault(kinesistest.Fault{Operation: "ListShards", Effect: kinesistest.Fail("InternalFailure", "down")})
+		s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Fail("InternalFailure", "down")})
+		p := newProducer(t, s.Client(), core.WithRecordTTL(500*time.Millisecond))
+		start := time.Now()
+		b, err := p.PutBatch(context.Background(), stream, batchOf("a", 10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(t, b)
+		if got := time.Since(start); got < 500*time.Millisecond || got > 600*time.Millisecond {
+			t.Errorf("unexpected time; got %v; want 500 to 600 ms", got)
+		}
+		for i := range b.Len() {
+			if err := b.Result(i).Err; err == nil || err.Reason != core.ReasonExpired {
+				t.Fatalf("unexpected error of record %d; got %v; want reason expired", i, err)
+			}
+		}
+		closeProducer(t, p)
+		checkAccounts(t, p)
+	})
+}

@@ -2,12 +2,31 @@
 
 package core
 
-import "container/heap"
+import (
+	"container/heap"
+	"slices"
+)
 
 // late reports whether a Kinesis record has user records that are expired. To
 // dissolve it settles them.
 func (pl *pipeline) late(kr *kinesisRecord) bool {
 	return kr.expires != 0 && pl.now > kr.expires
+}
+
+// expireHeld settles what expires while it waits for the shard map and the facts.
+func (pl *pipeline) expireHeld() {
+	if pl.heldExpires == 0 || pl.now <= pl.heldExpires {
+		return
+	}
+	pl.heldExpires = 0
+	pl.held = slices.DeleteFunc(pl.held, func(it *item) bool {
+		if e := it.batch.expires; e == 0 || pl.now <= e {
+			pl.heldExpires = earlier(pl.heldExpires, e)
+			return false
+		}
+		pl.expire(it)
+		return true
+	})
 }
 
 // notAfterExpiry returns the moment at which to look at a record that waits.

@@ -130,7 +130,6 @@ var paceOptions = []Option{
 	{
 		Name: "record_ttl", Kind: KindDuration, Default: "0", Range: "100ms to 24h, or 0 for never",
 		Description: "Give up on an event that is not confirmed this long after it was handed over: it goes to the dead letter file, or is lost if there is none.",
-		Details:     "While it is not known yet which shards the stream has, which takes 10 seconds at most if Kinesis does not answer, nothing is given up.",
 		parse:       durationOption(func(c *Config) *time.Duration { return &c.RecordTTL }, 100*time.Millisecond, 24*time.Hour, 0),
 	},
 	{
