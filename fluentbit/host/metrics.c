@@ -49,7 +49,7 @@ struct cmt *metrics_new(void)
  * and then shows none at all. */
 static void same_labels(const char *name, int n)
 {
-    static struct { char name[128]; int n; } known[MAX_FAMILIES];
+    static struct { char name[256]; int n; } known[MAX_FAMILIES];
     int i;
 
     for (i = 0; i < MAX_FAMILIES && known[i].name[0] != '\0'; i++) {
