@@ -5,12 +5,20 @@ package schemacheck
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 )
+
+// composeVariables are what the services read: the SDK of AWS, the configuration of Fluent
+// Bit beside it, and Grafana, which passes over what it does not know.
+var composeVariables = []string{
+	"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED", "KINESIS_STREAM", "KINESIS_ENDPOINT",
+	"GF_AUTH_ANONYMOUS_ENABLED", "GF_AUTH_ANONYMOUS_ORG_ROLE", "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH",
+}
 
 func TestCompose(t *testing.T) {
 	dir, err := filepath.Abs(filepath.Join(root, "docker"))
@@ -40,6 +48,11 @@ func TestCompose(t *testing.T) {
 			}
 		} else if _, tag, ok := strings.Cut(s.Image, ":"); !ok || tag == "latest" {
 			t.Errorf("%s: unexpected image; got %q; want one with a version", name, s.Image)
+		}
+		for k := range s.Environment {
+			if !slices.Contains(composeVariables, k) {
+				t.Errorf("%s: unexpected variable %s", name, k)
+			}
 		}
 		for _, v := range s.Volumes {
 			if _, err := os.Stat(v.Source); err != nil {

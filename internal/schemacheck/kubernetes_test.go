@@ -17,6 +17,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -68,6 +69,16 @@ func folder(t *testing.T, name string) (k kustomization, objects map[string]any)
 			o := make()
 			if err := yaml.UnmarshalStrict(doc, o); err != nil {
 				t.Errorf("%s/%s, document %d (%s): %v", name, resource, i+1, head.Kind, err)
+			}
+			metas := []metav1.Object{o.(metav1.Object)}
+			switch o := o.(type) {
+			case *appsv1.DaemonSet:
+				metas = append(metas, &o.Spec.Template)
+			case *appsv1.Deployment:
+				metas = append(metas, &o.Spec.Template)
+			}
+			for _, p := range metaProblems(metas...) {
+				t.Errorf("%s/%s, document %d (%s): %s", name, resource, i+1, head.Kind, p)
 			}
 			key := head.Kind
 			for objects[key] != nil {

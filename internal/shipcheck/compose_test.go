@@ -5,6 +5,7 @@ package shipcheck
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -12,8 +13,11 @@ import (
 // What Prometheus and Grafana are given in docker/compose has to fit to the services.
 func TestPrometheusAndGrafanaInCompose(t *testing.T) {
 	var prom struct {
-		Global        map[string]string `yaml:"global"`
-		RuleFiles     []string          `yaml:"rule_files"`
+		Global struct {
+			ScrapeInterval     time.Duration `yaml:"scrape_interval"`
+			EvaluationInterval time.Duration `yaml:"evaluation_interval"`
+		} `yaml:"global"`
+		RuleFiles     []string `yaml:"rule_files"`
 		ScrapeConfigs []struct {
 			JobName       string `yaml:"job_name"`
 			MetricsPath   string `yaml:"metrics_path"`
@@ -43,8 +47,15 @@ func TestPrometheusAndGrafanaInCompose(t *testing.T) {
 			t.Fatalf("%s: %v", path, err)
 		}
 	}
+	if prom.Global.ScrapeInterval != 5*time.Second || prom.Global.EvaluationInterval != 5*time.Second {
+		t.Errorf("unexpected intervals; got %v; want 5 s, which somebody at the screen waits for", prom.Global)
+	}
 	compose := read(t, "docker", "compose.yml")
+	paths := map[string]string{"fluent-bit": "/api/v2/metrics/prometheus", "kpl-http": ""}
 	for _, s := range prom.ScrapeConfigs {
+		if path, ok := paths[s.JobName]; !ok || s.MetricsPath != path {
+			t.Errorf("unexpected job or path; got %s %s", s.JobName, s.MetricsPath)
+		}
 		for _, c := range s.StaticConfigs {
 			for _, target := range c.Targets {
 				host, port, _ := strings.Cut(target, ":")

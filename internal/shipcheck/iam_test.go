@@ -44,6 +44,14 @@ var actions = []string{
 	"kms:GenerateDataKey", "kms:Decrypt", "cloudwatch:PutMetricData", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:TagSession",
 }
 
+// What a statement may ask for: operators, keys, and who takes a role.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html (not checked).
+var (
+	operators      = []string{"StringEquals", "StringLike", "ArnEquals", "ArnLike", "Bool"}
+	conditionKeys  = []string{"kms:ViaService", "cloudwatch:namespace", "aws:SourceAccount", "aws:SourceArn", "sts:ExternalId"}
+	principalKinds = []string{"AWS", "Service", "Federated"}
+)
+
 // producer are the calls of core.Client.
 var producerActions = []string{"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"}
 
@@ -72,7 +80,21 @@ func policyProblems(data []byte, trust, principal bool) (problems []string) {
 		if trust != (len(s.Resource) == 0) || principal != (len(s.Principal) > 0) {
 			bad("statement %d: unexpected resource %v or principal %v", i+1, s.Resource, s.Principal)
 		}
+		for operator, values := range s.Condition {
+			if !slices.Contains(operators, operator) {
+				bad("statement %d: unexpected operator %s", i+1, operator)
+			}
+			for k := range values {
+				oidc := strings.HasPrefix(k, "oidc.eks.") && (strings.HasSuffix(k, ":aud") || strings.HasSuffix(k, ":sub"))
+				if !oidc && !slices.Contains(conditionKeys, k) {
+					bad("statement %d: unexpected key %s of a condition", i+1, k)
+				}
+			}
+		}
 		for kind, list := range s.Principal {
+			if !slices.Contains(principalKinds, kind) {
+				bad("statement %d: unexpected principal %s", i+1, kind)
+			}
 			for _, who := range list {
 				if who == "*" || strings.HasSuffix(who, ":root") {
 					bad("statement %d: everybody (%s %s) is let in", i+1, kind, who)
@@ -142,6 +164,13 @@ func TestBrokenPoliciesAreNoticed(t *testing.T) {
 	} {
 		text := strings.Replace(good, old, broken, 1)
 		if text == good || len(policyProblems([]byte(text), false, false)) == 0 {
+			t.Errorf("%s instead of %s was not noticed", broken, old)
+		}
+	}
+	ecs := read(t, "conf", "iam", "trust-ecs-task.json")
+	for old, broken := range map[string]string{"StringEquals": "StringEqual", "ArnLike": "ArnLikes", "aws:SourceArn": "aws:SourceArm", `"Service"`: `"Services"`} {
+		text := strings.Replace(ecs, old, broken, 1)
+		if text == ecs || len(policyProblems([]byte(text), true, true)) == 0 {
 			t.Errorf("%s instead of %s was not noticed", broken, old)
 		}
 	}
