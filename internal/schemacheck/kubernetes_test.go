@@ -55,6 +55,9 @@ func folder(t *testing.T, name string) (k kustomization, objects map[string]any)
 	if err := yaml.UnmarshalStrict(file(t, dir, "kustomization.yaml"), &k); err != nil {
 		t.Fatalf("kustomization.yaml of %s: %v", name, err)
 	}
+	if k.APIVersion != "kustomize.config.k8s.io/v1beta1" || k.Kind != "Kustomization" {
+		t.Errorf("kustomization.yaml of %s: unexpected kind; got %s/%s", name, k.APIVersion, k.Kind)
+	}
 	objects = map[string]any{}
 	for _, resource := range k.Resources {
 		for i, doc := range bytes.Split(file(t, dir, resource), []byte("\n---\n")) {
@@ -103,6 +106,9 @@ func folder(t *testing.T, name string) (k kustomization, objects map[string]any)
 		if !slices.Contains(used, e.Name()) {
 			t.Errorf("%s/%s is not named by kustomization.yaml", name, e.Name())
 		}
+	}
+	if ns, ok := objects["Namespace"].(*corev1.Namespace); !ok || ns.Name != k.Namespace {
+		t.Errorf("%s: no namespace %s is made", name, k.Namespace)
 	}
 	return k, objects
 }

@@ -50,6 +50,7 @@ var (
 	operators      = []string{"StringEquals", "StringLike", "ArnEquals", "ArnLike", "Bool"}
 	conditionKeys  = []string{"kms:ViaService", "cloudwatch:namespace", "aws:SourceAccount", "aws:SourceArn", "sts:ExternalId"}
 	principalKinds = []string{"AWS", "Service", "Federated"}
+	services       = []string{"ecs-tasks.amazonaws.com", "pods.eks.amazonaws.com"}
 )
 
 // producer are the calls of core.Client.
@@ -96,6 +97,9 @@ func policyProblems(data []byte, trust, principal bool) (problems []string) {
 				bad("statement %d: unexpected principal %s", i+1, kind)
 			}
 			for _, who := range list {
+				if !slices.Contains(services, who) && !strings.HasPrefix(who, "arn:aws:iam::") {
+					bad("statement %d: nobody is %s", i+1, who)
+				}
 				if who == "*" || strings.HasSuffix(who, ":root") {
 					bad("statement %d: everybody (%s %s) is let in", i+1, kind, who)
 				}
@@ -109,7 +113,7 @@ func policyProblems(data []byte, trust, principal bool) (problems []string) {
 				if !slices.Equal(s.Action, words{"cloudwatch:PutMetricData"}) || len(s.Condition) == 0 {
 					bad("statement %d: every resource is allowed", i+1)
 				}
-			case len(parts) != 6 || !regexp.MustCompile(`^\d{12}$`).MatchString(parts[4]) || strings.HasSuffix(parts[5], "/*"):
+			case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || !regexp.MustCompile(`^\d{12}$`).MatchString(parts[4]) || strings.HasSuffix(parts[5], "/*"):
 				bad("statement %d: unexpected resource %s; want an ARN with an account and a name", i+1, r)
 			default:
 				for _, a := range s.Action {
