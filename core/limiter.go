@@ -84,10 +84,34 @@ func (pl *pipeline) limitFirst(kr *kinesisRecord) {
 	pl.admit(kr.shard)
 }
 
+// waitTime returns how long the shard has no capacity for a record, 0 if it may go
+// now. A record that would have to wait for a bound on its size is counted, or it
+// might wait, and have others wait, for much more than it is.
+func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
+	wait := kr.shard.pace.Wait(pl.now, kr.size)
+	if wait > 0 && len(kr.items) > 1 {
+		kr.count()
+		wait = kr.shard.pace.Wait(pl.now, kr.size)
+	}
+	return wait
+}
+
 // pay takes tokens of its shard for a record that may go now.
 func (pl *pipeline) pay(kr *kinesisRecord) {
 	kr.paid = kr.size
 	kr.shard.pace.Take(kr.paid)
+}
+
+// settleUp gives back what was paid too much, because the size was a bound. Those who
+// wait for tokens look again.
+func (pl *pipeline) settleUp(kr *kinesisRecord) {
+	if sh := kr.shard; sh != nil && kr.paid > kr.size {
+		sh.pace.Return(kr.paid - kr.size)
+		if sh.wakePos >= 0 {
+			pl.wakeShard(sh, pl.now)
+		}
+	}
+	kr.paid = 0
 }
 
 // admit moves records of one shard to the collector while it has tokens, and
@@ -106,7 +130,7 @@ func (pl *pipeline) admit(sh *shard) {
 			n++
 			continue
 		}
-		if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
+		if wait = pl.waitTime(kr); wait > 0 {
 			break
 		}
 		n++

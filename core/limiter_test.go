@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,10 +65,7 @@ func TestPaceFollowsTheBytesThatWereSent(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: time.Millisecond}})
 		p := newProducer(t, s.Client())
-		records := make([]core.Record, 100)
-		for i := range records {
-			records[i] = core.Record{PartitionKey: strings.Repeat("k", 250), Data: []byte("0123456789")}
-		}
+		records := longKeys(100)
 		start := time.Now()
 		for range 1000 {
 			b, err := p.PutBatch(context.Background(), stream, records)
@@ -83,6 +81,64 @@ func TestPaceFollowsTheBytesThatWereSent(t *testing.T) {
 		closeProducer(t, p)
 		checkAccounts(t, p)
 	})
+}
+
+// Records that wait for tokens pay, and wait, for what they are. A bound on their size
+// can be many times as much.
+func TestShardThatIsPressedWaitsForBytesAndNotForBounds(t *testing.T) {
+	for _, o := range []core.Ordering{core.OrderingNone, core.OrderingStrict} {
+		synctest.Test(t, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 1))
+			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(20 * time.Millisecond)})
+			p := newProducer(t, s.Client(), core.WithRateLimit(10), core.WithOrdering(o))
+			start := time.Now()
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for range 50 {
+						wait(t, put(t, p, longKeys(100)))
+					}
+				})
+			}
+			wg.Wait()
+			took := time.Since(start).Seconds()
+			closeProducer(t, p)
+			// After a burst of a quarter of a second's worth.
+			if want := float64(checkAccounts(t, p).KinesisBytes)/(0.1*(1<<20)) - 0.25; took > 1.1*want {
+				t.Errorf("unexpected time with ordering %d; got %.2f s; want %.2f s", o, took, want)
+			}
+		})
+	}
+}
+
+func TestShardGoesOnAsSoonAsItGetsTokensBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(20 * time.Millisecond)})
+		p := newProducer(t, s.Client(), core.WithRateLimit(2))
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 {
+			b := put(t, p, longKeys(100)) // bounded by more than a second's worth
+			wg.Go(func() { wait(t, b) })
+			synctest.Wait()
+		}
+		wg.Wait()
+		if got := time.Since(start); got > 200*time.Millisecond {
+			t.Errorf("unexpected time for 4 KiB of a burst of 5; got %v; want two round trips and little more", got)
+		}
+		closeProducer(t, p)
+	})
+}
+
+// longKeys makes n records with one key. An aggregate of them is a tenth or less of what it
+// might be by the number and the sizes of its records.
+func longKeys(n int) []core.Record {
+	records := make([]core.Record, n)
+	for i := range records {
+		records[i] = core.Record{PartitionKey: strings.Repeat("k", 250), Data: []byte("0123456789")}
+	}
+	return records
 }
 
 func TestThrottledShardDoesNotHoldUpTheOthers(t *testing.T) {

@@ -75,7 +75,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		kr := sh.queue[0]
 		late := pl.late(kr)
 		if !late {
-			if wait = sh.pace.Wait(pl.now, kr.size); wait > 0 {
+			if wait = pl.waitTime(kr); wait > 0 {
 				break
 			}
 			wait = laneWait

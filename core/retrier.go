@@ -27,10 +27,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	}
 	base := Attempt{Start: start, End: end}
 	for _, kr := range req.records {
-		if kr.shard != nil && kr.paid > kr.size {
-			kr.shard.pace.Return(kr.paid - kr.size) // its size was a bound
-		}
-		kr.paid = 0
+		pl.settleUp(kr)
 	}
 	pl.observeCall(req, base)
 	switch {
