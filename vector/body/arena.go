@@ -42,6 +42,11 @@ func (a *Arena) Reset() {
 	a.block, a.size = a.block[:0], 0
 }
 
+// Append keeps what f appends to dst, which is empty and has room for about guess bytes.
+func (a *Arena) Append(guess int, f func(dst []byte) []byte) []byte {
+	return a.done(f(a.begin(guess)))
+}
+
 // begin returns an empty slice to append an event to; done must follow.
 func (a *Arena) begin(guess int) []byte {
 	if n := len(a.block); cap(a.block)-n < max(minRoom, guess) {

@@ -220,6 +220,10 @@ type Route struct {
 	PartitionKey        string
 	PartitionKeyMissing string
 	LogKey              string
+	DataKeys            []string
+	ReplaceDots         string
+	Compression         string
+	CompressionLevel    int
 	Wrapper             string
 	KeepLayout          bool
 	KeepEmptyLines      bool

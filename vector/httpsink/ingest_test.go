@@ -106,6 +106,13 @@ func TestShaping(t *testing.T) {
 			{"wrapper", "--route.wrapper=data", `{"data":[{"a":1}]}`, `{"a":1}`},
 			{"strings as text", "--route.unquote_strings=true", `["a"]`, `a`},
 			{"strings as they came", "", `["a"]`, `"a"`},
+			{"data keys", "--route.data_keys=a,c.d", `[{"c.d":{"x":1},"b":2,"a":1.50}]`, `{"c.d":{"x":1},"a":1.50}`},
+			{"data keys of which none is there", "--route.data_keys=x", `{"a":1}`, `{}`},
+			{"dots", "--route.replace_dots=_", `{"a.b":[{"c.d":"e.f"}]}`, `{"a_b":[{"c_d":"e.f"}]}`},
+			{"data keys, dots and newline", "--route.data_keys=a.b --route.replace_dots=_ --route.append_newline=true", `{"a.b":1,"c":2}`, "{\"a_b\":1}\n"},
+			{"log key that data keys leave out", "--route.log_key=m --route.data_keys=x --route.replace_dots=_", `{"m":{"a.b":1},"x":2}`, `{"a.b":1}`},
+			{"missing log key, data keys and newline", "--route.log_key=m --route.data_keys=x --route.append_newline=true", `{"x":2,"y":3}`, "{\"x\":2}\n"},
+			{"data keys and a string", "--route.data_keys=x --route.replace_dots=_", `["a.b"]`, `"a.b"`},
 			{"lines", "--route.format=lines", "{\"a\":1\n", `{"a":1`},
 		} {
 			r := newRig(t, strings.Fields(c.flags)...)

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/event"
 	"github.com/outkpl/outkpl/vector/body"
 	"github.com/outkpl/outkpl/vector/config"
 )
@@ -37,16 +38,18 @@ type route struct {
 	key      keyRule
 	missing  keyRule // the key of events without one, if the policy is constant:
 	body     body.Options
+	pack     *event.Compression // nil: none
 	counters routeCounters
 }
 
 func newRoute(cfg config.Route, limits *config.Limits, source string) (*route, error) {
 	r := &route{Route: cfg, source: source}
-	var errs [2]error
+	var errs [3]error
 	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
 	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
 		r.missing, errs[1] = parseKeyRule(cfg.PartitionKeyMissing)
 	}
+	r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
 	r.body = body.Options{
 		Limits: body.Limits{
 			CompressedBytes: int(limits.WireMaxBytes), UnpackedBytes: int(limits.BodyMaxBytes),

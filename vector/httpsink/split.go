@@ -50,7 +50,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 	defer x.s.giveEvents(events)
 	c := &content{dest: d, route: x.route, raw: raw, events: len(events), probe: -1}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
-	shaper := newPayloads(x.route)
+	shaper := newPayloads(x, body.FormatIn(raw, d.format))
 	largest := 0
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
@@ -75,6 +75,9 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 			r.PartitionKey = x.route.missing.constant
 		}
 		r.Data = shaper.payload(ev)
+		if f := shaper.admit(x); f != nil {
+			return nil, f
+		}
 		if len(r.Data)+len(r.PartitionKey) > x.route.RecordMaxBytes {
 			if f := c.poison(PoisonTooLarge, x.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
 				return nil, f
@@ -86,6 +89,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		}
 		c.records = append(c.records, r)
 	}
+	shaper.settle(x)
 	return c, nil
 }
 
@@ -179,32 +183,4 @@ func (x *exchange) broken(d *destination, raw []byte, err error) *content {
 	return &content{dest: d, route: x.route, raw: raw, events: 1, probe: -1, letters: []deadletter.Letter{{
 		Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: raw, Source: x.route.source,
 	}}}
-}
-
-// payloads makes the payload of an event.
-type payloads struct {
-	logKey  string
-	newline bool
-}
-
-func newPayloads(r *route) *payloads {
-	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != ""}
-}
-
-// payload is the event as it lies in the body or the arena, or the value of the log
-// key.
-func (p *payloads) payload(ev *body.Event) []byte {
-	data := ev.Data
-	if p.logKey == "" {
-		return data
-	}
-	if ev.Kind == body.EventJSON {
-		if v, _, ok := body.Lookup(nil, ev.Data, p.logKey); ok {
-			data = v
-		}
-	}
-	if p.newline {
-		data = append(data[:len(data):len(data)], '\n')
-	}
-	return data
 }
