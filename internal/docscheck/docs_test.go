@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docscheck holds tests of the documentation: what it names must exist.
+// Package docscheck holds tests of the documentation: what it names must exist, and the
+// code blocks of README.md must work.
 package docscheck
 
 import (
