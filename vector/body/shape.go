@@ -26,14 +26,18 @@ func NewShape(keys []string, dots string) *Shape {
 	return &Shape{keys: keys, dots: quoted[1 : len(quoted)-1]}
 }
 
-// Append appends the shaped form of an event that is a JSON object, as Split makes it.
-// What is behind the object (a newline) stays, white space between keys goes. Anything
-// else is appended as it is.
+// Append appends the shaped form of an event of JSON, as Split makes it. What is behind
+// it (a newline) stays, white space between keys goes.
 func (s *Shape) Append(dst, ev []byte) []byte {
-	if len(ev) == 0 || ev[0] != '{' {
-		return append(dst, ev...)
+	if len(ev) == 0 {
+		return dst
 	}
-	dst, end := s.object(dst, ev, 0, s.keys)
+	var end int
+	if ev[0] == '{' {
+		dst, end = s.object(dst, ev, 0, s.keys)
+	} else {
+		dst, end = s.value(dst, ev, 0)
+	}
 	return append(dst, ev[end:]...)
 }
 

@@ -32,7 +32,9 @@ func TestShape(t *testing.T) {
 		{"empty containers", nil, "_", `{"a.b":{},"c.d":[ ],"e":[{}]}`, `{"a_b":{},"c_d":[],"e":[{}]}`},
 		{"empty object", []string{"a"}, "_", `{ }`, `{}`},
 		{"a newline behind it stays", []string{"a"}, "", "{\"a\":1,\"b\":2}\n", "{\"a\":1}\n"},
-		{"what is no object stays", []string{"a"}, "_", `[{"a.b":1}]`, `[{"a.b":1}]`},
+		{"an array has no keys to keep", []string{"a"}, "_", `[{"a.b":1}]`, `[{"a_b":1}]`},
+		{"a string stays", []string{"a"}, "_", `"a.b"`, `"a.b"`},
+		{"a number stays", []string{"a"}, "_", "1.5\n", "1.5\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := string(body.NewShape(c.keys, c.dots).Append([]byte("x"), []byte(c.in))); got != "x"+c.want {
@@ -96,10 +98,7 @@ func FuzzShape(f *testing.F) {
 				}
 				got := shape.Append(nil, ev.Data)
 				if ev.Data[0] != '{' {
-					if string(got) != string(ev.Data) {
-						t.Fatalf("unexpected change of %q; got %q", ev.Data, got)
-					}
-					continue
+					s.keys = nil // only objects have them
 				}
 				var in, out any
 				if err := json.Unmarshal(got, &out); err != nil {

@@ -16,6 +16,7 @@ type payloads struct {
 	logKey  string
 	newline bool
 	shape   *body.Shape        // nil: keys stay as they are
+	dots    *body.Shape        // the same for the value of the log key
 	pack    *event.Compression // nil: none
 
 	arena   body.Arena
@@ -31,7 +32,7 @@ func newPayloads(x *exchange, f body.Format) *payloads {
 		keys = append(slices.Clone(keys), r.TimeKey)
 	}
 	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
-		shape: body.NewShape(keys, r.ReplaceDots), pack: r.pack, base: x.lease.n}
+		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: x.lease.n}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed.
@@ -40,8 +41,11 @@ func (p *payloads) payload(ev *body.Event) []byte {
 	if ev.Kind != body.EventJSON {
 		shape = nil
 	} else if p.logKey != "" {
-		if v, _, ok := body.Lookup(nil, ev.Data, p.logKey); ok {
-			data, shape = v, nil // it is sent as it came
+		if v, kind, ok := body.Lookup(nil, ev.Data, p.logKey); ok {
+			data, shape = v, nil
+			if kind == body.ValueObject || kind == body.ValueArray {
+				shape = p.dots
+			}
 		}
 	}
 	if shape == nil && p.pack == nil {

@@ -4,6 +4,10 @@ package httpsink
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -16,7 +20,9 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/outkpl/outkpl/core/event"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -88,6 +94,65 @@ func TestCompressionOfEachEvent(t *testing.T) {
 					t.Errorf("unexpected events; got %d different ones; want each of two once", len(got))
 				}
 			})
+		})
+	}
+}
+
+// The plugin shapes what comes as MessagePack; the same events as JSON come out equal.
+func TestEventsAreShapedAsInThePlugin(t *testing.T) {
+	events := []map[string]any{
+		{"a.b": map[string]any{"c.d": []any{map[string]any{"e.f": "g.h"}, 1}}, "m": "text", "n": -5, "t": true, "z": nil},
+		{"m": map[string]any{"x.y": []any{}}, "n": uint64(1) << 63},
+		{"m": []any{map[string]any{"p.q": 1}}, "a.b": 1},
+		{"m": "{\"i.j\":1}", "\u00e9.\n": "\"\\"},
+		{},
+	}
+	for _, c := range []event.Config{
+		{DataKeys: []string{"m", "a.b"}},
+		{ReplaceDots: "_"},
+		{DataKeys: []string{"a.b", "n"}, ReplaceDots: "--"},
+		{LogKey: "m", ReplaceDots: "_"},
+		{LogKey: "m", DataKeys: []string{"n"}},
+		{DataKeys: []string{"m"}, AppendNewline: true, Compression: "zlib", CompressionLevel: 9},
+	} {
+		shaper, err := event.NewShaper(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var chunk bytes.Buffer
+		enc := msgpack.NewEncoder(&chunk)
+		enc.SetSortMapKeys(true)
+		var lines bytes.Buffer
+		js := json.NewEncoder(&lines)
+		js.SetEscapeHTML(false)
+		for _, e := range events {
+			if err := errors.Join(enc.Encode([]any{1, e}), js.Encode(e)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var reader event.ChunkReader
+		var ev event.Event
+		var builder event.Builder
+		for reader.Reset(chunk.Bytes()); reader.Next(&ev) == nil; {
+			if _, err := builder.Add(shaper, "", &ev); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, "--route.data_keys="+strings.Join(c.DataKeys, ","), "--route.replace_dots="+c.ReplaceDots, "--route.log_key="+c.LogKey,
+				"--route.compression="+cmp.Or(c.Compression, "none"), fmt.Sprint("--route.compression_level=", c.CompressionLevel), fmt.Sprint("--route.append_newline=", c.AppendNewline))
+			defer r.stop()
+			r.post(t.Context(), "/", lines.Bytes()).want(t, 200, "")
+			got, want := map[string]int{}, map[string]int{}
+			for _, rec := range r.kinesis.Consume("logs").Records {
+				got[string(rec.Data)]++
+			}
+			for _, rec := range builder.Records() {
+				want[string(rec.Data)]++
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("unexpected events with %+v; got %+v; want %+v", c, got, want)
+			}
 		})
 	}
 }
