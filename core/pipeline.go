@@ -140,7 +140,7 @@ func (pl *pipeline) lock() {
 }
 
 // unlock sends on what need not wait, wakes the loop if it would oversleep, and
-// gives the lock and settled room in the buffer back. Logger, waiting callers and
+// gives settled room in the buffer and the lock back. Logger, waiting callers and
 // observer come last: what they do must not matter to the pipeline.
 func (pl *pipeline) unlock() {
 	pl.guarded(pl.moveOn)
@@ -157,8 +157,9 @@ func (pl *pipeline) unlock() {
 	pl.observed = nil
 	finished, lines := pl.finished, pl.lines
 	pl.finished, pl.lines = nil, nil
-	pl.mu.Unlock()
+	// Under the lock: whoever is told later that a batch is settled finds all its room free.
 	pl.p.buffer.release(bytes, records)
+	pl.mu.Unlock()
 	for _, l := range lines {
 		l.write(pl.cfg.logger)
 	}
