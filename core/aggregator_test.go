@@ -305,3 +305,21 @@ func TestPayloadUnitsAreFilled(t *testing.T) {
 		})
 	}
 }
+
+// Records that just fit into a unit do not once they are framed. An aggregate of them
+// costs more than they would alone.
+func TestUnitsSavedAreNotBelowZero(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		p := newProducer(t, s.Client())
+		records := batchOf("a", 40)
+		for i := range records {
+			records[i].Data = make([]byte, core.PutPayloadUnit-20)
+		}
+		wait(t, put(t, p, records))
+		closeProducer(t, p)
+		if st := p.Stats(); st.PutPayloadUnits <= 40 || st.PutPayloadUnitsSaved != 0 {
+			t.Errorf("unexpected units; got %d, saved %d; want more than 40, saved 0", st.PutPayloadUnits, st.PutPayloadUnitsSaved)
+		}
+	})
+}

@@ -342,5 +342,8 @@ func (pl *pipeline) snapshot() Stats {
 		s.AutoStreams = 1
 	}
 	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
+	if int64(s.PutPayloadUnitsSaved) < 0 {
+		s.PutPayloadUnitsSaved = 0 // see Stats
+	}
 	return s
 }

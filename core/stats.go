@@ -20,7 +20,9 @@ type Stats struct {
 	// plus partition keys, PutPayloadUnits what they are billed as.
 	KinesisRecords, KinesisBytes, PutPayloadUnits uint64
 	// PutPayloadUnitsSaved is what the user records would have been billed as one
-	// by one, less PutPayloadUnits.
+	// by one, less PutPayloadUnits. It falls where an aggregate costs more, which
+	// happens with records that fill a unit to the last bytes, and of a stream
+	// it is 0 at least.
 	PutPayloadUnitsSaved uint64
 	// Requests counts PutRecords calls, RequestErrors those that failed whole.
 	Requests, RequestErrors uint64
