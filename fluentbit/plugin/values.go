@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/event"
+	"github.com/outkpl/outkpl/internal/nearmiss"
 )
 
 // The grammar of values is the host's (Fluent Bit 5.1.1, flb_utils.c, checked
@@ -98,7 +99,7 @@ func parseChoice(s string, words ...string) (string, error) {
 		if l == w {
 			return w, nil
 		}
-		d := editDistance(l, w)
+		d := nearmiss.Distance(l, w)
 		if strings.HasPrefix(l, w) || strings.HasPrefix(w, l) {
 			d = min(d, 2)
 		}
@@ -112,26 +113,6 @@ func parseChoice(s string, words ...string) (string, error) {
 		want += "; did you mean " + best + "?"
 	}
 	return "", errors.New(want)
-}
-
-// editDistance is how many characters have to be added, removed or changed.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		left := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := left
-			if a[i] != b[j] {
-				d = 1 + min(left, row[j], row[j+1])
-			}
-			left, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }
 
 func checkRange[T int | time.Duration](v, lo, hi T) error {
