@@ -101,6 +101,13 @@ func (k HashKey) Compare(o HashKey) int {
 	return cmp.Compare(k.Lo, o.Lo)
 }
 
+// Less reports whether k lies before o, without a branch that depends on them.
+func (k HashKey) Less(o HashKey) bool {
+	_, borrow := bits.Sub64(k.Lo, o.Lo, 0)
+	_, borrow = bits.Sub64(k.Hi, o.Hi, borrow)
+	return borrow != 0
+}
+
 // ten19 is the largest power of ten that fits 64 bits; a HashKey has at most
 // three digits in this base.
 const ten19 = 10_000_000_000_000_000_000

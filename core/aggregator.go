@@ -88,6 +88,7 @@ type openAggregate struct {
 	held     int     // in the buffer, by its items
 	expires  int64   // when the first of the items does, 0 for never
 	record   *kinesisRecord
+	outer    aggregation.HashKey // see kinesisRecord
 	deadline int64
 	// List of open aggregates, in the order of opening, which is the order of
 	// deadlines.
@@ -104,8 +105,12 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		}
 		if bound <= pl.cfg.aggregationMaxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
 			if len(o.items) == 0 {
+				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
 				pl.openList.push(sh)
+				if cap(o.items) == 0 {
+					o.items = make([]*item, 0, firstItems)
+				}
 			}
 			o.items = append(o.items, it)
 			o.bound = bound
@@ -170,7 +175,7 @@ func (pl *pipeline) pack(sh *shard) {
 	}
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
-	kr.size, kr.expires = o.bound, o.expires
+	kr.size, kr.expires, kr.outer = o.bound, o.expires, o.outer
 	if len(kr.items) == 1 {
 		kr.size = kr.items[0].size()
 	}

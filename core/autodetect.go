@@ -108,33 +108,32 @@ type doubt struct {
 
 // witness compares the shard that took a record with the one its hash leads to.
 // It reports whether the two contradict each other.
-func (pl *pipeline) witness(kr *kinesisRecord, a Attempt) (contradiction bool) {
+func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
 	sh := kr.shard
-	if !pl.facts.auto && (sh == nil || sh.id == a.ShardID && sh.current) || pl.cfg.distribution == DistributionAuto {
+	if !pl.facts.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
 		return false
 	}
-	actual := pl.shards[a.ShardID]
+	actual := pl.shards[a.shardID]
 	if actual == nil {
 		if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
 			pl.refreshSoon()
 		}
 		return false
 	}
-	hash := kr.outerHash()
-	if actual.contains(hash) {
+	if actual.contains(kr.outer) {
 		if pl.facts.auto {
 			pl.agreed(actual)
 		}
 		return false
 	}
 	if pl.cfg.distribution == DistributionDetect {
-		pl.contradicted(hash, a)
+		pl.contradicted(kr.outer, a)
 	}
 	return true
 }
 
 // contradicted takes an answer as evidence that keys mean nothing.
-func (pl *pipeline) contradicted(hash aggregation.HashKey, a Attempt) {
+func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
 	p := &pl.placement
 	p.matches, p.switches, p.evidence = 0, 0, pl.now
 	if pl.facts.auto {
@@ -144,7 +143,7 @@ func (pl *pipeline) contradicted(hash aggregation.HashKey, a Attempt) {
 		p.distrust = true
 	}
 	p.inferred = true
-	p.doubt = &doubt{hash: hash, shard: a.ShardID, gen: pl.fetches}
+	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.fetches}
 	pl.setAuto(true)
 	pl.refreshSoon()
 	pl.describeSoon()

@@ -53,8 +53,24 @@ func (r Result) Confirmed() bool { return r.Settled && r.Err == nil }
 // attemptNode links the attempts of a record, newest first. User records that
 // travelled together share nodes.
 type attemptNode struct {
-	Attempt
-	prev *attemptNode
+	*Attempt                // what the records of a request have in common
+	shardID, sequenceNumber string
+	prev                    *attemptNode
+}
+
+// attempt returns the whole of it.
+func (n *attemptNode) attempt() Attempt {
+	a := *n.Attempt
+	a.ShardID, a.SequenceNumber = n.shardID, n.sequenceNumber
+	return a
+}
+
+// with returns the node with another code and message.
+func (n attemptNode) with(code, message string) *attemptNode {
+	a := *n.Attempt
+	a.Code, a.Message = code, message
+	n.Attempt = &a
+	return &n
 }
 
 // item is one user record on its way. Items of a batch live in one slice. In large
@@ -153,7 +169,7 @@ func (b *Batch) Result(i int) Result {
 		r.Attempts = make([]Attempt, n)
 		for a := it.last; a != nil; a = a.prev {
 			n--
-			r.Attempts[n] = a.Attempt
+			r.Attempts[n] = a.attempt()
 		}
 		since := b.pipe.p.start.Add(time.Duration(b.arrived))
 		for i := range r.Attempts {
@@ -161,7 +177,7 @@ func (b *Batch) Result(i int) Result {
 			a.Delay, since = a.Start.Sub(since), a.End
 		}
 		if r.Settled && r.Err == nil {
-			r.ShardID, r.SequenceNumber = it.last.ShardID, it.last.SequenceNumber
+			r.ShardID, r.SequenceNumber = it.last.shardID, it.last.sequenceNumber
 		}
 	}
 	return r

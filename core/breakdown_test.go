@@ -68,7 +68,7 @@ func TestPanicInThePipelineFailsItsRecordsAndSparesTheHost(t *testing.T) {
 		{operation: "PutRecords", damage: func(pl *pipeline) {
 			for b := pl.oldest; b != nil; b = b.next {
 				for i := range b.items {
-					b.items[i].last = &attemptNode{}
+					b.items[i].last = &attemptNode{Attempt: &Attempt{}}
 					b.items[i].tries = math.MaxUint16 // its history cannot be as long
 				}
 			}

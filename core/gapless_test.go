@@ -11,16 +11,11 @@ import (
 )
 
 func mapOf(ranges ...[2]aggregation.HashKey) *shardMap {
-	m := &shardMap{}
+	var shards []*shard
 	for _, r := range ranges {
-		m.shards = append(m.shards, &shard{start: r[0], end: r[1]})
+		shards = append(shards, &shard{start: r[0], end: r[1]})
 	}
-	slices.SortFunc(m.shards, func(a, b *shard) int { return a.end.Compare(b.end) })
-	for _, sh := range m.shards {
-		m.ends = append(m.ends, sh.end)
-	}
-	m.index()
-	return m
+	return newShardMap(shards)
 }
 
 // A map may have gaps and overlaps: while a stream changes, or if a range cannot be read.
@@ -95,8 +90,8 @@ func TestLookupNamesOnlyShardsThatHoldTheHash(t *testing.T) {
 func checkLookup(t *testing.T, m *shardMap) {
 	t.Helper()
 	ask := []aggregation.HashKey{{}, aggregation.MaxHashKey}
-	for _, sh := range m.shards {
-		for _, k := range []aggregation.HashKey{sh.start, sh.end} {
+	for _, a := range m.ring {
+		for _, k := range []aggregation.HashKey{a.shard.start, a.end} {
 			ask = append(ask, k, aggregation.HashKey{Hi: k.Hi, Lo: k.Lo + 1}, aggregation.HashKey{Hi: k.Hi, Lo: k.Lo - 1},
 				aggregation.HashKey{Hi: k.Hi + 1}, aggregation.HashKey{Hi: k.Hi - 1, Lo: ^uint64(0)})
 		}
@@ -104,8 +99,8 @@ func checkLookup(t *testing.T, m *shardMap) {
 	for _, k := range ask {
 		// The first by end that could hold it; the map promises no more.
 		var want *shard
-		if i := slices.IndexFunc(m.shards, func(sh *shard) bool { return sh.end.Compare(k) >= 0 }); i >= 0 && m.shards[i].contains(k) {
-			want = m.shards[i]
+		if i := slices.IndexFunc(m.ring, func(a arc) bool { return a.end.Compare(k) >= 0 }); i >= 0 && m.ring[i].shard.contains(k) {
+			want = m.ring[i].shard
 		}
 		if got := m.lookup(k); got != want {
 			t.Fatalf("unexpected shard of %v; got %v; want %v", k, describe(got), describe(want))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"runtime"
 	"slices"
 	"unicode/utf8"
 
@@ -63,6 +62,7 @@ type placer struct {
 	m       *shardMap // nil if there is none yet
 	waiting [64]*item
 	keys    [64]string
+	slots   [64]uint8 // in seen
 	n       int
 	seen    [256]struct {
 		key  string
@@ -72,7 +72,7 @@ type placer struct {
 
 var keySeed = maphash.MakeSeed()
 
-func slotOf(key string) uint64 { return maphash.String(keySeed, key) % uint64(len(placer{}.seen)) }
+func slotOf(key string) uint8 { return uint8(maphash.String(keySeed, key)) }
 
 func (p *placer) add(it *item) {
 	key := it.rec().PartitionKey
@@ -80,11 +80,12 @@ func (p *placer) add(it *item) {
 		p.place(it, it.hash)
 		return
 	}
-	if s := &p.seen[slotOf(key)]; s.key == key {
+	slot := slotOf(key)
+	if s := &p.seen[slot]; s.key == key {
 		p.place(it, s.hash)
 		return
 	}
-	p.waiting[p.n], p.keys[p.n] = it, key
+	p.waiting[p.n], p.keys[p.n], p.slots[p.n] = it, key, slot
 	if p.n++; p.n == len(p.keys) {
 		p.flush()
 	}
@@ -93,9 +94,12 @@ func (p *placer) add(it *item) {
 func (p *placer) flush() {
 	var hashes [len(p.keys)]aggregation.HashKey
 	aggregation.HashPartitionKeys(hashes[:], p.keys[:p.n])
+	if p.m != nil {
+		p.m.fetch(hashes[:p.n])
+	}
 	for i, it := range p.waiting[:p.n] {
 		p.place(it, hashes[i])
-		s := &p.seen[slotOf(p.keys[i])]
+		s := &p.seen[p.slots[i]]
 		s.key, s.hash = p.keys[i], hashes[i]
 	}
 	p.n = 0
@@ -141,27 +145,13 @@ func (pl *pipeline) submit(items []item) {
 		items[i].flags |= itemBuffered
 	}
 	pl.guarded(func() {
-		for i := range items {
-			if i%fetchAhead == 0 {
-				fetchShards(items[i:min(i+fetchAhead, len(items))])
+		for fetched, i := 0, 0; i < len(items); i++ {
+			if i == fetched {
+				fetched += fetchShards(items[i:])
 			}
 			pl.route(&items[i])
 		}
 	})
-}
-
-// fetchAhead is small enough for what fetchShards fetches to stay in the cache.
-const fetchAhead = 64
-
-// fetchShards has the processor load what route needs of the shards; see fetchKeys.
-func fetchShards(items []item) {
-	n := 0
-	for i := range items {
-		if sh := items[i].shard; sh != nil && sh.current {
-			n++
-		}
-	}
-	runtime.KeepAlive(n)
 }
 
 // handOver takes a batch over, in stretches, as there is room for it.

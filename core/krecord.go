@@ -3,8 +3,6 @@
 package core
 
 import (
-	"runtime"
-
 	"github.com/outkpl/outkpl/aggregation"
 )
 
@@ -19,14 +17,16 @@ type kinesisRecord struct {
 	shard *shard
 	// spread is the explicit hash key of the spread records in here. All of
 	// them share it, and so one entry of the key table.
-	spread    aggregation.HashKey
-	hasSpread bool
-	size      int   // data plus outer partition key, in bytes; until it is encoded a bound
-	paid      int   // the size that its shard's pace was told
-	deadline  int64 // when the request that carries it must leave
-	due       int64 // while it waits for a retry
-	expires   int64 // when the first of its items does, 0 for never
-	queued    bool  // in its shard's queue, while still open (strict ordering)
+	spread     aggregation.HashKey
+	hasSpread  bool
+	outer      aggregation.HashKey // routes the whole Kinesis record: where its first item belongs
+	size       int                 // data plus outer partition key, in bytes; until it is encoded a bound
+	aloneUnits int                 // payload units of its user records one by one, once it is encoded
+	paid       int                 // the size that its shard's pace was told
+	deadline   int64               // when the request that carries it must leave
+	due        int64               // while it waits for a retry
+	expires    int64               // when the first of its items does, 0 for never
+	queued     bool                // in its shard's queue, while still open (strict ordering)
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -65,6 +65,14 @@ func (kr *kinesisRecord) unitsAlone() (n int) {
 		n += payloadUnits(it.size())
 	}
 	return n
+}
+
+// hashOf returns where the item belongs.
+func (kr *kinesisRecord) hashOf(it *item) aggregation.HashKey {
+	if it.is(itemSpread) {
+		return kr.spread
+	}
+	return it.hash
 }
 
 // explicit returns the explicit hash key that goes with the item, if any.
@@ -111,6 +119,9 @@ func earlier(a, b int64) int64 {
 
 // add puts the item in. Those before must have been counted.
 func (kr *kinesisRecord) add(it *item) {
+	if len(kr.items) == 0 {
+		kr.outer = kr.hashOf(it)
+	}
 	kr.items = append(kr.items, it)
 	kr.expires = earlier(kr.expires, it.batch.expires)
 	kr.count()
@@ -125,7 +136,6 @@ func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
 	if len(rest) == 0 {
 		return
 	}
-	fetchKeys(rest)
 	for _, it := range rest {
 		r := it.rec()
 		if ehk, ok := kr.explicit(it); ok {
@@ -141,18 +151,11 @@ func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
 	}
 }
 
-// outerHash is the hash key that routes the whole Kinesis record.
-func (kr *kinesisRecord) outerHash() aggregation.HashKey {
-	if it := kr.items[0]; !it.is(itemSpread) {
-		return it.hash
-	}
-	return kr.spread
-}
-
-// appendData returns what Kinesis stores. A user record alone goes as it is,
+// appendData returns what Kinesis stores, and sets aloneUnits. A user record alone goes as it is,
 // an aggregate is encoded at the end of buf, and not sealed yet. The builder serves
 // for an aggregate that has not been counted.
 func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
+	kr.aloneUnits = kr.unitsAlone()
 	if len(kr.items) == 1 {
 		data = kr.items[0].rec().Data
 		if data == nil {
@@ -165,7 +168,6 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 		agg = spare
 		kr.countWith(agg)
 	}
-	fetchData(kr.items)
 	start := len(buf)
 	buf = agg.AppendOpen(buf)
 	if agg == spare {
@@ -174,38 +176,6 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 		}
 	}
 	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
-}
-
-// fetchKeys has the processor load what count needs of the items. In a stream of
-// thousands of shards they lie far apart, and count would wait for the memory of one
-// after the other; these loops wait for many at a time.
-func fetchKeys(items []*item) {
-	var sum int
-	for _, it := range items {
-		sum += int(it.index)
-	}
-	for _, it := range items {
-		r := it.rec()
-		sum += len(r.PartitionKey) + len(r.Data)
-	}
-	for _, it := range items {
-		if k := it.rec().PartitionKey; k != "" {
-			sum += int(k[0])
-		}
-	}
-	runtime.KeepAlive(sum)
-}
-
-// fetchData does the same for the data.
-func fetchData(items []*item) {
-	const line = 64
-	var sum byte
-	for _, it := range items {
-		for d := it.rec().Data; len(d) > 0; d = d[min(line, len(d)):] {
-			sum += d[0]
-		}
-	}
-	runtime.KeepAlive(sum)
 }
 
 // reset makes the record ready for other user records and lets go of the old.
@@ -233,6 +203,9 @@ func (pl *pipeline) recycle(kr *kinesisRecord) {
 		pl.p.records.Put(kr)
 	}
 }
+
+// firstItems is for how many items an aggregate has room at first.
+const firstItems = 32
 
 // maxKeptItems and maxOpenItems bound what Kinesis records, requests and shards keep of
 // their memory for the next aggregate: some 70 and 8 bytes for each item. Who has

@@ -307,7 +307,7 @@ func (pl *pipeline) observeEnds() {
 		shard = e.shard.id
 	}
 	if e.err == nil {
-		shard = e.last.ShardID
+		shard = e.last.shardID
 		pl.observe(MetricUserRecordsPut, shard, "", 1, e.n)
 		pl.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
 	} else {
@@ -353,7 +353,7 @@ func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
 	pl.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
 	pl.observe(MetricAllErrors, shard, "", 0, 1)
 	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
-	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.unitsAlone()-units), 1)
+	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
 	if len(kr.items) > 1 {
 		full := max(pl.cfg.aggregationMaxBytes, units*PutPayloadUnit)
 		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)

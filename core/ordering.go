@@ -173,8 +173,8 @@ func (pl *pipeline) installLanes(m *shardMap) {
 		pl.retireShard(pl.lane)
 		pl.lane = nil
 	}
-	for _, sh := range m.shards {
-		sh.blockers = 0
+	for _, a := range m.ring {
+		a.shard.blockers = 0
 	}
 	for _, old := range pl.outgoing {
 		pl.eachLane(old, func(lane *shard) { lane.blockers++ })
@@ -190,9 +190,9 @@ func (pl *pipeline) eachLane(sh *shard, f func(*shard)) {
 	if m == nil {
 		return
 	}
-	i := sort.Search(len(m.ends), func(i int) bool { return m.ends[i].Compare(sh.start) >= 0 })
-	for ; i < len(m.shards) && m.shards[i].start.Compare(sh.end) <= 0; i++ {
-		f(m.shards[i])
+	i := sort.Search(len(m.ring), func(i int) bool { return m.ring[i].end.Compare(sh.start) >= 0 })
+	for ; i < len(m.ring) && m.ring[i].shard.start.Compare(sh.end) <= 0; i++ {
+		f(m.ring[i].shard)
 	}
 }
 

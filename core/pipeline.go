@@ -205,10 +205,13 @@ func (pl *pipeline) makeWay() {
 // closeSome closes the open aggregates whose deadline is not after the time given,
 // but not so many that the lock is held for long; the loop goes on with the rest.
 func (pl *pipeline) closeSome(until int64) {
-	for range maxCloses {
+	for fetched, i := 0, 0; i < maxCloses; i++ {
 		sh := pl.openList.head
 		if sh == nil || sh.open.deadline > until {
 			return
+		}
+		if i == fetched {
+			fetched += pl.openList.fetch()
 		}
 		pl.dispatch(sh)
 	}

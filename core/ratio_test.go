@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto/md5"
 	"math"
-	"slices"
 	"sort"
 	"syscall"
 	"testing"
@@ -126,6 +125,8 @@ func putAll(b *testing.B, c core.Client, records []core.Record) {
 type acceptor struct {
 	shards []types.Shard
 	ends   []aggregation.HashKey
+	ids    []*string
+	first  [1<<16 + 1]int32 // by the upper bits of a hash key, the first shard that may hold it
 }
 
 func newAcceptor(b *testing.B, shards int) *acceptor {
@@ -143,6 +144,14 @@ func newAcceptor(b *testing.B, shards int) *acceptor {
 	}
 	for _, sh := range a.shards {
 		a.ends = append(a.ends, parseHashKey(b, *sh.HashKeyRange.EndingHashKey))
+		a.ids = append(a.ids, sh.ShardId)
+	}
+	at := 0
+	for i := range a.first {
+		for at < shards && a.ends[at].Hi>>48 < uint64(i) {
+			at++
+		}
+		a.first[i] = int32(at)
 	}
 	return a
 }
@@ -164,8 +173,11 @@ func (a *acceptor) PutRecords(_ context.Context, in *kinesis.PutRecordsInput, _ 
 		if err != nil {
 			return nil, err
 		}
-		at, _ := slices.BinarySearchFunc(a.ends, k, aggregation.HashKey.Compare)
-		res[i].ShardId, res[i].SequenceNumber = a.shards[at].ShardId, number
+		at := a.first[k.Hi>>48]
+		for a.ends[at].Less(k) {
+			at++
+		}
+		res[i].ShardId, res[i].SequenceNumber = a.ids[at], number
 	}
 	return &kinesis.PutRecordsOutput{Records: res}, nil
 }

@@ -50,9 +50,12 @@ func rest(p *Producer, stream string) (left []string) {
 	if pl.openList.head != nil || pl.oldest != nil || pl.newest != nil {
 		left = append(left, "a list is not empty")
 	}
-	shards := pl.shardMap.Load().shards
+	var shards []*shard
+	for _, a := range pl.shardMap.Load().ring {
+		shards = append(shards, a.shard)
+	}
 	if pl.lane != nil {
-		shards = append(shards[:len(shards):len(shards)], pl.lane)
+		shards = append(shards, pl.lane)
 	}
 	for _, sh := range shards {
 		check(sh.id+" queue", len(sh.queue))

@@ -25,14 +25,14 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	if err != nil && pl.ctx.Err() != nil {
 		return // Close gave up on the call and settles the records
 	}
-	base := Attempt{Start: start, End: end}
+	base := &Attempt{Start: start, End: end}
 	for _, kr := range req.records {
 		pl.settleUp(kr)
 	}
-	pl.observeCall(req, base)
+	pl.observeCall(req, *base)
 	switch {
 	case err != nil:
-		pl.requestFailed(req, classifyRequest(err), base)
+		pl.requestFailed(req, classifyRequest(err), *base)
 	case out == nil || len(out.Records) != len(req.records):
 		if out == nil {
 			out = &kinesis.PutRecordsOutput{}
@@ -43,7 +43,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		pl.observeFailed(v.code)
 		pl.trouble(v)
 		for _, kr := range req.records {
-			pl.fail(kr, v, base)
+			pl.fail(kr, v, *base)
 		}
 	default:
 		// From the last to the first, so that throttled records of a shard
@@ -52,16 +52,14 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
-				a := base
-				a.ShardID, a.SequenceNumber = aws.ToString(e.ShardId), *e.SequenceNumber
-				pl.stored(kr, a)
+				pl.stored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
 				continue
 			}
 			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
 			if v.action != actThrottle {
 				worst = v
 			}
-			pl.refused(kr, v, base)
+			pl.refused(kr, v, *base)
 		}
 		if worst.code != "" {
 			pl.trouble(worst)
@@ -73,21 +71,21 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 }
 
 // stored handles a record that Kinesis has taken, in whatever shard.
-func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
+func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
 	pl.budget.earn(len(pl.retries))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
-	pl.stats.PutPayloadUnitsSaved += uint64(kr.unitsAlone() - units)
+	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
 	pl.observeStored(kr, units)
 	pl.accepted = true
 	if pl.shardMap.Load() == nil && pl.mapTrouble == codeNoAnswer && !pl.refreshing {
 		pl.refreshDue = pl.now // the network is back
 	}
 	sh := kr.shard
-	contradiction := pl.witness(kr, a)
-	if sh == nil || sh.id == "" || sh.id == a.ShardID && sh.current {
+	contradiction := pl.witness(kr, &a)
+	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current {
 		if sh != nil {
 			sh.pace.Stored(pl.sinceStart(a.Start))
 			sh.stored++
@@ -103,7 +101,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 		pl.confirm(kr, a)
 		return
 	}
-	r, known := pl.rangeOf(a.ShardID)
+	r, known := pl.rangeOf(a.shardID)
 	if contradiction {
 		// The map may be that of another stream of the same name. Who belongs
 		// into the shard is said by a map that was fetched from now on.
@@ -123,8 +121,8 @@ func (pl *pipeline) stored(kr *kinesisRecord, a Attempt) {
 }
 
 // confirm settles every user record of a stored Kinesis record.
-func (pl *pipeline) confirm(kr *kinesisRecord, a Attempt) {
-	node := &attemptNode{Attempt: a}
+func (pl *pipeline) confirm(kr *kinesisRecord, a attemptNode) {
+	node := &a
 	for _, it := range kr.items {
 		pl.attempted(it, node)
 	}
@@ -340,7 +338,9 @@ func (pl *pipeline) attempted(it *item, node *attemptNode) {
 	pl.stats.Retries++
 	if pl.linkFrom != it.last || pl.linkOf != node {
 		pl.linkFrom, pl.linkOf = it.last, node
-		pl.link = &attemptNode{Attempt: node.Attempt, prev: it.last.shorten(it.tries)}
+		link := *node
+		link.prev = it.last.shorten(it.tries)
+		pl.link = &link
 	}
 	it.last = pl.link
 }
@@ -351,15 +351,20 @@ func (n *attemptNode) shorten(tries uint16) *attemptNode {
 	if tries <= maxAttempts {
 		return n
 	}
-	one := &attemptNode{Attempt: n.Attempt, prev: n.prev.prev}
-	one.Uncertain = n.Uncertain || n.prev.Uncertain
-	return one
+	one := *n
+	one.prev = n.prev.prev
+	if n.prev.Uncertain {
+		a := *n.Attempt // others share it
+		a.Uncertain = true
+		one.Attempt = &a
+	}
+	return &one
 }
 
 // attemptedAll adds a failed attempt to every user record of a Kinesis record.
 func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
 	a.Code, a.Message = v.code, v.message
-	node := &attemptNode{Attempt: a}
+	node := &attemptNode{Attempt: &a}
 	for _, it := range kr.items {
 		pl.attempted(it, node)
 	}
@@ -368,7 +373,7 @@ func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
 // expire settles a user record whose TTL has passed.
 func (pl *pipeline) expire(it *item) {
 	at := pl.p.start.Add(time.Duration(pl.now))
-	pl.attempted(it, &attemptNode{Attempt: Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
+	pl.attempted(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
 	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
 		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }

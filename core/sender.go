@@ -5,6 +5,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"math/bits"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -21,8 +22,9 @@ type request struct {
 	bytes   int
 
 	// Memory that is used again by later requests.
-	blob     []byte // the aggregates, one after the other
-	decimal  []byte // the explicit hash keys, likewise
+	blob     []byte  // the aggregates, one after the other
+	decimal  []byte  // the explicit hash keys, likewise
+	digits   []uint8 // how long each of them is
 	keys     []string
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte            // scratch
@@ -39,11 +41,13 @@ func (pl *pipeline) newRequest() *request {
 	return requestPool.Get().(*request)
 }
 
-// done gives the request's memory back. A blob that a few giant records made
-// large is left to the garbage collector.
+// maxKeptBlob is how large a blob may be to be used again. One that a few giant records
+// made large is left to the garbage collector.
+const maxKeptBlob = 2 << 20
+
+// done gives the request's memory back.
 func (r *request) done() {
-	const keep = 2 << 20
-	if cap(r.blob) > keep {
+	if cap(r.blob) > maxKeptBlob {
 		r.blob = nil
 	}
 	clear(r.records)
@@ -51,7 +55,7 @@ func (r *request) done() {
 	clear(r.keys)
 	clear(r.unsealed)
 	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
-	r.blob, r.decimal = r.blob[:0], r.decimal[:0]
+	r.blob, r.decimal, r.digits = r.blob[:0], r.decimal[:0], r.digits[:0]
 	r.bytes, r.gen, r.keyless, r.leftOut = 0, 0, false, false
 	requestPool.Put(r)
 }
@@ -120,23 +124,32 @@ func (r *request) encodeGuarded() (entries []types.PutRecordsRequestEntry, defec
 // lock: while a record is in a request, nobody else touches it.
 func (r *request) encode() []types.PutRecordsRequestEntry {
 	if cap(r.blob) < r.bytes {
-		r.blob = make([]byte, 0, r.bytes)
+		n := r.bytes
+		if n <= maxKeptBlob {
+			n = 1 << bits.Len(uint(n-1)) // so that requests of nearly one size can use it again
+		}
+		r.blob = make([]byte, 0, n)
 	}
 	const decimals = 39 // digits of 2^128-1
 	if need := len(r.records) * decimals; cap(r.decimal) < need {
 		r.decimal = make([]byte, 0, need)
 	}
 	for _, kr := range r.records {
-		r.decimal = kr.outerHash().AppendDecimal(r.decimal)
+		before := len(r.decimal)
+		r.decimal = kr.outer.AppendDecimal(r.decimal)
+		r.digits = append(r.digits, uint8(len(r.decimal)-before))
 	}
 	// One string holds all decimals; keys and entries point into it.
 	all := string(r.decimal)
-	for _, kr := range r.records {
-		n := kr.outerHash().DecimalLen()
+	for _, n := range r.digits {
 		r.keys = append(r.keys, all[:n], "")
 		all = all[n:]
 	}
+	fetched := 0
 	for i, kr := range r.records {
+		if i == fetched {
+			fetched += fetchRecords(r.records[i:])
+		}
 		var data []byte
 		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob, &r.builder)
 		if len(kr.items) > 1 {

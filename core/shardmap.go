@@ -22,8 +22,7 @@ import (
 // shardMap is a snapshot of the open shards. It never changes; a new fetch
 // makes a new one, and the old one stays in use until then.
 type shardMap struct {
-	shards  []*shard // by end of range
-	ends    []aggregation.HashKey
+	ring    []arc  // by end of range
 	gapless bool   // each hash key has a shard
 	fetched int64  // when the fetch began
 	gen     uint64 // number of the fetch
@@ -34,23 +33,41 @@ type shardMap struct {
 	shift uint
 }
 
+// arc is the part of the ring that belongs to a shard. What lookup needs is in one
+// place.
+type arc struct {
+	end   aggregation.HashKey // inclusive
+	shard *shard
+}
+
+// newShardMap makes a map of the shards.
+func newShardMap(shards []*shard) *shardMap {
+	m := &shardMap{ring: make([]arc, len(shards))}
+	for i, sh := range shards {
+		m.ring[i] = arc{end: sh.end, shard: sh}
+	}
+	slices.SortFunc(m.ring, func(a, b arc) int { return a.end.Compare(b.end) })
+	m.index()
+	return m
+}
+
 // index prepares the map for lookup.
 func (m *shardMap) index() {
-	parts := uint(bits.Len(uint(len(m.shards)))) + 1 // as a power of two
+	parts := uint(bits.Len(uint(len(m.ring)))) + 1 // as a power of two
 	m.shift = 64 - parts
 	m.first = make([]int32, 1<<parts+1)
 	i := 0
 	for b := range m.first {
-		for i < len(m.ends) && m.ends[i].Hi>>m.shift < uint64(b) {
+		for i < len(m.ring) && m.ring[i].end.Hi>>m.shift < uint64(b) {
 			i++
 		}
 		m.first[b] = int32(i)
 	}
-	m.gapless = len(m.ends) > 0 && m.ends[len(m.ends)-1] == aggregation.MaxHashKey
+	m.gapless = len(m.ring) > 0 && m.ring[len(m.ring)-1].end == aggregation.MaxHashKey
 	var next aggregation.HashKey
-	for _, sh := range m.shards {
-		m.gapless = m.gapless && sh.start.Compare(next) <= 0
-		next = sh.end
+	for _, a := range m.ring {
+		m.gapless = m.gapless && a.shard.start.Compare(next) <= 0
+		next = a.end
 		if next.Lo++; next.Lo == 0 {
 			next.Hi++
 		}
@@ -61,15 +78,18 @@ func (m *shardMap) index() {
 func (m *shardMap) lookup(h aggregation.HashKey) *shard {
 	part := h.Hi >> m.shift
 	lo, hi := int(m.first[part]), int(m.first[part+1])
-	for lo < hi {
-		if mid := (lo + hi) / 2; m.ends[mid].Compare(h) < 0 {
+	for hi-lo > 4 {
+		if mid := (lo + hi) / 2; m.ring[mid].end.Less(h) {
 			lo = mid + 1
 		} else {
 			hi = mid
 		}
 	}
-	if lo < len(m.shards) && (m.gapless || m.shards[lo].contains(h)) {
-		return m.shards[lo]
+	for lo < len(m.ring) && m.ring[lo].end.Less(h) {
+		lo++
+	}
+	if lo < len(m.ring) && (m.gapless || m.ring[lo].shard.contains(h)) {
+		return m.ring[lo].shard
 	}
 	return nil
 }
@@ -266,7 +286,7 @@ func (pl *pipeline) listShards() (list []types.Shard, err error) {
 // install makes a new map the one in use. Records under way to shards that are
 // gone are routed anew.
 func (pl *pipeline) install(list []types.Shard, started int64) {
-	m := &shardMap{fetched: started, gen: pl.fetches}
+	shards := make([]*shard, 0, len(list))
 	anew := false
 	next := make(map[string]*shard, len(list))
 	for _, s := range list {
@@ -277,6 +297,9 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 				"shard", id, "detail", err)
 			continue
 		}
+		if next[id] != nil {
+			continue // listed twice
+		}
 		sh := pl.shards[id]
 		// The same id with another range is a stream that was made anew.
 		anew = anew || sh != nil && (sh.start != r.start || sh.end != r.end)
@@ -285,13 +308,8 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh
-		m.shards = append(m.shards, sh)
+		shards = append(shards, sh)
 	}
-	slices.SortFunc(m.shards, func(a, b *shard) int { return a.end.Compare(b.end) })
-	for _, sh := range m.shards {
-		m.ends = append(m.ends, sh.end)
-	}
-	m.index()
 	for id, r := range pl.closed {
 		if pl.now > r.until {
 			delete(pl.closed, id)
@@ -306,15 +324,17 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 			pl.closed[id] = hashRange{start: sh.start, end: sh.end, until: pl.now + int64(closedRangeTTL)}
 		}
 	}
-	for id, sh := range next {
+	for _, sh := range shards {
 		sh.current = true
-		delete(pl.closed, id)
+		delete(pl.closed, sh.id)
 	}
 	if anew {
 		clear(pl.closed) // ranges of another stream
 		pl.log(slog.LevelWarn, "stream was deleted and made anew: the same shard ids have other ranges")
 	}
 	pl.shards = next
+	m := newShardMap(shards)
+	m.fetched, m.gen = started, pl.fetches
 	pl.shardMap.Store(m)
 	pl.installLanes(m)
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })

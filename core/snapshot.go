@@ -95,8 +95,8 @@ func (pl *pipeline) state() StreamSnapshot {
 		return s
 	}
 	s.MapAge = time.Duration(pl.now - m.fetched)
-	for _, sh := range m.shards {
-		s.Shards = append(s.Shards, sh.state(pl.now))
+	for _, a := range m.ring {
+		s.Shards = append(s.Shards, a.shard.state(pl.now))
 	}
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s

@@ -23,8 +23,8 @@ func (pl *pipeline) spreadShard(m *shardMap) *shard {
 	}
 	var best *shard
 	bestWait, shares := int64(0), 0.0
-	for range min(spreadCandidates, len(m.shards)) {
-		sh := m.shards[rand.IntN(len(m.shards))]
+	for range min(spreadCandidates, len(m.ring)) {
+		sh := m.ring[rand.IntN(len(m.ring))].shard
 		switch wait, share := sh.waitEstimate(pl.now), sh.pace.Share(); {
 		case best == nil || wait < bestWait:
 			best, bestWait, shares = sh, wait, share

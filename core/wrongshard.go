@@ -4,17 +4,11 @@ package core
 
 // judge settles the user records that belong to the shard that answered, and
 // writes the others again: consumers drop them there.
-func (pl *pipeline) judge(kr *kinesisRecord, a Attempt, r hashRange) {
-	right := &attemptNode{Attempt: a}
-	wrong := &attemptNode{Attempt: a}
-	wrong.Code, wrong.Message = codeWrongShard, "the record does not belong to the shard that took its aggregate"
+func (pl *pipeline) judge(kr *kinesisRecord, a attemptNode, r hashRange) {
+	right, wrong := &a, a.with(codeWrongShard, "the record does not belong to the shard that took its aggregate")
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
-		hash := it.hash
-		if it.is(itemSpread) {
-			hash = kr.spread
-		}
-		if r.contains(hash) {
+		if r.contains(kr.hashOf(it)) {
 			pl.attempted(it, right)
 			pl.settle(it, nil)
 			continue
@@ -41,7 +35,7 @@ const maxWrongShards = 3
 // user records the shard that took it may hold.
 type unresolved struct {
 	kr      *kinesisRecord
-	attempt Attempt
+	attempt attemptNode
 	since   int64
 	gen     uint64 // of the last map fetch that began before
 	fresh   bool   // only a map fetched later will do
@@ -52,7 +46,7 @@ func (pl *pipeline) resolve() {
 	list := pl.unresolved
 	pl.unresolved = nil
 	for _, u := range list {
-		r, known := pl.rangeOf(u.attempt.ShardID)
+		r, known := pl.rangeOf(u.attempt.shardID)
 		m := pl.shardMap.Load()
 		switch {
 		case known && (!u.fresh || m != nil && m.gen > u.gen):
@@ -61,7 +55,9 @@ func (pl *pipeline) resolve() {
 			// The shard has come and gone, or the map cannot be had. Writing
 			// all again can double some; not writing can lose some.
 			pl.uncertain(u.kr)
-			u.attempt.Uncertain = true
+			a := *u.attempt.Attempt // others share it
+			a.Uncertain = true
+			u.attempt.Attempt = &a
 			pl.judge(u.kr, u.attempt, hashRange{empty: true})
 		default:
 			pl.unresolved = append(pl.unresolved, u)

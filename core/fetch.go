@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"runtime"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// In a stream of thousands of shards what belongs together lies far apart: the items
+// of an aggregate came with as many batches. A stage that goes from one to the next
+// waits for the memory each time, and that would be most of its work. The loops here
+// come before it and only touch what it will need; they wait for many at a time.
+
+// fetchBytes and fetchItems are so small that all that is fetched stays in the cache,
+// and so large that it counts.
+const (
+	fetchBytes = 64 << 10
+	fetchItems = 256
+	fetchLine  = 64
+	// fetchFirst is how much of a user record is fetched. The processor sees by
+	// itself that a long one is read through.
+	fetchFirst = 1 << 10
+)
+
+// fetchRecords fetches what encoding needs of the first of the Kinesis records, and
+// returns of how many.
+func fetchRecords(records []*kinesisRecord) int {
+	n, items, bytes := 0, 0, 0
+	for n < len(records) && (n == 0 || items+len(records[n].items) <= fetchItems && bytes+records[n].size <= fetchBytes) {
+		items += len(records[n].items)
+		bytes += records[n].size
+		n++
+	}
+	sum := 0
+	for _, kr := range records[:n] {
+		for _, it := range kr.items {
+			sum += int(it.index)
+		}
+	}
+	for _, kr := range records[:n] {
+		for _, it := range kr.items {
+			r := it.rec()
+			sum += len(r.PartitionKey) + len(r.Data)
+		}
+	}
+	for _, kr := range records[:n] {
+		for _, it := range kr.items {
+			r := it.rec()
+			if k := r.PartitionKey; k != "" {
+				sum += int(k[0])
+			}
+			for d := r.Data[:min(len(r.Data), fetchFirst)]; len(d) > 0; d = d[min(fetchLine, len(d)):] {
+				sum += int(d[0])
+			}
+		}
+	}
+	runtime.KeepAlive(sum)
+	return n
+}
+
+// fetch fetches what lookup needs of the map.
+func (m *shardMap) fetch(hashes []aggregation.HashKey) {
+	sum := uint64(0)
+	for _, h := range hashes {
+		if i := int(m.first[h.Hi>>m.shift]); i < len(m.ring) {
+			sum += m.ring[i].end.Hi
+		}
+	}
+	runtime.KeepAlive(sum)
+}
+
+// fetchShards fetches what route needs of the first of the items, and returns of how
+// many.
+func fetchShards(items []item) int {
+	items = items[:min(len(items), fetchItems/4)]
+	sum := 0
+	for i := range items {
+		if sh := items[i].shard; sh != nil && sh.current {
+			sum++
+		}
+	}
+	for i := range items {
+		if sh := items[i].shard; sh != nil {
+			if n := len(sh.open.items); n > 0 && sh.open.items[n-1] != nil {
+				sum++
+			}
+		}
+	}
+	runtime.KeepAlive(sum)
+	return len(items)
+}
+
+// fetch fetches what closing needs of the first aggregates in the list, and
+// returns of how many.
+func (l *openList) fetch() int {
+	n, sum := 0, 0
+	for sh := l.head; sh != nil && n < fetchItems/4; sh = sh.open.next {
+		sum += len(sh.id) + len(sh.queue) + sh.readyBytes + sh.requestBytes
+		n++
+	}
+	runtime.KeepAlive(sum)
+	return n
+}
