@@ -35,29 +35,55 @@ func fetchRecords(records []*kinesisRecord) int {
 	}
 	sum := 0
 	for _, kr := range records[:n] {
-		for _, it := range kr.items {
-			sum += int(it.index)
-		}
+		sum += touchItems(kr.items)
 	}
 	for _, kr := range records[:n] {
-		for _, it := range kr.items {
-			r := it.rec()
-			sum += len(r.PartitionKey) + len(r.Data)
-		}
+		sum += touchRecords(kr.items)
 	}
 	for _, kr := range records[:n] {
-		for _, it := range kr.items {
-			r := it.rec()
-			if k := r.PartitionKey; k != "" {
-				sum += int(k[0])
-			}
-			for d := r.Data[:min(len(r.Data), fetchFirst)]; len(d) > 0; d = d[min(fetchLine, len(d)):] {
-				sum += int(d[0])
-			}
-		}
+		sum += touchKeys(kr.items) + touchData(kr.items)
 	}
 	runtime.KeepAlive(sum)
 	return n
+}
+
+// fetchKeys fetches what counting needs of the items.
+func fetchKeys(items []*item) {
+	runtime.KeepAlive(touchItems(items) + touchRecords(items) + touchKeys(items))
+}
+
+func touchItems(items []*item) (sum int) {
+	for _, it := range items {
+		sum += int(it.index)
+	}
+	return sum
+}
+
+func touchRecords(items []*item) (sum int) {
+	for _, it := range items {
+		r := it.rec()
+		sum += len(r.PartitionKey) + len(r.Data)
+	}
+	return sum
+}
+
+func touchKeys(items []*item) (sum int) {
+	for _, it := range items {
+		if k := it.rec().PartitionKey; k != "" {
+			sum += int(k[0])
+		}
+	}
+	return sum
+}
+
+func touchData(items []*item) (sum int) {
+	for _, it := range items {
+		d := it.rec().Data
+		for d = d[:min(len(d), fetchFirst)]; len(d) > 0; d = d[min(fetchLine, len(d)):] {
+			sum += int(d[0])
+		}
+	}
+	return sum
 }
 
 // fetch fetches what lookup needs of the map.

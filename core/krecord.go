@@ -129,7 +129,12 @@ func (kr *kinesisRecord) add(it *item) {
 
 // count makes the aggregate of the items, as far as it is not made yet, and the size
 // exact.
-func (kr *kinesisRecord) count() { kr.countWith(&kr.agg) }
+func (kr *kinesisRecord) count() {
+	if rest := kr.items[kr.agg.Len():]; len(rest) > 1 {
+		fetchKeys(rest)
+	}
+	kr.countWith(&kr.agg)
+}
 
 func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
 	rest := kr.items[agg.Len():]
