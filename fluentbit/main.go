@@ -159,6 +159,7 @@ func kplExit(in *C.struct_kpl_instance) {
 	inst.logger.close() // from here on the host's instance may be gone
 	h.Delete()
 	C.kpl_instance_free(in)
+	leaks()
 }
 
 // hostConfig reads the output section by way of the host.

@@ -5,9 +5,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime/pprof"
 	"sync"
+
+	"go.uber.org/goleak"
 )
 
 // This file is for tests and measurements: go build -tags kpltrial.
@@ -28,3 +31,16 @@ var startProfile = sync.OnceFunc(func() {
 })
 
 func stopProfile() { pprof.StopCPUProfile() }
+
+// KPL_LEAKS=1 has each Exit look for goroutines that are still there. It is for hosts
+// with one instance.
+func leaks() {
+	if os.Getenv("KPL_LEAKS") == "" {
+		return
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "goroutines left behind:", err)
+		return
+	}
+	fmt.Fprintln(os.Stderr, "no goroutine left behind")
+}

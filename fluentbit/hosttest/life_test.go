@@ -70,8 +70,9 @@ func TestForeignHandlerOfSIGSEGV(t *testing.T) {
 	check(t, srv, "logs", 15000)
 }
 
-// TestPanics makes each entry panic, in a build that can be told to.
-func TestPanics(t *testing.T) {
+// TestTrialBuild runs a build of the plugin that can be told to panic, and that looks
+// for leaks; see fluentbit/trial.go.
+func TestTrialBuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the plugin once more")
 	}
@@ -82,6 +83,24 @@ func TestPanics(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-trimpath", "-tags", "kpltrial", "-buildmode=c-shared", "-o", trial, "..").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build: %v\n%s", err, out)
 	}
+	t.Run("each entry may panic", func(t *testing.T) { testPanics(t, trial) })
+	t.Run("no exit leaves goroutines behind", func(t *testing.T) { testGoroutines(t, trial) })
+}
+
+func testGoroutines(t *testing.T, trial string) {
+	srv := newServer(t)
+	srv.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 20, Effect: kinesistest.Delay(100 * time.Millisecond)})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	r := startProgram(t, ctx, host, trial, []string{"KPL_LEAKS=1"},
+		to(srv, "logs", "--kubernetes", "500", "--reload", "3", "--workers", "3")...).wait()
+	wantDone(t, r, 2000)
+	if n := strings.Count(r.log, "no goroutine left behind"); n != 4 {
+		t.Errorf("unexpected exits without a goroutine left behind; got %d; want 4; log:\n%s", n, r.log)
+	}
+}
+
+func testPanics(t *testing.T, trial string) {
 	for _, c := range []struct {
 		entry, log string
 		code       int
