@@ -21,8 +21,8 @@ func TestFetchedStretchesAreBounded(t *testing.T) {
 	}{
 		{"one", 1, 3, 10, 1},
 		{"all", 20, 3, 10, 20},
-		{"as many as the items allow", 100, 10, 10, 25},
-		{"as many as the bytes allow", 100, 10, 1000, 6},
+		{"as many as the items allow", 100, 10, 10, 6},
+		{"as many as the bytes allow", 100, 3, 1000, 8},
 		{"one with too many items", 5, 1000, 1, 1},
 		{"one that is too large", 5, 1, 1 << 20, 1},
 		{"without data", 4, 1, 0, 4},
@@ -44,7 +44,7 @@ func TestFetchedStretchesAreBounded(t *testing.T) {
 				items[i].shard = &shard{}
 			}
 		}
-		for at, want := range map[int]int{0: 64, 64: 36, 99: 1} {
+		for at, want := range map[int]int{0: 16, 90: 10, 99: 1} {
 			if got := fetchShards(items[at:]); got != want {
 				t.Errorf("unexpected stretch from %d; got %d items; want %d", at, got, want)
 			}
@@ -53,7 +53,7 @@ func TestFetchedStretchesAreBounded(t *testing.T) {
 	t.Run("open aggregates", func(t *testing.T) {
 		var l openList
 		for n := range 70 {
-			if got, want := l.fetch(), min(n, 64); got != want {
+			if got, want := l.fetch(), min(n, 16); got != want {
 				t.Fatalf("unexpected stretch; got %d of %d shards; want %d", got, n, want)
 			}
 			l.push(&shard{})

@@ -54,7 +54,7 @@ func BenchmarkRatios(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		for range 7 {
+		for range 15 {
 			measure("yardstick", func() { yardstick(distinct) })
 			measure("distinct", func() { putAll(b, few, distinct) })
 			measure("repeating", func() { putAll(b, few, repeating) })
