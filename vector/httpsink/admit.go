@@ -15,10 +15,14 @@ var errTooMuch = errors.New("more than the budget holds")
 // budget bounds the memory of all bodies: on the wire, unpacked, and their tables of
 // records, from admission until the last record has settled.
 type budget struct {
-	mu      sync.Mutex // guards all below
-	size    int64
-	used    int64
-	waiters list.List // of *claim; first come, first served
+	mu   sync.Mutex // guards all below
+	size int64
+	used int64
+	// Claims of those who hold a part already. As soon as there is room for one of
+	// them it has it, and nobody new comes in while any of them waits: what they hold
+	// comes back only when they are done.
+	growing list.List
+	waiters list.List // claims of the others; first come, first served
 }
 
 type claim struct {
@@ -28,8 +32,8 @@ type claim struct {
 
 func newBudget(size int64) *budget { return &budget{size: size} }
 
-// take waits for n bytes until ctx ends.
-func (b *budget) take(ctx context.Context, n int64) error {
+// take waits for n bytes until ctx ends; grows tells that the caller holds some.
+func (b *budget) take(ctx context.Context, n int64, grows bool) error {
 	b.mu.Lock()
 	if n > b.size {
 		b.mu.Unlock()
@@ -37,13 +41,17 @@ func (b *budget) take(ctx context.Context, n int64) error {
 	}
 	// Who comes while others wait queues up behind them, so that large bodies get
 	// their turn.
-	if b.waiters.Len() == 0 && b.used+n <= b.size {
+	queue, turn := &b.waiters, b.growing.Len()+b.waiters.Len() == 0
+	if grows {
+		queue, turn = &b.growing, true
+	}
+	if turn && b.used+n <= b.size {
 		b.used += n
 		b.mu.Unlock()
 		return nil
 	}
 	c := &claim{n: n, granted: make(chan struct{})}
-	el := b.waiters.PushBack(c)
+	el := queue.PushBack(c)
 	b.mu.Unlock()
 	select {
 	case <-c.granted:
@@ -57,7 +65,7 @@ func (b *budget) take(ctx context.Context, n int64) error {
 		return nil
 	default:
 	}
-	b.waiters.Remove(el)
+	queue.Remove(el)
 	b.grant() // the next one may need less
 	return ctx.Err()
 }
@@ -70,24 +78,37 @@ func (b *budget) give(n int64) {
 	b.grant()
 }
 
-// grant serves those who wait, in their order. Called with the lock held.
+// grant serves those whose turn it is. Called with the lock held.
 func (b *budget) grant() {
-	for el := b.waiters.Front(); el != nil; el = b.waiters.Front() {
-		c := el.Value.(*claim)
-		if b.used+c.n > b.size {
+	for el := b.growing.Front(); el != nil; {
+		next := el.Next()
+		b.serve(&b.growing, el)
+		el = next
+	}
+	for b.growing.Len() == 0 && b.waiters.Len() > 0 {
+		if !b.serve(&b.waiters, b.waiters.Front()) {
 			return
 		}
-		b.used += c.n
-		b.waiters.Remove(el)
-		close(c.granted)
 	}
+}
+
+// serve grants a claim if there is room for it.
+func (b *budget) serve(queue *list.List, el *list.Element) bool {
+	c := el.Value.(*claim)
+	if b.used+c.n > b.size {
+		return false
+	}
+	b.used += c.n
+	queue.Remove(el)
+	close(c.granted)
+	return true
 }
 
 // state returns what is taken and how many wait.
 func (b *budget) state() (used int64, waiting int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used, b.waiters.Len()
+	return b.used, b.growing.Len() + b.waiters.Len()
 }
 
 // lease is the part of the budget that one body holds. It has one owner at a time:
@@ -103,7 +124,7 @@ func (l *lease) resize(ctx context.Context, n int64) error {
 		if n > l.b.size {
 			return errTooMuch // waiting for oneself would never end
 		}
-		if err := l.b.take(ctx, n-l.n); err != nil {
+		if err := l.b.take(ctx, n-l.n, l.n > 0); err != nil {
 			return err
 		}
 	} else if n < l.n {

@@ -5,12 +5,17 @@ package httpsink
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/config"
@@ -146,6 +151,115 @@ func TestBudgetIsFair(t *testing.T) {
 			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
 		}
 	})
+}
+
+// Who holds memory and needs more goes before those who hold none: these could only get
+// what it gives back in the end.
+func TestGrowingGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(10)
+		one, two, late := &lease{b: b}, &lease{b: b}, &lease{b: b}
+		resize := func(l *lease, n int64, want error) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := l.resize(ctx, n); err != want {
+				t.Errorf("unexpected error; got %v; want %v", err, want)
+			}
+		}
+		resize(one, 3, nil)
+		resize(two, 3, nil)
+		go resize(&lease{b: b}, 5, context.DeadlineExceeded)
+		synctest.Wait()
+		resize(one, 4, nil) // at once, though another was there before
+		time.Sleep(2 * time.Second)
+
+		order := make(chan string, 2)
+		later := func(l *lease, n int64, name string) {
+			go func() {
+				resize(l, n, nil)
+				order <- name
+			}()
+			synctest.Wait()
+		}
+		later(one, 8, "one")   // 7 of 10 are taken
+		later(late, 1, "late") // there is room, but not for who is new
+		resize(two, 6, nil)    // there is room for this one
+		if used, waiting := b.state(); used != 10 || waiting != 2 {
+			t.Errorf("unexpected state; got %d used, %d waiting; want 10, 2", used, waiting)
+		}
+		two.release()
+		if first, second := <-order, <-order; used(b) != 9 || first+second != "onelate" && first+second != "lateone" {
+			t.Errorf("unexpected end; got %d used by %s, %s; want 9 by both", used(b), first, second)
+		}
+		one.release()
+		late.release()
+		if used, waiting := b.state(); used != 0 || waiting != 0 {
+			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
+		}
+	})
+}
+
+func used(b *budget) int64 {
+	n, _ := b.state()
+	return n
+}
+
+// Bodies of usual events ask for all their memory before they are read. To ask for more
+// later makes them wait for each other.
+func TestUsualBodiesAskForMemoryOnce(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var lines []byte
+	for i := range 2000 {
+		lines = fmt.Appendf(lines, `{"n":%d,"message":"`, i)
+		for range 24 {
+			lines = fmt.Appendf(lines, "%016x", rng.Uint64())
+		}
+		lines = append(lines, "\"}\n"...)
+	}
+	array := append(append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte{'\n'}, []byte{','})...), ']')
+	pack := func(v any) []byte {
+		b, err := msgpack.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	var packed []byte
+	for i := range 2000 {
+		packed = append(packed, pack([]any{i, map[string]any{"log": string(bytes.Repeat([]byte("m"), 250)), "n": i}})...)
+	}
+	for _, c := range []struct {
+		name, contentType, encoding string
+		body                        []byte
+	}{
+		{"lines", "application/x-ndjson", "", lines},
+		{"array", "application/json", "", array},
+		{"msgpack", "application/msgpack", "", packed},
+		{"packed lines", "application/x-ndjson", "zstd", zstded(lines)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, "--limits.memory=64MiB", "--limits.wire_max_size=4MiB", "--limits.body_max_size=4MiB", "--limits.events=10000",
+					"--limits.admission_timeout=0")
+				defer r.stop()
+				req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+				req.Header.Set("Content-Type", c.contentType)
+				rt, number := r.server.routeOf("/")
+				d, f := r.server.destinationOf(req, rt, number)
+				if f != nil {
+					t.Fatal(f)
+				}
+				x := &exchange{s: r.server, route: rt, encoding: c.encoding}
+				rest := &lease{b: r.server.budget}
+				if err := rest.resize(t.Context(), rest.b.size-x.estimate(d, int64(len(c.body)+1))-minCharge); err != nil {
+					t.Fatal(err)
+				}
+				r.post(t.Context(), "/", c.body, "Content-Type", c.contentType, "Content-Encoding", c.encoding).want(t, 200, `{"events":2000}`)
+				rest.release()
+			})
+		})
+	}
 }
 
 // Who gives up waiting lets those behind go on.

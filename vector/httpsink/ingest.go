@@ -168,7 +168,7 @@ func (x *exchange) ingest() (success, *failure) {
 			return success{}, x.refuse(f)
 		}
 	}
-	wire, f := x.readBody()
+	wire, f := x.readBody(dest)
 	if f != nil {
 		return success{}, x.refuse(f)
 	}
@@ -195,7 +195,7 @@ func (x *exchange) refuse(f *failure) *failure {
 
 // read makes the content of a body, or applies the policy for what cannot be read.
 func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
-	raw, err := x.unpack(wire)
+	raw, err := x.unpack(dest, wire)
 	if err == nil {
 		x.s.counters.bodyBytes.Add(uint64(len(raw)))
 		x.route.counters.bodyBytes.Add(uint64(len(raw)))

@@ -76,14 +76,14 @@ func (x *exchange) admit(n int64) *failure {
 }
 
 // readBody reads the body as it is on the wire. Memory is taken before each byte.
-func (x *exchange) readBody() ([]byte, *failure) {
+func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 	limit := x.s.cfg.Limits.WireMaxBytes
 	length := x.length
 	tooLarge := never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body is larger than limits.wire_max_size")
 	if length > limit {
 		return nil, tooLarge
 	}
-	room := length
+	room := length + 1 // one byte more, so that the end is seen without growing
 	if length < 0 {
 		room = readStep
 	}
@@ -91,7 +91,7 @@ func (x *exchange) readBody() ([]byte, *failure) {
 	// once. To ask for more while holding some makes requests wait for each other.
 	need := room
 	if length >= 0 {
-		need = x.estimate(length)
+		need = x.estimate(d, room)
 	}
 	// What is asked for ahead is a guess, and a body is not refused for a guess.
 	if f := x.admit(max(room+minCharge, min(need+minCharge, x.s.budget.size))); f != nil {
@@ -100,8 +100,7 @@ func (x *exchange) readBody() ([]byte, *failure) {
 	p := x.paced()
 	x.reading = p
 	defer p.done()
-	// One byte more, so that the end is seen without growing.
-	buf := make([]byte, 0, room+1)
+	buf := make([]byte, 0, room)
 	for {
 		if len(buf) == cap(buf) {
 			if int64(len(buf)) > limit {
@@ -143,18 +142,29 @@ func (x *exchange) readBody() ([]byte, *failure) {
 }
 
 // estimate is what a body of that length on the wire usually needs in all.
-func (x *exchange) estimate(length int64) int64 {
-	raw := length
-	if x.packed() {
-		raw = int64(x.guessUnpacked(int(length)))
-		length += raw
+func (x *exchange) estimate(d *destination, length int64) int64 {
+	if !x.packed() {
+		return length + x.guessTables(d, int(length))
 	}
-	return length + int64(guessConverted(int(raw))) + int64(x.guessEvents(int(raw)))*config.EventCost
+	raw := x.guessUnpacked(int(length))
+	return length + int64(raw) + x.guessTables(d, raw)
 }
 
-// guessConverted is the memory for the few events of usual JSON or text that cannot be
-// slices of the body.
-func guessConverted(raw int) int { return 4<<10 + raw/16 }
+// guessTables is what the events of an unpacked body usually need besides it.
+func (x *exchange) guessTables(d *destination, raw int) int64 {
+	return int64(x.guessConverted(d, raw)) + int64(x.guessEvents(raw))*config.EventCost
+}
+
+// guessConverted is the memory for events that cannot be slices of the body: few of
+// usual JSON or text, all of other formats.
+func (x *exchange) guessConverted(d *destination, raw int) int {
+	n := 4<<10 + raw/16
+	switch d.format {
+	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
+		n += 4 * raw
+	}
+	return min(n, x.route.body.Limits.ConvertedBytes)
+}
 
 // packed tells whether the body has a content encoding.
 func (x *exchange) packed() bool {
@@ -178,7 +188,7 @@ const minCharge = 8 << 10
 // unpack undoes content encodings. The memory for the result is taken before: first
 // for what the body says of itself or a guess, and when that is too little, for more
 // and again. To ask for the largest body each time would keep others out.
-func (x *exchange) unpack(wire []byte) ([]byte, error) {
+func (x *exchange) unpack(d *destination, wire []byte) ([]byte, error) {
 	limits := x.route.body.Limits
 	encodings := x.encodings()
 	if len(wire) == 0 || !x.packed() {
@@ -205,7 +215,7 @@ func (x *exchange) unpack(wire []byte) ([]byte, error) {
 		}
 		if err == nil {
 			// What was packed is not needed any more.
-			_ = x.lease.resize(context.Background(), min(x.lease.n, int64(cap(out))+int64(x.guessEvents(len(out)))*config.EventCost+minCharge))
+			_ = x.lease.resize(context.Background(), min(x.lease.n, int64(cap(out))+x.guessTables(d, len(out))+minCharge))
 		}
 		return out, err
 	}

@@ -98,11 +98,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 // that is too little, for more and again.
 func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	most := x.route.body.Limits
-	converted := min(guessConverted(len(raw)), most.ConvertedBytes)
-	switch d.format {
-	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
-		converted = min(4*len(raw)+converted, most.ConvertedBytes)
-	}
+	converted := x.guessConverted(d, len(raw))
 	count := x.countEvents(raw)
 	into := x.s.takeEvents()
 	for {
