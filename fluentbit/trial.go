@@ -32,7 +32,7 @@ var startProfile = sync.OnceFunc(func() {
 
 func stopProfile() { pprof.StopCPUProfile() }
 
-// KPL_LEAKS=1 has each Exit look for goroutines that are still there. It is for hosts
+// With KPL_LEAKS each Exit looks for goroutines that are still there. It is for hosts
 // with one instance.
 func leaks() {
 	if os.Getenv("KPL_LEAKS") == "" {

@@ -5,17 +5,12 @@ package httpsink
 import (
 	"bytes"
 	"context"
-	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/config"
@@ -174,92 +169,36 @@ func TestGrowingGoesFirst(t *testing.T) {
 		resize(one, 4, nil) // at once, though another was there before
 		time.Sleep(2 * time.Second)
 
-		order := make(chan string, 2)
-		later := func(l *lease, n int64, name string) {
-			go func() {
-				resize(l, n, nil)
-				order <- name
-			}()
+		later := func(l *lease, n int64, want error) {
+			go resize(l, n, want)
 			synctest.Wait()
 		}
-		later(one, 8, "one")   // 7 of 10 are taken
-		later(late, 1, "late") // there is room, but not for who is new
-		resize(two, 6, nil)    // there is room for this one
-		if used, waiting := b.state(); used != 10 || waiting != 2 {
-			t.Errorf("unexpected state; got %d used, %d waiting; want 10, 2", used, waiting)
+		state := func(used int64, waiting int) {
+			t.Helper()
+			synctest.Wait()
+			if u, w := b.state(); u != used || w != waiting {
+				t.Errorf("unexpected state; got %d used, %d waiting; want %d, %d", u, w, used, waiting)
+			}
 		}
+		later(one, 8, nil)  // 7 of 10 are taken
+		later(late, 1, nil) // there is room, but not for who is new
+		resize(two, 6, nil) // there is room for this one
+		state(10, 2)
 		two.release()
-		if first, second := <-order, <-order; used(b) != 9 || first+second != "onelate" && first+second != "lateone" {
-			t.Errorf("unexpected end; got %d used by %s, %s; want 9 by both", used(b), first, second)
+		state(9, 0)
+
+		// Who gives up growing lets new ones in.
+		later(one, 10, context.DeadlineExceeded) // 1 of 10 is free, and 2 are wanted
+		time.Sleep(500 * time.Millisecond)
+		later(two, 1, nil) // waits for longer
+		state(9, 2)
+		time.Sleep(2 * time.Second)
+		state(10, 0)
+		for _, l := range []*lease{one, two, late} {
+			l.release()
 		}
-		one.release()
-		late.release()
-		if used, waiting := b.state(); used != 0 || waiting != 0 {
-			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
-		}
+		state(0, 0)
 	})
-}
-
-func used(b *budget) int64 {
-	n, _ := b.state()
-	return n
-}
-
-// Bodies of usual events ask for all their memory before they are read. To ask for more
-// later makes them wait for each other.
-func TestUsualBodiesAskForMemoryOnce(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	var lines []byte
-	for i := range 2000 {
-		lines = fmt.Appendf(lines, `{"n":%d,"message":"`, i)
-		for range 24 {
-			lines = fmt.Appendf(lines, "%016x", rng.Uint64())
-		}
-		lines = append(lines, "\"}\n"...)
-	}
-	array := append(append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte{'\n'}, []byte{','})...), ']')
-	pack := func(v any) []byte {
-		b, err := msgpack.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	var packed []byte
-	for i := range 2000 {
-		packed = append(packed, pack([]any{i, map[string]any{"log": string(bytes.Repeat([]byte("m"), 250)), "n": i}})...)
-	}
-	for _, c := range []struct {
-		name, contentType, encoding string
-		body                        []byte
-	}{
-		{"lines", "application/x-ndjson", "", lines},
-		{"array", "application/json", "", array},
-		{"msgpack", "application/msgpack", "", packed},
-		{"packed lines", "application/x-ndjson", "zstd", zstded(lines)},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, "--limits.memory=64MiB", "--limits.wire_max_size=4MiB", "--limits.body_max_size=4MiB", "--limits.events=10000",
-					"--limits.admission_timeout=0")
-				defer r.stop()
-				req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
-				req.Header.Set("Content-Type", c.contentType)
-				rt, number := r.server.routeOf("/")
-				d, f := r.server.destinationOf(req, rt, number)
-				if f != nil {
-					t.Fatal(f)
-				}
-				x := &exchange{s: r.server, route: rt, encoding: c.encoding}
-				rest := &lease{b: r.server.budget}
-				if err := rest.resize(t.Context(), rest.b.size-x.estimate(d, int64(len(c.body)+1))-minCharge); err != nil {
-					t.Fatal(err)
-				}
-				r.post(t.Context(), "/", c.body, "Content-Type", c.contentType, "Content-Encoding", c.encoding).want(t, 200, `{"events":2000}`)
-				rest.release()
-			})
-		})
-	}
 }
 
 // Who gives up waiting lets those behind go on.
