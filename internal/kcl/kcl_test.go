@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kcl
+
+import (
+	"crypto/md5"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// message is an aggregate in the making, also a wrong one.
+type message []byte
+
+func (m message) key(s string) message     { return m.text(1, s) }
+func (m message) hashKey(s string) message { return m.text(2, s) }
+
+func (m message) text(n protowire.Number, s string) message {
+	return protowire.AppendString(protowire.AppendTag(m, n, protowire.BytesType), s)
+}
+
+func (m message) number(n protowire.Number, v uint64) message {
+	return protowire.AppendVarint(protowire.AppendTag(m, n, protowire.VarintType), v)
+}
+
+// record adds a user record: the index of its key, and that of its explicit hash key.
+func (m message) record(indices ...uint64) message {
+	var r message
+	for i, v := range indices {
+		r = r.number(protowire.Number(i+1), v)
+	}
+	return m.text(3, string(r.text(3, "data")))
+}
+
+func (m message) frame() []byte {
+	sum := md5.Sum(m)
+	return slices.Concat([]byte("\xf3\x89\x9a\xc2"), m, sum[:])
+}
+
+func TestRuleOfKCL(t *testing.T) {
+	first, last := aggregation.HashKey{Lo: 10}, aggregation.HashKey{Lo: 20}
+	ten := message(nil).key("k").hashKey("10").hashKey("21").hashKey("9").hashKey("20").hashKey("abc")
+	bad := ten.record(0, 1).frame()
+	bad[len(bad)-1] ^= 1
+	for _, tc := range []struct {
+		name      string
+		data      []byte
+		misplaced bool
+		out       []bool
+		err       string
+	}{
+		{"not an aggregate", []byte("x"), false, nil, ""},
+		{"a wrong checksum", bad, false, nil, ""},
+		{"all in range, to both ends", ten.record(0, 0).record(0, 3).frame(), false, nil, ""},
+		{"the last is out of range", ten.record(0, 0).record(0, 1).frame(), true, []bool{false, true}, ""},
+		{"the first is out of range", ten.record(0, 2).record(0, 0).frame(), true, []bool{true, false}, ""},
+		{"the MD5 of the key is out of range", ten.record(0, 0).record(0).frame(), true, []bool{false, true}, ""},
+		{"signs and zeros", message(nil).key("k").hashKey("+10").hashKey("0011").record(0, 0).record(0, 1).frame(), false, nil, ""},
+		{"below the ring", message(nil).key("k").hashKey("-15").record(0, 0).frame(), true, []bool{true}, ""},
+		{"above the ring", message(nil).key("k").hashKey("340282366920938463463374607431768211456").record(0, 0).frame(), true, []bool{true}, ""},
+		{"no number", ten.record(0, 0).record(0, 4).frame(), false, []bool{false, false}, "user record 1: its explicit hash key is not a number"},
+		{"no digits", message(nil).key("k").hashKey("").record(0, 0).frame(), false, []bool{false}, "user record 0: its explicit hash key is not a number"},
+		{"only a sign", message(nil).key("k").hashKey("-").record(0, 0).frame(), false, []bool{false}, "not a number"},
+		{"no number, then out of range", ten.record(0, 4).record(0, 1).frame(), false, []bool{false, true}, "user record 0"},
+		{"out of range, then no number", ten.record(0, 1).record(0, 4).frame(), true, []bool{true, false}, ""},
+		{"key past its table", ten.record(1, 0).frame(), false, []bool{false}, "user record 0: partition key index 1 is past its table of 1"},
+		{"explicit hash key past its table", ten.record(0, 5).frame(), false, []bool{false}, "user record 0: explicit hash key index 5 is past its table of 5"},
+		{"no table of explicit hash keys", message(nil).key("k").record(0, 0).frame(), false, []bool{false}, "explicit hash key index 0 is past its table of 0"},
+		{"an index that a cast makes negative", ten.record(0, 1<<31).frame(), false, []bool{false}, "index 2147483648"},
+		{"an index that a cast makes valid", ten.record(1<<32, 0).frame(), false, nil, ""},
+		{"no user records", message(nil).key("k").frame(), false, []bool{}, "the aggregate has no user records"},
+		{"a required field is missing", ten.text(3, "\x08\x00").frame(), false, nil, ""},
+		{"a tag without key", ten.text(3, string(message(nil).number(1, 0).text(3, "").text(4, ""))).frame(), false, nil, ""},
+		{"a message that is cut off", ten.record(0, 1)[:60].frame(), false, nil, ""},
+		{"unknown fields", ten.number(7, math.MaxUint64).record(0, 1).frame(), true, []bool{true}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := Read(tc.data, first, last)
+			if got.Misplaced != tc.misplaced || !slices.Equal(got.OutOfRange, tc.out) || (got.Err != nil) != (tc.err != "") {
+				t.Fatalf("unexpected result; got %+v; want misplaced %t, %v out of range, error %q", got, tc.misplaced, tc.out, tc.err)
+			}
+			if got.Err != nil && !strings.Contains(got.Err.Error(), tc.err) {
+				t.Errorf("unexpected error; got %q; want %q", got.Err, tc.err)
+			}
+			if want := tc.misplaced || tc.err != ""; got.Dropped() != want {
+				t.Errorf("unexpected Dropped; got %t; want %t", got.Dropped(), want)
+			}
+		})
+	}
+}
+
+// A shard that holds exactly the hash of the bytes does not hold that of Java's text.
+func TestKeysThatAreNotUTF8AreHashedAsJavaDoes(t *testing.T) {
+	const key = "k\xff\xfe"
+	data := message(nil).key(key).record(0).frame()
+	bytes, text := aggregation.HashPartitionKey(key), aggregation.HashPartitionKey("k\ufffd\ufffd")
+	if got := Read(data, bytes, bytes); !got.Misplaced {
+		t.Errorf("unexpected result in the shard of the bytes; got %+v; want it misplaced", got)
+	}
+	if got := Read(data, text, text); got.Dropped() {
+		t.Errorf("unexpected result in the shard of the text; got %+v; want it delivered", got)
+	}
+}
+
+// FuzzRead checks that nothing makes Read panic, and that what the builder of this
+// project writes is never what KCL fails on.
+func FuzzRead(f *testing.F) {
+	f.Add([]byte(message(nil).key("k").hashKey("1").record(0, 0)), "key", "data", uint64(1))
+	f.Fuzz(func(t *testing.T, msg []byte, key, data string, n uint64) {
+		Read(message(msg).frame(), aggregation.HashKey{}, aggregation.MaxHashKey)
+		var b aggregation.Builder
+		b.Add(key, []byte(data))
+		b.AddExplicit(key, aggregation.HashKey{Hi: n, Lo: ^n}, []byte(data))
+		if got := Read(b.AppendTo(nil), aggregation.HashKey{}, aggregation.MaxHashKey); got.Dropped() {
+			t.Errorf("unexpected result of an aggregate of the builder; got %+v; want it delivered", got)
+		}
+	})
+}
