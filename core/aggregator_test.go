@@ -131,6 +131,36 @@ func TestInvalidRecordFailsAtOnceAndTheOthersGoOn(t *testing.T) {
 	}
 }
 
+// Java decodes keys before it hashes them, so that consumers drop the whole aggregate
+// of a key that is not UTF-8.
+func TestKeyThatIsNotUTF8FailsBeforeAnythingIsSent(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream(stream, 2))
+	p := newProducer(t, s.Client())
+	bad := []string{"\xff", "k\xff\xfe", "cut \xe6\x84", "\xed\xa0\x80", "\xc0\xaf", strings.Repeat("k", 255) + "\xff"}
+	records := batchOf("v", 40)
+	for i, key := range bad {
+		records[2*i].PartitionKey = key // twice: the hashes of keys are remembered
+		records[2*i+1].PartitionKey, records[2*i+1].ExplicitHashKey = key, "5"
+		records[20+i].PartitionKey = key
+	}
+	b := put(t, p, records)
+	wait(t, b)
+	var good []core.Record
+	for i := range records {
+		r := b.Result(i)
+		if invalid := i < 2*len(bad) || i >= 20 && i < 20+len(bad); !invalid {
+			good = append(good, records[i])
+			if r.Err != nil {
+				t.Errorf("unexpected error of record %d: %v", i, r.Err)
+			}
+		} else if r.Err == nil || r.Err.Reason != core.ReasonInvalid || !r.Err.Reason.Permanent() || len(r.Attempts) != 0 || !strings.Contains(r.Err.Error(), "UTF-8") {
+			t.Errorf("unexpected result of record %d; got %+v; want an error that says UTF-8, and no attempt", i, r)
+		}
+	}
+	checkDelivered(t, s, good)
+	checkAccounts(t, p)
+}
+
 func TestAggregateIsBoundedBySizeAndCount(t *testing.T) {
 	for _, c := range []struct {
 		name      string

@@ -45,7 +45,9 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 				continue
 			}
 		}
-		placer.add(it)
+		if !placer.add(it) {
+			it.err = pl.invalid("partition key is not valid UTF-8")
+		}
 	}
 	placer.flush()
 	return b
@@ -74,21 +76,28 @@ var keySeed = maphash.MakeSeed()
 
 func slotOf(key string) uint8 { return uint8(maphash.String(keySeed, key)) }
 
-func (p *placer) add(it *item) {
+// add reports false for a key that is not UTF-8. Consumers on the JVM decode keys
+// before they hash them, so that such a key leads elsewhere there: the Kinesis
+// Client Library drops its whole aggregate (run with 3.5.1 on 2026-11-28).
+func (p *placer) add(it *item) bool {
 	key := it.rec().PartitionKey
 	if it.is(itemExplicit) {
 		p.place(it, it.hash)
-		return
+		return utf8.ValidString(key)
 	}
 	slot := slotOf(key)
-	if s := &p.seen[slot]; s.key == key {
+	if s := &p.seen[slot]; s.key == key { // those in there are valid
 		p.place(it, s.hash)
-		return
+		return true
+	}
+	if !utf8.ValidString(key) {
+		return false
 	}
 	p.waiting[p.n], p.keys[p.n], p.slots[p.n] = it, key, slot
 	if p.n++; p.n == len(p.keys) {
 		p.flush()
 	}
+	return true
 }
 
 func (p *placer) flush() {

@@ -21,6 +21,7 @@ type shard struct {
 
 	id         string
 	start, end aggregation.HashKey // both inclusive
+	origin     *origin             // nil if it is unknown
 
 	pace pace.Shard
 	// queue holds records that wait for tokens, in order.
@@ -40,7 +41,7 @@ type shard struct {
 	readyBytes   int // in the collector
 	requestBytes int // scratch of the collector, 0 outside
 
-	_ [24]byte // to a multiple of 64, so that the first fields share a line of the cache
+	_ [16]byte // to a multiple of 64, so that the first fields share a line of the cache
 }
 
 func (s *shard) contains(h aggregation.HashKey) bool {

@@ -54,7 +54,8 @@ func (pl *pipeline) advance() {
 		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
 		pl.fetches++
 		pl.p.work.Add(1)
-		go pl.refresh(pl.now)
+		go pl.refresh(pl.now, pl.listClosed)
+		pl.listClosed = false
 	}
 	if pl.describeDue <= pl.now && !pl.describing {
 		pl.describing, pl.describeDue = true, never

@@ -62,8 +62,9 @@ const (
 	// MetricPutPayloadUnitsSaved: units that the user records of a stored
 	// Kinesis record would have cost one by one, less those charged.
 	MetricPutPayloadUnitsSaved
-	// MetricWrongShard: 1 per user record that was stored in a shard it does
-	// not belong to, and is written again.
+	// MetricWrongShard: 1 per user record of an aggregate that is resent, because
+	// the shard that took it does not hold all of its records. Consumers built on
+	// the KCL drop the first copy.
 	MetricWrongShard
 	// MetricUncertain: 1 per user record written again although an earlier
 	// request may have stored it.
@@ -179,7 +180,7 @@ var metricInfos = [metricCount]MetricInfo{
 	MetricAggregateFill:                      {"AggregateFill", "Ratio", Distribution, LevelDetailed, GranularityShard, "size as a share of the maximum, per stored aggregate"},
 	MetricPutPayloadUnits:                    {"PutPayloadUnits", "Count", Counter, LevelSummary, GranularityShard, "25 KiB units charged per stored Kinesis record"},
 	MetricPutPayloadUnitsSaved:               {"PutPayloadUnitsSaved", "Count", Counter, LevelSummary, GranularityShard, "units that aggregation saved, per stored Kinesis record"},
-	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record stored in a shard it does not belong to, and written again"},
+	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record of an aggregate that is resent, because the shard that took it does not hold all of its records"},
 	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record written again although an earlier request may have stored it"},
 	MetricShardMapRefreshes:                  {"ShardMapRefreshes", "Count", Counter, LevelDetailed, GranularityStream, "1 per shard map fetched"},
 	MetricLedgerHits:                         {"LedgerHits", "Count", Counter, LevelSummary, GranularityGlobal, "1 per chunk or body that came again and of which only what was missing was sent"},

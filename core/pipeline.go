@@ -64,6 +64,11 @@ type pipeline struct {
 	refreshed      int64        // when the last fetch began
 	fetches        uint64       // fetches begun
 	staleGen       uint64       // maps of fetches up to this one are of no use
+	listClosed     bool         // the next fetch lists closed shards, too
+	originsHold    bool         // an answer had a sequence number of the shard's origin
+	originsIgnored bool         // sequence numbers are not those of AWS
+	proof          attemptNode  // the answer that showed that the stream was recreated
+	proofUntil     int64        // how long lists of shards have to agree with it
 	stale          bool         // records wait for a new map, though there is one
 	missing        *RecordError // the stream does not exist
 	unaggregated   bool         // the shard map cannot be had

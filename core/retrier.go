@@ -84,8 +84,12 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 		pl.refreshDue = pl.now // the network is back
 	}
 	sh := kr.shard
-	contradiction := pl.witness(kr, &a)
-	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current {
+	foreign := pl.foreign(a)
+	if foreign {
+		pl.recreated(a)
+	}
+	contradiction := !foreign && pl.witness(kr, &a)
+	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {
 			sh.pace.Stored(pl.sinceStart(a.Start))
 			sh.stored++
@@ -101,23 +105,13 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 		pl.confirm(kr, a)
 		return
 	}
-	r, known := pl.rangeOf(a.shardID)
-	if contradiction {
-		// The map may be that of another stream of the same name. Who belongs
-		// into the shard is said by a map that was fetched from now on.
-		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches, fresh: true})
-		pl.refreshSoon()
+	if r, known := pl.rangeOf(a); known && !contradiction {
+		pl.reconcile(kr, a, r)
 		return
 	}
-	if !known {
-		// A shard that came into being after our map: who belongs to it can be
-		// said when the new map is here. To write everything again now would
-		// double those that do.
-		pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches})
-		pl.refreshSoon()
-		return
-	}
-	pl.judge(kr, a, r)
+	// Either the shard is younger than the map, or the map is that of another stream
+	// of the same name. In the second case only a map fetched from now on will do.
+	pl.park(kr, a, foreign || contradiction)
 }
 
 // confirm settles every user record of a stored Kinesis record.

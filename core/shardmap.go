@@ -98,20 +98,29 @@ func (m *shardMap) lookup(h aggregation.HashKey) *shard {
 type hashRange struct {
 	start, end aggregation.HashKey
 	empty      bool
-	until      int64 // for a closed shard: when it is forgotten
+	origin     *origin // of the shard, nil if unknown
+	until      int64   // for a closed shard: when it is forgotten
 }
 
 func (r hashRange) contains(h aggregation.HashKey) bool {
 	return !r.empty && r.start.Compare(h) <= 0 && h.Compare(r.end) <= 0
 }
 
-// rangeOf returns the range of a shard that is open or was until a short while ago.
-func (pl *pipeline) rangeOf(id string) (hashRange, bool) {
-	if sh, ok := pl.shards[id]; ok {
-		return hashRange{start: sh.start, end: sh.end}, true
+// rangeOf returns the range of the shard that gave an answer, if it is open or was
+// until a short while ago.
+func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
+	r, known := pl.closed[a.shardID]
+	if sh, ok := pl.shards[a.shardID]; ok {
+		r, known = hashRange{start: sh.start, end: sh.end, origin: sh.origin}, true
 	}
-	r, ok := pl.closed[id]
-	return r, ok
+	if known && pl.originsHold && r.origin.before(a.sequenceNumber) {
+		// It was given by a shard of a stream that is deleted. Nobody can read there.
+		return hashRange{empty: true}, true
+	}
+	if known && !pl.originsIgnored && !r.origin.gave(a.sequenceNumber) {
+		return hashRange{}, false
+	}
+	return r, known
 }
 
 // suspect is told of an answer from another shard than predicted. The map is
@@ -173,15 +182,15 @@ func (pl *pipeline) freshen() {
 }
 
 // refresh fetches the map. It runs in a goroutine that ends with the fetch.
-func (pl *pipeline) refresh(started int64) {
+func (pl *pipeline) refresh(started int64, withClosed bool) {
 	defer pl.p.work.Done()
-	list, err := pl.listShards()
+	open, closed, err := pl.listShards(withClosed)
 	pl.lock()
 	defer pl.unlock()
-	pl.guarded(func() { pl.refreshEnded(list, err, started) })
+	pl.guarded(func() { pl.refreshEnded(open, closed, err, started) })
 }
 
-func (pl *pipeline) refreshEnded(list []types.Shard, err error, started int64) {
+func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
 	pl.refreshing = false
 	if pl.ctx.Err() != nil || pl.aborted {
 		return
@@ -193,6 +202,10 @@ func (pl *pipeline) refreshEnded(list []types.Shard, err error, started int64) {
 	if pl.fetches <= pl.staleGen {
 		// It began before the stream was found to be another one.
 		pl.refreshAgain, pl.refreshDue = false, pl.now
+		return
+	}
+	if pl.outdated(list) {
+		pl.refreshAgain, pl.refreshDue = false, pl.now+int64(refreshSpacing)
 		return
 	}
 	pl.stats.MapRefreshes++
@@ -213,6 +226,7 @@ func (pl *pipeline) refreshEnded(list []types.Shard, err error, started int64) {
 	}
 	pl.missing, pl.unaggregated, pl.stale = nil, false, false
 	pl.install(list, started)
+	pl.learnClosed(closed)
 	pl.settleDoubt()
 	pl.releaseHeld()
 	pl.resolve()
@@ -251,20 +265,24 @@ func (pl *pipeline) refreshFailed(err error) {
 	pl.releaseHeld()
 }
 
-// listShards fetches all pages of the open shards.
-func (pl *pipeline) listShards() (list []types.Shard, err error) {
+// listShards fetches all pages of the open shards. If closed ones are asked for, those
+// within the stream's retention come, too: over the years they may be very many.
+func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err error) {
 	defer recoverTo(&err, "ListShards")
 	in := &kinesis.ListShardsInput{
 		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
-		MaxResults:  aws.Int32(listShardsPage),
-		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+		MaxResults: aws.Int32(listShardsPage),
 	}
+	if !withClosed {
+		in.ShardFilter = &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}
+	}
+	var list []types.Shard
 	for {
 		ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 		out, err := pl.p.client.ListShards(ctx, in)
 		cancel()
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		list = append(list, out.Shards...)
 		if aws.ToString(out.NextToken) == "" {
@@ -274,13 +292,17 @@ func (pl *pipeline) listShards() (list []types.Shard, err error) {
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken, MaxResults: aws.Int32(listShardsPage)}
 	}
 	// Emulators ignore the filter.
-	list = slices.DeleteFunc(list, func(s types.Shard) bool {
-		return s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil
-	})
-	if len(list) == 0 {
-		return nil, errors.New("the stream has no open shards yet")
+	for _, s := range list {
+		if s.SequenceNumberRange != nil && s.SequenceNumberRange.EndingSequenceNumber != nil {
+			closed = append(closed, s)
+		} else {
+			open = append(open, s)
+		}
 	}
-	return list, nil
+	if len(open) == 0 {
+		return nil, nil, errors.New("the stream has no open shards yet")
+	}
+	return open, closed, nil
 }
 
 // install makes a new map the one in use. Records under way to shards that are
@@ -291,7 +313,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	next := make(map[string]*shard, len(list))
 	for _, s := range list {
 		id := aws.ToString(s.ShardId)
-		r, err := parseRange(s.HashKeyRange)
+		r, err := parseShard(s)
 		if err != nil {
 			pl.log(slog.LevelWarn, "cannot read the hash range of a shard; its records go alone",
 				"shard", id, "detail", err)
@@ -301,10 +323,11 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 			continue // listed twice
 		}
 		sh := pl.shards[id]
-		// The same id with another range is a stream that was made anew.
-		anew = anew || sh != nil && (sh.start != r.start || sh.end != r.end)
-		if sh == nil || sh.start != r.start || sh.end != r.end {
-			sh = &shard{id: id, start: r.start, end: r.end, wakePos: -1}
+		// The same id with another range or origin is a stream that was recreated.
+		other := sh != nil && (sh.start != r.start || sh.end != r.end || sh.origin.differs(r.origin))
+		anew = anew || other
+		if sh == nil || other {
+			sh = &shard{id: id, start: r.start, end: r.end, origin: r.origin, wakePos: -1}
 			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh
@@ -321,7 +344,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		}
 		pl.retireShard(sh)
 		if next[id] == nil {
-			pl.closed[id] = hashRange{start: sh.start, end: sh.end, until: pl.now + int64(closedRangeTTL)}
+			pl.closed[id] = hashRange{start: sh.start, end: sh.end, origin: sh.origin, until: pl.now + int64(closedRangeTTL)}
 		}
 	}
 	for _, sh := range shards {
@@ -330,7 +353,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	}
 	if anew {
 		clear(pl.closed) // ranges of another stream
-		pl.log(slog.LevelWarn, "stream was deleted and made anew: the same shard ids have other ranges")
+		pl.log(slog.LevelWarn, "stream was deleted and recreated: the same shard ids are other shards")
 	}
 	pl.shards = next
 	m := newShardMap(shards)
@@ -340,19 +363,44 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
 }
 
-func parseRange(r *types.HashKeyRange) (hashRange, error) {
-	if r == nil {
+// learnClosed keeps the ranges of closed shards that hold parked aggregates.
+func (pl *pipeline) learnClosed(list []types.Shard) {
+	if len(list) == 0 || len(pl.unresolved) == 0 {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, u := range pl.unresolved {
+		wanted[u.attempt.shardID] = true
+	}
+	for _, s := range list {
+		id := aws.ToString(s.ShardId)
+		if !wanted[id] || pl.shards[id] != nil {
+			continue
+		}
+		if r, err := parseShard(s); err == nil {
+			r.until = pl.now + int64(closedRangeTTL)
+			pl.closed[id] = r
+		}
+	}
+}
+
+func parseShard(s types.Shard) (hashRange, error) {
+	if s.HashKeyRange == nil {
 		return hashRange{}, errors.New("no hash key range")
 	}
-	start, err := aggregation.ParseHashKey(aws.ToString(r.StartingHashKey))
+	start, err := aggregation.ParseHashKey(aws.ToString(s.HashKeyRange.StartingHashKey))
 	if err != nil {
 		return hashRange{}, fmt.Errorf("cannot parse start of hash key range: %w", err)
 	}
-	end, err := aggregation.ParseHashKey(aws.ToString(r.EndingHashKey))
+	end, err := aggregation.ParseHashKey(aws.ToString(s.HashKeyRange.EndingHashKey))
 	if err != nil {
 		return hashRange{}, fmt.Errorf("cannot parse end of hash key range: %w", err)
 	}
-	return hashRange{start: start, end: end}, nil
+	r := hashRange{start: start, end: end}
+	if s.SequenceNumberRange != nil {
+		r.origin = originOf(aws.ToString(s.SequenceNumberRange.StartingSequenceNumber))
+	}
+	return r, nil
 }
 
 // sinceStart turns a time into the pipeline's clock.

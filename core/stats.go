@@ -30,8 +30,8 @@ type Stats struct {
 	Throttled uint64
 	// InternalFailures counts Kinesis records refused for any other reason.
 	InternalFailures uint64
-	// WrongShard counts user records that were stored in a shard they do not
-	// belong to and were written again.
+	// WrongShard counts user records of aggregates that were resent, because the
+	// shard that took them does not hold all of their records.
 	WrongShard uint64
 	// AutoInferred counts how often AUTO record distribution was concluded from
 	// answers, because DescribeStreamSummary had not told.

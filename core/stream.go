@@ -144,7 +144,7 @@ func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
 	pl.factsWarned = false
 	if at := d.StreamCreationTimestamp; at != nil {
 		if !pl.facts.made.IsZero() && !at.Equal(pl.facts.made) {
-			pl.log(slog.LevelWarn, "stream was deleted and made anew; its shards are listed again")
+			pl.log(slog.LevelWarn, "stream was deleted and recreated; its shards are listed again")
 			pl.dropMap()
 		}
 		pl.facts.made = *at

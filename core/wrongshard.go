@@ -2,23 +2,32 @@
 
 package core
 
-// judge settles the user records that belong to the shard that answered, and
-// writes the others again: consumers drop them there.
-func (pl *pipeline) judge(kr *kinesisRecord, a attemptNode, r hashRange) {
-	right, wrong := &a, a.with(codeWrongShard, "the record does not belong to the shard that took its aggregate")
+import (
+	"log/slog"
+	"slices"
+)
+
+// reconcile compares a stored aggregate with the range of the shard that took it.
+//
+// The Kinesis Client Library drops a whole aggregate as soon as one of its user
+// records is out of the range of the shard it is read from, those in range too
+// (AggregatorUtil.deaggregate of amazon-kinesis-client 2.x to 3.5.1, run on
+// 2026-11-28). So the aggregate is confirmed only if all of its user records are
+// in that range. Otherwise all of them are resent.
+func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
+	if !slices.ContainsFunc(kr.items, func(it *item) bool { return !r.contains(kr.hashOf(it)) }) {
+		pl.confirm(kr, a)
+		return
+	}
+	wrong := a.with(codeWrongShard, "the shard that took the aggregate does not hold all of its records, so consumers drop it")
+	pl.stats.WrongShard += uint64(len(kr.items))
+	pl.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
-		if r.contains(kr.hashOf(it)) {
-			pl.attempted(it, right)
-			pl.settle(it, nil)
-			continue
-		}
 		pl.attempted(it, wrong)
-		pl.stats.WrongShard++
-		pl.observe(MetricWrongShard, kr.shardID(), "", 1, 1)
 		if it.tries >= maxWrongShards {
-			// Whatever places the records does not follow the map. Alone, a
-			// record cannot be in the wrong shard.
+			// Whatever places the records does not follow the map. A record that is
+			// not aggregated cannot be in the wrong shard.
 			it.flags |= itemAlone
 		}
 		again = append(again, it)
@@ -28,11 +37,11 @@ func (pl *pipeline) judge(kr *kinesisRecord, a attemptNode, r hashRange) {
 }
 
 // maxWrongShards is the number of attempts, of whatever outcome, after which a user
-// record that ends in a wrong shard goes on alone.
+// record that ends in a wrong shard is not aggregated any more.
 const maxWrongShards = 3
 
-// unresolved is a stored aggregate of which it is not known yet whom of its
-// user records the shard that took it may hold.
+// unresolved is a stored aggregate whose shard's range is not known yet, so that it
+// is open whether consumers get it.
 type unresolved struct {
 	kr      *kinesisRecord
 	attempt attemptNode
@@ -41,26 +50,48 @@ type unresolved struct {
 	fresh   bool   // only a map fetched later will do
 }
 
-// resolve looks at the open cases again, after a new map or when time is up.
+// park keeps a stored aggregate until a newer map tells the range of the shard that
+// took it. Resending everything at once would double what is in the right shard.
+func (pl *pipeline) park(kr *kinesisRecord, a attemptNode, fresh bool) {
+	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches, fresh: fresh})
+	pl.refreshSoon()
+}
+
+// resolve looks at the parked aggregates again, after a new map or when time is up.
 func (pl *pipeline) resolve() {
 	list := pl.unresolved
 	pl.unresolved = nil
 	for _, u := range list {
-		r, known := pl.rangeOf(u.attempt.shardID)
 		m := pl.shardMap.Load()
+		newer := m != nil && m.gen > u.gen
+		if newer && u.fresh && !pl.originsHold && pl.foreign(u.attempt) {
+			// The newest map contradicts the answer as well, and no answer ever agreed
+			// with it. So sequence numbers are not made here as they are at AWS.
+			pl.originsIgnored = true
+			pl.log(slog.LevelDebug, "sequence numbers do not tell the streams of one name apart", "shard", u.attempt.shardID)
+		}
+		r, known := pl.rangeOf(u.attempt)
 		switch {
-		case known && (!u.fresh || m != nil && m.gen > u.gen):
-			pl.judge(u.kr, u.attempt, r)
-		case m != nil && m.gen > u.gen || pl.now-u.since >= int64(unresolvedGrace):
-			// The shard has come and gone, or the map cannot be had. Writing
-			// all again can double some; not writing can lose some.
+		case known && (!u.fresh || newer):
+			pl.reconcile(u.kr, u.attempt, r)
+		case pl.now-u.since >= int64(unresolvedGrace):
+			// Resending can double some records; confirming can lose some.
+			if sh := pl.shards[u.attempt.shardID]; sh != nil && newer {
+				sh.origin = nil // its sequence numbers do not tell: do not wait again
+			}
 			pl.uncertain(u.kr)
 			a := *u.attempt.Attempt // others share it
 			a.Uncertain = true
 			u.attempt.Attempt = &a
-			pl.judge(u.kr, u.attempt, hashRange{empty: true})
+			pl.reconcile(u.kr, u.attempt, hashRange{empty: true})
 		default:
 			pl.unresolved = append(pl.unresolved, u)
+			if newer {
+				// The shard may have come and gone between two maps, or the list of
+				// shards lags behind: ask for the closed ones too.
+				pl.listClosed = true
+				pl.refreshSoon()
+			}
 		}
 	}
 }

@@ -75,15 +75,18 @@ func ExampleServer_Fault() {
 	// true
 }
 
-// A consumer drops the parts of an aggregate that do not belong into the shard.
+// A consumer drops a whole aggregate if one of its parts does not belong into the shard.
 func ExampleServer_Consume() {
 	s := kinesistest.New(kinesistest.WithStream("demo", 2))
 	var b aggregation.Builder
-	b.AddExplicit("mine", aggregation.HashKey{}, []byte("kept"))
-	b.AddExplicit("theirs", aggregation.MaxHashKey, []byte("dropped"))
+	b.AddExplicit("mine", aggregation.HashKey{}, []byte("one"))
+	b.AddExplicit("theirs", aggregation.MaxHashKey, []byte("two"))
 	_, err := s.Client().PutRecords(context.Background(), &kinesis.PutRecordsInput{
 		StreamName: aws.String("demo"),
-		Records:    []types.PutRecordsRequestEntry{{PartitionKey: aws.String("a"), ExplicitHashKey: aws.String("0"), Data: b.AppendTo(nil)}},
+		Records: []types.PutRecordsRequestEntry{
+			{PartitionKey: aws.String("a"), ExplicitHashKey: aws.String("0"), Data: b.AppendTo(nil)},
+			{PartitionKey: aws.String("theirs"), ExplicitHashKey: aws.String("0"), Data: []byte("not aggregated")},
+		},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -93,8 +96,13 @@ func ExampleServer_Consume() {
 	for _, r := range got.Records {
 		fmt.Println(r.ShardID, r.PartitionKey, string(r.Data))
 	}
-	fmt.Println("dropped:", len(got.Dropped))
+	for _, r := range got.Dropped {
+		fmt.Println("dropped:", r.PartitionKey, string(r.Data))
+	}
+	fmt.Println("out of range:", got.OutOfRange)
 	// Output:
-	// shardId-000000000000 mine kept
-	// dropped: 1
+	// shardId-000000000000 theirs not aggregated
+	// dropped: mine one
+	// dropped: theirs two
+	// out of range: 1
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/kcl"
 )
 
 // UserRecord is one user record as a consumer built on the Kinesis Client
@@ -22,7 +23,9 @@ type UserRecord struct {
 	// SubSequenceNumber is the place in the aggregate, from 0.
 	SubSequenceNumber int
 	// Aggregated is false for a plain Kinesis record.
-	Aggregated   bool
+	Aggregated bool
+	// PartitionKey is the key as text. In an aggregate, bytes that are not UTF-8 have
+	// become U+FFFD, as the library decodes keys.
 	PartitionKey string
 	// ExplicitHashKey is what the aggregate says; for a plain record it is only
 	// known to [Server.Consume], because GetRecords does not return it.
@@ -36,13 +39,24 @@ type Consumed struct {
 	// Records are in order of their shards, parents before children, and in a
 	// shard in order of their sequence numbers.
 	Records []UserRecord
-	// Dropped are the parts of aggregates whose hash key is not in the range of
-	// the shard that stores them. The Kinesis Client Library drops them without a
-	// word (AggregatorUtil.deaggregate,
-	// https://github.com/awslabs/amazon-kinesis-client, 2026-11-24).
+	// Dropped are the user records of the aggregates that the Kinesis Client Library
+	// drops. It drops an aggregate as a whole, without an error, if the hash key of
+	// one of its user records is not in the range of the shard that stores it: the
+	// others are lost with it (AggregatorUtil.deaggregate,
+	// https://github.com/awslabs/amazon-kinesis-client, 2.x to 3.5.1, checked
+	// 2026-11-28). The library decodes partition keys as Java does, so that a key that
+	// is not UTF-8 has another hash key there than in Kinesis.
+	//
+	// An aggregate that the library fails on counts as dropped, too: an explicit hash
+	// key is not a number, or an index is past its table. If such an aggregate cannot be
+	// taken apart, it is here as one user record that is not Aggregated.
 	Dropped []UserRecord
-	// KinesisRecords and Aggregates count what was read.
-	KinesisRecords, Aggregates int
+	// OutOfRange counts the user records of Dropped that are themselves out of the
+	// range.
+	OutOfRange int
+	// KinesisRecords and Aggregates count what was read, DroppedAggregates what the
+	// user records in Dropped are of.
+	KinesisRecords, Aggregates, DroppedAggregates int
 }
 
 // add de-aggregates one Kinesis record. Plain records are always delivered:
@@ -50,21 +64,27 @@ type Consumed struct {
 func (c *Consumed) add(base UserRecord, start, end hashKey) {
 	c.KinesisRecords++
 	recs, aggregated := aggregation.Deaggregate(base.PartitionKey, base.ExplicitHashKey, base.Data)
+	read := kcl.Read(base.Data, aggregation.HashKey{Hi: start.hi, Lo: start.lo}, aggregation.HashKey{Hi: end.hi, Lo: end.lo})
+	into := &c.Records
+	if read.Dropped() {
+		into = &c.Dropped
+		c.DroppedAggregates++
+	}
+	for _, out := range read.OutOfRange {
+		if out {
+			c.OutOfRange++
+		}
+	}
 	if !aggregated {
-		c.Records = append(c.Records, base)
+		*into = append(*into, base)
 		return
 	}
 	c.Aggregates++
 	for i, u := range recs {
 		r := base
 		r.SubSequenceNumber, r.Aggregated = i, true
-		r.PartitionKey, r.ExplicitHashKey, r.Data = u.PartitionKey, u.ExplicitHashKey, u.Data
-		hk, err := u.HashKey()
-		if k := (hashKey{hk.Hi, hk.Lo}); err != nil || k.less(start) || end.less(k) {
-			c.Dropped = append(c.Dropped, r)
-			continue
-		}
-		c.Records = append(c.Records, r)
+		r.PartitionKey, r.ExplicitHashKey, r.Data = kcl.DecodeUTF8(u.PartitionKey), u.ExplicitHashKey, u.Data
+		*into = append(*into, r)
 	}
 }
 

@@ -4,8 +4,10 @@ package kinesistest
 
 import (
 	"context"
+	"crypto/md5"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,30 +27,62 @@ func aggregate(t *testing.T, ehk string, add func(b *aggregation.Builder)) types
 	return types.PutRecordsRequestEntry{PartitionKey: aws.String("a"), ExplicitHashKey: aws.String(ehk), Data: b.AppendTo(nil)}
 }
 
-func TestReadersDropPartsOutsideTheirShard(t *testing.T) {
+// frame makes an aggregate of a message that the builder cannot make.
+func frame(message string) []byte {
+	sum := md5.Sum([]byte(message))
+	return slices.Concat([]byte("\xf3\x89\x9a\xc2"), []byte(message), sum[:])
+}
+
+func TestReadersDropAggregatesWithARecordOutsideTheirShard(t *testing.T) {
 	mid := must[aggregation.HashKey](t)(aggregation.ParseHashKey(middle))
+	const notUTF8 = "k9\xff\xfe"
+	raw, text := aggregation.HashPartitionKey(notUTF8), aggregation.HashPartitionKey("k9\ufffd\ufffd")
+	if raw.Compare(mid) >= 0 || text.Compare(mid) < 0 {
+		t.Fatal("the key is in the same shard as bytes and as text")
+	}
 	bothDoors(t, func(t *testing.T, s *Server, c api) {
-		agg := aggregate(t, "0", func(b *aggregation.Builder) {
-			b.AddExplicit("k1", aggregation.HashKey{}, []byte("in range"))
+		misplaced := aggregate(t, "0", func(b *aggregation.Builder) {
+			b.AddExplicit("k1", aggregation.HashKey{}, []byte("in range, before"))
 			b.AddExplicit("k2", mid, []byte("out of range"))
-			b.AddExplicit("k3", aggregation.HashKey{Lo: 1}, []byte("in range, too"))
+			b.AddExplicit("k3", aggregation.HashKey{Lo: 1}, []byte("in range, after"))
 		})
+		right := aggregate(t, "0", func(b *aggregation.Builder) {
+			b.AddExplicit("k4", aggregation.HashKey{}, []byte("first"))
+			b.AddExplicit("k5", aggregation.HashKey{Hi: mid.Hi - 1, Lo: ^uint64(0)}, []byte("last"))
+		})
+		bytes := aggregate(t, "0", func(b *aggregation.Builder) {
+			b.AddExplicit("k6", aggregation.HashKey{}, []byte("neighbour"))
+			b.Add(notUTF8, []byte("bytes"))
+		})
+		upper := aggregate(t, middle, func(b *aggregation.Builder) { b.Add(notUTF8, []byte("text")) })
 		plain := entryAt("0", "plain")
 		plain.PartitionKey = aws.String("key-of-the-other-shard") // plain records are never dropped
-		must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(agg, plain)))
+		noNumber, noTable := entryAt("0", ""), entryAt("0", "")
+		noNumber.Data = frame("\x0a\x01a\x12\x01x\x1a\x07\x08\x00\x10\x00\x1a\x01z") // explicit hash key "x"
+		noTable.Data = frame("\x0a\x01a\x1a\x05\x08\x01\x1a\x01z")                   // partition key 1 of 1
+		must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(misplaced, right, bytes, plain, noNumber, noTable, upper)))
 		read := must[Consumed](t)(ReadAll(context.Background(), c, "demo"))
 		for name, got := range map[string]Consumed{"Consume": s.Consume("demo"), "ReadAll": read} {
-			var lines []string
-			for _, r := range got.Records {
-				lines = append(lines, fmt.Sprintf("%s %d %t %s %s", r.ShardID, r.SubSequenceNumber, r.Aggregated, r.PartitionKey, r.Data))
+			show := func(records []UserRecord) (lines []string) {
+				for _, r := range records {
+					lines = append(lines, fmt.Sprintf("%s %d %t %s %s", r.ShardID, r.SubSequenceNumber, r.Aggregated, r.PartitionKey, r.Data))
+				}
+				return lines
 			}
-			equalSlices(t, "records of "+name, lines, []string{
-				shard0 + " 0 true k1 in range", shard0 + " 2 true k3 in range, too", shard0 + " 0 false key-of-the-other-shard plain",
+			equalSlices(t, "records of "+name, show(got.Records), []string{
+				shard0 + " 0 true k4 first", shard0 + " 1 true k5 last", shard0 + " 0 false key-of-the-other-shard plain",
+				shard1 + " 0 true k9\ufffd\ufffd text",
 			})
-			equal(t, "dropped by "+name, len(got.Dropped), 1)
-			equal(t, "dropped key of "+name, got.Dropped[0].ExplicitHashKey, middle)
-			equal(t, "Kinesis records of "+name, got.KinesisRecords, 2)
-			equal(t, "aggregates of "+name, got.Aggregates, 1)
+			equalSlices(t, "dropped by "+name, show(got.Dropped), []string{
+				shard0 + " 0 true k1 in range, before", shard0 + " 1 true k2 out of range", shard0 + " 2 true k3 in range, after",
+				shard0 + " 0 true k6 neighbour", shard0 + " 1 true k9\ufffd\ufffd bytes",
+				shard0 + " 0 true a z", shard0 + " 0 false " + *noTable.PartitionKey + " " + string(noTable.Data),
+			})
+			equal(t, "dropped key of "+name, got.Dropped[1].ExplicitHashKey, middle)
+			equal(t, "records out of range of "+name, got.OutOfRange, 2)
+			equal(t, "dropped aggregates of "+name, got.DroppedAggregates, 4)
+			equal(t, "Kinesis records of "+name, got.KinesisRecords, 7)
+			equal(t, "aggregates of "+name, got.Aggregates, 5)
 		}
 	}, WithStream("demo", 2))
 }

@@ -72,7 +72,7 @@ func (s *Server) reshard(st *stream, parents []*shard, spans []span) {
 					from = append(from, p)
 				}
 			}
-			sh := newShard(len(st.all), sp.start, sp.end, st.generation, now, from...)
+			sh := newShard(len(st.all), sp.start, sp.end, max(now.Unix(), st.second), now, from...)
 			st.all = append(st.all, sh)
 			open = append(open, sh)
 		}

@@ -26,8 +26,9 @@ type Server struct {
 	faults     faultList
 	putStates  sync.Pool // of *putState
 
-	mu      sync.RWMutex // guards streams
+	mu      sync.RWMutex // guards streams and deleted
 	streams map[string]*stream
+	deleted map[string]int64 // streams of the past: the last second of their sequence numbers
 
 	web webServer
 }
@@ -113,6 +114,7 @@ func New(opts ...Option) *Server {
 	s := &Server{
 		cfg:     config{now: time.Now, region: "us-east-1", account: "123456789012", maxRequest: defaultMaxRequestBytes},
 		streams: map[string]*stream{},
+		deleted: map[string]int64{},
 	}
 	for _, o := range opts {
 		o.apply(&s.cfg)

@@ -4,6 +4,7 @@ package kinesistest
 
 import (
 	"fmt"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,7 @@ type shard struct {
 	endStr     string
 	parents    []*shard
 	created    time.Time
-	prefix     string // of the sequence numbers: stream generation
-	suffix     string // of the sequence numbers: shard number
+	origin     [3]uint64 // the sequence number with counter 0, high word first
 	firstSeq   string
 	flight     gauge
 
@@ -77,20 +77,23 @@ type shard struct {
 	bucket  bucket
 }
 
-// Sequence numbers are "49", 14 digits of stream generation, 20 of the counter,
-// 12 of the shard number and 8 zeros: unique in the stream, increasing in a
-// shard, and a re-created stream or a child shard continues above.
-const (
-	seqDigits        = 56
-	seqCounterDigits = 20
-)
+// Sequence numbers have the bits of the real ones, as far as they are known: from
+// the top 2 (186 bits in all), 36 bits with the second of the shard's creation, 4
+// zeros, 64 of a counter, 8 zeros, a time of 36 bits (here that of the creation
+// again), 32 of the shard number, and 2. They are unique in the stream and increase
+// in a shard, and a recreated stream continues above, as does a child shard.
+// Sources: SequenceNumberValidator in amazon-kinesis-client 3.5.1 (version and shard
+// number), kinesalite 3.3 (all), the numbers in the AWS CLI's reference (2026-11-28).
+const seqDigits = 56
 
-func newShard(num int, start, end hashKey, generation int64, now time.Time, parents ...*shard) *shard {
+// newShard makes a shard. The second is what its sequence numbers tell of its creation.
+func newShard(num int, start, end hashKey, second int64, now time.Time, parents ...*shard) *shard {
+	s := uint64(second)
 	sh := &shard{
 		id: fmt.Sprintf("shardId-%012d", num), num: num,
 		start: start, end: end, startStr: start.String(), endStr: end.String(),
 		created: now, parents: parents,
-		prefix: fmt.Sprintf("49%014d", generation), suffix: fmt.Sprintf("%012d00000000", num),
+		origin: [3]uint64{2<<56 | s<<20, s >> 28, s<<36 | uint64(num)<<4 | 2},
 	}
 	for _, p := range parents {
 		p.mu.Lock()
@@ -106,9 +109,19 @@ func newShard(num int, start, end hashKey, generation int64, now time.Time, pare
 // only one who knows the shard.
 func (sh *shard) appendSeq(dst []byte) []byte {
 	sh.counter++
-	dst = append(dst, sh.prefix...)
-	dst = appendPadded(dst, sh.counter, seqCounterDigits)
-	return append(dst, sh.suffix...)
+	// The counter starts at bit 80: in the middle word 16 bits up.
+	n := [3]uint64{sh.origin[0] | sh.counter>>48, sh.origin[1] | sh.counter<<16, sh.origin[2]}
+	var parts [3]uint64 // of 19 digits each
+	for i := len(parts) - 1; i >= 0; i-- {
+		var rem uint64
+		for w := range n {
+			n[w], rem = bits.Div64(rem, n[w], 1e19)
+		}
+		parts[i] = rem
+	}
+	dst = appendPadded(dst, parts[0], seqDigits-2*19)
+	dst = appendPadded(dst, parts[1], 19)
+	return appendPadded(dst, parts[2], 19)
 }
 
 const zeros = "00000000000000000000"

@@ -16,6 +16,7 @@ type stream struct {
 	name, arn  string
 	generation int64
 	created    time.Time
+	second     int64         // of the creation, as the sequence numbers tell it
 	spread     atomic.Uint64 // next shard in AUTO mode
 
 	mu           sync.RWMutex // guards the fields below, and slot, closedAt, lastSeq, children of the shards
@@ -193,22 +194,23 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 	if cfg.OnDemand {
 		st.mode = types.StreamModeOnDemand
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[name] != nil {
+		return fail("ResourceInUseException", "Stream %s under account %s already exists.", name, s.cfg.account)
+	}
+	// The service takes longer than a second to delete a stream and create it again.
+	st.second = max(now.Unix(), s.deleted[name]+1, 0)
 	open := make([]*shard, len(starts))
 	for i, start := range starts {
 		end := maxHashKey
 		if i+1 < len(starts) {
 			end = starts[i+1].sub(hashKey{0, 1})
 		}
-		open[i] = newShard(i, start, end, st.generation, now)
+		open[i] = newShard(i, start, end, st.second, now)
 	}
 	st.all = append([]*shard(nil), open...)
 	st.setOpen(open)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams[name] != nil {
-		return fail("ResourceInUseException", "Stream %s under account %s already exists.", name, s.cfg.account)
-	}
 	s.streams[name] = st
 	return nil
 }
@@ -222,10 +224,12 @@ func (s *Server) DeleteStream(name string) error {
 func (s *Server) deleteStream(name string) *failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams[name] == nil {
+	st := s.streams[name]
+	if st == nil {
 		return s.notFound(name)
 	}
 	delete(s.streams, name)
+	s.deleted[name] = max(st.second, s.cfg.now().Unix())
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/deadletter/internal/filelock"
 )
@@ -27,9 +28,25 @@ type counts struct {
 	doneBefore int
 	unsure     int // put by a run that ended before it knew the outcome
 	put        int
-	moved      int // refused again, and kept in the file of --failed
-	refused    int // refused again
-	noStream   int // it is not known where to put it
+	moved      int            // refused again, and kept in the file of --failed
+	refused    int            // refused again
+	noStream   int            // it is not known where to put it
+	causes     map[string]int // of refused and moved, at most maxCauses
+}
+
+// maxCauses bounds the causes that are told apart, the last of which stands for all others.
+const maxCauses = 6
+
+// refuse counts a letter that is refused again, by its cause.
+func (c *counts) refuse(err *core.RecordError) {
+	if c.causes == nil {
+		c.causes = map[string]int{}
+	}
+	cause := err.Reason.String() + ": " + err.Detail
+	if c.causes[cause] == 0 && len(c.causes) >= maxCauses-1 {
+		cause = "other causes"
+	}
+	c.causes[cause]++
 }
 
 // complete tells whether everything selected is where it should be.

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -211,6 +213,7 @@ func (r *replayer) settle(ctx context.Context, b batch) error {
 		case result.Err == nil:
 			done = append(done, p.id)
 		case result.Err.Reason.Permanent():
+			r.counts.refuse(result.Err)
 			l := p.letter
 			l.Time, l.Stream = time.Now(), result.Err.Stream
 			l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
@@ -270,6 +273,11 @@ func (r *replayer) report(w io.Writer) error {
 	} {
 		if line.n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "%d letters %s\n", line.n, line.text)
+		}
+	}
+	for _, cause := range slices.Sorted(maps.Keys(c.causes)) {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  %d letters: %s\n", c.causes[cause], cause)
 		}
 	}
 	return errors.Join(err, tellBroken(w, c))

@@ -202,6 +202,15 @@ func TestReplayTrouble(t *testing.T) {
 		}
 		wantText(t, command(t, s, exitOK, f), "put 1 letters\n", "1 letters were done before")
 	})
+	t.Run("a key that is not UTF-8 is refused before anything is sent", func(t *testing.T) {
+		s := bench(t, "a")
+		bad := letterOf("a", "invalid", "1")
+		bad.PartitionKey = secret + "\xff"
+		f := store(t, bad, letterOf("a", "invalid", "2"))
+		text := command(t, s, exitRest, f)
+		wantText(t, text, "put 1 letters\n", "1 letters were refused again and are left\n", "1 letters: invalid: partition key is not valid UTF-8\n")
+		wantStored(t, s, "a", "2")
+	})
 	t.Run("what is refused again is kept in another file, and done", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, letterOf("a", "invalid", strings.Repeat("x", 1<<20)), letterOf("a", "invalid", "1"))

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import "testing"
+
+// The numbers are from the AWS CLI's reference (describe-stream, put-record,
+// get-records, 2026-11-28), where the times of creation stand beside some of them, and
+// from a stream that was made with kinesalite.
+func TestOriginIsThatOfTheShard(t *testing.T) {
+	const start = "49600871682957036442365024926191073437251060580128653314" // created 2019-10-28T21:12:45Z
+	o := originOf(start)
+	if o == nil {
+		t.Fatal("unexpected origin; got none")
+	}
+	for _, c := range []struct {
+		name, number string
+		gave, before bool
+	}{
+		{"the first number", start, true, false},
+		{"a later number", "49600871682957036442365024926191073437251060580128653999", true, false},
+		{"the last number of that second", o.last, true, false},
+		{"a number of the next second", "49600871683313848365541514896455644821565995911928086528", false, false},
+		{"a number of an earlier stream", "49590338271490256608559692538361571095921575989136588898", false, true},
+		{"a number of a later stream", "49698630142999655949899443842509554952738656579378741250", false, false},
+		{"a number of the first kind", "21269319989652663814458848515492872193", true, false},
+		{"no number", "", true, false},
+	} {
+		if gave, before := o.gave(c.number), o.before(c.number); gave != c.gave || before != c.before {
+			t.Errorf("%s: unexpected answer; got gave %v, before %v; want %v, %v", c.name, gave, before, c.gave, c.before)
+		}
+	}
+	for _, number := range []string{"", "x", "21269319989652663814458848515492872193", "-" + start[1:], "0" + start[1:], "99" + start[2:]} {
+		if got := originOf(number); got != nil {
+			t.Errorf("unexpected origin of %q; got %+v; want none", number, got)
+		}
+		if none := originOf(number); !none.gave(start) || none.before(start) || none.differs(o) || o.differs(none) {
+			t.Errorf("an unknown origin of %q must exclude nothing", number)
+		}
+	}
+	if same := originOf("49600871682957036442365024926191073437251060580128653999"); same.differs(o) || o.differs(same) {
+		t.Error("unexpected difference between two numbers of one second")
+	}
+	if other := originOf("49590338271490256608559692538361571095921575989136588898"); !other.differs(o) || !o.differs(other) {
+		t.Error("unexpected agreement of two streams")
+	}
+}
