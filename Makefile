@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Everything works offline once the caches of Go and npm are filled.
+# Everything works offline once the caches of Go, npm and Maven are filled.
 # LOGS and KINESIS are for the demo, FLUENT_BIT for it and for e2e; see README.md.
 
 SHELL := bash
@@ -24,6 +24,9 @@ TOOL := go tool -modfile=tools/go.mod
 NODE := $(and $(shell command -v node),$(shell command -v npm))
 EMULATORS := internal/emulators
 NPM_STAMP := $(EMULATORS)/node_modules/.installed
+JVM := $(and $(shell command -v java),$(shell command -v javac),$(shell command -v mvn))
+JVM_LIB := $(EMULATORS)/java/target/lib
+JVM_STAMP := $(EMULATORS)/java/target/classes/.built
 GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go' -not -name '*_test.go')
 
 .PHONY: help
@@ -52,9 +55,10 @@ $(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench chaos soak
-test: build check-build $(if $(NODE),npm,no-node) ## Run all tests, with the race detector and against the emulators
+test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-jvm) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
 	OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
+	@$(if $(JVM),,$(MAKE) --no-print-directory no-jvm)
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
 	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...
@@ -141,9 +145,9 @@ vuln: check-tools ## Look for known vulnerabilities (needs the network)
 	$(TOOL) govulncheck ./...
 
 clean: ## Remove what was built and installed
-	rm -rf build $(EMULATORS)/node_modules
+	rm -rf build $(EMULATORS)/node_modules $(EMULATORS)/java/target
 
-.PHONY: npm no-node check-tools
+.PHONY: npm no-node jvm no-jvm check-tools
 npm: $(if $(NODE),$(NPM_STAMP),no-node)
 
 # Nothing used here needs the install scripts of the packages.
@@ -155,6 +159,26 @@ no-node:
 	@printf '%s\n' '*****' '***** node or npm is missing: NOT TESTED against kinesalite, kinesis-local and aws-kinesis-agg.' \
 		'***** On Debian: apt-get install nodejs npm' '*****' >&2
 	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *npm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }
+
+jvm: $(if $(JVM),$(JVM_STAMP),no-jvm)
+
+# From the cache alone if it has all, because Maven asks the network otherwise. Only the plugin
+# that copies is needed: javac alone compiles.
+COPY_JARS := mvn -q -B -f $(EMULATORS)/java/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=target/lib
+$(JVM_LIB)/.installed: $(EMULATORS)/java/pom.xml
+	rm -rf $(JVM_LIB)
+	$(COPY_JARS) -o >/dev/null 2>&1 || $(COPY_JARS)
+	touch $@
+
+$(JVM_STAMP): $(JVM_LIB)/.installed $(wildcard $(EMULATORS)/java/src/main/java/outkpl/*.java)
+	rm -rf $(@D)
+	javac --release 17 -Xlint:all,-processing,-classfile -d $(@D) -cp '$(JVM_LIB)/*' $(filter %.java,$^)
+	touch $@
+
+no-jvm:
+	@printf '%s\n' '*****' '***** java, javac or mvn is missing: NOT TESTED against the real KCL and KPL.' \
+		'***** On Debian: apt-get install openjdk-17-jdk-headless maven' '*****' >&2
+	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *jvm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }
 
 check-tools:
 	@for t in go cc nm; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc libc6-dev binutils make nodejs npm; Go: https://go.dev/dl/" >&2; exit 1; }; done

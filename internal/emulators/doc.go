@@ -3,7 +3,8 @@
 // Package emulators runs implementations that are not ours, for tests and for
 // the demo: the Kinesis emulators kinesalite and kinesis-local, and the KPL
 // aggregation of aws-kinesis-agg. All are npm packages, pinned by package-lock.json
-// in this folder and installed by "make npm".
+// in this folder and installed by "make npm". The real KCL runs on Java, pinned by
+// java/pom.xml and installed by "make jvm".
 //
 //	if err := emulators.Available(); err != nil {
 //		return err // says what is missing

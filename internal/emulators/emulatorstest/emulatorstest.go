@@ -36,6 +36,20 @@ func Require(t testing.TB) {
 	}
 }
 
+// RequireJVM skips the test, or fails it with CI=true, if Java or what "make jvm"
+// makes is not there.
+func RequireJVM(t testing.TB) {
+	t.Helper()
+	err := emulators.AvailableJVM()
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("with CI=true this test may not be left out: %v", err)
+	default:
+		t.Skipf("NOT TESTED against the real KCL and KPL: %v", err)
+	}
+}
+
 // Start starts an emulator that is stopped at the end of the test, after Require.
 func Start(t testing.TB, kind emulators.Kind, c emulators.Config) *emulators.Server {
 	t.Helper()
