@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -40,11 +41,36 @@ func findJVM() (java, target string, err error) {
 	return java, target, nil
 }
 
+// jvmCall is what to run.
+type jvmCall struct {
+	class string
+	args  []string
+	// jaxb puts a class on the class path that the KCL's dependencies lack.
+	jaxb bool
+}
+
+// classPath lists our classes and the jars, with that of JAXB only if asked for.
+func (c jvmCall) classPath(target string) (string, error) {
+	jars, err := filepath.Glob(filepath.Join(target, "lib", "*.jar"))
+	if err != nil {
+		return "", err
+	}
+	if !c.jaxb {
+		jars = slices.DeleteFunc(jars, func(jar string) bool { return strings.HasPrefix(filepath.Base(jar), "jaxb-api-") })
+	}
+	return strings.Join(append(jars, filepath.Join(target, "classes")), string(os.PathListSeparator)), nil
+}
+
 // runJVM runs one of our Java programs. write fills its standard input and read
 // takes its standard output, at the same time, so that neither is held in memory
 // as a whole.
-func runJVM(ctx context.Context, class string, args []string, write func(*json.Encoder) error, read func(*json.Decoder) error) error {
+func runJVM(ctx context.Context, call jvmCall, write func(*json.Encoder) error, read func(*json.Decoder) error) error {
+	class := call.class
 	java, target, err := findJVM()
+	if err != nil {
+		return fmt.Errorf("cannot run %s: %w", class, err)
+	}
+	path, err := call.classPath(target)
 	if err != nil {
 		return fmt.Errorf("cannot run %s: %w", class, err)
 	}
@@ -53,8 +79,8 @@ func runJVM(ctx context.Context, class string, args []string, write func(*json.E
 	// The first compiler alone is quicker for programs of a few seconds.
 	cmd := exec.CommandContext(ctx, java, append([]string{
 		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-		"-cp", filepath.Join(target, "classes") + string(os.PathListSeparator) + filepath.Join(target, "lib", "*"), "outkpl." + class,
-	}, args...)...)
+		"-cp", path, "outkpl." + class,
+	}, call.args...)...)
 	stderr := &output{found: true}
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()

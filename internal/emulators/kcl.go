@@ -57,9 +57,21 @@ func (e *KCLThrownError) Error() string {
 // after it is returned all the same. Partition keys of records must be valid UTF-8; what
 // is in an aggregate need not be. A call takes 0.3 s, and 1.5 s for each 100 MB.
 func DeaggregateKCL(ctx context.Context, shards []KCLShard) ([]KCLUserRecord, error) {
+	return deaggregateKCL(ctx, shards, false)
+}
+
+// DeaggregateKCLWithJAXB is DeaggregateKCL where the class javax.xml.bind.DatatypeConverter
+// exists. Java had it up to version 10. The KCL needs it to log that it cannot
+// read a user record, and does not bring it along; without it an Error takes the
+// place of the log line.
+func DeaggregateKCLWithJAXB(ctx context.Context, shards []KCLShard) ([]KCLUserRecord, error) {
+	return deaggregateKCL(ctx, shards, true)
+}
+
+func deaggregateKCL(ctx context.Context, shards []KCLShard, jaxb bool) ([]KCLUserRecord, error) {
 	var users []KCLUserRecord
 	var thrown []error
-	err := runJVM(ctx, "DeaggregateKCL", nil, func(enc *json.Encoder) error {
+	err := runJVM(ctx, jvmCall{class: "DeaggregateKCL", jaxb: jaxb}, func(enc *json.Encoder) error {
 		for _, s := range shards {
 			head := map[string]string{"shard": s.ID}
 			if s.StartingHashKey != "" || s.EndingHashKey != "" {
