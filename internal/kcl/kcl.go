@@ -22,8 +22,8 @@ type Result struct {
 	Misplaced bool
 	// Err is what KCL fails on, if it does.
 	Err error
-	// OutOfRange has an element for each user record if Misplaced or Err is set:
-	// whether this user record is itself out of range.
+	// OutOfRange has an element for each user record if Misplaced is set: whether this
+	// user record is itself out of range.
 	OutOfRange []bool
 }
 
@@ -61,7 +61,7 @@ func Read(data []byte, first, last aggregation.HashKey) Result {
 	if len(a.records) == 0 {
 		res.Err = errors.New("the aggregate has no user records")
 	}
-	if res.Dropped() {
+	if res.Misplaced {
 		res.OutOfRange = out
 	}
 	return res

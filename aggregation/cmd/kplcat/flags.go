@@ -60,7 +60,7 @@ var readFlags = append(append([]flagSpec{
 
 	{name: "key", arg: "KEY", many: true, group: groupFilter, help: "Only user records with this partition key. May be given again."},
 	{name: "grep", arg: "REGEXP", group: groupFilter, help: "Only user records whose payload, after --decompress, matches this RE2 regular expression. (?i) at its start ignores case."},
-	{name: "kcl", group: groupFilter, help: "Leave out what consumers built on the KCL do not get: user records of an aggregate whose hash key is not in the range of the shard that stores it."},
+	{name: "kcl", group: groupFilter, help: "Leave out what consumers built on the KCL do not get: all user records of an aggregate if the hash key of one is not in the range of the shard that stores it, and aggregates that the KCL fails on."},
 
 	{name: "data", arg: "FORM", values: dataForms, group: groupOutput, help: "The payload: auto, text, json, base64 or none (its length only). See Output. Default auto."},
 	{name: "decompress", arg: "HOW", values: decompressModes, group: groupOutput, help: "Decompress payloads: none; auto (gzip, zlib, zstd and framed snappy, as their first bytes tell); or gzip, zlib, zstd, snappy (also without frame). What does not decompress is shown as it is. Default none."},

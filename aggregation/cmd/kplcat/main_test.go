@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,7 +85,9 @@ type line struct {
 	ExplicitHashKey         string `json:"explicit_hash_key"`
 	Aggregated              bool
 	Misplaced               bool
-	DamagedAggregate        bool `json:"damaged_aggregate"`
+	OutOfRange              bool   `json:"out_of_range"`
+	KCLError                string `json:"kcl_error"`
+	DamagedAggregate        bool   `json:"damaged_aggregate"`
 	Tags                    []struct{ Key, Value string }
 	Compression             string
 	Data                    json.RawMessage
@@ -151,11 +154,12 @@ func TestRecordsAreShownWithAllThatIsKnown(t *testing.T) {
 	s := newServer(t, 2)
 	last := s.Shards(stream)[0].EndingHashKey
 	put(t, s, 0, "a", aggregate(t, ur{"one", "0", "text"}, ur{"two", last, `{"n": 1}`}, ur{"three", aggregation.MaxHashKey.String(), "gone"}))
+	put(t, s, 1, "a", aggregate(t, ur{"four", s.Shards(stream)[1].StartingHashKey, "4"}))
 	put(t, s, 1, "plain \u00e9 <&>", []byte("\x00\xff"))
 	r := of(t, s).ok(t)
 	got := r.lines(t)
-	if len(got) != 4 {
-		t.Fatalf("unexpected lines; got %s; want 4", r.stdout)
+	if len(got) != 5 {
+		t.Fatalf("unexpected lines; got %s; want 5", r.stdout)
 	}
 	byKey := map[string]line{}
 	for _, l := range got {
@@ -165,25 +169,28 @@ func TestRecordsAreShownWithAllThatIsKnown(t *testing.T) {
 		byKey[l.Key] = l
 	}
 	one, two, three, plain := byKey["one"], byKey["two"], byKey["three"], byKey["plain \u00e9 <&>"]
-	if one.Shard != "shardId-000000000000" || !one.Aggregated || *one.Subsequence != 0 || one.ExplicitHashKey != "0" || string(one.Data) != `"text"` || one.Misplaced {
-		t.Errorf("unexpected first record; got %+v", one)
+	if one.Shard != "shardId-000000000000" || !one.Aggregated || *one.Subsequence != 0 || one.ExplicitHashKey != "0" || string(one.Data) != `"text"` || !one.Misplaced || one.OutOfRange {
+		t.Errorf("unexpected first record; got %+v; want it misplaced with its aggregate", one)
 	}
-	if *two.Subsequence != 1 || two.Misplaced || string(two.Data) != `{"n":1}` {
+	if *two.Subsequence != 1 || !two.Misplaced || two.OutOfRange || string(two.Data) != `{"n":1}` {
 		t.Errorf("unexpected record at the end of the range; got %+v", two)
 	}
-	if !three.Misplaced || *three.Subsequence != 2 {
-		t.Errorf("unexpected record out of the range; got %+v; want it misplaced", three)
+	if !three.Misplaced || !three.OutOfRange || *three.Subsequence != 2 {
+		t.Errorf("unexpected record out of the range; got %+v; want it misplaced and out of range", three)
 	}
-	if plain.Shard != "shardId-000000000001" || plain.Aggregated || plain.Subsequence != nil || plain.Data != nil || string(plain.DataBase64) != "\x00\xff" {
+	if four := byKey["four"]; !four.Aggregated || four.Misplaced || four.OutOfRange {
+		t.Errorf("unexpected record of an aggregate in its shard; got %+v; want it not misplaced", four)
+	}
+	if plain.Shard != "shardId-000000000001" || plain.Aggregated || plain.Misplaced || plain.OutOfRange || plain.Subsequence != nil || plain.Data != nil || string(plain.DataBase64) != "\x00\xff" {
 		t.Errorf("unexpected plain record; got %+v", plain)
 	}
-	if want := "kplcat: 4 user records in 2 Kinesis records of 2 shards, 1 aggregate; 1 misplaced, which KCL consumers drop\n"; r.stderr != want {
+	if want := "kplcat: 5 user records in 3 Kinesis records of 2 shards, 2 aggregates; 1 aggregate misplaced, which KCL consumers drop with all 3 user records in them (1 out of range)\n"; r.stderr != want {
 		t.Errorf("unexpected summary; got %q; want %q", r.stderr, want)
 	}
 	if !strings.Contains(r.stdout, `"key":"plain `+"\u00e9"+` <&>"`) {
 		t.Errorf("unexpected escapes; got %s", r.stdout)
 	}
-	if r := of(t, s, "--kcl", "--quiet").ok(t); len(r.lines(t)) != 3 || strings.Contains(r.stdout, "three") || r.stderr != "" {
+	if r := of(t, s, "--kcl", "--quiet").ok(t); len(r.lines(t)) != 2 || strings.Contains(r.stdout, `"one"`) || r.stderr != "" {
 		t.Errorf("unexpected output with --kcl --quiet; got %+v; want what KCL consumers get", r)
 	}
 }
@@ -199,8 +206,8 @@ func TestWhatIsShownIsWhatAConsumerOfTheKCLGets(t *testing.T) {
 		}
 	}
 	want := s.Consume(stream)
-	if len(want.Dropped) == 0 {
-		t.Fatal("the test has no misplaced records")
+	if want.OutOfRange == 0 || len(want.Dropped) == want.OutOfRange || len(want.Records) == 0 {
+		t.Fatalf("the test has no misplaced records with neighbours in range, or nothing else: %d, %d, %d", len(want.Dropped), want.OutOfRange, len(want.Records))
 	}
 	got := map[string]int{}
 	for _, l := range of(t, s, "--kcl").ok(t).lines(t) {
@@ -213,6 +220,46 @@ func TestWhatIsShownIsWhatAConsumerOfTheKCLGets(t *testing.T) {
 	}
 	if len(got) != len(want.Records) {
 		t.Errorf("unexpected records; got %d; want %d", len(got), len(want.Records))
+	}
+}
+
+// badHashKey is an aggregate whose second user record has an explicit hash key that is
+// no number; badIndex one whose key is past its table, which cannot be taken apart.
+var (
+	badHashKey = frame([]byte("\x0a\x01a\x12\x01x\x1a\x05\x08\x00\x1a\x01y\x1a\x07\x08\x00\x10\x00\x1a\x01z"))
+	badIndex   = frame([]byte("\x0a\x01a\x1a\x05\x08\x01\x1a\x01y"))
+)
+
+func TestAggregatesThatTheKCLFailsOnAreMarked(t *testing.T) {
+	s := newServer(t, 1)
+	put(t, s, 0, "k", badHashKey)
+	put(t, s, 0, "k", badIndex)
+	put(t, s, 0, "k", []byte("plain"))
+	for _, from := range []string{"a stream", "a file"} {
+		r := of(t, s).ok(t)
+		if from == "a file" {
+			r = kplcat(t, fmt.Sprintf("%x\n%x\n%x\n", badHashKey, badIndex, "plain"), "-").ok(t)
+		}
+		var got []string
+		for _, l := range r.lines(t) {
+			got = append(got, fmt.Sprintf("%t %t %t %s", l.Aggregated, l.Misplaced, l.DamagedAggregate, l.KCLError))
+		}
+		want := []string{
+			"true false false user record 1: its explicit hash key is not a number",
+			"true false false user record 1: its explicit hash key is not a number",
+			"false false true user record 0: partition key index 1 is past its table of 1",
+			"false false false ",
+		}
+		if !slices.Equal(got, want) || !strings.HasSuffix(r.stderr, "; 2 aggregates that KCL fails on; 1 aggregate damaged\n") {
+			t.Errorf("unexpected marks in %s; got %q and %s; want %q", from, got, r.stderr, want)
+		}
+	}
+	if r := of(t, s, "--kcl", "--raw").ok(t); r.stdout != "plain\n" {
+		t.Errorf("unexpected output with --kcl; got %q; want only what the KCL reads", r.stdout)
+	}
+	var got struct{ Total counts }
+	if err := json.Unmarshal([]byte(of(t, s, "--stats=json").ok(t).stdout), &got); err != nil || got.Total.KCLErrors != 2 || got.Total.DamagedAggregates != 1 || got.Total.Misplaced != 0 {
+		t.Errorf("unexpected totals; got %+v, %v; want 2 errors of the KCL", got.Total, err)
 	}
 }
 
@@ -380,7 +427,7 @@ func TestStats(t *testing.T) {
 	s := newServer(t, 2)
 	put(t, s, 0, "a", aggregate(t, ur{"x", "0", "1234"}, ur{"y", "1", "12345"}, ur{"x", aggregation.MaxHashKey.String(), ""}))
 	put(t, s, 0, "z", bytes.Repeat([]byte("z"), 30<<10))
-	broken := aggregate(t, ur{"x", "0", "1234"})
+	broken := aggregate(t, ur{"x", "0", "1234"}) // not an aggregate for any consumer, and so not misplaced
 	broken[len(broken)-1] ^= 1
 	put(t, s, 1, "z", broken)
 	r := of(t, s, "--stats=json").ok(t)
@@ -394,7 +441,7 @@ func TestStats(t *testing.T) {
 	}
 	total := got.Total
 	if got.Stream != stream || len(got.Shards) != 2 || total.KinesisRecords != 3 || total.UserRecords != 5 || total.Aggregates != 1 ||
-		total.UserRecordsPerAggregate != 3 || total.PutPayloadUnits != 4 || total.SinglePutPayloadUnits != 6 || total.Misplaced != 1 ||
+		total.UserRecordsPerAggregate != 3 || total.PutPayloadUnits != 4 || total.SinglePutPayloadUnits != 6 || total.MisplacedAggregates != 1 || total.Misplaced != 3 || total.OutOfRange != 1 || total.KCLErrors != 0 ||
 		total.DamagedAggregates != 1 || total.Keys != 3 || total.First == nil || total.Last == nil || total.PayloadBytes != int64(9+30<<10+len(broken)) {
 		t.Errorf("unexpected totals; got %+v", total)
 	}
@@ -406,7 +453,7 @@ func TestStats(t *testing.T) {
 	if len(rows) != 4 || !strings.HasPrefix(rows[0], "shard ") || !strings.HasPrefix(rows[3], "total ") {
 		t.Fatalf("unexpected table; got\n%s", table.stdout)
 	}
-	if f := strings.Fields(rows[1]); len(f) != 14 || strings.Join(f[:4], " ") != "shardId-000000000000 2 4 1" || f[8] != "40.0%" || len(rows[1]) != len(rows[0]) {
+	if f := strings.Fields(rows[1]); len(f) != 17 || strings.Join(f[:4], " ") != "shardId-000000000000 2 4 1" || strings.Join(f[8:14], " ") != "40.0% 1 3 1 0 0" || len(rows[1]) != len(rows[0]) {
 		t.Errorf("unexpected row; got %q", rows[1])
 	}
 }
@@ -431,11 +478,11 @@ func TestStatsAreRepeatedAtTheInterval(t *testing.T) {
 func TestCountOfKeysIsBounded(t *testing.T) {
 	s := newStatistics()
 	s.seen = maxKeys - 3
-	c := s.record(record{data: []byte("x")}, 2, true, false)
-	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, false)
-	s.user(c, &aggregation.UserRecord{PartitionKey: "b"}, false)
-	s.user(c, &aggregation.UserRecord{PartitionKey: "c"}, false)
-	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, false)
+	c := s.record(record{data: []byte("x")}, 2, mark{aggregated: true})
+	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{})
+	s.user(c, &aggregation.UserRecord{PartitionKey: "b"}, mark{})
+	s.user(c, &aggregation.UserRecord{PartitionKey: "c"}, mark{})
+	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{})
 	if got := c.close(); got.Keys != 2 || !got.KeysBounded || s.seen != maxKeys || !strings.Contains(strings.Join(got.cells(), " "), " 2+ ") {
 		t.Errorf("unexpected count; got %+v; want 2 and that it is bounded", got)
 	}

@@ -39,8 +39,11 @@ Output:
     explicit_hash_key  if the aggregate has one (Kinesis does not give back that of
                        a record that is not aggregated)
     aggregated         true if it was in an aggregate
-    misplaced          true if its hash key is outside of the shard's range; only
-                       for aggregated records. Consumers built on the KCL drop it.
+    misplaced          true for all user records of an aggregate if the hash key of
+                       one is out of the shard's range: consumers built on the KCL
+                       drop the whole aggregate
+    out_of_range       true if this is such a one
+    kcl_error          what the KCL fails on in this aggregate
     damaged_aggregate  true if the record begins as an aggregate and is none
     tags               if the aggregate has any
     compression        what --decompress undid
@@ -61,6 +64,10 @@ Table of --stats:
   bytes          data and partition keys of the Kinesis records
   units, single  PUT payload units (25 KiB each) of the Kinesis records, and of the
                  user records if each had been a Kinesis record; saved: the difference
+  misplaced-agg  aggregates that consumers built on the KCL drop; misplaced: all user
+                 records in them; out-of-range: those because of which they do
+  kcl-errors     aggregates that the KCL fails on
+  damaged        records that begin as an aggregate and are none
   keys           different partition keys of user records; a + means at least
   first, last    arrival, in UTC
 

@@ -41,8 +41,15 @@ type counts struct {
 	PutPayloadUnits       int64   `json:"put_payload_units"`
 	SinglePutPayloadUnits int64   `json:"single_put_payload_units"`
 	SavedRatio            float64 `json:"saved_ratio"`
-	Misplaced             int64   `json:"misplaced"`
-	DamagedAggregates     int64   `json:"damaged_aggregates"`
+	// MisplacedAggregates are those that KCL consumers drop because a user record is
+	// out of the range of the shard, Misplaced all user records in them, OutOfRange
+	// those that are themselves out of range.
+	MisplacedAggregates int64 `json:"misplaced_aggregates"`
+	Misplaced           int64 `json:"misplaced"`
+	OutOfRange          int64 `json:"out_of_range"`
+	// KCLErrors counts aggregates that KCL fails on.
+	KCLErrors         int64 `json:"kcl_errors"`
+	DamagedAggregates int64 `json:"damaged_aggregates"`
 	// Keys counts different partition keys of user records. It is a lower bound if
 	// KeysBounded is set.
 	Keys        int        `json:"keys"`
@@ -67,7 +74,7 @@ func newStatistics() *statistics {
 }
 
 // record counts a Kinesis record and returns the counts of its shard.
-func (s *statistics) record(r record, users int, aggregated, damaged bool) *counts {
+func (s *statistics) record(r record, users int, m mark) *counts {
 	id := cmp.Or(r.shard.ID, "-")
 	c := s.shards[id]
 	if c == nil {
@@ -80,11 +87,17 @@ func (s *statistics) record(r record, users int, aggregated, damaged bool) *coun
 		c.UserRecords += int64(users)
 		c.Bytes += int64(n)
 		c.PutPayloadUnits += payloadUnits(n)
-		if aggregated {
+		if m.aggregated {
 			c.Aggregates++
 			c.inAggregates += int64(users)
 		}
-		if damaged {
+		if m.misplaced {
+			c.MisplacedAggregates++
+		}
+		if m.kclError != "" {
+			c.KCLErrors++
+		}
+		if m.damaged {
 			c.DamagedAggregates++
 		}
 		if at := r.arrival.UTC(); !r.arrival.IsZero() {
@@ -100,13 +113,16 @@ func (s *statistics) record(r record, users int, aggregated, damaged bool) *coun
 }
 
 // user counts a user record.
-func (s *statistics) user(shard *counts, u *aggregation.UserRecord, misplaced bool) {
+func (s *statistics) user(shard *counts, u *aggregation.UserRecord, m mark) {
 	key := maphash.String(s.seed, u.PartitionKey)
 	for _, c := range []*counts{shard, &s.total} {
 		c.PayloadBytes += int64(len(u.Data))
 		c.SinglePutPayloadUnits += payloadUnits(len(u.Data) + len(u.PartitionKey))
-		if misplaced {
+		if m.misplaced {
 			c.Misplaced++
+		}
+		if m.outOfRange {
+			c.OutOfRange++
 		}
 		if _, known := c.keys[key]; known {
 			continue
@@ -158,7 +174,7 @@ func (s *statistics) print(w io.Writer, o *options) error {
 // printTable writes one line for each shard. Everything but the first column is
 // aligned right.
 func printTable(w io.Writer, rows []counts) error {
-	cells := [][]string{{"shard", "kinesis", "user", "aggregates", "user/agg", "bytes", "units", "single", "saved", "misplaced", "damaged", "keys", "first", "last"}}
+	cells := [][]string{{"shard", "kinesis", "user", "aggregates", "user/agg", "bytes", "units", "single", "saved", "misplaced-agg", "misplaced", "out-of-range", "kcl-errors", "damaged", "keys", "first", "last"}}
 	for i := range rows {
 		cells = append(cells, rows[i].cells())
 	}
@@ -203,5 +219,5 @@ func (c *counts) cells() []string {
 		return t.Format("2006-01-02T15:04:05Z")
 	}
 	return []string{c.Shard, n(c.KinesisRecords), n(c.UserRecords), n(c.Aggregates), mean, n(c.Bytes), n(c.PutPayloadUnits),
-		n(c.SinglePutPayloadUnits), saved, n(c.Misplaced), n(c.DamagedAggregates), keys, at(c.First), at(c.Last)}
+		n(c.SinglePutPayloadUnits), saved, n(c.MisplacedAggregates), n(c.Misplaced), n(c.OutOfRange), n(c.KCLErrors), n(c.DamagedAggregates), keys, at(c.First), at(c.Last)}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/aggregation/cmd/kplcat/internal/reader"
+	"github.com/outkpl/outkpl/internal/kcl"
 )
 
 // errLimit ends reading when --limit is reached.
@@ -45,8 +46,10 @@ type view struct {
 	stats *statistics // with --stats, else nil
 
 	// For the summary.
-	shown, records, users, aggregates, misplaced, damaged int
-	shards                                                map[string]struct{}
+	shown, records, users, aggregates, damaged int
+	misplaced                                  int // user records of misplacedAggregates
+	misplacedAggregates, outOfRange, kclErrors int
+	shards                                     map[string]struct{}
 }
 
 func newView(o *options, stdout io.Writer) (*view, error) {
@@ -57,39 +60,59 @@ func newView(o *options, stdout io.Writer) (*view, error) {
 	return v, nil
 }
 
+// mark is what kplcat says about a user record besides its content.
+type mark struct {
+	aggregated, damaged bool
+	// misplaced is set for all user records of an aggregate of which one is
+	// outOfRange, since KCL drops it as a whole.
+	misplaced, outOfRange bool
+	// kclError is what KCL fails on in this aggregate.
+	kclError string
+}
+
 // add takes a Kinesis record.
 func (v *view) add(r record) error {
 	users, aggregated := aggregation.Deaggregate(r.key, r.ehk, r.data)
-	damaged := !aggregated && bytes.HasPrefix(r.data, aggregateMagic)
+	m := mark{aggregated: aggregated, damaged: !aggregated && bytes.HasPrefix(r.data, aggregateMagic)}
+	read := readAsKCL(&r)
+	m.misplaced = read.Misplaced
+	if read.Err != nil {
+		m.kclError = read.Err.Error()
+		v.kclErrors++
+	}
 	v.records++
 	v.users += len(users)
-	if damaged {
+	if m.damaged {
 		v.damaged++
+	}
+	if m.misplaced {
+		v.misplacedAggregates++
+		v.misplaced += len(users)
 	}
 	if r.shard.ID != "" {
 		v.shards[r.shard.ID] = struct{}{}
 	}
 	var counted *counts
 	if v.stats != nil {
-		counted = v.stats.record(r, len(users), aggregated, damaged)
+		counted = v.stats.record(r, len(users), m)
 	}
 	if aggregated {
 		v.aggregates++
 	}
 	for i := range users {
 		u := &users[i]
-		misplaced := aggregated && misplacedIn(r.shard, u)
-		if misplaced {
-			v.misplaced++
+		m.outOfRange = i < len(read.OutOfRange) && read.OutOfRange[i]
+		if m.outOfRange {
+			v.outOfRange++
 		}
 		if v.stats != nil {
-			v.stats.user(counted, u, misplaced)
+			v.stats.user(counted, u, m)
 			continue
 		}
-		if !v.o.wants(u.PartitionKey) || misplaced && v.o.kcl {
+		if !v.o.wants(u.PartitionKey) || read.Dropped() && v.o.kcl {
 			continue
 		}
-		if err := v.show(&r, u, i, aggregated, misplaced, damaged); err != nil {
+		if err := v.show(&r, u, i, m); err != nil {
 			return err
 		}
 	}
@@ -99,20 +122,17 @@ func (v *view) add(r record) error {
 	return nil
 }
 
-// misplacedIn reports whether a user record lies outside the shard that stores
-// it. Consumers built on the KCL drop those
-// (AggregatorUtil.deaggregate in https://github.com/awslabs/amazon-kinesis-client,
-// checked 2026-11-24). They do not check records that are not in an aggregate.
-func misplacedIn(s reader.Shard, u *aggregation.UserRecord) bool {
-	if !s.HasRange {
-		return false
+// readAsKCL returns what KCL makes of a Kinesis record. Without the range of the shard
+// it can only be told what KCL drops in every shard.
+func readAsKCL(r *record) kcl.Result {
+	if r.shard.HasRange {
+		return kcl.Read(r.data, r.shard.First, r.shard.Last)
 	}
-	k, err := u.HashKey()
-	return err != nil || k.Compare(s.First) < 0 || k.Compare(s.Last) > 0
+	return kcl.Read(r.data, aggregation.HashKey{}, aggregation.MaxHashKey)
 }
 
 // show writes a user record, if its payload is wanted.
-func (v *view) show(r *record, u *aggregation.UserRecord, sub int, aggregated, misplaced, damaged bool) error {
+func (v *view) show(r *record, u *aggregation.UserRecord, sub int, m mark) error {
 	payload, format := v.open.open(u.Data)
 	if v.o.grep != nil && !v.o.grep.Match(payload) {
 		return nil
@@ -130,7 +150,7 @@ func (v *view) show(r *record, u *aggregation.UserRecord, sub int, aggregated, m
 	b = field(b, "shard", r.shard.ID)
 	b = field(b, "source", r.source)
 	b = field(b, "sequence", r.sequence)
-	if aggregated {
+	if m.aggregated {
 		b = appendInt(append(comma(b), `"subsequence":`...), int64(sub))
 	}
 	if !r.arrival.IsZero() {
@@ -142,11 +162,15 @@ func (v *view) show(r *record, u *aggregation.UserRecord, sub int, aggregated, m
 		b = field(b, "key_base64", base64.StdEncoding.EncodeToString([]byte(u.PartitionKey)))
 	}
 	b = field(b, "explicit_hash_key", u.ExplicitHashKey)
-	b = strconv.AppendBool(append(b, `,"aggregated":`...), aggregated)
-	if misplaced {
+	b = strconv.AppendBool(append(b, `,"aggregated":`...), m.aggregated)
+	if m.misplaced {
 		b = append(b, `,"misplaced":true`...)
 	}
-	if damaged {
+	if m.outOfRange {
+		b = append(b, `,"out_of_range":true`...)
+	}
+	b = field(b, "kcl_error", m.kclError)
+	if m.damaged {
 		b = append(b, `,"damaged_aggregate":true`...)
 	}
 	if len(u.Tags) > 0 {
@@ -191,8 +215,12 @@ func (v *view) summary(w io.Writer) {
 	if v.stats == nil && v.shown != v.users {
 		s += fmt.Sprintf("; %d shown", v.shown)
 	}
-	if v.misplaced > 0 {
-		s += fmt.Sprintf("; %d misplaced, which KCL consumers drop", v.misplaced)
+	if v.misplacedAggregates > 0 {
+		s += fmt.Sprintf("; %s misplaced, which KCL consumers drop with all %s in them (%d out of range)",
+			plural(v.misplacedAggregates, "aggregate"), plural(v.misplaced, "user record"), v.outOfRange)
+	}
+	if v.kclErrors > 0 {
+		s += fmt.Sprintf("; %s that KCL fails on", plural(v.kclErrors, "aggregate"))
 	}
 	if v.damaged > 0 {
 		s += fmt.Sprintf("; %s damaged", plural(v.damaged, "aggregate"))

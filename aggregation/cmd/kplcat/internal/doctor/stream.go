@@ -45,7 +45,7 @@ func (e *exam) summary(ctx context.Context) {
 	e.encryption(d)
 	if d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto {
 		e.add("distribution", Warn, "AUTO: the stream ignores partition keys and explicit hash keys",
-			"records of an aggregate can end up outside of their shard's range, and consumers that check ranges, as the KCL does, may drop them: set USER_PARTITION_KEY, or switch aggregation off")
+			"records of an aggregate can end up outside of their shard's range, and consumers that check ranges, as the KCL does, then drop the whole aggregate: set USER_PARTITION_KEY, or switch aggregation off")
 	}
 }
 
