@@ -64,8 +64,9 @@ const (
 	// while it is refused because the account's calls are used up.
 	describeLimitGrace = 2 * time.Second
 	// unresolvedGrace is how long the outcome of an aggregate that an unknown
-	// shard took may stay open while the map is refreshed.
-	unresolvedGrace = 5 * time.Second
+	// shard took may stay open while the map is refreshed. That may take three calls
+	// of ListShards: one that is under way, one of the open shards, and one of all.
+	unresolvedGrace = 10 * time.Second
 	// factsInterval is the mean time between DescribeStreamSummary calls. The
 	// operation is limited to 20 calls a second for a whole account, hence
 	// rare and jittered.

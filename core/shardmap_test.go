@@ -316,7 +316,7 @@ func TestUnresolvableAggregateIsWrittenAgainAndCounted(t *testing.T) {
 		outage := s.Fault(kinesistest.Fault{Operation: "ListShards", Effect: kinesistest.Status(503)})
 		records := batchOf("a", 100)
 		b := put(t, p, records)
-		time.Sleep(7 * time.Second)
+		time.Sleep(12 * time.Second)
 		if st := p.Stats(); st.Uncertain == 0 {
 			t.Errorf("unexpected number of uncertain records; got 0; want some")
 		}
