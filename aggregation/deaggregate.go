@@ -63,10 +63,13 @@ func unframe(blob []byte) ([]byte, bool) {
 // it and false: too short, another magic, another MD5, a message that breaks the
 // protobuf rules, lacks a required field, holds no record, or refers to a table
 // entry that does not exist. It never panics, whatever the bytes.
+// The Kinesis Client Library differs in the last two: it delivers nothing of an
+// aggregate without a record, and fails on an entry that does not exist.
 //
 // It is lenient where that loses nothing: unknown fields are skipped, tables may
 // follow the records, and explicit hash key indices without any explicit hash
-// key table (some writers produce them) are ignored.
+// key table (some writers produce them) are ignored. The Kinesis Client Library fails
+// on those.
 //
 // The Data of the results are views of data, not copies. Hash keys are not
 // checked; see [UserRecord.HashKey].

@@ -53,6 +53,12 @@
 //   - Tags are decoded but cannot be written; the KPL does not write them either.
 //   - The package does not check Kinesis' own limits (key length, record size),
 //     nor does it decide when a batch of one should be sent unwrapped.
+//   - It does not check that the user records of an aggregate belong to one shard.
+//     The Kinesis Client Library drops a whole aggregate if the hash key of one of
+//     its user records is not in the range of the shard it is read from.
+//   - Partition keys are bytes here. The Kinesis Client Library decodes them as UTF-8
+//     before it hashes them, so that a key that is not UTF-8 has another hash key
+//     there, and its aggregate is most likely dropped.
 //   - The format prescribes MD5. A process run with GODEBUG=fips140=only cannot
 //     use it.
 package aggregation

@@ -120,7 +120,7 @@ func numbers(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
 	got := map[int]int{}
 	c := k.Consume(stream)
 	if len(c.Dropped) > 0 {
-		t.Errorf("unexpected records in the wrong shard; got %d; want 0", len(c.Dropped))
+		t.Errorf("unexpected records that KCL drops; got %d; want 0", len(c.Dropped))
 	}
 	for _, u := range c.Records {
 		var v struct{ N *int }

@@ -70,7 +70,8 @@ type contents struct {
 	units int
 }
 
-// read reads the whole stream as a consumer does.
+// read reads the whole stream as a consumer built on the KCL does, which drops an
+// aggregate if one of its records is out of the range of the shard.
 func (l *local) read(ctx context.Context) (*contents, error) {
 	c := &contents{}
 	var err error

@@ -50,14 +50,15 @@ func report(in *inputs, got *contents, confirmed int, took time.Duration) error 
 	line("duplicated", "%d", doubled)
 	if foreign > 0 || len(got.Dropped) > 0 {
 		line("not among the events", "%d", foreign)
-		line("dropped by a consumer", "%d", len(got.Dropped))
+		// KCL drops whole aggregates: those out of range take their neighbours with them.
+		line("dropped by KCL", "%d in %d aggregates, %d of them out of range", len(got.Dropped), got.DroppedAggregates, got.OutOfRange)
 	}
 	line("time", "%.1f s", took.Seconds())
 	line("Kinesis records", "%d instead of %d (1/%.0f)", got.KinesisRecords, in.count, float64(in.count)/float64(max(1, got.KinesisRecords)))
 	line("PUT payload units", "%d instead of %d (%.1f %% saved)", got.units, in.count, 100-100*float64(got.units)/float64(in.count))
 	fmt.Println()
 	bars(shards)
-	fmt.Println("\nThree of the events, as a consumer gets them:")
+	fmt.Println("\nThree of the events, as a KCL consumer gets them:")
 	for i := range min(3, len(got.Records)) {
 		r := got.Records[i*(len(got.Records)-1)/2]
 		fmt.Printf("  %s  key %-12q  %.150s\n", r.ShardID, r.PartitionKey, r.Data)

@@ -124,7 +124,7 @@ func TestTrouble(t *testing.T) {
 		h.stop()
 		a := consume(srv, "logs", f.n, nil)
 		r.in, r.read, r.lost, r.doubled = f.n, a.read, f.n-a.distinct, a.doubled
-		r.note = fmt.Sprintf("6 reshards; KCL leaves out %d records in a wrong shard, written again", len(a.Dropped))
+		r.note = fmt.Sprintf("6 reshards; KCL drops %d records of %d aggregates, written again", len(a.Dropped), a.DroppedAggregates)
 		if r.lost != 0 || a.foreign != 0 || a.doubled != 0 {
 			t.Errorf("unexpected delivery; got %d lost, %d doubled, %d foreign", r.lost, a.doubled, a.foreign)
 		}

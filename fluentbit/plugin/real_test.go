@@ -112,7 +112,7 @@ func consumed(t *testing.T, s *kinesistest.Server, stream string) []string {
 	t.Helper()
 	c := s.Consume(stream)
 	if len(c.Dropped) > 0 {
-		t.Errorf("unexpected loss at the consumer; got %d user records in the wrong shard", len(c.Dropped))
+		t.Errorf("unexpected loss at the consumer; got %d user records that KCL drops", len(c.Dropped))
 	}
 	var out []string
 	for _, r := range c.Records {

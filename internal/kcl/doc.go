@@ -27,8 +27,9 @@
 //     the user records before the first such one. Without it, as with Java 11 and
 //     later, a NoClassDefFoundError ends the work on all records of that read.
 //   - It delivers nothing of an aggregate without user records.
-//   - A worker that cannot get the range of its shard takes the whole ring for it, and
-//     so drops nothing.
+//   - A worker without the range of its shard takes the whole ring for it, and so drops
+//     nothing: with skipShardSyncAtWorkerInitializationIfLeasesExist, and when it cannot
+//     get the shard.
 //
 // # Limits
 //

@@ -257,7 +257,7 @@ func (r *rig) stored(stream string) map[int]int {
 	got := map[int]int{}
 	c := r.kinesis.Consume(stream)
 	if len(c.Dropped) > 0 {
-		r.t.Errorf("unexpected records in the wrong shard; got %d; want 0", len(c.Dropped))
+		r.t.Errorf("unexpected records that KCL drops; got %d; want 0", len(c.Dropped))
 	}
 	for _, u := range c.Records {
 		got[numberOf(r.t, u.Data)]++

@@ -184,7 +184,7 @@ func TestRecordsAreShownWithAllThatIsKnown(t *testing.T) {
 	if plain.Shard != "shardId-000000000001" || plain.Aggregated || plain.Misplaced || plain.OutOfRange || plain.Subsequence != nil || plain.Data != nil || string(plain.DataBase64) != "\x00\xff" {
 		t.Errorf("unexpected plain record; got %+v", plain)
 	}
-	if want := "kplcat: 5 user records in 3 Kinesis records of 2 shards, 2 aggregates; 1 aggregate misplaced, which KCL consumers drop with all 3 user records in them (1 out of range)\n"; r.stderr != want {
+	if want := "kplcat: 5 user records in 3 Kinesis records of 2 shards, 2 aggregates; KCL consumers drop 1 aggregate with 3 user records, 1 of them out of range\n"; r.stderr != want {
 		t.Errorf("unexpected summary; got %q; want %q", r.stderr, want)
 	}
 	if !strings.Contains(r.stdout, `"key":"plain `+"\u00e9"+` <&>"`) {
@@ -250,7 +250,7 @@ func TestAggregatesThatTheKCLFailsOnAreMarked(t *testing.T) {
 			"false false true user record 0: partition key index 1 is past its table of 1",
 			"false false false ",
 		}
-		if !slices.Equal(got, want) || !strings.HasSuffix(r.stderr, "; 2 aggregates that KCL fails on; 1 aggregate damaged\n") {
+		if !slices.Equal(got, want) || !strings.HasSuffix(r.stderr, "; KCL consumers fail on 2 aggregates; 1 aggregate damaged\n") {
 			t.Errorf("unexpected marks in %s; got %q and %s; want %q", from, got, r.stderr, want)
 		}
 	}

@@ -216,11 +216,11 @@ func (v *view) summary(w io.Writer) {
 		s += fmt.Sprintf("; %d shown", v.shown)
 	}
 	if v.misplacedAggregates > 0 {
-		s += fmt.Sprintf("; %s misplaced, which KCL consumers drop with all %s in them (%d out of range)",
+		s += fmt.Sprintf("; KCL consumers drop %s with %s, %d of them out of range",
 			plural(v.misplacedAggregates, "aggregate"), plural(v.misplaced, "user record"), v.outOfRange)
 	}
 	if v.kclErrors > 0 {
-		s += fmt.Sprintf("; %s that KCL fails on", plural(v.kclErrors, "aggregate"))
+		s += fmt.Sprintf("; KCL consumers fail on %s", plural(v.kclErrors, "aggregate"))
 	}
 	if v.damaged > 0 {
 		s += fmt.Sprintf("; %s damaged", plural(v.damaged, "aggregate"))

@@ -148,7 +148,7 @@ func (g *target) verify(t *testing.T, p *core.Producer, stream string, batches .
 func wantNoneDropped(t *testing.T, p *core.Producer, got kinesistest.Consumed) {
 	t.Helper()
 	if len(got.Dropped) != 0 {
-		t.Errorf("unexpected records outside the range of their shard; got %d, the first in %s; want none", len(got.Dropped), got.Dropped[0].ShardID)
+		t.Errorf("unexpected records that KCL drops; got %d, the first in %s; want none", len(got.Dropped), got.Dropped[0].ShardID)
 	}
 	if n := p.Stats().KinesisRecords; n != uint64(got.KinesisRecords) {
 		t.Errorf("unexpected number of Kinesis records; got %d stored; want the %d that were counted", got.KinesisRecords, n)

@@ -90,7 +90,7 @@ func (g *target) testReshard(t *testing.T) {
 	stats := p.Stats()
 	// A record that a consumer drops must be one that was written again.
 	if len(got.Dropped) > int(stats.WrongShard) {
-		t.Errorf("unexpected records outside the range of their shard; got %d; want at most the %d that were written again", len(got.Dropped), stats.WrongShard)
+		t.Errorf("unexpected records that KCL drops; got %d; want at most the %d that were written again", len(got.Dropped), stats.WrongShard)
 	}
 	if got.KinesisRecords != int(stats.KinesisRecords) {
 		t.Errorf("unexpected number of Kinesis records; got %d stored; want the %d that were counted", got.KinesisRecords, stats.KinesisRecords)
