@@ -15,7 +15,7 @@ func (pl *pipeline) route(it *item) {
 	sh, ok := pl.place(it)
 	switch {
 	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation:
+	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed:
 		pl.alone(it, sh)
 	default:
 		pl.aggregate(it, sh)
@@ -116,6 +116,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			o.bound = bound
 			o.expires = earlier(o.expires, it.batch.expires)
 			pl.openList.grow(sh, it)
+			pl.hurry(sh, it)
 			return
 		}
 	}
@@ -134,9 +135,43 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	kr.add(it)
 	if !kr.queued {
 		pl.openList.grow(sh, it)
+		pl.hurry(sh, it)
 	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.closeAggregate(sh)
+	}
+}
+
+// hurry has an open aggregate leave soon that got an item for which a caller of Flush
+// waits: one that had to wait for the shard map, or goes on again. An item of a batch
+// that is still being handed over was not there when Flush was called.
+func (pl *pipeline) hurry(sh *shard, it *item) {
+	if it.batch.seq > pl.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
+		return
+	}
+	l, o := &pl.openList, &sh.open
+	if l.head != sh {
+		o.prev.open.next = o.next
+		if o.next != nil {
+			o.next.open.prev = o.prev
+		} else {
+			l.tail = o.prev
+		}
+		o.prev, o.next = nil, l.head
+		l.head.open.prev = sh
+		l.head = sh
+	}
+	pl.leaveNow(o)
+	if o.next != nil {
+		pl.openList.head.open.deadline = min(o.deadline, o.next.open.deadline)
+	}
+}
+
+// leaveNow makes an open aggregate due.
+func (pl *pipeline) leaveNow(o *openAggregate) {
+	o.deadline = min(o.deadline, pl.now)
+	if o.record != nil {
+		o.record.deadline = o.deadline
 	}
 }
 

@@ -116,6 +116,7 @@ type Batch struct {
 	open    int // records not settled
 	failed  int
 	waiters int
+	handing bool // its hand-over goes on
 	seq     uint64
 	arrived int64  // when its hand-over began
 	expires int64  // nanoseconds since the producer's start, 0 for never

@@ -123,8 +123,8 @@ func (p *placer) place(it *item, h aggregation.HashKey) {
 
 // begin registers a batch. Called with the lock held.
 func (pl *pipeline) begin(b *Batch) {
-	pl.freshen()
 	pl.submitting++
+	b.handing = true
 	pl.open++
 	pl.seq++
 	b.seq = pl.seq
@@ -136,38 +136,51 @@ func (pl *pipeline) begin(b *Batch) {
 	}
 	pl.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
-	pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
 		b.expires = pl.now + int64(ttl)
 	}
-	for i := range b.items {
-		it := &b.items[i]
-		if it.err != nil {
-			pl.settle(it, it.err)
-		}
-	}
-}
-
-// submit routes items for which room has been taken. Called with the lock held.
-func (pl *pipeline) submit(items []item) {
-	for i := range items {
-		items[i].flags |= itemBuffered
-	}
-	pl.guarded(func() {
-		for fetched, i := 0, 0; i < len(items); i++ {
-			if i == fetched {
-				fetched += fetchShards(items[i:])
+	// From here on the batch is settled whatever happens.
+	pl.guarded("begin", func() {
+		pl.freshen()
+		pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
+		for i := range b.items {
+			it := &b.items[i]
+			if it.err != nil {
+				pl.settle(it, it.err)
 			}
-			pl.route(&items[i])
 		}
 	})
 }
 
+// submit routes items for which room has been taken, and which are not settled yet.
+// Called with the lock held. After a panic the rest goes to its end.
+func (pl *pipeline) submit(items []item) {
+	for i := range items {
+		items[i].flags |= itemBuffered
+	}
+	pl.guarded("submit", func() {
+		for fetched, i := 0, 0; i < len(items); i++ {
+			if i == fetched {
+				fetched += fetchShards(items[i:])
+			}
+			if it := &items[i]; !it.is(itemSettled) {
+				pl.route(it)
+			}
+		}
+	})
+	if pl.broken != nil && pl.collector.inFlight == 0 {
+		pl.settleBroken() // the panic may have come before any item was routed
+	}
+}
+
 // handOver takes a batch over, in stretches, as there is room for it.
 func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
-	pl.lock()
-	pl.begin(b)
-	pl.unlock()
+	func() {
+		pl.lock()
+		defer pl.unlock()
+		pl.begin(b)
+	}()
+	defer pl.endHandOver(b)
 	var err error
 	for rest := b.items; len(rest) > 0; {
 		n := 0
@@ -188,46 +201,66 @@ func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
 				break
 			}
 		}
-		pl.lock()
-		pl.submit(rest[:took])
-		pl.unlock()
+		pl.accept(rest[:took])
 		rest = rest[took:]
 	}
-	pl.lock()
-	pl.submitting--
-	pl.unlock()
 	return err
 }
 
-// turnAway settles the records that were not taken over.
-func (pl *pipeline) turnAway(items []item) {
+// accept takes items over for which there is room.
+func (pl *pipeline) accept(items []item) {
 	pl.lock()
 	defer pl.unlock()
-	err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
-	for i := range items {
-		if items[i].err == nil {
-			pl.settle(&items[i], err)
+	pl.submit(items)
+}
+
+// endHandOver is told that a batch has been handed over, or as much of it as will be.
+func (pl *pipeline) endHandOver(b *Batch) {
+	pl.locked("end of hand-over", func() {
+		pl.submitting--
+		b.handing = false
+	})
+	if pl.isBroken() {
+		// What was never taken over is in no stage.
+		pl.lock()
+		defer pl.unlock()
+		for i := range b.items {
+			if it := &b.items[i]; !it.is(itemSettled) && !it.is(itemBuffered) {
+				pl.settle(it, pl.broken)
+			}
 		}
 	}
 }
 
+// turnAway settles the records that were not taken over.
+func (pl *pipeline) turnAway(items []item) {
+	pl.locked("turn away", func() {
+		err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
+		for i := range items {
+			if !items[i].is(itemSettled) {
+				pl.settle(&items[i], err)
+			}
+		}
+	})
+}
+
 // waitForRoom counts the callers that cannot go on until there is room.
 func (pl *pipeline) waitForRoom(d int) {
-	pl.lock()
-	pl.submitting -= d
-	pl.blocked += d
-	pl.unlock()
+	pl.locked("wait for room", func() {
+		pl.submitting -= d
+		pl.blocked += d
+	})
 }
 
 // waiting counts the callers that wait for a batch.
 func (pl *pipeline) waiting(b *Batch, d int) {
-	pl.lock()
-	had := b.waiters > 0
-	b.waiters += d
-	if has := b.waiters > 0; has != had && b.open > 0 {
-		pl.waited += d
-	}
-	pl.unlock()
+	pl.locked("wait", func() {
+		had := b.waiters > 0
+		b.waiters += d
+		if has := b.waiters > 0; has != had && b.open > 0 {
+			pl.waited += d
+		}
+	})
 }
 
 // settle gives a user record its final outcome. Called with the lock held.
@@ -292,16 +325,37 @@ type drainWaiter struct {
 	done chan struct{}
 }
 
-// drain returns a channel that is closed when every batch handed over so far is
-// settled. Called with the lock held.
-func (pl *pipeline) drain() <-chan struct{} {
-	w := drainWaiter{seq: pl.seq, done: make(chan struct{})}
+// drain has a channel closed when every batch handed over so far is settled. Called
+// with the lock held.
+func (pl *pipeline) drain(done chan struct{}) {
 	if pl.oldest == nil {
-		close(w.done)
+		close(done)
 	} else {
-		pl.drained = append(pl.drained, w)
+		pl.drained = append(pl.drained, drainWaiter{seq: pl.seq, done: done})
 	}
-	return w.done
+}
+
+// flush is drain for a caller who does not want to wait for aggregates to be filled
+// up: all that is handed over by now leaves. What comes later is not concerned.
+func (pl *pipeline) flush(done chan struct{}) {
+	pl.flushing++
+	pl.flushSeq = pl.seq
+	pl.drain(done)
+	for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+		pl.leaveNow(&sh.open)
+	}
+	for _, kr := range pl.collector.ready {
+		kr.deadline = pl.now
+	}
+	pl.collector.deadline = pl.now
+}
+
+// endFlush ends a call of flush.
+func (pl *pipeline) endFlush(done chan struct{}) {
+	if pl.flushing--; pl.flushing == 0 {
+		pl.flushSeq = 0
+	}
+	pl.undrain(done)
 }
 
 // undrain forgets a channel of drain, whose caller may have given up. Callers that
@@ -313,33 +367,38 @@ func (pl *pipeline) undrain(done <-chan struct{}) {
 
 // abort settles everything that is still open. No call is under way any more.
 func (pl *pipeline) abort(reason Reason) (left int) {
-	pl.lock()
-	defer pl.unlock()
-	pl.aborted = true
-	err := &RecordError{Stream: pl.stream.name, Reason: reason, Detail: "the producer was closed before the record was confirmed"}
-	for b := pl.oldest; b != nil; {
-		next := b.next
-		for i := range b.items {
-			if it := &b.items[i]; !it.is(itemSettled) {
-				left++
-				pl.settle(it, err)
+	pl.locked("abort", func() {
+		pl.aborted = true
+		err := &RecordError{Stream: pl.stream.name, Reason: reason, Detail: "the producer was closed before the record was confirmed"}
+		for b := pl.oldest; b != nil; {
+			next := b.next
+			for i := range b.items {
+				if it := &b.items[i]; !it.is(itemSettled) {
+					left++
+					pl.settle(it, err)
+				}
 			}
+			b = next
 		}
-		b = next
+		pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
+		pl.outgoing, pl.freed = nil, nil
+		pl.openList, pl.collector = openList{}, collector{}
+	})
+	if pl.isBroken() {
+		pl.lock()
+		defer pl.unlock()
+		pl.settleBroken()
 	}
-	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.outgoing, pl.freed = nil, nil
-	pl.openList, pl.collector = openList{}, collector{}
 	return left
 }
 
-func (pl *pipeline) snapshot() Stats {
-	pl.mu.Lock()
-	defer pl.mu.Unlock()
-	s := pl.stats
-	if pl.facts.auto {
-		s.AutoStreams = 1
-	}
+func (pl *pipeline) snapshot() (s Stats) {
+	pl.read("stats", func() {
+		s = pl.stats
+		if pl.facts.auto {
+			s.AutoStreams = 1
+		}
+	})
 	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
 	if int64(s.PutPayloadUnitsSaved) < 0 {
 		s.PutPayloadUnitsSaved = 0 // see Stats

@@ -23,6 +23,9 @@ const (
 	maxPartitionKeyChars = 256
 	// listShardsPage is the default and a safe page size of ListShards.
 	listShardsPage = 1000
+	// maxListShardsPages bounds a list of shards to a million of them. An account
+	// has at most some tens of thousands, unless AWS allows more.
+	maxListShardsPages = 1000
 )
 
 // PutPayloadUnit is the billing unit of provisioned streams: every Kinesis
@@ -73,6 +76,9 @@ const (
 	factsInterval = 10 * time.Minute
 	// maxAttempts bounds the attempts that are remembered of a user record.
 	maxAttempts = 32
+	// lateTick is the least time between two searches for expired records in all
+	// stages.
+	lateTick = 100 * time.Millisecond
 	// recordOverheadBytes is what a buffered user record costs in memory
 	// besides its key and data; it is part of the buffer bound.
 	recordOverheadBytes = 128

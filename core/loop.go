@@ -27,14 +27,14 @@ func (pl *pipeline) run() {
 				return
 			}
 		}
-		pl.lock()
-		pl.guarded(func() {
+		var d time.Duration
+		pl.locked("advance", func() {
+			pl.armed = never // in case of a panic
 			pl.advance()
 			pl.moveOn() // may make something else due
+			pl.armed = pl.nextEvent()
+			d = time.Duration(pl.armed - pl.now)
 		})
-		pl.armed = pl.nextEvent()
-		d := time.Duration(pl.armed - pl.now)
-		pl.unlock()
 		timer.Reset(max(d, 0))
 	}
 }
@@ -49,6 +49,7 @@ func (pl *pipeline) advance() {
 		sh := heap.Pop(&pl.wakes).(*shard)
 		pl.admit(sh)
 	}
+	pl.expireLate()
 	pl.retryDue()
 	if pl.refreshDue <= pl.now && !pl.refreshing {
 		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
@@ -66,7 +67,9 @@ func (pl *pipeline) advance() {
 	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
 		// The records go alone rather than not at all; with a map that was good
 		// until a while ago, they go as before.
-		pl.unaggregated, pl.facts.known, pl.stale = true, true, false
+		pl.unaggregated = pl.shardMap.Load() == nil
+		pl.undescribed = pl.undescribed || !pl.facts.known
+		pl.facts.known, pl.stale = true, false
 		pl.releaseHeld()
 	}
 	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
@@ -79,7 +82,14 @@ func (pl *pipeline) nextEvent() int64 {
 	if pl.aborted {
 		return never
 	}
-	at := min(pl.refreshDue, pl.describeDue)
+	at := int64(never)
+	// While a call is under way, another one that is due waits for its end.
+	if !pl.refreshing {
+		at = pl.refreshDue
+	}
+	if !pl.describing {
+		at = min(at, pl.describeDue)
+	}
 	if pl.open == 0 {
 		at = min(at, max(pl.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
 	}
@@ -98,6 +108,7 @@ func (pl *pipeline) nextEvent() int64 {
 	if len(pl.retries) > 0 {
 		at = min(at, max(pl.retries[0].due, pl.budget.due()))
 	}
+	at = min(at, pl.lateDue())
 	if len(pl.held) > 0 && pl.holding() {
 		at = min(at, pl.heldUntil())
 		if pl.heldExpires != 0 {

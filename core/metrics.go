@@ -4,6 +4,7 @@ package core
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -260,7 +261,8 @@ func (p *Producer) tell(list []Observation) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			p.cfg.logger.Error("panic of the observer; its measurements are incomplete", "cause", fmt.Sprint(r))
+			l := line{slog.LevelError, "panic of the observer; its measurements are incomplete", []any{"cause", fmt.Sprint(r)}}
+			l.write(p.cfg.logger)
 		}
 	}()
 	p.cfg.observer.Observe(list)

@@ -26,13 +26,18 @@ import (
 // is no promise, a pipeline believes it only after an answer that agrees with the
 // list of shards (originsHold), and gives it up where the answers refute it.
 type origin struct {
-	first, last string // decimals of the same length
+	second      int64  // of the creation; only the difference of two has a meaning
+	first, last string // sequence numbers, as decimals of the same length
 }
 
 const (
 	sequenceNumberBits   = 186
 	sequenceNumberDigits = 56
 	originShift          = 148 // the bits below tell nothing of the shard's creation
+	// originSlack is how many seconds two shards with one id are apart at least. AWS
+	// takes longer to delete a stream and to create it again. Kinesis-local reads
+	// the clock twice when it makes a shard, and so may be off by one.
+	originSlack = 2
 )
 
 // originOf returns the origin of a shard with this StartingSequenceNumber, nil if
@@ -42,10 +47,12 @@ func originOf(start string) *origin {
 	if !ok || len(start) != sequenceNumberDigits || n.BitLen() != sequenceNumberBits {
 		return nil
 	}
-	n.Rsh(n, originShift)
-	first := new(big.Int).Lsh(n, originShift)
-	last := new(big.Int).Lsh(n.Add(n, big.NewInt(1)), originShift)
-	return &origin{first: first.String(), last: last.Sub(last, big.NewInt(1)).String()}
+	second := n.Rsh(n, originShift).Int64()
+	first := new(big.Int).Sub(n, big.NewInt(originSlack))
+	first.Lsh(first, originShift)
+	last := n.Add(n, big.NewInt(originSlack+1))
+	last.Lsh(last, originShift).Sub(last, big.NewInt(1))
+	return &origin{second: second, first: first.String(), last: last.String()}
 }
 
 // gave reports whether the sequence number may come from the shard: always, if its
@@ -61,7 +68,9 @@ func (o *origin) before(sequenceNumber string) bool {
 }
 
 // differs reports whether two origins are known to be different.
-func (o *origin) differs(other *origin) bool { return o != nil && other != nil && *o != *other }
+func (o *origin) differs(other *origin) bool {
+	return o != nil && other != nil && (o.second-other.second > originSlack || other.second-o.second > originSlack)
+}
 
 // foreign reports whether an answer's sequence number was not given by the shard that
 // has this id in the map. Then the map is that of another stream of the same name.

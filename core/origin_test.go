@@ -19,8 +19,10 @@ func TestOriginIsThatOfTheShard(t *testing.T) {
 	}{
 		{"the first number", start, true, false},
 		{"a later number", "49600871682957036442365024926191073437251060580128653999", true, false},
-		{"the last number of that second", o.last, true, false},
-		{"a number of the next second", "49600871683313848365541514896455644821565995911928086528", false, false},
+		{"the last number two seconds later", "49600871684027472211894494836984787806290743480119459839", true, false},
+		{"the first number two seconds earlier", "49600871682243412596012044985661930344478874559641026560", true, false},
+		{"a number three seconds later", "49600871684027472211894494836984787806290743480119459840", false, false},
+		{"a number three seconds earlier", "49600871682243412596012044985661930344478874559641026559", false, true},
 		{"a number of an earlier stream", "49590338271490256608559692538361571095921575989136588898", false, true},
 		{"a number of a later stream", "49698630142999655949899443842509554952738656579378741250", false, false},
 		{"a number of the first kind", "21269319989652663814458848515492872193", true, false},
@@ -38,8 +40,10 @@ func TestOriginIsThatOfTheShard(t *testing.T) {
 			t.Errorf("an unknown origin of %q must exclude nothing", number)
 		}
 	}
-	if same := originOf("49600871682957036442365024926191073437251060580128653999"); same.differs(o) || o.differs(same) {
-		t.Error("unexpected difference between two numbers of one second")
+	for _, number := range []string{"49600871682957036442365024926191073437251060580128653999", "49600871684027472211894494836984787806290743480119459839"} {
+		if same := originOf(number); same.differs(o) || o.differs(same) {
+			t.Errorf("unexpected difference of %s: it is of about the same time", number)
+		}
 	}
 	if other := originOf("49590338271490256608559692538361571095921575989136588898"); !other.differs(o) || !o.differs(other) {
 		t.Error("unexpected agreement of two streams")

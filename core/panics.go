@@ -11,25 +11,28 @@ import (
 // guarded runs a piece of the pipeline's work, with the lock held. A panic in it
 // is a defect of ours and must not take the host down; but after it nothing that the
 // pipeline holds can be trusted.
-func (pl *pipeline) guarded(work func()) {
+func (pl *pipeline) guarded(name string, work func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			pl.breakDown(r, debug.Stack())
+			pl.breakDown(name, r, debug.Stack())
 		}
 	}()
+	if pl.p.saboteur != nil {
+		pl.p.saboteur(pl, name)
+	}
 	work()
 }
 
 // breakDown ends the pipeline's work: what is open fails, and what comes later
 // fails at once.
-func (pl *pipeline) breakDown(cause any, stack []byte) {
+func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 	if pl.broken != nil {
 		return
 	}
 	pl.broken = &RecordError{Stream: pl.stream.name, Reason: ReasonInternal,
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
 	pl.aborted = true
-	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "cause", fmt.Sprint(cause), "stack", string(stack))
+	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
 	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
 	pl.outgoing, pl.freed, pl.openList = nil, nil, openList{}
 	pl.collector = collector{inFlight: pl.collector.inFlight}
@@ -37,6 +40,29 @@ func (pl *pipeline) breakDown(cause any, stack []byte) {
 		pl.settleBroken()
 	}
 	// Else the last call that ends does it: until then, the calls read the records.
+}
+
+// isBroken reports whether a panic has ended the pipeline's work.
+func (pl *pipeline) isBroken() bool {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.broken != nil
+}
+
+// read does a piece of work that changes nothing, with the lock held. A panic in it
+// is logged and harms nobody.
+func (pl *pipeline) read(name string, work func()) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	defer func() {
+		if r := recover(); r != nil {
+			pl.log(slog.LevelError, "panic in the producer; please report this", "in", name, "cause", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	if pl.p.saboteur != nil {
+		pl.p.saboteur(pl, name)
+	}
+	work()
 }
 
 // settleBroken fails everything that is open. One batch that cannot be settled

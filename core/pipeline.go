@@ -42,10 +42,11 @@ type pipeline struct {
 
 	// Who is handing records over and who waits; see quiet.
 	submitting int
-	blocked    int // of those who were, the callers that wait for room
-	open       int // batches not settled
-	waited     int // open batches that somebody waits for
-	flushing   int
+	blocked    int    // of those who were, the callers that wait for room
+	open       int    // batches not settled
+	waited     int    // open batches that somebody waits for
+	flushing   int    // callers of Flush
+	flushSeq   uint64 // they wait for the batches up to this one
 	closing    bool
 	aborted    bool
 	seq        uint64
@@ -72,6 +73,7 @@ type pipeline struct {
 	stale          bool         // records wait for a new map, though there is one
 	missing        *RecordError // the stream does not exist
 	unaggregated   bool         // the shard map cannot be had
+	undescribed    bool         // DescribeStreamSummary has had no outcome in time
 	facts          facts
 	factsWarned    bool
 	describing     bool
@@ -85,6 +87,7 @@ type pipeline struct {
 	// Records on their way.
 	held        []*item // waiting for the first shard map and the facts
 	heldExpires int64   // when the first of them does, 0 for never
+	lateSwept   int64   // when all stages were searched for expired records
 	openList    openList
 	spread      *shard
 	wakes       wakeHeap
@@ -144,24 +147,25 @@ func (pl *pipeline) lock() {
 	pl.now = int64(time.Since(pl.p.start))
 }
 
+// locked does a piece of work with the lock held. What the work is called shows in the
+// log if it panics. All that changes the pipeline goes through here.
+func (pl *pipeline) locked(name string, work func()) {
+	pl.lock()
+	defer pl.unlock()
+	pl.guarded(name, work)
+}
+
 // unlock sends on what need not wait, wakes the loop if it would oversleep, and
 // gives settled room in the buffer and the lock back. Logger, waiting callers and
 // observer come last: what they do must not matter to the pipeline.
 func (pl *pipeline) unlock() {
-	pl.guarded(pl.moveOn)
-	if pl.nextEvent() < pl.armed {
-		select {
-		case pl.wake <- struct{}{}:
-		default:
-		}
-	}
+	pl.guarded("move on", pl.moveOn)
+	pl.guarded("arm", pl.arm)
+	pl.guarded("observe", pl.observeEnds)
+	observed, finished, lines := pl.observed, pl.finished, pl.lines
+	pl.observed, pl.finished, pl.lines = nil, nil, nil
 	bytes, records := pl.releaseBytes, pl.releaseRecords
 	pl.releaseBytes, pl.releaseRecords = 0, 0
-	pl.observeEnds()
-	observed := pl.observed
-	pl.observed = nil
-	finished, lines := pl.finished, pl.lines
-	pl.finished, pl.lines = nil, nil
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.
 	pl.p.buffer.release(bytes, records)
 	pl.mu.Unlock()
@@ -171,6 +175,16 @@ func (pl *pipeline) unlock() {
 	pl.p.tell(observed) // before those who wait look
 	for _, done := range finished {
 		close(done)
+	}
+}
+
+// arm wakes the loop if it would oversleep.
+func (pl *pipeline) arm() {
+	if pl.nextEvent() < pl.armed {
+		select {
+		case pl.wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -187,10 +201,14 @@ func (pl *pipeline) moveOn() {
 		return
 	}
 	pl.admitFreed()
-	if pl.quiet() {
+	switch {
+	case pl.quiet():
 		pl.closeSome(never)
-	} else if pl.blocked > 0 {
+	case pl.blocked > 0:
 		pl.makeWay()
+	}
+	if pl.flushing > 0 {
+		pl.closeSome(pl.now)
 	}
 	pl.pump()
 }
@@ -231,7 +249,7 @@ const maxCloses = 1000
 // what waits to be filled up has to leave to make room.
 func (pl *pipeline) quiet() bool {
 	switch {
-	case pl.flushing > 0 || pl.closing:
+	case pl.closing:
 		return true
 	case pl.submitting > 0 || pl.open == 0:
 		return false
@@ -285,7 +303,7 @@ func (pl *pipeline) releaseHeld() {
 // sender and routes their user records anew.
 func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	// In strict ordering, the stages of a shard must come out in their order.
-	var open, out []*kinesisRecord
+	var open []*kinesisRecord
 	for sh := pl.openList.head; sh != nil; {
 		next := sh.open.next
 		pl.pack(sh)
@@ -294,6 +312,17 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 		}
 		sh = next
 	}
+	out := pl.pull(match)
+	for _, kr := range append(out, open...) {
+		again := append(pl.scratch[:0], kr.items...)
+		pl.recycle(kr)
+		pl.routeAll(again)
+	}
+}
+
+// pull takes the Kinesis records that match out of the shards' queues and the
+// collector.
+func (pl *pipeline) pull(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
 	filter := func(list []*kinesisRecord, out *[]*kinesisRecord) []*kinesisRecord {
 		keep := list[:0]
 		for _, kr := range list {
@@ -331,10 +360,5 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 		sh.wakePos = i
 	}
 	heap.Init(&pl.wakes)
-
-	for _, kr := range append(out, open...) {
-		again := append(pl.scratch[:0], kr.items...)
-		pl.recycle(kr)
-		pl.routeAll(again)
-	}
+	return out
 }

@@ -15,8 +15,11 @@ import (
 type Producer struct {
 	cfg    config
 	client Client
-	start  time.Time
-	buffer *buffer
+	// saboteur is called before each piece of work under a pipeline's lock. For tests,
+	// which set it before the first record: it panics.
+	saboteur func(pl *pipeline, work string)
+	start    time.Time
+	buffer   *buffer
 
 	observations sync.Pool // of *[]Observation
 	records      sync.Pool // of *kinesisRecord
@@ -162,19 +165,13 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 		return nil, ErrBufferFull
 	}
 	pl.lock()
+	defer pl.unlock()
 	for i := range b.items {
 		b.items[i].flags |= itemBuffered
 	}
 	pl.begin(b)
-	pl.guarded(func() {
-		for i := range b.items {
-			if it := &b.items[i]; it.err == nil {
-				pl.route(it)
-			}
-		}
-	})
+	pl.submit(b.items)
 	pl.submitting--
-	pl.unlock()
 	return b, nil
 }
 
@@ -201,7 +198,8 @@ func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result
 }
 
 // Flush sends on what waits to be filled up, and returns nil when every record
-// handed over before the call is settled, or the context's error.
+// handed over before the call is settled, or the context's error. Records that are
+// handed over later are aggregated as usual.
 func (p *Producer) Flush(ctx context.Context) error { return flush(ctx, p.all()) }
 
 // FlushStream is Flush for one stream, named as for PutBatch. There is nothing to
@@ -217,22 +215,20 @@ func (p *Producer) FlushStream(ctx context.Context, stream string) error {
 }
 
 func flush(ctx context.Context, list []*pipeline) error {
-	drained := make([]<-chan struct{}, len(list))
+	drained := make([]chan struct{}, len(list))
 	for i, pl := range list {
-		pl.lock()
-		pl.flushing++
-		drained[i] = pl.drain()
-		pl.unlock()
+		drained[i] = make(chan struct{})
+		pl.locked("flush", func() { pl.flush(drained[i]) })
 	}
 	defer func() {
 		for i, pl := range list {
-			pl.lock()
-			pl.flushing--
-			pl.undrain(drained[i])
-			pl.unlock()
+			pl.locked("end of flush", func() { pl.endFlush(drained[i]) })
 		}
 	}()
-	for _, done := range drained {
+	for i, done := range drained {
+		if list[i].isBroken() {
+			continue // its records fail, and nobody may close the channel
+		}
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -264,14 +260,14 @@ func (p *Producer) Close(ctx context.Context) error {
 
 	list := p.all()
 	for _, pl := range list {
-		pl.lock()
-		pl.closing = true
-		pl.unlock()
+		pl.locked("close", func() { pl.closing = true })
 	}
 	for _, pl := range list {
-		pl.lock()
-		done := pl.drain()
-		pl.unlock()
+		done := make(chan struct{})
+		pl.locked("drain", func() { pl.drain(done) })
+		if pl.isBroken() {
+			continue // what is left fails below
+		}
 		select {
 		case <-done:
 		case <-ctx.Done():

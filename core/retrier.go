@@ -43,6 +43,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		pl.observeFailed(v.code)
 		pl.trouble(v)
 		for _, kr := range req.records {
+			pl.uncertain(kr) // if the caller hands the records over again
 			pl.fail(kr, v, *base)
 		}
 	default:

@@ -29,6 +29,61 @@ func (pl *pipeline) expireHeld() {
 	})
 }
 
+// lateDue returns when to search all stages for expired records. Batches expire in
+// their order, so the oldest tells.
+func (pl *pipeline) lateDue() int64 {
+	if pl.oldest == nil || pl.oldest.expires == 0 {
+		return never
+	}
+	return max(pl.oldest.expires+1, pl.lateSwept+int64(lateTick))
+}
+
+// expireLate settles what has expired, in whatever stage it waits. Nothing else looks at
+// a record behind others, or one that waits for the budget of retries. What is at
+// Kinesis, or stored and not resolved, keeps its chance.
+func (pl *pipeline) expireLate() {
+	if pl.lateDue() > pl.now {
+		return
+	}
+	pl.lateSwept = pl.now
+	pl.expireHeld()
+	var late []*kinesisRecord
+	retries := pl.retries[:0]
+	for _, kr := range pl.retries {
+		if pl.late(kr) {
+			late = append(late, kr)
+		} else {
+			retries = append(retries, kr)
+		}
+	}
+	clear(pl.retries[len(retries):])
+	pl.retries = retries
+	heap.Init(&pl.retries)
+	if pl.cfg.ordering != OrderingStrict {
+		// There, a lane looks at its head itself, and what is behind is younger.
+		for sh := pl.openList.head; sh != nil; {
+			next := sh.open.next
+			if sh.open.late(pl.now) {
+				late = append(late, pl.detach(sh))
+			}
+			sh = next
+		}
+		late = append(late, pl.pull(pl.late)...)
+	}
+	for _, kr := range late {
+		pl.dissolve(kr)
+	}
+}
+
+// late is pipeline.late for an open aggregate.
+func (o *openAggregate) late(now int64) bool {
+	expires := o.expires
+	if o.record != nil {
+		expires = o.record.expires
+	}
+	return expires != 0 && now > expires
+}
+
 // notAfterExpiry returns the moment at which to look at a record that waits.
 func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
 	if kr.expires != 0 {

@@ -81,16 +81,16 @@ func (pl *pipeline) send(req *request) {
 	}
 	end := time.Now()
 	pl.lock()
+	defer pl.unlock()
 	pl.collector.inFlight--
 	switch {
 	case pl.broken == nil && defect != nil:
-		pl.breakDown(defect, debug.Stack())
+		pl.breakDown("encode", defect, debug.Stack())
 	case pl.broken == nil:
-		pl.guarded(func() { pl.finish(req, out, err, start, end) })
+		pl.guarded("finish", func() { pl.finish(req, out, err, start, end) })
 	case pl.collector.inFlight == 0:
 		pl.settleBroken()
 	}
-	pl.unlock()
 }
 
 // call makes the PutRecords call. A panic of the client becomes an error, since

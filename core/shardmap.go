@@ -67,10 +67,7 @@ func (m *shardMap) index() {
 	var next aggregation.HashKey
 	for _, a := range m.ring {
 		m.gapless = m.gapless && a.shard.start.Compare(next) <= 0
-		next = a.end
-		if next.Lo++; next.Lo == 0 {
-			next.Hi++
-		}
+		next = following(a.end)
 	}
 }
 
@@ -92,6 +89,36 @@ func (m *shardMap) lookup(h aggregation.HashKey) *shard {
 		return m.ring[lo].shard
 	}
 	return nil
+}
+
+// partition reports whether the ranges of the shards cover the ring without gaps and
+// overlaps.
+func partition(list []types.Shard) bool {
+	ranges := make([]hashRange, len(list))
+	for i, s := range list {
+		r, err := parseShard(s)
+		if err != nil {
+			return false
+		}
+		ranges[i] = r
+	}
+	slices.SortFunc(ranges, func(a, b hashRange) int { return a.start.Compare(b.start) })
+	var next aggregation.HashKey
+	for i, r := range ranges {
+		if r.start != next || r.end.Less(r.start) || i > 0 && next == (aggregation.HashKey{}) {
+			return false
+		}
+		next = following(r.end)
+	}
+	return len(ranges) > 0 && next == (aggregation.HashKey{})
+}
+
+// following returns the next hash key, after the last one the first.
+func following(k aggregation.HashKey) aggregation.HashKey {
+	if k.Lo++; k.Lo == 0 {
+		k.Hi++
+	}
+	return k
 }
 
 // hashRange is the range of a shard, both ends inclusive.
@@ -171,10 +198,11 @@ func (pl *pipeline) retireShard(sh *shard) {
 
 // freshen makes records wait for a new map when the stream has been idle so long
 // that it could have been deleted and made anew without anybody noticing. An
-// active producer notices: it is told that there is no such stream.
+// active producer notices: it is told that there is no such stream. Called when a
+// batch has been opened.
 func (pl *pipeline) freshen() {
 	m := pl.shardMap.Load()
-	if m == nil || pl.stale || pl.open > 0 || pl.now-max(pl.idleSince, m.fetched) < int64(mapIdleLimit) {
+	if m == nil || pl.stale || pl.open > 1 || pl.now-max(pl.idleSince, m.fetched) < int64(mapIdleLimit) {
 		return
 	}
 	pl.stale, pl.heldSince = true, pl.now
@@ -185,9 +213,7 @@ func (pl *pipeline) freshen() {
 func (pl *pipeline) refresh(started int64, withClosed bool) {
 	defer pl.p.work.Done()
 	open, closed, err := pl.listShards(withClosed)
-	pl.lock()
-	defer pl.unlock()
-	pl.guarded(func() { pl.refreshEnded(open, closed, err, started) })
+	pl.locked("refresh", func() { pl.refreshEnded(open, closed, err, started) })
 }
 
 func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
@@ -197,6 +223,12 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 	}
 	if err != nil {
 		pl.refreshFailed(err)
+		return
+	}
+	if pl.cfg.ordering == OrderingStrict && !partition(list) {
+		// The pages of the list are from both sides of a reshard. A key could have
+		// two lanes.
+		pl.refreshFailed(errors.New("the ranges of the open shards have gaps or overlaps, so that strict ordering cannot use them"))
 		return
 	}
 	if pl.fetches <= pl.staleGen {
@@ -277,7 +309,10 @@ func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err
 		in.ShardFilter = &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}
 	}
 	var list []types.Shard
-	for {
+	for page := 0; ; page++ {
+		if page == maxListShardsPages {
+			return nil, nil, fmt.Errorf("the list of shards does not end after %d pages", page)
+		}
 		ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 		out, err := pl.p.client.ListShards(ctx, in)
 		cancel()

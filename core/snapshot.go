@@ -74,30 +74,29 @@ func (p *Producer) Snapshot() Snapshot {
 	return s
 }
 
-func (pl *pipeline) state() StreamSnapshot {
-	stats := pl.snapshot()
-	pl.lock()
-	defer pl.mu.Unlock()
-	s := StreamSnapshot{
-		Stream: pl.stream.name, Stats: stats, Auto: pl.facts.auto,
-		Aggregating:    pl.cfg.aggregation && !pl.facts.auto && !pl.unaggregated,
-		MaxRecordBytes: pl.facts.maxRecordBytes,
-		InFlight:       pl.collector.inFlight,
-		Trouble:        pl.troubleCode,
-		MapAge:         -1,
-		Shards:         make([]ShardSnapshot, 0, len(pl.shards)),
-	}
-	if b := pl.oldest; b != nil {
-		s.OldestRecordAge = time.Duration(pl.now - b.arrived)
-	}
-	m := pl.shardMap.Load()
-	if m == nil {
-		return s
-	}
-	s.MapAge = time.Duration(pl.now - m.fetched)
-	for _, a := range m.ring {
-		s.Shards = append(s.Shards, a.shard.state(pl.now))
-	}
+func (pl *pipeline) state() (s StreamSnapshot) {
+	s.Stats = pl.snapshot()
+	pl.read("snapshot", func() {
+		now := pl.p.sinceStart()
+		s.Stream, s.Auto = pl.stream.name, pl.facts.auto
+		s.Aggregating = pl.cfg.aggregation && !pl.facts.auto && !pl.unaggregated && !pl.undescribed
+		s.MaxRecordBytes = pl.facts.maxRecordBytes
+		s.InFlight = pl.collector.inFlight
+		s.Trouble = pl.troubleCode
+		s.MapAge = -1
+		s.Shards = make([]ShardSnapshot, 0, len(pl.shards))
+		if b := pl.oldest; b != nil {
+			s.OldestRecordAge = time.Duration(now - b.arrived)
+		}
+		m := pl.shardMap.Load()
+		if m == nil {
+			return
+		}
+		s.MapAge = time.Duration(now - m.fetched)
+		for _, a := range m.ring {
+			s.Shards = append(s.Shards, a.shard.state(now))
+		}
+	})
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }

@@ -74,9 +74,7 @@ func (pl *pipeline) describe(asked int64) {
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	out, err := pl.describeStream(ctx)
-	pl.lock()
-	defer pl.unlock()
-	pl.guarded(func() { pl.describeEnded(out, err, asked) })
+	pl.locked("describe", func() { pl.describeEnded(out, err, asked) })
 }
 
 func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
@@ -128,6 +126,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 	if pl.describeDue > pl.now { // else the stream has become another one meanwhile
 		pl.facts.known = true
 	}
+	pl.undescribed = false
 	pl.describeDue = min(pl.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
 	pl.releaseHeld()
 }

@@ -78,22 +78,22 @@ type shard struct {
 }
 
 // Sequence numbers have the bits of the real ones, as far as they are known: from
-// the top 2 (186 bits in all), 36 bits with the second of the shard's creation, 4
-// zeros, 64 of a counter, 8 zeros, a time of 36 bits (here that of the creation
+// the top 2 (186 bits in all), 36 bits with the second of the shard's creation, 4 of
+// the shard number, 64 of a counter, 8 zeros, a time of 36 bits (here that of the creation
 // again), 32 of the shard number, and 2. They are unique in the stream and increase
 // in a shard, and a recreated stream continues above, as does a child shard.
 // Sources: SequenceNumberValidator in amazon-kinesis-client 3.5.1 (version and shard
-// number), kinesalite 3.3 (all), the numbers in the AWS CLI's reference (2026-11-28).
+// number), kinesalite 3.3.3 and kinesis-local 0.6.2 (all), the numbers in the AWS CLI's reference (2026-11-28).
 const seqDigits = 56
 
 // newShard makes a shard. The second is what its sequence numbers tell of its creation.
 func newShard(num int, start, end hashKey, second int64, now time.Time, parents ...*shard) *shard {
-	s := uint64(second)
+	s, n := uint64(second), uint64(num)
 	sh := &shard{
 		id: fmt.Sprintf("shardId-%012d", num), num: num,
 		start: start, end: end, startStr: start.String(), endStr: end.String(),
 		created: now, parents: parents,
-		origin: [3]uint64{2<<56 | s<<20, s >> 28, s<<36 | uint64(num)<<4 | 2},
+		origin: [3]uint64{2<<56 | s<<20 | n&15<<16, s >> 28, s<<36 | n<<4 | 2},
 	}
 	for _, p := range parents {
 		p.mu.Lock()

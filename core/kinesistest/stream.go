@@ -12,6 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
+// recreateSeconds is how much later than the last shard of a deleted stream the first of
+// the next one of its name is created, as their sequence numbers tell it, whatever the
+// clock says. The service needs some ten seconds at least.
+const recreateSeconds = 10
+
 type stream struct {
 	name, arn  string
 	generation int64
@@ -199,8 +204,8 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 	if s.streams[name] != nil {
 		return fail("ResourceInUseException", "Stream %s under account %s already exists.", name, s.cfg.account)
 	}
-	// The service takes longer than a second to delete a stream and create it again.
-	st.second = max(now.Unix(), s.deleted[name]+1, 0)
+	// The service takes time to delete a stream and to create it again.
+	st.second = max(now.Unix(), s.deleted[name]+recreateSeconds, 0)
 	open := make([]*shard, len(starts))
 	for i, start := range starts {
 		end := maxHashKey

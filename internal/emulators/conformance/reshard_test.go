@@ -4,6 +4,8 @@ package conformance
 
 import (
 	"fmt"
+	"math"
+	"math/big"
 	"sync"
 	"testing"
 
@@ -97,11 +99,44 @@ func (g *target) testReshard(t *testing.T) {
 	}
 	t.Logf("%d batches, %d user records, %d written again after landing in the wrong shard, %d shard maps", len(all), len(got.Records), stats.WrongShard, stats.MapRefreshes)
 
+	g.checkSequenceNumbers(t, stream, all)
+
 	// What comes after the dust has settled goes where it belongs at once.
 	before := stats.WrongShard
 	put(t, p, stream, keyed("last", 50))
 	if after := p.Stats().WrongShard; after != before {
 		t.Errorf("unexpected records in the wrong shard after the map was renewed; got %d; want 0", after-before)
+	}
+}
+
+// checkSequenceNumbers fails unless the numbers of a shard have its number, and the second
+// of its creation as the list of shards tells it, where the producer looks for it. The
+// list may be a second or two off: kinesis-local reads the clock twice for it.
+func (g *target) checkSequenceNumbers(t *testing.T, stream string, batches []sent) {
+	t.Helper()
+	out, err := g.api.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := func(sequenceNumber string) (second, shard int64) {
+		n, ok := new(big.Int).SetString(sequenceNumber, 10)
+		if !ok || n.BitLen() != 186 {
+			t.Fatalf("unexpected sequence number %q; want 186 bits", sequenceNumber)
+		}
+		return new(big.Int).Rsh(n, 148).Int64(), new(big.Int).Rsh(n, 4).Int64() & math.MaxUint32
+	}
+	began := map[string]int64{}
+	for _, s := range out.Shards {
+		began[aws.ToString(s.ShardId)], _ = parts(aws.ToString(s.SequenceNumberRange.StartingSequenceNumber))
+	}
+	for _, b := range batches {
+		for i := range b.records {
+			r := b.batch.Result(i)
+			second, shard := parts(r.SequenceNumber)
+			if d := second - began[r.ShardID]; d < -2 || d > 2 || r.ShardID != fmt.Sprintf("shardId-%012d", shard) {
+				t.Fatalf("unexpected sequence number %s; it tells shard %d, %d s after the creation of %s; want that shard and second", r.SequenceNumber, shard, d, r.ShardID)
+			}
+		}
 	}
 }
 
