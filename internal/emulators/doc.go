@@ -3,8 +3,8 @@
 // Package emulators runs implementations that are not ours, for tests and for
 // the demo: the Kinesis emulators kinesalite and kinesis-local, and the KPL
 // aggregation of aws-kinesis-agg. All are npm packages, pinned by package-lock.json
-// in this folder and installed by "make npm". The real KCL runs on Java, pinned by
-// java/pom.xml and installed by "make jvm".
+// in this folder and installed by "make npm". The real KCL and the real KPL run on
+// Java, pinned by java/pom.xml and installed by "make jvm".
 //
 //	if err := emulators.Available(); err != nil {
 //		return err // says what is missing
@@ -21,7 +21,9 @@
 //   - A server listens on free ports of the loopback address only.
 //   - It ends with Stop, and also when this process ends in any way: its
 //     standard input is a pipe from here.
-//   - Nothing is written to disk.
+//   - Nothing is written to disk, but for the native program of the KPL, which it unpacks
+//     below java/target, where "make clean" removes it.
+//   - What runs on Java ends with the context of the call, and speaks to 127.0.0.1 only.
 //
 // # Limits
 //

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // AvailableJVM returns nil if the real KCL and KPL can be run, else an error
@@ -33,7 +34,7 @@ func findJVM() (java, target string, err error) {
 		return "", "", err
 	}
 	target = filepath.Join(dir, "java", "target")
-	for _, pattern := range []string{"lib/amazon-kinesis-client-*.jar", "classes/outkpl/DeaggregateKCL.class"} {
+	for _, pattern := range []string{"lib/amazon-kinesis-client-*.jar", "lib/amazon-kinesis-producer-*.jar", "classes/outkpl/DeaggregateKCL.class", "classes/outkpl/RunKPL.class"} {
 		if found, err := filepath.Glob(filepath.Join(target, filepath.FromSlash(pattern))); err != nil || len(found) == 0 {
 			return "", "", fmt.Errorf("%w: internal/emulators/java/target/%s is missing; run make jvm (on Debian: apt-get install openjdk-17-jdk-headless maven)", ErrUnavailable, pattern)
 		}
@@ -81,6 +82,7 @@ func runJVM(ctx context.Context, call jvmCall, write func(*json.Encoder) error, 
 		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
 		"-cp", path, "outkpl." + class,
 	}, call.args...)...)
+	cmd.WaitDelay = 5 * time.Second // should a child of it hold the pipes
 	stderr := &output{found: true}
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()

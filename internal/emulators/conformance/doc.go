@@ -10,4 +10,8 @@
 // Every test puts records through core and awsclient, reads the stream back as a
 // KCL consumer would, and compares record by record: nothing lost, nothing twice, and
 // each in the shard that its result names.
+//
+// Two more suites use what AWS ships, which runs on Java: the KCL reads what the
+// producer has written into kinesistest while shards were split and merged, and all
+// readers read what the KPL has written there.
 package conformance
