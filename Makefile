@@ -55,10 +55,10 @@ $(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench chaos soak
-test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-jvm) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
+test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
 	OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
-	@$(if $(JVM),,$(MAKE) --no-print-directory no-jvm)
+	@$(if $(JVM),,$(MAKE) --no-print-directory no-java)
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
 	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...
@@ -147,7 +147,7 @@ vuln: check-tools ## Look for known vulnerabilities (needs the network)
 clean: ## Remove what was built and installed
 	rm -rf build $(EMULATORS)/node_modules $(EMULATORS)/java/target
 
-.PHONY: npm no-node jvm no-jvm check-tools
+.PHONY: npm no-node jvm no-java check-tools
 npm: $(if $(NODE),$(NPM_STAMP),no-node)
 
 # Nothing used here needs the install scripts of the packages.
@@ -160,7 +160,7 @@ no-node:
 		'***** On Debian: apt-get install nodejs npm' '*****' >&2
 	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *npm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }
 
-jvm: $(if $(JVM),$(JVM_STAMP),no-jvm)
+jvm: $(if $(JVM),$(JVM_STAMP),no-java)
 
 # From the cache alone if it has all, because Maven asks the network otherwise. Only the plugin
 # that copies is needed: javac alone compiles.
@@ -175,7 +175,7 @@ $(JVM_STAMP): $(JVM_LIB)/.installed $(wildcard $(EMULATORS)/java/src/main/java/o
 	javac --release 17 -Xlint:all,-processing,-classfile -d $(@D) -cp '$(JVM_LIB)/*' $(filter %.java,$^)
 	touch $@
 
-no-jvm:
+no-java:
 	@printf '%s\n' '*****' '***** java, javac or mvn is missing: NOT TESTED against the real KCL and KPL.' \
 		'***** On Debian: apt-get install openjdk-17-jdk-headless maven' '*****' >&2
 	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *jvm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }

@@ -55,7 +55,7 @@ func (e *KCLThrownError) Error() string {
 // and returns the user records that it delivers, shards as given, records in
 // order. Each [KCLThrownError] is in the chain of the error, and what came before and
 // after it is returned all the same. Partition keys of records must be valid UTF-8; what
-// is in an aggregate need not be. A call takes 0.3 s, and 1.5 s for each 100 MB.
+// is in an aggregate need not be. A call takes 0.3 s, and up to 4 s for each 100 MB.
 func DeaggregateKCL(ctx context.Context, shards []KCLShard) ([]KCLUserRecord, error) {
 	return deaggregateKCL(ctx, shards, false)
 }

@@ -12,9 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/emulators"
 	"github.com/outkpl/outkpl/internal/emulators/emulatorstest"
+	"github.com/outkpl/outkpl/internal/emulators/kcltest"
 )
 
 // frame makes an aggregate of a protobuf message, whatever is in it.
@@ -164,6 +169,46 @@ func TestStrangeAggregatesAreReadAsTold(t *testing.T) {
 		}
 		if ours != s.ours {
 			t.Errorf("%s: we read something unexpected; got %s; want %s", s.name, ours, s.ours)
+		}
+	}
+}
+
+// With --kcl, kplcat shows what the KCL delivers of such aggregates, and nothing that it drops.
+func TestKplcatShowsOfStrangeAggregatesWhatTheKCLDelivers(t *testing.T) {
+	emulatorstest.RequireJVM(t)
+	fake := kinesistest.New(kinesistest.WithStream(kclStream, 1))
+	at := map[string]string{} // sequence numbers by name
+	for _, s := range strange {
+		out, err := fake.Client().PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String(kclStream), PartitionKey: aws.String("outer"), Data: frame(s.msg)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[s.name] = *out.SequenceNumber
+	}
+	shown := map[string][]kcltest.Shown{}
+	for _, u := range kcltest.BuildKplcat(t).Read(t, fake, kclStream, "--kcl") {
+		shown[u.SequenceNumber] = append(shown[u.SequenceNumber], u)
+	}
+	for _, s := range strange {
+		got := shown[at[s.name]]
+		var users []string
+		for _, u := range got {
+			if u.Aggregated {
+				users = append(users, string(u.Data))
+			}
+		}
+		switch {
+		case s.kcl == asError || s.kcl == asNothing:
+			if len(got) > 0 {
+				t.Errorf("%s: unexpected records; got %+v; want none", s.name, got)
+			}
+		case s.kcl == asPlain:
+			if len(got) != 1 || !got[0].Damaged {
+				t.Errorf("%s: unexpected records; got %+v; want a damaged aggregate", s.name, got)
+			}
+		case s.ours != asUsers: // here the KCL takes more than we do
+		case !slices.Equal(users, s.jaxb):
+			t.Errorf("%s: unexpected user records; got %q; want %q", s.name, users, s.jaxb)
 		}
 	}
 }
