@@ -36,8 +36,7 @@ type kclRun struct {
 	mu        sync.Mutex
 	producer  *core.Producer
 	confirmed map[string]confirmation // by data
-	handed    int
-	stats     core.Stats // of the producers that are closed
+	stats     core.Stats              // of the producers that are closed
 }
 
 // confirmation is what the producer says of a record.

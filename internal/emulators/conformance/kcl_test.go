@@ -25,10 +25,9 @@ const (
 	kclStream  = "kcl"
 	kclBatches = 1000
 	kclWriters = 8
-	// kclLife is the least life of a shard. It is long enough for the producer to learn of
-	// the shard; what lands in one that is gone by then is written again, which
-	// it counts as uncertain.
-	kclLife = 3 * time.Second
+	// kclLife is the time between two changes. It is so short that many shards are gone
+	// before the producer has listed them.
+	kclLife = 500 * time.Millisecond
 	// kclSeed makes a failure repeatable, as far as goroutines are.
 	kclSeed = 20261128
 )
