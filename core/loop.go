@@ -27,9 +27,8 @@ func (pl *pipeline) run() {
 				return
 			}
 		}
-		var d time.Duration
+		d := time.Second // in case of a panic
 		pl.locked("advance", func() {
-			pl.armed = never // in case of a panic
 			pl.advance()
 			pl.moveOn() // may make something else due
 			pl.armed = pl.nextEvent()
