@@ -36,6 +36,9 @@ func (c *saboteur) strike(operation string, stream *string) {
 	pl := c.p.pipelines["s"]
 	c.p.mu.Unlock()
 	pl.mu.Lock()
+	if pl.checks != nil {
+		pl.checks.suspended = true
+	}
 	c.damage(pl)
 	pl.mu.Unlock()
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // TestChaos lets three producers write to one stream over HTTP while everything
@@ -35,6 +37,10 @@ import (
 // drops what KCL drops, and each record that is seen twice must have an attempt
 // whose outcome was unknown. CHAOS_SEED repeats a run, as far as the scheduler lets it.
 func TestChaos(t *testing.T) {
+	t.Logf("assertions on: %t", invariants.Enabled)
+	if info, ok := debug.ReadBuildInfo(); ok && !invariants.Enabled && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Fatal("the assertions are off although the race detector is on")
+	}
 	total, round := 6*time.Second, 5*time.Second
 	if s := os.Getenv("CHAOS"); s != "" {
 		d, err := time.ParseDuration(s)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // never is a moment that does not come.
@@ -119,6 +121,7 @@ type pipeline struct {
 	lastObserved   [metricCount]int // index in observed, by metric
 	releaseBytes   int              // to give back after the lock
 	releaseRecords int
+	checks         *checks // nil unless they are on; see invariants.go
 }
 
 func newPipeline(p *Producer, key string, id streamID) *pipeline {
@@ -132,6 +135,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		armed:         never,
 		budget:        newRetryBudget(),
 		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
+		checks:        newChecks(),
 	}
 	now := int64(time.Since(p.start))
 	pl.heldSince, pl.refreshDue, pl.describeDue, pl.idleSince = now, now, now, now
@@ -168,6 +172,9 @@ func (pl *pipeline) unlock() {
 	pl.releaseBytes, pl.releaseRecords = 0, 0
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.
 	pl.p.buffer.release(bytes, records)
+	if invariants.Enabled {
+		pl.check()
+	}
 	pl.mu.Unlock()
 	for _, l := range lines {
 		l.write(pl.cfg.logger)

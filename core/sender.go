@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // request is one PutRecords call.
@@ -65,6 +66,9 @@ func (r *request) done() {
 func (pl *pipeline) start(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
+	if invariants.Enabled {
+		pl.checks.started(pl, req)
+	}
 	req.keyless, req.gen = pl.keyless(), pl.fetches
 	pl.p.work.Add(1)
 	go pl.send(req)
@@ -83,6 +87,9 @@ func (pl *pipeline) send(req *request) {
 	pl.lock()
 	defer pl.unlock()
 	pl.collector.inFlight--
+	if invariants.Enabled {
+		pl.checks.ended(req)
+	}
 	switch {
 	case pl.broken == nil && defect != nil:
 		pl.breakDown("encode", defect, debug.Stack())

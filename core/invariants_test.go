@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/invariants"
+)
+
+// deafClient answers what the test says, else nothing until the call ends.
+type deafClient struct {
+	Client
+	called  chan struct{} // gets one for each call
+	answers chan *kinesis.PutRecordsOutput
+}
+
+// PutRecords implements Client.
+func (c *deafClient) PutRecords(ctx context.Context, _ *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	select {
+	case c.called <- struct{}{}:
+	case <-ctx.Done():
+	}
+	select {
+	case out := <-c.answers:
+		return out, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// halted is a pipeline with a map of four shards and without a loop: nothing happens in it
+// by itself.
+func halted(t *testing.T, opts ...Option) *pipeline {
+	t.Helper()
+	opts = append([]Option{WithMaxBufferedTime(time.Minute), WithMaxInFlight(1), WithRecordTTL(time.Hour), WithRequestTimeout(10 * time.Minute)}, opts...)
+	p, err := New(&deafClient{called: make(chan struct{}, 1), answers: make(chan *kinesis.PutRecordsOutput)}, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pl := newPipeline(p, "s", streamID{name: "s"})
+	p.pipelines["s"] = pl
+	t.Cleanup(func() {
+		pl.lock()
+		if pl.checks != nil {
+			pl.checks.suspended = true // what the test has damaged stays so
+		}
+		pl.aborted = true
+		pl.mu.Unlock()
+		p.cancel()
+		p.work.Wait()
+	})
+	pl.lock()
+	defer pl.unlock()
+	pl.facts.known = true
+	remap(pl, 0, 4)
+	return pl
+}
+
+// remap installs a map of n equal shards, whose ids begin with the number given.
+func remap(pl *pipeline, first, n int) {
+	var list []types.Shard
+	part := aggregation.MaxHashKey.Hi/uint64(n) + 1
+	for i := range n {
+		start, end := aggregation.HashKey{Hi: part * uint64(i)}, aggregation.HashKey{Hi: part*uint64(i+1) - 1, Lo: aggregation.MaxHashKey.Lo}
+		list = append(list, types.Shard{ShardId: aws.String(fmt.Sprintf("shardId-%012d", first+i)), HashKeyRange: &types.HashKeyRange{
+			StartingHashKey: aws.String(string(start.AppendDecimal(nil))), EndingHashKey: aws.String(string(end.AppendDecimal(nil)))}})
+	}
+	pl.fetches++
+	pl.install(list, pl.now)
+}
+
+// hand hands n records with keys over.
+func hand(t *testing.T, pl *pipeline, n int) *Batch {
+	t.Helper()
+	records := make([]Record, n)
+	for i := range records {
+		records[i] = Record{PartitionKey: fmt.Sprint("k", i), Data: []byte("some data")}
+	}
+	b, err := pl.p.TryPutBatch("s", records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// locked runs f under the lock and gives it back with a check.
+func locked(pl *pipeline, f func()) {
+	pl.lock()
+	defer pl.unlock()
+	f()
+}
+
+// depart closes what is open and sends one request, which nothing reads any more when it
+// is with the client.
+func depart(pl *pipeline) {
+	locked(pl, func() {
+		pl.closeSome(never)
+		pl.start(pl.take())
+	})
+	<-pl.p.client.(*deafClient).called
+}
+
+func needChecks(t *testing.T) {
+	t.Helper()
+	if !invariants.Enabled {
+		t.Skip("the checks are on with -race or the tag invariants")
+	}
+}
+
+// everywhere is a pipeline with records in all places: 40 in each.
+func everywhere(t *testing.T) *pipeline {
+	t.Helper()
+	pl := halted(t)
+	hand(t, pl, 40)
+	depart(pl)
+	taken := func(f func(req *request)) {
+		hand(t, pl, 40)
+		locked(pl, func() {
+			pl.closeSome(never)
+			f(pl.take())
+		})
+	}
+	taken(func(req *request) { pl.collector.requests = append(pl.collector.requests, req) })
+	taken(func(req *request) {
+		for _, kr := range req.records {
+			pl.retryLater(kr, int64(time.Hour))
+		}
+	})
+	taken(func(req *request) {
+		for _, kr := range req.records {
+			pl.unresolved = append(pl.unresolved, unresolved{kr: kr, since: pl.now})
+		}
+	})
+	hand(t, pl, 40)
+	locked(pl, func() { pl.closeSome(never) })
+	hand(t, pl, 40)
+	locked(pl, func() {
+		for _, sh := range pl.shards {
+			sh.pace.Rest(pl.now + int64(time.Hour))
+		}
+		pl.closeSome(never)
+	})
+	hand(t, pl, 40)
+	locked(pl, func() { pl.stale = true })
+	hand(t, pl, 40)
+	locked(pl, func() {})
+	return pl
+}
+
+// lanes is a pipeline with strict ordering and lanes of two maps, records in flight, open
+// aggregates in queues, and some that are only open.
+func lanes(t *testing.T) *pipeline {
+	t.Helper()
+	pl := halted(t, WithOrdering(OrderingStrict))
+	hand(t, pl, 40)
+	depart(pl)
+	hand(t, pl, 40)
+	locked(pl, func() { pl.closeSome(never) })
+	locked(pl, func() { remap(pl, 4, 2) })
+	hand(t, pl, 40)
+	locked(pl, func() { pl.dispatch(pl.openList.head) })
+	return pl
+}
+
+func (pl *pipeline) anyShard(match func(sh *shard) bool) *shard {
+	for _, a := range pl.shardMap.Load().ring {
+		if match(a.shard) {
+			return a.shard
+		}
+	}
+	panic("no such shard")
+}
+
+func queued(sh *shard) bool { return len(sh.queue) > 0 }
+
+// A check that sees nothing is worth nothing. Here each is shown the damage that it is
+// for, and must name it.
+func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
+	needChecks(t)
+	for _, c := range []struct {
+		want   string // part of the message
+		damage func(pl *pipeline)
+	}{
+		// Callers, batches and statistics.
+		{"callers: submitting 1", func(pl *pipeline) { pl.submitting++ }},
+		{"callers: submitting 0, blocked -1", func(pl *pipeline) { pl.blocked-- }},
+		{"room to release is 5 bytes", func(pl *pipeline) { pl.releaseBytes = 5 }},
+		{"accepted is 321; confirmed 0, failed 0 and open 320 make 320", func(pl *pipeline) { pl.stats.Accepted++ }},
+		{"confirmed 1, failed 0", func(pl *pipeline) { pl.stats.Confirmed++ }},
+		{"failed 1 and", func(pl *pipeline) { pl.stats.Failed[ReasonExpired]++ }},
+		{"batch 1 of 40 records: open is 39", func(pl *pipeline) { pl.oldest.open-- }},
+		{"failed 1; its records", func(pl *pipeline) { pl.oldest.failed++ }},
+		{"open batches is 9, the list has 8", func(pl *pipeline) { pl.open++ }},
+		{"open batches is 8, the list has 2", func(pl *pipeline) { pl.oldest.next.next = nil }},
+		{"open batches is 8, the list has 8 (newest at its end: false)", func(pl *pipeline) { pl.newest = pl.oldest }},
+		{"links or order are wrong at batch 2", func(pl *pipeline) { pl.oldest.next.prev = nil }},
+		{"links or order are wrong at batch 0", func(pl *pipeline) { pl.oldest.next.seq = 0 }},
+		{"waited batches is 1, its parts make 0", func(pl *pipeline) { pl.waited++ }},
+		{"waited batches is 0, its parts make 1", func(pl *pipeline) { pl.oldest.waiters++ }},
+		{"a flush waits for batches up to 0", func(pl *pipeline) { pl.drained = []drainWaiter{{}} }},
+		{"unsubmitted records are 1", func(pl *pipeline) { pl.oldest.items[3].flags &^= itemBuffered }},
+		// Places.
+		{"held has record 0 of batch 8; settled true", func(pl *pipeline) {
+			it := pl.held[0]
+			it.flags |= itemSettled
+			it.batch.open--
+			pl.stats.Confirmed++
+		}},
+		{"held has record 0 of batch 8; settled false, submitted false", func(pl *pipeline) {
+			pl.held[0].flags &^= itemBuffered
+			pl.submitting++
+			pl.users.Add(1)
+		}},
+		{"held has a record that is not of this pipeline", func(pl *pipeline) { pl.held[0] = nil }},
+		{"pending records are 320 of 44720 bytes, their places have 319 of 44581 bytes", func(pl *pipeline) { pl.held = pl.held[1:] }},
+		{"held 41 of 5729 bytes, open aggregates 40", func(pl *pipeline) { pl.held = append(pl.held, pl.held[3]) }},
+		{"(twice and nowhere: true)", func(pl *pipeline) { pl.held[0] = pl.held[1] }},
+		{"in flight 12 of 1677 bytes", func(pl *pipeline) {
+			for req := range pl.checks.underWay {
+				req.records = req.records[:0:0]
+				req.records = append(req.records, pl.retries[0])
+			}
+		}},
+		{"retries 40 of", func(pl *pipeline) { pl.collector.requests = nil }},
+		{"unresolved 0 of 0 bytes", func(pl *pipeline) { pl.unresolved = nil }},
+		{"the buffer has 44719 bytes, 320 records, the pending records are 44720 bytes", func(pl *pipeline) { pl.p.buffer.bytes-- }},
+		{"the buffer has 44720 bytes, 321 records", func(pl *pipeline) { pl.p.buffer.records++ }},
+		{"expiry of held is 0", func(pl *pipeline) { pl.heldExpires = 0 }},
+		// What shares a Kinesis record.
+		{"in whose range it is not", func(pl *pipeline) {
+			list := pl.retries
+			list[0].items[0], list[1].items[0] = list[1].items[0], list[0].items[0]
+			list[0].outer, list[1].outer = list[0].items[0].hash, list[1].items[0].hash
+		}},
+		{"open aggregates has record", func(pl *pipeline) {
+			sh := pl.openList.head
+			sh.open.items[1].hash = sh.open.next.open.outer
+		}},
+		{"whose outer hash key is not that of its first", func(pl *pipeline) { pl.collector.ready[0].outer.Lo++ }},
+		{"in an aggregate, though it must be alone", func(pl *pipeline) { pl.retries[0].items[0].flags |= itemAlone }},
+		{"ready has an empty record", func(pl *pipeline) { pl.collector.ready[0].items = nil }},
+		{"retries: expiry of a record", func(pl *pipeline) { pl.retries[0].expires++ }},
+		{"though the stream is AUTO", func(pl *pipeline) { pl.facts.auto = true }},
+		{`an aggregate of 2 records, of shard ""`, func(pl *pipeline) {
+			kr := pl.retries[0]
+			kr.shard, kr.items = nil, kr.items[:2]
+		}},
+		{"ready: size of a record", func(pl *pipeline) { pl.collector.ready[0].size = 3 }},
+		{"a request leaves with an aggregate", func(pl *pipeline) {
+			req := pl.collector.requests[0]
+			pl.facts.auto = true
+			pl.checks.started(pl, req)
+		}},
+		// Open aggregates.
+		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.openList.bytes++ }},
+		{"records 39, their parts make", func(pl *pipeline) { pl.openList.records-- }},
+		{"room held by the open aggregate of shard", func(pl *pipeline) { pl.openList.head.open.held++ }},
+		{"list of open aggregates: deadline of", func(pl *pipeline) { pl.openList.head.open.deadline = never }},
+		{"list of open aggregates: a link is wrong", func(pl *pipeline) { pl.openList.head.open.next.open.prev = nil }},
+		{"list of open aggregates: its tail", func(pl *pipeline) { pl.openList.tail = pl.openList.head }},
+		{"shards with an open aggregate are 4, the list has 3", func(pl *pipeline) {
+			o := &pl.openList
+			sh := o.tail
+			o.tail = sh.open.prev
+			o.tail.open.next = nil
+			o.bytes -= sh.open.held
+			o.records -= len(sh.open.items)
+			sh.open.prev = nil
+		}},
+		{"bound is 7, the data have", func(pl *pipeline) { pl.openList.head.open.bound = 7 }},
+		// The collector.
+		{"bytes of ready is", func(pl *pipeline) { pl.collector.bytes-- }},
+		{"ready bytes of shard", func(pl *pipeline) { pl.collector.ready[0].shard.readyBytes++ }},
+		{"hot shards 0, the collector has 1", func(pl *pipeline) { pl.collector.hotShards++ }},
+		{"deadline of ready is", func(pl *pipeline) { pl.collector.deadline++ }},
+		{"request bytes 9", func(pl *pipeline) { pl.openList.head.requestBytes = 9 }},
+		{"requests in flight is 2, its parts make 1", func(pl *pipeline) { pl.collector.inFlight++ }},
+		{"requests in flight are 2; at most 1", func(pl *pipeline) {
+			pl.collector.inFlight++
+			pl.checks.underWay[pl.collector.requests[0]] = struct{}{}
+		}},
+		{"bytes of a request that waits is", func(pl *pipeline) { pl.collector.requests[0].bytes++ }},
+		// Queues and heaps.
+		{"wakes: shard", func(pl *pipeline) { pl.wakes[0].wakeAt = never }},
+		{"wakes: shard", func(pl *pipeline) { pl.wakes[1].wakePos = 0 }},
+		{"is at -1 of wakes", func(pl *pipeline) {
+			sh := pl.wakes.Pop().(*shard)
+			pl.held = append(pl.held, sh.queue[0].items...)
+			pl.heldExpires = 1
+		}},
+		{"with a queue 4, wakes has 3", func(pl *pipeline) {
+			last := pl.wakes[3]
+			pl.wakes = pl.wakes[:3]
+			pl.held = append(pl.held, last.queue[0].items...)
+			pl.heldExpires = 1
+		}},
+		{"wakes has shard", func(pl *pipeline) { pl.wakes[0].queue = nil }},
+		{"has a record of shard", func(pl *pipeline) { pl.wakes[0].queue[0].shard = pl.wakes[1] }},
+		{"before its parent", func(pl *pipeline) { pl.retries[3].due = 0 }},
+		// The map.
+		{"shards is 5, its parts make 4", func(pl *pipeline) { pl.shards["none"] = &shard{} }},
+		{"is in the map, but not known", func(pl *pipeline) { pl.shards[pl.openList.head.id] = &shard{} }},
+		{"outgoing 1, freed 0, lane false, without strict ordering", func(pl *pipeline) { pl.outgoing = []*shard{{}} }},
+	} {
+		t.Run(c.want, func(t *testing.T) { bites(t, everywhere(t), c.want, c.damage) })
+	}
+}
+
+func TestChecksOfStrictOrderingNameWhatDoesNotAddUp(t *testing.T) {
+	needChecks(t)
+	for _, c := range []struct {
+		want   string
+		damage func(pl *pipeline)
+	}{
+		{"that does not keep it busy", func(pl *pipeline) { pl.outgoing[0].busy = nil }},
+		{"busy shards are 1 and outgoing 4", func(pl *pipeline) {
+			pl.anyShard(func(sh *shard) bool { return sh.busy == nil }).busy = &kinesisRecord{}
+		}},
+		{"blockers of shard", func(pl *pipeline) { pl.anyShard(func(sh *shard) bool { return sh.blockers > 0 }).blockers-- }},
+		{"outgoing has shard", func(pl *pipeline) { pl.outgoing[0].current = true }},
+		{"outgoing has shard", func(pl *pipeline) { pl.outgoing[0] = pl.outgoing[1] }},
+		{"marked as queued", func(pl *pipeline) {
+			pl.anyShard(func(sh *shard) bool { return queued(sh) && sh.open.record != nil && sh.open.record.queued }).open.record = &kinesisRecord{queued: true}
+		}},
+		{"records for the front 1", func(pl *pipeline) {
+			sh := pl.anyShard(queued)
+			sh.front = []*kinesisRecord{{}}
+		}},
+		{"is at -1 of wakes", func(pl *pipeline) {
+			sh := pl.wakes.Pop().(*shard)
+			for _, kr := range sh.queue {
+				pl.held = append(pl.held, kr.items...)
+			}
+			pl.heldExpires = 1
+		}},
+	} {
+		t.Run(c.want, func(t *testing.T) { bites(t, lanes(t), c.want, c.damage) })
+	}
+}
+
+// The work has ended, but something is left.
+func TestChecksSeeWhatIsLeftInTheEnd(t *testing.T) {
+	needChecks(t)
+	for _, c := range []struct {
+		want   string
+		damage func(pl *pipeline)
+	}{
+		{"held 1, retries 0", func(pl *pipeline) { pl.held = []*item{nil} }},
+		{"ready 7 bytes", func(pl *pipeline) { pl.collector.bytes = 7 }},
+		{"the buffer has 1 bytes", func(pl *pipeline) { pl.p.buffer.bytes++ }},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			pl := halted(t)
+			hand(t, pl, 40)
+			pl.abort(ReasonClosed)
+			bites(t, pl, c.want, c.damage)
+		})
+	}
+}
+
+// bites fails unless the checks find nothing before the damage, and name it after.
+func bites(t *testing.T, pl *pipeline, want string, damage func(pl *pipeline)) {
+	t.Helper()
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if err := pl.violation(); err != nil {
+		t.Fatalf("unexpected violation before the damage: %v", err)
+	}
+	damage(pl)
+	if err := pl.violation(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("unexpected outcome of the checks: %v; want %q", err, want)
+	}
+}
+
+// Nothing that guards itself against panics may swallow a violation: not the pipeline,
+// not an observer's or a logger's guard, and not the caller's.
+func TestViolationEndsTheProcess(t *testing.T) {
+	needChecks(t)
+	const child = "OUT_KPL_TEST_VIOLATION"
+	if os.Getenv(child) != "" {
+		pl := halted(t)
+		hand(t, pl, 3)
+		defer func() { _ = recover() }()
+		pl.guarded(func() {
+			pl.lock()
+			pl.stats.Accepted++
+			pl.unlock()
+		})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestViolationEndsTheProcess$", "-test.count=1")
+	cmd.Env = append(os.Environ(), child+"=1")
+	out, err := cmd.CombinedOutput()
+	want := "panic: core: what the pipeline of stream s holds does not add up: accepted is 4; confirmed 0, failed 0 and open 3 make 3"
+	if err == nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), "(*pipeline).unlock") {
+		t.Errorf("unexpected end of the process: %v\n%s\nwant %q and the stack", err, out, want)
+	}
+}
