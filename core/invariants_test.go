@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -407,4 +409,33 @@ func TestViolationEndsTheProcess(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), want) || !strings.Contains(string(out), "(*pipeline).unlock") {
 		t.Errorf("unexpected end of the process: %v\n%s\nwant %q and the stack", err, out, want)
 	}
+}
+
+// One answer throttles an aggregate, which returns to its lane, and shows that the stream
+// is AUTO, so that no aggregate may leave any more.
+func TestAggregateThatReturnsToItsLaneIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pl := halted(t, WithOrdering(OrderingStrict))
+		hand(t, pl, 40)
+		depart(pl)
+		var out kinesis.PutRecordsOutput
+		for _, id := range []string{"shardId-000000000000", "shardId-000000000001", "shardId-000000000002"} {
+			out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: aws.String(id), SequenceNumber: aws.String("1")})
+		}
+		// Answers are worked off from the last to the first.
+		slices.Reverse(out.Records)
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: aws.String("ProvisionedThroughputExceededException")})
+		pl.p.client.(*deafClient).answers <- &out
+		synctest.Wait()
+		pl.lock()
+		defer pl.unlock()
+		if !pl.facts.auto {
+			t.Error("unexpected trust in keys")
+		}
+		for id, sh := range pl.shards {
+			if n := len(sh.queue); n != 0 || sh.readyBytes != 0 {
+				t.Errorf("unexpected rest at shard %s: %d Kinesis records in the queue, %d bytes ready; want 0", id, n, sh.readyBytes)
+			}
+		}
+	})
 }

@@ -347,8 +347,14 @@ func (pl *pipeline) pull(match func(*kinesisRecord) bool) (out []*kinesisRecord)
 		pl.uncount(kr)
 	}
 	pl.findDeadline()
+	for _, sh := range pl.freed {
+		// What returned to its lane in this stretch is not in the heap before admitFreed.
+		if sh.wakePos < 0 {
+			sh.queue = filter(sh.queue, &out)
+		}
+	}
 	for i := len(pl.wakes) - 1; i >= 0; i-- {
-		// Every shard with a queue waits in this heap.
+		// Every other shard with a queue waits in this heap.
 		sh := pl.wakes[i]
 		if sh.queue = filter(sh.queue, &out); len(sh.queue) == 0 {
 			sh.wakePos = -1
