@@ -216,14 +216,14 @@ func (pl *pipeline) accept(items []item) {
 
 // endHandOver is told that a batch has been handed over, or as much of it as will be.
 func (pl *pipeline) endHandOver(b *Batch) {
-	pl.locked("end of hand-over", func() {
+	pl.lock()
+	defer pl.unlock()
+	pl.guarded("end of hand-over", func() {
 		pl.submitting--
 		b.handing = false
 	})
-	if pl.isBroken() {
+	if pl.broken != nil {
 		// What was never taken over is in no stage.
-		pl.lock()
-		defer pl.unlock()
 		for i := range b.items {
 			if it := &b.items[i]; !it.is(itemSettled) && !it.is(itemBuffered) {
 				pl.settle(it, pl.broken)

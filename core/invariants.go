@@ -170,8 +170,9 @@ func differ[T cmp.Ordered](what string, sum, parts T) error {
 // callers checks the counts of those who are in the middle of a hand-over.
 func (a *audit) callers() error {
 	pl := a.pl
-	// Read with the lock held: who is counted in submitting or blocked is still a user.
-	if users := int(pl.users.Load()); pl.submitting < 0 || pl.blocked < 0 || pl.submitting+pl.blocked > users || pl.flushing < 0 {
+	// Read with the lock held: who is counted in submitting or blocked is still a user. A
+	// caller's panic leaves its count.
+	if users := int(pl.users.Load()); pl.broken == nil && (pl.submitting < 0 || pl.blocked < 0 || pl.submitting+pl.blocked > users || pl.flushing < 0) {
 		return fmt.Errorf("callers: submitting %d, blocked %d, flushing %d, of users %d", pl.submitting, pl.blocked, pl.flushing, users)
 	}
 	if pl.releaseBytes != 0 || pl.releaseRecords != 0 {

@@ -395,7 +395,7 @@ func TestViolationEndsTheProcess(t *testing.T) {
 		pl := halted(t)
 		hand(t, pl, 3)
 		defer func() { _ = recover() }()
-		pl.guarded(func() {
+		pl.guarded("test", func() {
 			pl.lock()
 			pl.stats.Accepted++
 			pl.unlock()
