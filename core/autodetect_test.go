@@ -227,6 +227,7 @@ func TestDistributionSetByHand(t *testing.T) {
 			}
 			checkDelivered(t, s, records)
 			closeProducer(t, p)
+			synctest.Wait() // a line is written after the lock is given back
 			if got := strings.Contains(log.String(), "set by hand"); got != c.warn {
 				t.Errorf("set %v on %v: unexpected warning %v; want %v", c.set, c.is, got, c.warn)
 			}

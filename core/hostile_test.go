@@ -28,7 +28,9 @@ func TestStrictOrderHoldsWhenTheListOfShardsIsTorn(t *testing.T) {
 		name string
 		torn func(before, after []types.Shard) []types.Shard
 	}{
-		{"overlap", func(before, after []types.Shard) []types.Shard { return append(before[:len(before):len(before)], after...) }},
+		{"overlap", func(before, after []types.Shard) []types.Shard {
+			return append(before[:len(before):len(before)], after...)
+		}},
 		{"gap", func(_, after []types.Shard) []types.Shard { return after[1:] }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -220,44 +220,46 @@ func TestPeersLifeOfARecordCountsFromHandOver(t *testing.T) {
 // Sizes were estimated, up to half below the truth for small records, and partition
 // keys did not count in the size of a request.
 func TestPeersSizesAreExact(t *testing.T) {
-	s := kinesistest.New(kinesistest.WithStream(stream, 1))
-	const bound = 52224
-	largest := 0
-	s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
-		if in, ok := c.Input.(*kinesis.PutRecordsInput); ok {
-			n := 0
-			for _, r := range in.Records {
-				n += len(r.Data) + len(aws.ToString(r.PartitionKey))
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		const bound = 52224
+		largest := 0
+		s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
+			if in, ok := c.Input.(*kinesis.PutRecordsInput); ok {
+				n := 0
+				for _, r := range in.Records {
+					n += len(r.Data) + len(aws.ToString(r.PartitionKey))
+				}
+				largest = max(largest, n) // one request at a time
 			}
-			largest = max(largest, n) // one request at a time
+			return nil
+		})
+		p := newProducer(t, s.Client(), core.WithRateLimit(10_000), core.WithMaxInFlight(1))
+		tiny := make([]core.Record, 20_000)
+		for i := range tiny {
+			tiny[i] = core.Record{PartitionKey: fmt.Sprint(i % 50), Data: []byte{byte(i)}}
 		}
-		return nil
-	})
-	p := newProducer(t, s.Client(), core.WithRateLimit(10_000), core.WithMaxInFlight(1))
-	tiny := make([]core.Record, 20_000)
-	for i := range tiny {
-		tiny[i] = core.Record{PartitionKey: fmt.Sprint(i % 50), Data: []byte{byte(i)}}
-	}
-	wait(t, put(t, p, tiny))
-	full := s.Records(stream)
-	for _, r := range full[:len(full)-1] {
-		if n := len(r.Data) + len(r.PartitionKey); n > 2*core.PutPayloadUnit || n < 2*core.PutPayloadUnit-64 {
-			t.Errorf("unexpected size of a full aggregate; got %d; want just below %d", n, 2*core.PutPayloadUnit)
+		wait(t, put(t, p, tiny))
+		full := s.Records(stream)
+		for _, r := range full[:len(full)-1] {
+			if n := len(r.Data) + len(r.PartitionKey); n > 2*core.PutPayloadUnit || n < 2*core.PutPayloadUnit-64 {
+				t.Errorf("unexpected size of a full aggregate; got %d; want just below %d", n, 2*core.PutPayloadUnit)
+			}
 		}
-	}
-	closeProducer(t, p)
+		closeProducer(t, p)
 
-	largest = 0
-	p = newProducer(t, s.Client(), core.WithRateLimit(10_000), core.WithMaxInFlight(1), core.WithAggregation(false), core.WithCollectionMaxBytes(bound))
-	long := make([]core.Record, 600)
-	for i := range long {
-		long[i] = core.Record{PartitionKey: fmt.Sprintf("%0256d", i), Data: []byte("x")}
-	}
-	wait(t, put(t, p, long))
-	closeProducer(t, p)
-	if largest > bound || largest < bound-257 {
-		t.Errorf("unexpected size of the largest request; got %d; want %d or a little less", largest, bound)
-	}
+		largest = 0
+		p = newProducer(t, s.Client(), core.WithRateLimit(10_000), core.WithMaxInFlight(1), core.WithAggregation(false), core.WithCollectionMaxBytes(bound))
+		long := make([]core.Record, 600)
+		for i := range long {
+			long[i] = core.Record{PartitionKey: fmt.Sprintf("%0256d", i), Data: []byte("x")}
+		}
+		wait(t, put(t, p, long))
+		closeProducer(t, p)
+		if largest > bound || largest < bound-257 {
+			t.Errorf("unexpected size of the largest request; got %d; want %d or a little less", largest, bound)
+		}
+	})
 }
 
 // A record alone went without an explicit hash key, so that the shard it was counted for

@@ -99,32 +99,35 @@ func TestFailuresOfTheStreamSurfaceAtOnce(t *testing.T) {
 		{name: "count mismatch", effect: kinesistest.DropLastEntry(), reason: core.ReasonCountMismatch, logged: "Record Count Mismatch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := kinesistest.New(kinesistest.WithStream(stream, 2))
-			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.effect})
-			var log logText
-			p := newProducer(t, s.Client(), log.option())
-			b := put(t, p, batchOf("a", 10))
-			wait(t, b)
-			n := 0
-			for i, err := range b.Failures {
-				n++
-				if err.Reason != c.reason || err.Reason.Permanent() || err.Stream != stream || err.Code == "" {
-					t.Fatalf("unexpected error of record %d: %v; want reason %v", i, err, c.reason)
+			synctest.Test(t, func(t *testing.T) {
+				s := kinesistest.New(kinesistest.WithStream(stream, 2))
+				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.effect})
+				var log logText
+				p := newProducer(t, s.Client(), log.option())
+				b := put(t, p, batchOf("a", 10))
+				wait(t, b)
+				n := 0
+				for i, err := range b.Failures {
+					n++
+					if err.Reason != c.reason || err.Reason.Permanent() || err.Stream != stream || err.Code == "" {
+						t.Fatalf("unexpected error of record %d: %v; want reason %v", i, err, c.reason)
+					}
 				}
-			}
-			if n != 10 {
-				t.Errorf("unexpected number of failures; got %d; want 10", n)
-			}
-			var re *core.RecordError
-			if err := b.Err(); !errors.As(err, &re) {
-				t.Errorf("unexpected error; got %v; want a RecordError", err)
-			}
-			if got := log.String(); strings.Count(got, "cannot put records") != 1 || !strings.Contains(got, c.logged) {
-				t.Errorf("unexpected log; got %q; want one line with %q", got, c.logged)
-			}
-			if st := checkAccounts(t, p); st.Failed[c.reason] != 10 || st.BufferedBytes != 0 {
-				t.Errorf("unexpected counters; got %d failed, %d bytes buffered; want 10, 0", st.Failed[c.reason], st.BufferedBytes)
-			}
+				if n != 10 {
+					t.Errorf("unexpected number of failures; got %d; want 10", n)
+				}
+				var re *core.RecordError
+				if err := b.Err(); !errors.As(err, &re) {
+					t.Errorf("unexpected error; got %v; want a RecordError", err)
+				}
+				synctest.Wait() // a line is written after the lock is given back
+				if got := log.String(); strings.Count(got, "cannot put records") != 1 || !strings.Contains(got, c.logged) {
+					t.Errorf("unexpected log; got %q; want one line with %q", got, c.logged)
+				}
+				if st := checkAccounts(t, p); st.Failed[c.reason] != 10 || st.BufferedBytes != 0 {
+					t.Errorf("unexpected counters; got %d failed, %d bytes buffered; want 10, 0", st.Failed[c.reason], st.BufferedBytes)
+				}
+			})
 		})
 	}
 }
@@ -137,6 +140,7 @@ func TestOutageIsLoggedOnceAndItsEnd(t *testing.T) {
 		p := newProducer(t, s.Client(), log.option(), fastRetry)
 		wait(t, put(t, p, batchOf("a", 10)))
 		closeProducer(t, p)
+		synctest.Wait() // a line is written after the lock is given back
 		if got := log.String(); strings.Count(got, "cannot put records") != 1 || strings.Count(got, "records are put again") != 1 {
 			t.Errorf("unexpected log; got %q; want one line at the beginning and one at the end", got)
 		}
@@ -211,6 +215,7 @@ func TestOutageThatComesAndGoesIsLoggedOnceAMinute(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		closeProducer(t, p)
+		synctest.Wait() // a line is written after the lock is given back
 		if got := strings.Count(log.String(), "cannot put records"); got != 2 {
 			t.Errorf("unexpected number of lines in 70 seconds of short outages; got %d; want 2", got)
 		}

@@ -140,6 +140,7 @@ func TestWithoutShardMapRecordsGoAloneAndNeverMixed(t *testing.T) {
 				if got := s.Consume(stream); got.Aggregates != 0 || got.KinesisRecords != 300 {
 					t.Errorf("unexpected consumption; got %d aggregates in %d Kinesis records; want 0 in 300", got.Aggregates, got.KinesisRecords)
 				}
+				synctest.Wait() // a line is written after the lock is given back
 				if !strings.Contains(log.String(), c.logged) {
 					t.Errorf("unexpected log; got %q; want %q in it", log.String(), c.logged)
 				}
@@ -372,6 +373,7 @@ func TestAutoDistributionSwitchesAggregationOff(t *testing.T) {
 		auto[0].PartitionKey = ""
 		wait(t, put(t, p, auto))
 		checkDelivered(t, s, keyed, auto)
+		synctest.Wait() // a line is written after the lock is given back
 		if !strings.Contains(log.String(), "AUTO") {
 			t.Errorf("unexpected log; got %q; want a line on AUTO", log.String())
 		}
@@ -417,6 +419,7 @@ func TestDescribeDeniedWarnsOnceAndGoesOn(t *testing.T) {
 		wait(t, put(t, p, records))
 		time.Sleep(time.Hour)
 		checkDelivered(t, s, records)
+		synctest.Wait() // a line is written after the lock is given back
 		if got := strings.Count(log.String(), "kinesis:DescribeStreamSummary"); got != 1 {
 			t.Errorf("unexpected number of warnings; got %d; want 1 in %q", got, log.String())
 		}
