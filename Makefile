@@ -26,6 +26,9 @@ EMULATORS := internal/emulators
 NPM_STAMP := $(EMULATORS)/node_modules/.installed
 JVM := $(and $(shell command -v java),$(shell command -v javac),$(shell command -v mvn))
 JVM_LIB := $(EMULATORS)/java/target/lib
+# Where the tests count what they have the real KCL and KPL do, and which versions those are.
+JVM_COUNTS := $(CURDIR)/build/jvm-counts
+version = $(patsubst amazon-kinesis-$(1)-%.jar,%,$(notdir $(wildcard $(JVM_LIB)/amazon-kinesis-$(1)-*.jar)))
 JVM_STAMP := $(EMULATORS)/java/target/classes/.built
 GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go' -not -name '*_test.go')
 
@@ -56,9 +59,18 @@ $(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
 
 .PHONY: test check-build race fuzz bench chaos soak
 test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
-	OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
+	@rm -f $(JVM_COUNTS)
+	JVM_COUNTS=$(JVM_COUNTS) OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
+	@$(if $(JVM),$(MAKE) --no-print-directory jvm-counts)
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
 	@$(if $(JVM),,$(MAKE) --no-print-directory no-java)
+
+.PHONY: jvm-counts
+jvm-counts: # what the real KCL and KPL have done in the last run of the tests
+	@[[ -s $(JVM_COUNTS) ]] && awk '{calls[$$1]++; in_[$$1] += $$2; out[$$1] += $$3} END { \
+		printf "the real KCL %s read %d Kinesis records in %d calls, and delivered %d user records\n", "$(call version,client)", in_["KCL"], calls["KCL"], out["KCL"]; \
+		printf "the real KPL %s wrote %d user records in %d runs\n", "$(call version,producer)", out["KPL"], calls["KPL"] }' $(JVM_COUNTS) \
+		|| echo 'the real KCL and KPL: nothing to count, since the results of the tests are those of an earlier run'
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
 	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...

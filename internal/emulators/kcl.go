@@ -99,5 +99,10 @@ func deaggregateKCL(ctx context.Context, shards []KCLShard, jaxb bool) ([]KCLUse
 			users = append(users, line.KCLUserRecord)
 		})
 	})
+	stored := 0
+	for _, s := range shards {
+		stored += len(s.Records)
+	}
+	count("KCL", stored, len(users))
 	return users, errors.Join(append(thrown, err)...)
 }

@@ -74,5 +74,6 @@ func RunKPL(ctx context.Context, c KPLConfig, records []Record) ([]KPLResult, er
 	if err == nil && len(results) != len(records) {
 		err = fmt.Errorf("cannot run the KPL: got %d results for %d records", len(results), len(records))
 	}
+	count("KPL", len(records), len(results))
 	return slices.Clip(results), err
 }
