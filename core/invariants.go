@@ -71,10 +71,15 @@ func newChecks() *checks {
 // read without the lock, and their sizes are written.
 func (c *checks) started(pl *pipeline, req *request) {
 	c.underWay[req] = struct{}{}
+	bytes := 0
 	for _, kr := range req.records {
+		bytes += kr.size
 		if pl.facts.auto && len(kr.items) > 1 {
 			c.wrong = fmt.Errorf("a request leaves with an aggregate of %d records, of shard %q, though the stream is AUTO", len(kr.items), kr.shardID())
 		}
+	}
+	if req.bytes != bytes {
+		c.wrong = fmt.Errorf("bytes of a request that leaves is %d, its %d records make %d", req.bytes, len(req.records), bytes)
 	}
 }
 

@@ -265,6 +265,11 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			pl.facts.auto = true
 			pl.checks.started(pl, req)
 		}},
+		{"bytes of a request that leaves is", func(pl *pipeline) {
+			req := pl.collector.requests[0]
+			req.bytes--
+			pl.checks.started(pl, req)
+		}},
 		// Open aggregates.
 		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.openList.bytes++ }},
 		{"records 39, their parts make", func(pl *pipeline) { pl.openList.records-- }},
@@ -436,6 +441,32 @@ func TestAggregateThatReturnsToItsLaneIsTakenApartWhenTheStreamTurnsAuto(t *test
 			if n := len(sh.queue); n != 0 || sh.readyBytes != 0 {
 				t.Errorf("unexpected rest at shard %s: %d Kinesis records in the queue, %d bytes ready; want 0", id, n, sh.readyBytes)
 			}
+		}
+	})
+}
+
+// A request that waits for its turn holds a record alone and aggregates when the stream
+// turns AUTO. The aggregates must not leave, and their records must not be forgotten.
+func TestRequestThatWaitsIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pl := halted(t)
+		hand(t, pl, 1)
+		depart(pl)
+		hand(t, pl, 1)
+		locked(pl, func() { pl.closeSome(never) })
+		hand(t, pl, 40)
+		locked(pl, func() {
+			pl.closeSome(never)
+			pl.collector.requests = append(pl.collector.requests, pl.take())
+			pl.setAuto(true)
+		})
+		answer := types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000000"), SequenceNumber: aws.String("1")}
+		pl.p.client.(*deafClient).answers <- &kinesis.PutRecordsOutput{Records: []types.PutRecordsResultEntry{answer}}
+		synctest.Wait()
+		pl.lock()
+		defer pl.unlock()
+		if c := &pl.collector; len(c.requests) != 0 || c.inFlight != 1 || len(c.ready) != 40 {
+			t.Errorf("unexpected state; got %d requests that wait, %d in flight, %d records ready; want 0, 1, 40", len(c.requests), c.inFlight, len(c.ready))
 		}
 	})
 }
