@@ -96,11 +96,10 @@ func TestRecordsConfirmedByARecreatedStreamAreSeenByItsConsumers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := kinesistest.New(kinesistest.WithStream(stream, c.from))
+				s := kinesistest.New(kinesistest.WithStream(stream, c.from), kinesistest.WithListShardsLag(c.lag))
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 10 * time.Millisecond, DelayReply: 10 * time.Millisecond}})
-				lister := &lagging{Client: s.Client(), lag: c.lag}
 				var log logText
-				p := newProducer(t, lister, append(c.opts, log.option())...)
+				p := newProducer(t, s.Client(), append(c.opts, log.option())...)
 				stop := make(chan struct{})
 				ended := make(chan map[string]place)
 				go func() { ended <- placedLoad(t, p, stop, 4, 50, false) }()
@@ -132,53 +131,14 @@ func TestRecordsConfirmedByARecreatedStreamAreSeenByItsConsumers(t *testing.T) {
 	}
 }
 
-// shardsOf lists the shards of the stream, closed ones too.
+// shardsOf returns the shards that the stream has now, closed ones too.
 func shardsOf(t *testing.T, s *kinesistest.Server) []types.Shard {
 	t.Helper()
-	out, err := s.Client().ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String(stream)})
+	out, err := s.Client().DescribeStream(context.Background(), &kinesis.DescribeStreamInput{StreamName: aws.String(stream)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out.Shards
-}
-
-// lagging is a client whose ListShards answers as it would have some time ago.
-type lagging struct {
-	core.Client
-	lag time.Duration
-
-	mu   sync.Mutex
-	past []listing // the newest last
-}
-
-type listing struct {
-	at     time.Time
-	shards []types.Shard
-}
-
-// ListShards implements core.Client.
-func (c *lagging) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
-	out, err := c.Client.ListShards(ctx, in, opts...)
-	if err != nil || c.lag == 0 {
-		return out, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	i := len(c.past) - 1
-	if i < 0 || !sameShards(c.past[i].shards, out.Shards) {
-		c.past = append(c.past, listing{now, out.Shards})
-	}
-	for i = len(c.past) - 1; i > 0 && now.Sub(c.past[i].at) < c.lag; i-- {
-	}
-	return &kinesis.ListShardsOutput{Shards: c.past[i].shards}, nil
-}
-
-func sameShards(a, b []types.Shard) bool {
-	return slices.EqualFunc(a, b, func(x, y types.Shard) bool {
-		return aws.ToString(x.ShardId) == aws.ToString(y.ShardId) &&
-			aws.ToString(x.SequenceNumberRange.StartingSequenceNumber) == aws.ToString(y.SequenceNumberRange.StartingSequenceNumber)
-	})
+	return out.StreamDescription.Shards
 }
 
 // An endpoint may make sequence numbers in ways of its own. Then they must not keep

@@ -115,9 +115,9 @@ func TestListOfShardsThatLagsBehindLosesAndDoublesNothing(t *testing.T) {
 	for _, unkeyed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("unkeyed=%v", unkeyed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := kinesistest.New(kinesistest.WithStream(stream, 4))
+				s := kinesistest.New(kinesistest.WithStream(stream, 4), kinesistest.WithListShardsLag(3*time.Second))
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 10 * time.Millisecond, DelayReply: 10 * time.Millisecond}})
-				p := newProducer(t, &lagging{Client: s.Client(), lag: 3 * time.Second})
+				p := newProducer(t, s.Client())
 				stop := make(chan struct{})
 				ended := make(chan map[string]place)
 				go func() { ended <- placedLoad(t, p, stop, 4, 50, unkeyed) }()

@@ -49,7 +49,7 @@ func (s *Server) describeStream(in *kinesis.DescribeStreamInput) (*kinesis.Descr
 		StreamModeDetails: &types.StreamModeDetails{StreamMode: st.mode},
 		Shards:            []types.Shard{}, HasMoreShards: aws.Bool(false),
 	}
-	if !st.creating {
+	if now := s.cfg.now(); !st.creating {
 		for _, sh := range st.all {
 			if sh.id <= aws.ToString(in.ExclusiveStartShardId) {
 				continue
@@ -58,7 +58,7 @@ func (s *Server) describeStream(in *kinesis.DescribeStreamInput) (*kinesis.Descr
 				d.HasMoreShards = aws.Bool(true)
 				break
 			}
-			d.Shards = append(d.Shards, sh.describe())
+			d.Shards = append(d.Shards, sh.describe(now))
 		}
 	}
 	return &kinesis.DescribeStreamOutput{StreamDescription: d}, nil

@@ -30,7 +30,8 @@
 //     the form and range of explicit hash keys, the stream's record size, 10 MiB
 //     for a call. A record above the size of its stream is a ValidationException.
 //   - Limits of a shard refuse entries one by one, with HTTP status 200.
-//   - ListShards pages, with tokens that expire after 300 s, and filters.
+//   - ListShards pages, with tokens that expire after 300 s, and filters. It can lag
+//     behind ([WithListShardsLag]).
 //   - A parent takes writes while its stream is UPDATING and is then closed and
 //     replaced by its children in one step.
 //   - RecordDistributionStrategy AUTO: keys are ignored.

@@ -21,6 +21,8 @@ type listToken struct {
 	Filter     types.ShardFilterType
 	At         time.Time // of the filter
 	Issued     time.Time
+
+	when time.Time // to show; each page has its own
 }
 
 // encodeToken makes an opaque token. Marshalling plain fields cannot fail.
@@ -56,7 +58,7 @@ func (s *Server) listShards(in *kinesis.ListShardsInput) (*kinesis.ListShardsOut
 		return out, nil
 	}
 	for _, sh := range st.all {
-		if sh.id <= tok.After || !sh.matches(tok.Filter, tok.At) {
+		if sh.id <= tok.After || sh.created.After(tok.when) || !sh.matches(tok.when, tok.Filter, tok.At) {
 			continue
 		}
 		if len(out.Shards) == page {
@@ -65,9 +67,26 @@ func (s *Server) listShards(in *kinesis.ListShardsInput) (*kinesis.ListShardsOut
 			out.NextToken = encodeToken(tok)
 			break
 		}
-		out.Shards = append(out.Shards, sh.describe())
+		out.Shards = append(out.Shards, sh.describe(tok.when))
 	}
 	return out, nil
+}
+
+// listed returns the stream that ListShards shows for this one, and the time that it
+// shows: see [WithListShardsLag].
+func (s *Server) listed(st *stream) (*stream, time.Time) {
+	when := s.cfg.now().Add(-s.cfg.listShardsLag)
+	if !st.created.After(when) {
+		return st, when
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, old := range s.past[st.name] {
+		if !old.created.After(when) && old.deletedAt.After(when) {
+			return old, when
+		}
+	}
+	return st, st.created
 }
 
 // listShardsStart finds the stream and where to go on, from the token or from
@@ -79,10 +98,11 @@ func (s *Server) listShardsStart(in *kinesis.ListShardsInput) (*stream, listToke
 		if f != nil {
 			return nil, tok, f
 		}
+		st, when := s.listed(st)
 		if in.StreamCreationTimestamp != nil && in.StreamCreationTimestamp.Unix() != st.created.Unix() {
 			return nil, tok, s.notFound(st.name)
 		}
-		tok = listToken{Stream: st.name, Generation: st.generation, After: aws.ToString(in.ExclusiveStartShardId)}
+		tok = listToken{Stream: st.name, Generation: st.generation, After: aws.ToString(in.ExclusiveStartShardId), when: when}
 		if fl := in.ShardFilter; fl != nil {
 			tok.Filter, tok.At = fl.Type, aws.ToTime(fl.Timestamp)
 			switch fl.Type {
@@ -112,37 +132,45 @@ func (s *Server) listShardsStart(in *kinesis.ListShardsInput) (*stream, listToke
 		return nil, tok, fail("ExpiredNextTokenException", "NextToken expired: it is older than %s.", tokenLifetime)
 	}
 	st, f := s.lookup(&tok.Stream, nil)
-	if f == nil && st.generation != tok.Generation {
+	if f != nil {
+		return nil, tok, f
+	}
+	if st, tok.when = s.listed(st); st.generation != tok.Generation {
 		f = s.notFound(tok.Stream)
 	}
 	return st, tok, f
 }
 
-// matches reports whether a shard passes a filter. Nothing is ever trimmed here,
-// so the trim horizon is the creation of the stream. Called with the stream's
+// openAt reports whether the shard was open at a time when it existed. Called with
+// the stream's lock held.
+func (sh *shard) openAt(when time.Time) bool { return sh.slot >= 0 || sh.closedAt.After(when) }
+
+// matches reports whether a shard passed a filter at a time. Nothing is ever trimmed
+// here, so the trim horizon is the creation of the stream. Called with the stream's
 // lock held.
-func (sh *shard) matches(f types.ShardFilterType, at time.Time) bool {
+func (sh *shard) matches(when time.Time, f types.ShardFilterType, at time.Time) bool {
 	switch f {
 	case types.ShardFilterTypeAtLatest:
-		return sh.slot >= 0
+		return sh.openAt(when)
 	case types.ShardFilterTypeAtTrimHorizon:
 		return len(sh.parents) == 0
 	case types.ShardFilterTypeAtTimestamp:
-		return !sh.created.After(at) && (sh.slot >= 0 || sh.closedAt.After(at))
+		return !sh.created.After(at) && (sh.openAt(when) || sh.closedAt.After(at))
 	case types.ShardFilterTypeFromTimestamp:
-		return sh.slot >= 0 || sh.closedAt.After(at)
+		return sh.openAt(when) || sh.closedAt.After(at)
 	}
 	return true
 }
 
-// describe returns the API's form. Called with the stream's lock held.
-func (sh *shard) describe() types.Shard {
+// describe returns the API's form as it was at a time. Called with the stream's lock
+// held.
+func (sh *shard) describe(when time.Time) types.Shard {
 	d := types.Shard{
 		ShardId:             aws.String(sh.id),
 		HashKeyRange:        sh.hashRange(),
 		SequenceNumberRange: &types.SequenceNumberRange{StartingSequenceNumber: aws.String(sh.firstSeq)},
 	}
-	if sh.slot < 0 {
+	if !sh.openAt(when) {
 		d.SequenceNumberRange.EndingSequenceNumber = aws.String(sh.lastSeq)
 	}
 	if len(sh.parents) > 0 {

@@ -26,9 +26,10 @@ type Server struct {
 	faults     faultList
 	putStates  sync.Pool // of *putState
 
-	mu      sync.RWMutex // guards streams and deleted
+	mu      sync.RWMutex // guards streams, deleted and past
 	streams map[string]*stream
-	deleted map[string]int64 // streams of the past: the last second of their sequence numbers
+	deleted map[string]int64     // streams of the past: the last second of their sequence numbers
+	past    map[string][]*stream // streams that ListShards may still show
 
 	web webServer
 }
@@ -42,6 +43,7 @@ type config struct {
 	createTime      time.Duration
 	reshardTime     time.Duration
 	manualReshard   bool
+	listShardsLag   time.Duration
 	tls             bool
 	streams         []namedStream
 }
@@ -104,6 +106,15 @@ func WithReshardTime(d time.Duration) Option { return option(func(c *config) { c
 // WithManualReshard keeps a stream UPDATING until [Server.FinishReshard].
 func WithManualReshard() Option { return option(func(c *config) { c.manualReshard = true }) }
 
+// WithListShardsLag makes ListShards, with any filter and on each page, show the shards
+// as they were d ago by the server's clock. For a stream that was deleted and created
+// again since then these are the shards of the deleted one; a stream that did not
+// exist at that time shows its first shards. All other operations show the present.
+// Default 0.
+func WithListShardsLag(d time.Duration) Option {
+	return option(func(c *config) { c.listShardsLag = d })
+}
+
 // WithTLS makes [Server.Start] serve HTTPS with a certificate of its own; see
 // [Server.CertPool]. Default: plain HTTP.
 func WithTLS() Option { return option(func(c *config) { c.tls = true }) }
@@ -115,6 +126,7 @@ func New(opts ...Option) *Server {
 		cfg:     config{now: time.Now, region: "us-east-1", account: "123456789012", maxRequest: defaultMaxRequestBytes},
 		streams: map[string]*stream{},
 		deleted: map[string]int64{},
+		past:    map[string][]*stream{},
 	}
 	for _, o := range opts {
 		o.apply(&s.cfg)

@@ -21,6 +21,7 @@ type stream struct {
 	name, arn  string
 	generation int64
 	created    time.Time
+	deletedAt  time.Time     // of a stream in Server.past
 	second     int64         // of the creation, as the sequence numbers tell it
 	spread     atomic.Uint64 // next shard in AUTO mode
 
@@ -233,8 +234,13 @@ func (s *Server) deleteStream(name string) *failure {
 	if st == nil {
 		return s.notFound(name)
 	}
+	now := s.cfg.now()
 	delete(s.streams, name)
-	s.deleted[name] = max(st.second, s.cfg.now().Unix())
+	s.deleted[name] = max(st.second, now.Unix())
+	if s.cfg.listShardsLag > 0 {
+		st.deletedAt = now
+		s.past[name] = append(s.past[name], st)
+	}
 	return nil
 }
 
