@@ -41,6 +41,12 @@ func (s *Server) release(p *putState) {
 // preparePut checks a put and finds its shards.
 func (s *Server) preparePut(r *request) *putState {
 	p := pooled[putState](&s.putStates)
+	s.prepare(p, r)
+	return p
+}
+
+func (s *Server) prepare(p *putState, r *request) {
+	p.keys, p.distinct = p.keys[:0], p.distinct[:0]
 	var name, arn *string
 	switch in := r.in.(type) {
 	case *kinesis.PutRecordsInput:
@@ -58,7 +64,6 @@ func (s *Server) preparePut(r *request) *putState {
 			sh.flight.enter()
 		}
 	}
-	return p
 }
 
 // checkPut does what the service does before it looks at a single record: the
@@ -154,12 +159,32 @@ func (p *putState) routeAll() {
 	}
 }
 
-// commit stores the entries and fills in their results.
-func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed int32, enc types.EncryptionType) {
+// put stores the entries of a call and fills in their results.
+func (s *Server) put(r *request, res []types.PutRecordsResultEntry) (failed int32, enc types.EncryptionType, f *failure) {
+	p := r.put
+	for p.failure == nil {
+		var deleted bool
+		if failed, enc, deleted = s.commit(r, res); !deleted {
+			return failed, enc, nil
+		}
+		// That was while a fault held the call up. It finds another stream, or none.
+		for _, sh := range p.distinct {
+			sh.flight.leave()
+		}
+		s.prepare(p, r)
+	}
+	return 0, "", p.failure
+}
+
+// commit does what put does, unless the stream was deleted since its shards were found.
+func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed int32, enc types.EncryptionType, deleted bool) {
 	p := r.put
 	st := p.stream
 	st.mu.RLock()
 	defer st.mu.RUnlock()
+	if !st.deletedAt.IsZero() {
+		return 0, "", true
+	}
 	if st.layout != p.layout || (st.distribution == types.RecordDistributionStrategyAuto) != p.auto {
 		// The stream was resharded while a fault held the call up.
 		for _, sh := range p.distinct {
@@ -215,7 +240,7 @@ func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed i
 	if locked != nil {
 		locked.mu.Unlock()
 	}
-	return failed, st.encryption
+	return failed, st.encryption, false
 }
 
 func (s *Server) rateMessage(st *stream, sh *shard) string {
@@ -223,21 +248,21 @@ func (s *Server) rateMessage(st *stream, sh *shard) string {
 }
 
 func (s *Server) putRecords(r *request) (*kinesis.PutRecordsOutput, *failure) {
-	if r.put.failure != nil {
-		return nil, r.put.failure
-	}
 	out := &kinesis.PutRecordsOutput{Records: make([]types.PutRecordsResultEntry, len(r.put.entries))}
-	failed, enc := s.commit(r, out.Records)
+	failed, enc, f := s.put(r, out.Records)
+	if f != nil {
+		return nil, f
+	}
 	out.FailedRecordCount, out.EncryptionType = &failed, enc
 	return out, nil
 }
 
 func (s *Server) putRecord(r *request) (*kinesis.PutRecordOutput, *failure) {
-	if r.put.failure != nil {
-		return nil, r.put.failure
-	}
 	var res [1]types.PutRecordsResultEntry
-	failed, enc := s.commit(r, res[:])
+	failed, enc, f := s.put(r, res[:])
+	if f != nil {
+		return nil, f
+	}
 	if failed > 0 {
 		return nil, fail(*res[0].ErrorCode, "%s", *res[0].ErrorMessage)
 	}

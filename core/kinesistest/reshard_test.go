@@ -151,3 +151,31 @@ func TestRecreatedStreamHasTheSameIDsAndItsOwnRanges(t *testing.T) {
 		}
 	}
 }
+
+// A put that is held up while its stream is deleted finds the one that has the name
+// then, or none.
+func TestAPutOutlivesItsStream(t *testing.T) {
+	for _, again := range []int{0, 1, 3} {
+		s := New(WithStream("demo", 2))
+		must[*kinesis.PutRecordsOutput](t)(s.Client().PutRecords(context.Background(), puts(entryAt("0", "before"))))
+		s.Fault(Fault{Operation: "PutRecords", Effect: Effect{Do: func() {
+			noError(t, s.DeleteStream("demo"))
+			if again > 0 {
+				noError(t, s.CreateStream("demo", StreamConfig{Shards: again}))
+			}
+		}}})
+		out, err := s.Client().PutRecords(context.Background(), puts(entryAt(middle, "a"), entryAt("0", "b")))
+		if again == 0 {
+			var nf *types.ResourceNotFoundException
+			if !errors.As(err, &nf) {
+				t.Errorf("unexpected error without a stream; got %v; want ResourceNotFoundException", err)
+			}
+			continue
+		}
+		noError(t, err)
+		want := map[int][]string{1: {shard0, shard0}, 3: {shard1, shard0}}[again]
+		equalSlices(t, "shards", []string{*out.Records[0].ShardId, *out.Records[1].ShardId}, want)
+		equal(t, "records in the new stream", len(s.Records("demo")), 2)
+		equal(t, "puts in flight", s.Stats().InFlight, 0)
+	}
+}

@@ -21,13 +21,13 @@ type stream struct {
 	name, arn  string
 	generation int64
 	created    time.Time
-	deletedAt  time.Time     // of a stream in Server.past
 	second     int64         // of the creation, as the sequence numbers tell it
 	spread     atomic.Uint64 // next shard in AUTO mode
 
 	mu           sync.RWMutex // guards the fields below, and slot, closedAt, lastSeq, children of the shards
 	all          []*shard     // in order of their ids
 	open         []*shard     // in order of their ranges
+	deletedAt    time.Time    // zero unless deleted; does not change again
 	ends         []hashKey    // of the ranges of open
 	layout       int64        // changes with open
 	creating     bool
@@ -222,7 +222,8 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 }
 
 // DeleteStream removes a stream and everything in it at once. A stream of the
-// same name may then be created; its shard ids start at 0 again.
+// same name may then be created; its shard ids start at 0 again. A put that a fault
+// holds up meanwhile goes to the stream of that name that exists afterwards.
 func (s *Server) DeleteStream(name string) error {
 	return s.goError("DeleteStream", s.deleteStream(name))
 }
@@ -234,11 +235,12 @@ func (s *Server) deleteStream(name string) *failure {
 	if st == nil {
 		return s.notFound(name)
 	}
-	now := s.cfg.now()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.deletedAt = s.cfg.now()
 	delete(s.streams, name)
-	s.deleted[name] = max(st.second, now.Unix())
+	s.deleted[name] = max(st.second, st.deletedAt.Unix())
 	if s.cfg.listShardsLag > 0 {
-		st.deletedAt = now
 		s.past[name] = append(s.past[name], st)
 	}
 	return nil
