@@ -131,7 +131,7 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 	promtool test rules conf/prometheus/alerts_test.yaml
 
 .PHONY: e2e e2e-bench need-fluent-bit soak
-e2e: plugin need-fluent-bit ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
+e2e: plugin need-fluent-bit $(if $(JVM),jvm,no-jvm) ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
 	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
 
 e2e-bench: plugin need-fluent-bit ## Measure CPU seconds for each GB in FLUENT_BIT, beside the built-in output

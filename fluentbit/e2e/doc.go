@@ -10,5 +10,6 @@
 // opentelemetry, the HTTP server and the YAML configuration, which official builds
 // have. What a cell of the table means is in the name of its test; the columns are
 // events that went in, that the plugin counted as confirmed, that a consumer reads,
-// and how many of these are lost or there more than once.
+// and how many of these are lost or there more than once. Of resharding the consumer is
+// the KCL's own class: without Java and what "make jvm" makes those cells are missing.
 package e2e

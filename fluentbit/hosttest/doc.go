@@ -7,6 +7,6 @@
 //	go test ./fluentbit/hosttest
 //	OUT_KPL_SO=/path/out_kpl.so FLB_HOST=/path/flb-host go test ./fluentbit/hosttest
 //
-// They need a C compiler, or both variables. Without, they are skipped, but fail if CI
-// is true.
+// They need a C compiler, or both variables; that of resharding needs Java and what
+// "make jvm" makes, too. Without, they are skipped, but fail if CI is true.
 package hosttest

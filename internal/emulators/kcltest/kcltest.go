@@ -8,6 +8,9 @@
 //		write(fake)
 //		got := kcltest.Consume(t, fake, "demo")
 //	}
+//
+// [Scenarios] are streams whose shards change while a program under test writes to
+// them, with the count of what the KCL delivers of it in the end.
 package kcltest
 
 import (
