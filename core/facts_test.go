@@ -124,3 +124,24 @@ func TestWhatMayBeDoubledIsCounted(t *testing.T) {
 		})
 	}
 }
+
+func TestStreamIsDescribedAsOftenAsAsked(t *testing.T) {
+	for _, every := range []time.Duration{0, 20 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 1))
+			opts := []core.Option{core.WithStreamIdle(24 * time.Hour)}
+			if every > 0 {
+				opts = append(opts, core.WithDescribeInterval(every))
+			} else {
+				every = 10 * time.Minute
+			}
+			p := newProducer(t, s.Client(), opts...)
+			wait(t, put(t, p, batchOf("a", 1)))
+			time.Sleep(20 * every)
+			if got := s.Calls("DescribeStreamSummary"); got < 17 || got > 26 {
+				t.Errorf("unexpected number of calls in 20 times %v; got %d; want 21 give or take a fifth", every, got)
+			}
+			closeProducer(t, p)
+		})
+	}
+}

@@ -70,10 +70,6 @@ const (
 	// shard took may stay open while the map is refreshed. That may take three calls
 	// of ListShards: one that is under way, one of the open shards, and one of all.
 	unresolvedGrace = 10 * time.Second
-	// factsInterval is the mean time between DescribeStreamSummary calls. The
-	// operation is limited to 20 calls a second for a whole account, hence
-	// rare and jittered.
-	factsInterval = 10 * time.Minute
 	// maxAttempts bounds the attempts that are remembered of a user record.
 	maxAttempts = 32
 	// lateTick is the least time between two searches for expired records in all

@@ -53,6 +53,7 @@ type config struct {
 	bufferRecords int
 	maxStreams    int
 	streamIdle    time.Duration
+	describeEvery time.Duration
 
 	logger   *slog.Logger
 	observer Observer
@@ -75,7 +76,7 @@ func defaultConfig() config {
 		retryBackoffMax:      5 * time.Second,
 		bufferBytes:          64 << 20,
 		bufferRecords:        1 << 20,
-		maxStreams:           1000, streamIdle: 15 * time.Minute,
+		maxStreams:           1000, streamIdle: 15 * time.Minute, describeEvery: 10 * time.Minute,
 		logger: slog.New(slog.DiscardHandler),
 	}
 }
@@ -219,6 +220,17 @@ func WithStreamIdle(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.streamIdle = d })
 }
 
+// WithDescribeInterval sets how often DescribeStreamSummary is called for a stream
+// in use, give or take 20 %, for its record limit, its record distribution strategy
+// and its time of creation. Answers that contradict what is known have it called
+// earlier, at most every 10 s. Default 10 min, range 10 s to 24 h. The operation is
+// limited to 20 calls a second for a whole account
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html,
+// checked 2026-11-24), which the default keeps for some 12,000 producers and streams.
+func WithDescribeInterval(d time.Duration) Option {
+	return optionFunc(func(c *config) { c.describeEvery = d })
+}
+
 // WithObserver sets who is told of measurements; see Observer. Default: nobody,
 // at no cost.
 func WithObserver(o Observer) Option {
@@ -291,6 +303,7 @@ func (c *config) validate() error {
 	between("BufferBytes", c.bufferBytes, 1<<20, 16<<30)
 	between("MaxStreams", c.maxStreams, 1, 100_000)
 	lasting("StreamIdle", c.streamIdle, 10*time.Second, 24*time.Hour)
+	lasting("DescribeInterval", c.describeEvery, 10*time.Second, 24*time.Hour)
 	between("BufferRecords", c.bufferRecords, 1, 1<<30)
 	return errors.Join(errs...)
 }

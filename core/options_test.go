@@ -27,6 +27,7 @@ func TestEveryWrongOptionIsReportedAtOnceWithValueAndRange(t *testing.T) {
 		core.WithRetryBackoff(time.Second, time.Millisecond),
 		core.WithBufferBytes(1),
 		core.WithBufferRecords(0),
+		core.WithDescribeInterval(9*time.Second),
 	)
 	if err == nil {
 		t.Fatal("unexpected success; want an error")
@@ -37,6 +38,7 @@ func TestEveryWrongOptionIsReportedAtOnceWithValueAndRange(t *testing.T) {
 		"CollectionMaxBytes: value 1", "MaxInFlight: value 0", "RequestTimeout: value 1ms", "RateLimit: value 0",
 		"ShardLimit records: value -1", "ShardLimit bytes: value 1023",
 		"RecordTTL: value 1ms", "RetryBackoff: value 1s", "BufferBytes: value 1", "BufferRecords: value 0",
+		"DescribeInterval: value 9s is out of range; allowed: 10s to 24h0m0s",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("unexpected error text; got %q; want it to contain %q", err, want)

@@ -82,7 +82,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		return
 	}
 	pl.describing, pl.described = false, pl.now
-	wait := factsInterval
+	wait := pl.cfg.describeEvery
 	pl.placement.told, pl.placement.denied = false, false
 	switch {
 	case err != nil:
@@ -113,7 +113,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 			pl.log(slog.LevelWarn, "cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
 		}
 		if v.action == actRetry {
-			wait = time.Minute
+			wait = min(wait, time.Minute)
 		}
 		if pl.describeLimits > 0 {
 			wait = time.Duration(again)

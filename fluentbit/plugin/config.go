@@ -58,14 +58,15 @@ type Config struct {
 	RetryBackoffMin      time.Duration
 	RetryBackoffMax      time.Duration
 
-	StreamIdle     time.Duration
-	StartupCheck   string // off, warn or require
-	FlushTimeout   time.Duration
-	RequestTimeout time.Duration
-	ConnectTimeout time.Duration
-	MaxConnections int
-	BufferBytes    int
-	BufferRecords  int
+	StreamIdle       time.Duration
+	DescribeInterval time.Duration
+	StartupCheck     string // off, warn or require
+	FlushTimeout     time.Duration
+	RequestTimeout   time.Duration
+	ConnectTimeout   time.Duration
+	MaxConnections   int
+	BufferBytes      int
+	BufferRecords    int
 
 	// Oversize is a word of the option, or empty for its default.
 	Oversize             string

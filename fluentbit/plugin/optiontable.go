@@ -66,6 +66,11 @@ var streamOptions = []Option{
 		parse:       intOption(func(c *Config) *int { return &c.event.MaxStreams }, 1, event.MaxStreams),
 	},
 	{
+		Name: "describe_interval", Kind: KindDuration, Default: "10m", Range: "10s to 24h",
+		Description: "How often DescribeStreamSummary is called for a stream in use, give or take a fifth: for its record limit and its record distribution strategy. The calls are limited to 20 a second for a whole account.",
+		parse:       durationOption(func(c *Config) *time.Duration { return &c.DescribeInterval }, 10*time.Second, 24*time.Hour),
+	},
+	{
 		Name: "stream_idle", Kind: KindDuration, Default: "15m", Range: "10s to 24h",
 		Description: "After what time without events a stream makes room for another one (see max_streams), and what is known of it is given up. The next event begins anew.",
 		parse: func(c *Config, v string) error {

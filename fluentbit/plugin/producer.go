@@ -119,6 +119,7 @@ func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
 		core.WithBufferBytes(cfg.BufferBytes),
 		core.WithBufferRecords(cfg.BufferRecords),
 		core.WithStreamIdle(cfg.StreamIdle),
+		core.WithDescribeInterval(cfg.DescribeInterval),
 		core.WithMaxStreams(event.MaxStreams), // the shaper's bound is lower
 		core.WithLogger(logger),
 		core.WithObserver(cfg.observer),

@@ -158,6 +158,7 @@ type Producer struct {
 	Distribution         string
 	MaxStreams           int
 	StreamIdle           time.Duration
+	DescribeInterval     time.Duration
 	FailIfThrottled      bool
 	RecordTTL            time.Duration
 	RetryBackoffMin      time.Duration
@@ -186,6 +187,7 @@ func (p *Producer) Options() []core.Option {
 		core.WithShardLimit(p.ShardRecords, p.ShardBytes),
 		core.WithMaxStreams(p.MaxStreams),
 		core.WithStreamIdle(p.StreamIdle),
+		core.WithDescribeInterval(p.DescribeInterval),
 		core.WithAggregation(p.Aggregation),
 		core.WithAggregationMaxBytes(p.AggregationMaxBytes),
 		core.WithAggregationGrowBytes(p.AggregationGrowBytes),
