@@ -15,7 +15,7 @@ import (
 // invariants.Enabled is true, that is with the race detector, and a violation ends
 // the process. Messages name sums and their parts, never contents of records.
 //
-// The functions that look at each user record are left out by the race detector, which
+// The functions that look at each record are left out by the race detector, which
 // would make them several times slower. They only read, and what they read is guarded by
 // the lock, or does not change while a request is under way.
 //
@@ -279,7 +279,7 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 		}
 		expires = earlier(expires, it.batch.expires)
 		hash := kr.hashOf(it)
-		if sh != nil && !sh.contains(hash) {
+		if sh != nil && (hash.Less(sh.start) || sh.end.Less(hash)) {
 			return fmt.Errorf("%s has record %d of batch %d at shard %q, in whose range it is not", placeNames[p], it.index, it.batch.seq, sh.id)
 		}
 		if i == 0 && kr.outer != hash {
@@ -296,6 +296,8 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 }
 
 // record checks a Kinesis record that is not in flight.
+//
+//go:norace
 func (a *audit) record(p place, kr *kinesisRecord) error {
 	if err := a.group(p, kr.items, kr); err != nil {
 		return err
@@ -325,6 +327,8 @@ func (a *audit) size(p place, kr *kinesisRecord) error {
 }
 
 // inFlight checks the requests under way. Their sizes must not be read.
+//
+//go:norace
 func (a *audit) inFlight() error {
 	pl := a.pl
 	if err := differ("requests in flight", pl.collector.inFlight, len(pl.checks.underWay)); err != nil {
@@ -440,6 +444,7 @@ func (a *audit) shard(sh *shard, t *shardTotals) error {
 	return nil
 }
 
+//go:norace
 func (a *audit) held() error {
 	pl := a.pl
 	expires := int64(0)
@@ -519,6 +524,8 @@ func (a *audit) aggregate(sh *shard) error {
 }
 
 // queues checks the shards that wait for tokens.
+//
+//go:norace
 func (a *audit) queues() error {
 	pl := a.pl
 	for i, sh := range pl.wakes {
@@ -546,6 +553,8 @@ func (a *audit) queues() error {
 }
 
 // ready checks what the collector has.
+//
+//go:norace
 func (a *audit) ready() error {
 	pl, c := a.pl, &a.pl.collector
 	bytes := 0
@@ -575,6 +584,8 @@ func (a *audit) ready() error {
 }
 
 // requests checks the requests that wait for a free place.
+//
+//go:norace
 func (a *audit) requests() error {
 	for _, req := range a.pl.collector.requests {
 		bytes := 0
@@ -591,6 +602,7 @@ func (a *audit) requests() error {
 	return nil
 }
 
+//go:norace
 func (a *audit) retries() error {
 	list := a.pl.retries
 	for i, kr := range list {
