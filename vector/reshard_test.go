@@ -25,7 +25,7 @@ import (
 // whatever happens to the shards while aggregates are under way. RESHARD is the
 // number of events, if it is to be another one.
 func TestReshardingReadByTheKCL(t *testing.T) {
-	events := 20_000
+	events := 10_000
 	if v := os.Getenv("RESHARD"); v != "" {
 		var err error
 		if events, err = strconv.Atoi(v); err != nil {
