@@ -67,6 +67,14 @@ func (o *origin) before(sequenceNumber string) bool {
 	return o != nil && len(sequenceNumber) == sequenceNumberDigits && sequenceNumber < o.first
 }
 
+// earlier returns the earlier of two origins, of which nil is none.
+func (o *origin) earlier(other *origin) *origin {
+	if o == nil || other != nil && other.second < o.second {
+		return other
+	}
+	return o
+}
+
 // differs reports whether two origins are known to be different.
 func (o *origin) differs(other *origin) bool {
 	return o != nil && other != nil && (o.second-other.second > originSlack || other.second-o.second > originSlack)

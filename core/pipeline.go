@@ -68,6 +68,7 @@ type pipeline struct {
 	fetches        uint64       // fetches begun
 	staleGen       uint64       // maps of fetches up to this one are of no use
 	listClosed     bool         // the next fetch lists closed shards, too
+	closedListed   bool         // the last one did
 	originsHold    bool         // an answer had a sequence number of the shard's origin
 	originsIgnored bool         // sequence numbers are not those of AWS
 	proof          attemptNode  // the answer that showed that the stream was recreated

@@ -141,6 +141,41 @@ func shardsOf(t *testing.T, s *kinesistest.Server) []types.Shard {
 	return out.StreamDescription.Shards
 }
 
+// An answer of the deleted stream may come when the map of the new one is there. What it
+// confirms is gone with the stream, so it is resent; no need to wait and see.
+func TestLateAnswersOfADeletedStreamAreResentAtOnce(t *testing.T) {
+	for _, to := range []int{3, 4, 7} {
+		synctest.Test(t, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 4))
+			p := newProducer(t, s.Client())
+			wait(t, put(t, p, batchOf("warm", 100)))
+			late := s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{DelayReply: 2 * time.Second}})
+			records := batchOf("late", 10)
+			for i := range records {
+				records[i].ExplicitHashKey = fmt.Sprint("3000000000000000000000000000000000000", i) // of the last shard
+			}
+			b := put(t, p, records)
+			time.Sleep(100 * time.Millisecond)
+			recreate(t, s, to)
+			other := batchOf("other", 100)
+			wait(t, put(t, p, other))
+			start := time.Now()
+			wait(t, b)
+			if got := time.Since(start); got > 3500*time.Millisecond {
+				t.Errorf("%d shards: unexpected wait for the late answer's records; got %v; want the 2 s of its delay and two lists", to, got)
+			}
+			closeProducer(t, p)
+			if late.Hits() != 1 {
+				t.Errorf("unexpected number of late answers; got %d; want 1", late.Hits())
+			}
+			checkDelivered(t, s, records, other)
+			if st := checkAccounts(t, p); st.Uncertain != 0 {
+				t.Errorf("%d shards: unexpected number of uncertain records; got %d; want 0", to, st.Uncertain)
+			}
+		})
+	}
+}
+
 // An endpoint may make sequence numbers in ways of its own. Then they must not keep
 // records from being confirmed, nor have them resent.
 func TestSequenceNumbersOfAnotherKindAreNotBelieved(t *testing.T) {

@@ -213,7 +213,10 @@ func (pl *pipeline) freshen() {
 func (pl *pipeline) refresh(started int64, withClosed bool) {
 	defer pl.p.work.Done()
 	open, closed, err := pl.listShards(withClosed)
-	pl.locked("refresh", func() { pl.refreshEnded(open, closed, err, started) })
+	pl.locked("refresh", func() {
+		pl.closedListed = withClosed
+		pl.refreshEnded(open, closed, err, started)
+	})
 }
 
 func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
@@ -398,24 +401,40 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
 }
 
-// learnClosed keeps the ranges of closed shards that hold parked aggregates.
+// learnClosed keeps the ranges of closed shards that hold parked aggregates. A shard that
+// is in no list of all shards, and older than each of them, was one of a stream that
+// is deleted: nobody can read there.
 func (pl *pipeline) learnClosed(list []types.Shard) {
-	if len(list) == 0 || len(pl.unresolved) == 0 {
+	if len(list) == 0 && !pl.closedListed || len(pl.unresolved) == 0 {
 		return
 	}
-	wanted := map[string]bool{}
-	for _, u := range pl.unresolved {
-		wanted[u.attempt.shardID] = true
-	}
+	closed := make(map[string]hashRange, len(list))
+	oldest, told := (*origin)(nil), true
 	for _, s := range list {
-		id := aws.ToString(s.ShardId)
-		if !wanted[id] || pl.shards[id] != nil {
+		r, err := parseShard(s)
+		if err != nil {
 			continue
 		}
-		if r, err := parseShard(s); err == nil {
-			r.until = pl.now + int64(closedRangeTTL)
-			pl.closed[id] = r
+		closed[aws.ToString(s.ShardId)] = r
+		oldest, told = oldest.earlier(r.origin), told && r.origin != nil
+	}
+	for _, sh := range pl.shards {
+		oldest, told = oldest.earlier(sh.origin), told && sh.origin != nil
+	}
+	for _, u := range pl.unresolved {
+		id := u.attempt.shardID
+		r, known := closed[id]
+		switch {
+		case pl.shards[id] != nil:
+			continue
+		case known:
+		case pl.closedListed && pl.originsHold && told && oldest.before(u.attempt.sequenceNumber):
+			r = hashRange{empty: true}
+		default:
+			continue
 		}
+		r.until = pl.now + int64(closedRangeTTL)
+		pl.closed[id] = r
 	}
 }
 
