@@ -73,10 +73,11 @@ const (
 // The range of a shard never changes while its stream exists, and ids are not
 // used twice. So an answer from a shard of the map that cannot hold the record's
 // hash is never due to a reshard, whatever the order of events. It is due
-// to AUTO, or to a stream that was deleted and made anew with the same ids. A map
-// fetched after the answer tells them apart: the new stream has another range
-// there. Until that map is here, records go alone, which is right in both cases;
-// and the answer's own aggregate is judged by the new map only.
+// to AUTO, or to a stream that was recreated with the same ids, if the sequence
+// number does not tell it (see origin). A map fetched after the answer tells them
+// apart: the new stream has another range there. Until that map is here, records go
+// alone, which is right in both cases; and the answer's own aggregate is compared
+// with the new map only.
 type placement struct {
 	inferred bool   // facts.auto comes from answers
 	doubt    *doubt // evidence that a newer map has to confirm

@@ -17,8 +17,9 @@ type Attempt struct {
 	// Delay is the wait before the attempt: since the hand-over of the batch began,
 	// or since the end of the attempt before.
 	Delay time.Duration
-	// ShardID and SequenceNumber are set when Kinesis stored the record, which
-	// includes the case of a wrong shard.
+	// ShardID and SequenceNumber are set when Kinesis stored the record. With the
+	// code "Wrong Shard", its aggregate has records that the shard does not hold,
+	// this one or others.
 	ShardID, SequenceNumber string
 	// Code and Message are empty for the attempt that confirmed the record.
 	// Besides the codes of Kinesis there are "Wrong Shard", "Expired",

@@ -22,13 +22,15 @@
 //   - A record is reported as confirmed only after Kinesis has confirmed it, with its
 //     shard and sequence number. Each record handed over is settled once: confirmed,
 //     or failed with a reason; until then it is pending. The counters of Stats add up.
-//   - Delivery is at least once. A record is written more than once only if it is not
+//   - Delivery is at least once. A record is read more than once only if it is not
 //     known whether a request was stored (its reply was lost, or was an error of the
 //     server's side), or if a shard that took an aggregate during a reshard cannot be
 //     looked up in time. Result shows each attempt, and Attempt.Uncertain those two cases.
-//   - A record that is confirmed as part of an aggregate lies in the shard its hash key
-//     belongs to, so that consumers built on the Kinesis Client Library keep it, during
-//     a reshard, too.
+//   - An aggregate is confirmed only if all of its records are in the range of the shard
+//     that took it, so that consumers built on the Kinesis Client Library keep it, during
+//     a reshard, too. Otherwise all of them are resent, with the code "Wrong Shard" in
+//     Result. That library drops the first copy; consumers that do not check ranges
+//     see both. See docs/delivery.md.
 //   - A failure that may pass is retried until it passes, unless WithRecordTTL or
 //     WithFailIfThrottled says otherwise. What cannot pass (no such stream, access
 //     denied, a record that is too large or invalid) fails without harm to the rest.

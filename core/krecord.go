@@ -12,8 +12,8 @@ type kinesisRecord struct {
 	items []*item
 	agg   aggregation.Builder
 	// shard is the predicted shard, nil if there is no prediction. A record
-	// without prediction holds one user record only: mixing shards in an
-	// aggregate makes consumers drop data.
+	// without prediction holds one user record only: consumers drop an aggregate
+	// that mixes shards as a whole.
 	shard *shard
 	// spread is the explicit hash key of the spread records in here. All of
 	// them share it, and so one entry of the key table.

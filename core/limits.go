@@ -58,7 +58,7 @@ const (
 	// by experience; no figure is documented.
 	mapIdleLimit = 30 * time.Second
 	// closedRangeTTL is how long the hash range of a closed shard is kept to
-	// judge answers of requests that were under way during a reshard.
+	// reconcile answers of requests that were under way during a reshard.
 	closedRangeTTL = 90 * time.Second
 	// startupGrace is how long records wait for the first shard map while
 	// ListShards fails with errors that may pass.

@@ -67,8 +67,8 @@ const (
 	// the shard that took it does not hold all of its records. Consumers built on
 	// the KCL drop the first copy.
 	MetricWrongShard
-	// MetricUncertain: 1 per user record written again although an earlier
-	// request may have stored it.
+	// MetricUncertain: 1 per user record of an attempt that failed and may have stored
+	// it all the same, so that the next one may double it.
 	MetricUncertain
 	// MetricShardMapRefreshes: 1 per shard map fetched.
 	MetricShardMapRefreshes
@@ -182,7 +182,7 @@ var metricInfos = [metricCount]MetricInfo{
 	MetricPutPayloadUnits:                    {"PutPayloadUnits", "Count", Counter, LevelSummary, GranularityShard, "25 KiB units charged per stored Kinesis record"},
 	MetricPutPayloadUnitsSaved:               {"PutPayloadUnitsSaved", "Count", Counter, LevelSummary, GranularityShard, "units that aggregation saved, per stored Kinesis record"},
 	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record of an aggregate that is resent, because the shard that took it does not hold all of its records"},
-	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record written again although an earlier request may have stored it"},
+	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record of an attempt that failed and may have stored it all the same"},
 	MetricShardMapRefreshes:                  {"ShardMapRefreshes", "Count", Counter, LevelDetailed, GranularityStream, "1 per shard map fetched"},
 	MetricLedgerHits:                         {"LedgerHits", "Count", Counter, LevelSummary, GranularityGlobal, "1 per chunk or body that came again and of which only what was missing was sent"},
 	MetricDeadLetters:                        {"DeadLetters", "Count", Counter, LevelSummary, GranularityStream, "1 per record kept as a dead letter"},

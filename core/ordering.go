@@ -31,13 +31,14 @@ const (
 // "Read" means shard by shard, parents before children, as consumers built on the
 // Kinesis Client Library do; and a reader has to skip records that it has seen
 // before, because after a lost reply a record is sent again, and the earlier
-// request may even be carried out later. It holds through throttles, failures,
+// request may even be carried out later; and because a reader that does not check the
+// ranges of shards gets both copies of an aggregate that is resent. It holds through throttles, failures,
 // lost replies, resharding, and aggregation on or off.
 //
 // It does not hold for records without a key; for a record that failed and is handed
 // over again, which is a new one; while the stream distributes records itself
 // (AUTO), where Kinesis ignores keys, which is logged once; and across the moment
-// in which a stream is deleted and made anew.
+// in which a stream is deleted and recreated.
 //
 // The price: each shard has one Kinesis record under way at a time, so it carries at
 // most one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With
