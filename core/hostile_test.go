@@ -217,12 +217,11 @@ func TestListOfShardsWithoutEndIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 2))
 		pages := 0
-		client := listClient{Client: s.Client(), list: func(in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
+		client := listClient{Client: s.Client(), list: func(*kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
 			if pages++; pages > 100_000 {
 				return nil, errors.New("too many pages")
 			}
-			in = &kinesis.ListShardsInput{StreamName: aws.String(stream)}
-			out, err := s.Client().ListShards(context.Background(), in)
+			out, err := s.Client().ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String(stream)})
 			if err == nil {
 				out.NextToken = aws.String("on and on")
 			}
