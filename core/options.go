@@ -166,8 +166,12 @@ func WithShardLimit(recordsPerSecond, bytesPerSecond int) Option {
 // WithAdaptiveRate lets the producer find its share of each shard, for other
 // producers write to the same shards: a throttle of a shard lowers the share,
 // time in which records wait for the shard raises it again, up to WithRateLimit
-// and WithShardLimit. Default: on. Off, these limits are the rate at all
-// times, and throttles are only waited out.
+// and WithShardLimit. Throttles that a lower rate does not lessen are tolerated
+// and retried at once: they come from a writer that does not adapt, as the KPL,
+// or from nobody's rate. To tell the two apart, producers slow down for some
+// seconds at the same moments of the system's clock, which must be right within a
+// second. Default: on. Off, these limits are the rate at all times, and throttles
+// are only waited out.
 func WithAdaptiveRate(on bool) Option {
 	return optionFunc(func(c *config) { c.adaptiveRate = on })
 }

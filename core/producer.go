@@ -60,6 +60,7 @@ func New(client Client, opts ...Option) (*Producer, error) {
 		p.cfg.retryBackoffMax = max(p.cfg.retryBackoffMin, min(p.cfg.retryBackoffMax, ttl/2))
 	}
 	p.cfg.pace = p.cfg.paceLimits()
+	p.cfg.pace.Clock = p.start.UnixNano()
 	p.buffer = newBuffer(p.cfg.bufferBytes, p.cfg.bufferRecords)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	return p, nil

@@ -16,12 +16,14 @@ type writer struct {
 	to    *shard
 	pace  pace.Shard
 	fixed bool // an outside writer that knows nothing: no limiter, no retry
+	kpl   bool // an outside writer that keeps to its rate and sends again, whatever is refused
 
 	size    int // of its Kinesis records
 	backlog bool
 	queued  int
-	wakeAt  int64 // 0 if no wake is arranged
-	trip    int64 // mean time of a call
+	fault   func() bool // throttles that do not follow the rate, nil for none
+	wakeAt  int64       // 0 if no wake is arranged
+	trip    int64       // mean time of a call
 
 	stored, refused float64 // Kinesis records
 }
@@ -70,6 +72,9 @@ func (w *writer) send(n int) {
 	w.c.at(sent+there, func() {
 		ok := 0
 		for range n {
+			if w.fault != nil && w.fault() {
+				continue
+			}
 			if w.to.take(w.c.now, w.size) {
 				ok++
 			}
@@ -81,9 +86,11 @@ func (w *writer) send(n int) {
 				return
 			}
 			for range n - ok {
-				w.pace.Refused(w.c.now, sent, w.rng.Float64())
 				if !w.backlog {
 					w.queued++
+				}
+				if !w.kpl {
+					w.pace.Refused(w.c.now, sent, w.rng.Float64())
 				}
 			}
 			for range ok {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,6 +19,51 @@ func TestThreeProducersShareAShardFairlyAndUseIt(t *testing.T) {
 				t.Errorf("unexpected outcome with %v and records of %d bytes; got %.1f %% used, %.2f %% throttled, fairness %.3f; want at least 90, at most 2, at least 0.95",
 					m, size, 100*s.used, 100*s.throttled, s.fair)
 			}
+		}
+	}
+}
+
+func TestWriterThatNeverGivesWayLeavesAPart(t *testing.T) {
+	for _, h := range besides {
+		ours, _ := h.repeat(true)
+		want := 0.35
+		if h.producers == 1 && h.model == tokenBucket && !h.rests && h.size == aggregate {
+			want = 0.25 // full aggregates seldom find room for themselves there; a fixed limiter has 4 %
+		}
+		if ours.ours < want || ours.used < 0.95 {
+			t.Errorf("unexpected part for %s; got %.1f %%, %.1f %% in all; want at least %.0f, 95", h.name, 100*ours.ours, 100*ours.used, 100*want)
+		}
+	}
+}
+
+func TestTroubleIsForgottenWithinSeconds(t *testing.T) {
+	for _, h := range troubles {
+		if mean, worst := h.repeat(true); mean.recovered > 1 || worst.recovered > 5 {
+			t.Errorf("unexpected time after %s; got %.1f s, %.1f s at worst; want 1, 5", h.name, mean.recovered, worst.recovered)
+		}
+	}
+}
+
+func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
+	for _, h := range randoms {
+		ours, _ := h.repeat(true)
+		fixed, _ := h.repeat(false)
+		if ours.done > 1.5*fixed.done {
+			t.Errorf("unexpected time for %s; got %.1f s; want half more than with a fixed rate at most, %.1f s", h.name, ours.done, fixed.done)
+		}
+	}
+}
+
+// One of many that slows down changes little, so each could take the others for
+// a background.
+func TestProducersDoNotTakeEachOtherForBackground(t *testing.T) {
+	for _, h := range leftovers {
+		if h.unsynced {
+			continue
+		}
+		h.begin, h.until, h.seconds = 1, 20, 300
+		if ours, _ := h.repeat(true); ours.throttled > 0.1 {
+			t.Errorf("unexpected part throttled for %s; got %.1f %%; want a tenth at most", h.name, 100*ours.throttled)
 		}
 	}
 }
@@ -44,7 +90,9 @@ func TestCommittedNumbersAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	quickNumbers, plots := quickTable()
-	for name, table := range map[string]string{"quick": quickNumbers, "start": startTable()} {
+	hostileNumbers, more := hostileTable()
+	maps.Copy(plots, more)
+	for name, table := range map[string]string{"quick": quickNumbers, "hostile": hostileNumbers, "start": startTable()} {
 		got, err := block(string(text), name)
 		if err != nil {
 			t.Fatal(err)

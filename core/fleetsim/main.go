@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,12 +26,15 @@ func write(out string, fleet bool) error {
 	var plots map[string]string
 	tables["quick"], plots = quickTable()
 	tables["start"] = startTable()
+	hostileNumbers, more := hostileTable()
+	tables["hostile"] = hostileNumbers
+	maps.Copy(plots, more)
 	if fleet {
 		table, svg := fleetTable()
 		tables["fleet"], plots["fleet.svg"] = table, svg
 	}
 	if out == "" {
-		for _, name := range []string{"quick", "start", "fleet"} {
+		for _, name := range []string{"quick", "hostile", "start", "fleet"} {
 			fmt.Println(tables[name])
 		}
 		return nil

@@ -100,7 +100,7 @@ var paceOptions = []Option{
 	},
 	{
 		Name: "adaptive_rate", Kind: KindBool, Default: "on",
-		Description: "Lower the share of a shard when it throttles, and raise it again when events wait: other producers write to the same shards.",
+		Description: "Lower the share of a shard when it throttles, and raise it again when events wait: other producers write to the same shards. Throttles that a lower rate does not lessen do not count.",
 		parse:       boolOption(func(c *Config) *bool { return &c.AdaptiveRate }),
 	},
 	{

@@ -85,7 +85,7 @@ var producerOptions = []Option{
 		Doc:   "Share of a shard's capacity to use, in percent.",
 		field: func(c *Config) any { return &c.Producer.RateLimit }},
 	{Key: "producer.adaptive_rate", Kind: KindBool, Default: "true",
-		Doc:   "Find the share of each shard by its throttles, because others write to it, too.",
+		Doc:   "Find the share of each shard by its throttles, because others write to it, too. Throttles that a lower rate does not lessen do not count.",
 		field: func(c *Config) any { return &c.Producer.AdaptiveRate }},
 	{Key: "producer.shard_records_limit", Kind: KindInt, Default: "0", Min: 1, Max: 1_000_000_000, ZeroMeans: "producer.rate_limit alone counts",
 		Doc:   "Most Kinesis records to one shard in a second.",

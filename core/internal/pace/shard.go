@@ -26,6 +26,10 @@ type Limits struct {
 	Adaptive bool
 	// BackoffMin and BackoffMax bound the rest after a throttle.
 	BackoffMin, BackoffMax time.Duration
+	// Clock is what to add to the time to have that of the wall, in nanoseconds.
+	// Producers whose clocks agree slow down together when they find out what
+	// they have to do with the throttles that they see.
+	Clock int64
 }
 
 // ceiling is the share at which both limits hold.
@@ -42,11 +46,10 @@ type Shard struct {
 	// in time, and the capacity need not allow a burst of the largest record.
 	records, bytes        float64 // tokens, negative while in debt
 	recordRate, byteRate  float64 // tokens a nanosecond
-	recordCap, byteCap    float64
 	updated               int64
 	share                 share
 	pausedUntil, throttle int64 // throttle: when the last one that counts was learned
-	throttles             int   // in a row
+	throttles             int32 // in a row
 }
 
 // Init makes the shard ready for its first record, with full buckets.
@@ -54,16 +57,17 @@ func (s *Shard) Init(l *Limits, now int64) {
 	*s = Shard{limits: l, updated: now, throttle: now}
 	s.share.init(l.ceiling(), now)
 	s.setRates()
-	s.records, s.bytes = s.recordCap, s.byteCap
+	s.records, s.bytes = s.capacities()
 }
 
 func (s *Shard) setRates() {
-	records := min(s.limits.Records, s.share.now*ShardRecords)
-	bytes := min(s.limits.Bytes, s.share.now*ShardBytes)
-	s.recordRate, s.recordCap = records/float64(time.Second), records*burst
-	s.byteRate, s.byteCap = bytes/float64(time.Second), bytes*burst
-	// Less than one record would never do.
-	s.recordCap = max(s.recordCap, 1)
+	s.recordRate = min(s.limits.Records, s.share.now*ShardRecords) / float64(time.Second)
+	s.byteRate = min(s.limits.Bytes, s.share.now*ShardBytes) / float64(time.Second)
+}
+
+// capacities returns what the buckets hold. Less than one record would never do.
+func (s *Shard) capacities() (records, bytes float64) {
+	return max(s.recordRate*burst*float64(time.Second), 1), s.byteRate * burst * float64(time.Second)
 }
 
 func (s *Shard) refill(now int64) {
@@ -72,13 +76,14 @@ func (s *Shard) refill(now int64) {
 		return
 	}
 	s.updated = now
-	if s.limits.Adaptive && s.share.pass(d) {
+	if s.limits.Adaptive && s.share.pass(now, d) {
 		// First, or a record that waits for a full bucket would chase a
 		// capacity that grows.
 		s.setRates()
 	}
-	s.records = min(s.recordCap, s.records+float64(d)*s.recordRate)
-	s.bytes = min(s.byteCap, s.bytes+float64(d)*s.byteRate)
+	records, bytes := s.capacities()
+	s.records = min(records, s.records+float64(d)*s.recordRate)
+	s.bytes = min(bytes, s.bytes+float64(d)*s.byteRate)
 }
 
 // Wait returns the nanoseconds until a record of this size may go, 0 if it may
@@ -102,7 +107,8 @@ func (s *Shard) Estimate(now int64, records, size int) int64 {
 
 func (s *Shard) tokens(now int64, size int) int64 {
 	s.refill(now)
-	return s.after(1, min(float64(size), s.byteCap))
+	_, bytes := s.capacities()
+	return s.after(1, min(float64(size), bytes))
 }
 
 // after returns the nanoseconds until there are so many tokens.
@@ -124,7 +130,7 @@ func (s *Shard) after(records, bytes float64) int64 {
 func (s *Shard) Take(size int) {
 	s.records--
 	s.bytes -= float64(size)
-	s.share.took()
+	s.share.took(max(1.0/ShardRecords, float64(size)/ShardBytes))
 }
 
 // Return gives bytes back of which Take was told too many.
@@ -134,7 +140,7 @@ func (s *Shard) Return(bytes int) { s.bytes += float64(bytes) }
 // that carried it left.
 func (s *Shard) Stored(sent int64) {
 	s.throttles = 0
-	if s.limits.Adaptive && s.share.confirmed(sent) {
+	if s.limits.Adaptive && s.share.confirmed(s.limits, sent) {
 		s.setRates()
 	}
 }
@@ -144,19 +150,22 @@ func (s *Shard) Stored(sent int64) {
 // for all records that were under way together.
 func (s *Shard) Refused(now, sent int64, random float64) {
 	s.refill(now)
+	if s.limits.Adaptive && s.share.refused(s.limits, now, sent) {
+		s.setRates()
+	}
+	if s.share.background > 0 || s.share.trying {
+		return
+	}
 	// Somebody else writes to the shard as well: what the bucket still holds
 	// is not there.
 	s.records, s.bytes = min(s.records, 0), min(s.bytes, 0)
-	if s.limits.Adaptive && s.share.refused(now, sent) {
-		s.setRates()
-	}
 	s.share.limited = false
 	if sent < s.throttle && s.throttles > 0 {
 		return // it was on its way when the shard began to rest
 	}
 	s.throttle = now
 	s.throttles++
-	s.Rest(now + Backoff(s.limits.BackoffMin, s.limits.BackoffMax, s.throttles, random))
+	s.Rest(now + Backoff(s.limits.BackoffMin, s.limits.BackoffMax, int(s.throttles), random))
 }
 
 // Rest keeps the shard from sending until a moment.

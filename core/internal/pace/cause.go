@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+// A throttle says something about the rate only if a lower rate has fewer of them.
+// The outcomes of records are counted in blocks. When a block has many throttles,
+// the producer tries a lower rate. If as much is throttled there, that is the
+// background: a writer that does not give way, or throttles that have nothing to
+// do with anybody's rate. From then on only what is throttled above the background
+// cuts the share.
+//
+// Many producers of this kind could take each other for background: one of ten
+// that slows down changes little. So all slow down at the same moments of the
+// clock on the wall, to less than what got through before. Together that is less
+// than the shard takes, and what is throttled then is not their doing. If their
+// clocks do not agree, they may stay with as many throttles as limiters that do
+// not adapt have, or some more.
+const (
+	// A block lasts for blockTime at least, because a shard may count by the second. It has
+	// at least blockRecords, and blockLost of them throttled, or lasts for
+	// memory. What takes longer than blockMost says nothing.
+	blockTime    = int64(time.Second)
+	blockMost    = int64(20 * time.Second)
+	blockRecords = 12
+	blockLost    = 8
+	// suspect is the proportion of throttled records in a block that is looked
+	// into. At heavy, half of blockLost is enough: where each has two records a
+	// second, blockLost takes too long.
+	suspect, heavy = 0.05, 0.15
+	// tryPart is the part of what got through at which it is tried. With less,
+	// trials of few records become long; with more, those who come late disturb.
+	tryPart = 0.7
+	// A trial begins within together after a multiple of tryEvery or, if a background is known
+	// that is to be proven again, of proveEvery.
+	tryEvery, proveEvery = int64(4 * time.Second), int64(32 * time.Second)
+	together             = int64(time.Second)
+	// Who sends less than tryLeast of a shard cannot tell, and goes by throttles
+	// alone: where a thousand agents want a shard, each has one record a
+	// minute. Nobody tries less than tryFloor, or a trial of full aggregates would take minutes.
+	tryLeast, tryFloor = 0.03, 0.02
+	// A trial weighs two cases. If it is our doing, ours of the former proportion is
+	// left, by chance and by those who come late; if not, notOurs of it. Each
+	// record adds the logarithm of the ratio of its likelihoods until one case is
+	// sure enough (the sequential test of Wald). A background needs tryRecords; after
+	// tryMost nothing was found out.
+	ours, notOurs     = 0.1, 0.8
+	sureNot, sureOurs = 6.0, -5.0
+	tryRecords        = 6
+	tryMost           = int64(15 * time.Second)
+	// What is tolerated beside a background: small ones threefold; tolerateRoom if
+	// that is less, at which producers of this kind together offer a shard that
+	// gets 150 % from a KPL another 100 to 140 %; and tolerateMore above large ones.
+	tolerateTimes, tolerateRoom, tolerateMore, tolerateMost = 3, 0.65, 0.1, 0.9
+	backgroundMost                                          = 0.99
+	// A block with a smaller proportion throttled than goneAt ends the background;
+	// one with less than doubtBelow of it has it proven soon.
+	goneAt, doubtBelow = suspect / 2, 0.5
+)
+
+// cause finds out whether what is throttled is the producer's doing.
+type cause struct {
+	// The present block: when it began, the records stored and refused, what was
+	// sent of what a shard takes in a second, and the share at first.
+	blockAt                      int64
+	kept, refusal, sent, atFirst float32
+
+	// The block that is looked into: its rate, 0 if there is none, the proportion
+	// that was stored, and the share to return to if it is not our doing.
+	// The latter is the highest since records began to be throttled.
+	rate, through, former float32
+	lookedAt              int32 // the second in which that block or the last trial ended
+
+	background float32 // the proportion throttled that is not our doing; 0: none is known
+	usual      float32 // the proportion throttled in the last block
+}
+
+func (s *share) newBlock(at int64) {
+	s.blockAt, s.kept, s.refusal, s.sent, s.atFirst, s.waited = at, 0, 0, 0, float32(s.now), false
+}
+
+// tolerated returns the proportion of throttled records that does not count.
+func (c *cause) tolerated() float64 {
+	b := float64(c.background)
+	return min(tolerateTimes*b, max(tolerateRoom, b+tolerateMore), tolerateMost)
+}
+
+// observe counts the outcome of a record in its block and reports whether the
+// share has changed.
+func (s *share) observe(l *Limits, sent int64, refused bool) bool {
+	if sent < s.blockAt {
+		return false
+	}
+	if s.isTimeToTry(sent+l.Clock, l.Clock) {
+		s.try(sent)
+		return true
+	}
+	if refused {
+		s.refusal++
+	} else {
+		s.kept++
+	}
+	all, age := s.kept+s.refusal, sent-s.blockAt
+	switch {
+	case age < blockTime:
+		return false
+	case s.trying:
+		return s.weigh(sent, age, all)
+	case all >= blockRecords && (s.refusal >= blockLost || age >= memory):
+		s.endBlock(sent, age, all)
+	case age >= blockMost:
+		s.newBlock(sent)
+	}
+	return false
+}
+
+// isTimeToTry reports whether there is something to try, and everybody does it now.
+func (s *share) isTimeToTry(wall, clock int64) bool {
+	if s.trying || s.rate == 0 && s.background == 0 {
+		return false
+	}
+	every := proveEvery
+	if s.background == 0 || s.doubtful {
+		every = tryEvery
+	}
+	if wall/every == (int64(s.lookedAt)*int64(time.Second)+clock)/every || wall%every >= together {
+		return false
+	}
+	if s.rate == 0 { // no block since the last trial
+		s.rate, s.through, s.former = float32(s.now), float32(1-s.tolerated()), float32(s.now)
+	}
+	return s.rate >= tryLeast
+}
+
+// endBlock draws conclusions from a block outside of trials.
+func (s *share) endBlock(at, age int64, all float32) {
+	rate := float64(s.sent) / float64(age) * float64(time.Second)
+	// Half a record is as much as one block cannot tell.
+	lost := 1 - (float64(s.kept)+0.5)/(float64(all)+0.5)
+	enough := s.refusal >= blockLost || s.refusal >= blockLost/2 && lost >= heavy
+	former := max(s.former, s.atFirst, float32(rate))
+	s.usual = float32(lost)
+	s.learn(at, rate, 1-lost)
+	s.newBlock(at)
+	switch {
+	case s.background > 0 && lost < goneAt:
+		s.background, s.rate, s.former, s.doubtful = 0, 0, 0, false
+	case s.background > 0:
+		s.rate, s.through, s.former = float32(rate), float32(1-lost), float32(s.now)
+		s.doubtful = s.doubtful || lost < doubtBelow*float64(s.background)
+	case lost < suspect || !enough:
+		s.rate = 0
+		if lost < suspect {
+			s.former = 0
+		}
+	case s.rate == 0:
+		s.rate, s.through, s.former, s.lookedAt = float32(rate), float32(1-lost), former, seconds(at)
+	default:
+		s.rate, s.through = max(s.rate, float32(rate)), float32(1-lost)
+	}
+}
+
+// seconds is a time as it is kept where a second is fine enough.
+func seconds(at int64) int32 { return int32(at / int64(time.Second)) }
+
+// try slows down.
+func (s *share) try(at int64) {
+	s.newBlock(at)
+	s.trying = true
+	low := max(tryFloor, tryPart*float64(s.rate)*float64(s.through))
+	s.now = max(min(s.now, low), min(leastShare, float64(s.ceiling)))
+	s.plateau(s.now, 0)
+	s.cut = at
+}
+
+// weigh ends a trial as soon as enough is known.
+func (s *share) weigh(at, age int64, all float32) bool {
+	before := float64(1 - s.through)
+	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
+	switch {
+	case score > sureNot && all >= tryRecords:
+		lost := s.refusal / all
+		if s.background > 0 {
+			lost = (lost + s.background) / 2 // few records tell little
+		}
+		s.background = min(lost, backgroundMost)
+		s.restore(at, float64(s.former))
+	case score < sureOurs:
+		s.background, s.usual = 0, 0
+		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
+	case age >= tryMost:
+		s.restore(at, float64(s.atFirst))
+	default:
+		return false
+	}
+	s.trying, s.doubtful, s.rate, s.lookedAt = false, false, 0, seconds(at)
+	s.newBlock(at)
+	return true
+}
