@@ -15,7 +15,7 @@ func (pl *pipeline) route(it *item) {
 	sh, ok := pl.place(it)
 	switch {
 	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed:
+	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted:
 		pl.alone(it, sh)
 	default:
 		pl.aggregate(it, sh)

@@ -131,6 +131,41 @@ func TestRecordsExpireInTimeWhereverTheyWait(t *testing.T) {
 	}
 }
 
+// Records that were never sent must not wait for a call that hangs, although in strict
+// ordering they come behind what it carries. What it carries keeps its chance.
+func TestRecordsBehindACallThatHangsExpireInTime(t *testing.T) {
+	for _, opts := range [][]core.Option{
+		{core.WithMaxInFlight(1)},
+		{core.WithOrdering(core.OrderingStrict)},
+		{core.WithOrdering(core.OrderingStrict), core.WithMaxInFlight(1)},
+		{core.WithOrdering(core.OrderingStrict), core.WithAggregation(false)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 2))
+			p := newProducer(t, s.Client(), append(opts, core.WithRecordTTL(time.Second))...)
+			wait(t, put(t, p, batchOf("warm", 10)))
+			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Hang()})
+			put(t, p, batchOf("a", 100))
+			time.Sleep(500 * time.Millisecond)
+			b := put(t, p, batchOf("b", 3000))
+			at := time.Now()
+			time.Sleep(1200 * time.Millisecond)
+			expired := 0
+			for i := range b.Len() {
+				if r := b.Result(i); r.Settled && r.Err != nil && r.Err.Reason == core.ReasonExpired && len(r.Attempts) == 1 {
+					expired++
+				}
+			}
+			if expired < 2900 {
+				t.Errorf("unexpected number of records that have expired %v after they were handed over; got %d of 3000; want all that were not sent", time.Since(at), expired)
+			}
+			s.ClearFaults()
+			closeProducer(t, p)
+			checkAccounts(t, p)
+		})
+	}
+}
+
 // As long as DescribeStreamSummary has not answered, the stream may be one that places
 // records itself. After a while records go, but singly; and the snapshot tells it.
 func TestStreamThatIsNotDescribedInTimeGetsSingleRecords(t *testing.T) {

@@ -17,7 +17,10 @@ import (
 // first, for the sake of the processor's cache.
 type shard struct {
 	current bool // part of the shard map in use
-	open    openAggregate
+	// distrusted: an answer did not fit the origin, so that the map may be of another
+	// stream. Nothing is aggregated until one fits.
+	distrusted bool
+	open       openAggregate
 
 	id         string
 	start, end aggregation.HashKey // both inclusive

@@ -260,7 +260,7 @@ func (pl *pipeline) requeueFront(items []*item, wait int64) {
 // addToFront adds an item to the last of the Kinesis records that will be put in
 // front of the lane, or makes a new one.
 func (pl *pipeline) addToFront(sh *shard, it *item) {
-	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed
+	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted
 	if n := len(sh.front); n > 0 && !alone {
 		kr := sh.front[n-1]
 		kr.chooseSpread(it)

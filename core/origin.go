@@ -6,9 +6,6 @@ import (
 	"log/slog"
 	"math/big"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 // origin is the creation of a shard, as its sequence numbers tell it: a stream that
@@ -23,11 +20,16 @@ import (
 // reference agree with the creation times beside them (all seen on 2026-11-28).
 // That Kinesis tells streams of one name apart by them shows in its refusal of
 // iterators: "... is invalid because it did not come from this stream". Since it
-// is no promise, a pipeline believes it only after an answer that agrees with the
-// list of shards (originsHold), and gives it up where the answers refute it.
+// is no promise, nothing is concluded from a number that does not fit but that the
+// list of shards may be of another stream: the records of such a shard are not
+// aggregated until list and answers agree, and so are right in any case.
 type origin struct {
 	second      int64  // of the creation; only the difference of two has a meaning
 	first, last string // sequence numbers, as decimals of the same length
+
+	// Guarded by the pipeline's lock.
+	agreed     bool  // an answer fitted
+	distrusted int64 // when the last one did not
 }
 
 const (
@@ -67,6 +69,13 @@ func (o *origin) before(sequenceNumber string) bool {
 	return o != nil && len(sequenceNumber) == sequenceNumberDigits && sequenceNumber < o.first
 }
 
+// agree notes that an answer fitted.
+func (o *origin) agree(sequenceNumber string) {
+	if o != nil && len(sequenceNumber) == sequenceNumberDigits {
+		o.agreed = true
+	}
+}
+
 // earlier returns the earlier of two origins, of which nil is none.
 func (o *origin) earlier(other *origin) *origin {
 	if o == nil || other != nil && other.second < o.second {
@@ -81,42 +90,59 @@ func (o *origin) differs(other *origin) bool {
 }
 
 // foreign reports whether an answer's sequence number was not given by the shard that
-// has this id in the map. Then the map is that of another stream of the same name.
-func (pl *pipeline) foreign(a attemptNode) bool {
+// has this id in the map. Then the map is of another stream of the same name, most
+// likely.
+func (pl *pipeline) foreign(kr *kinesisRecord, a attemptNode) bool {
 	sh := pl.shards[a.shardID]
-	if sh == nil || sh.origin == nil || pl.originsIgnored {
+	if sh == nil || sh.origin == nil || len(a.sequenceNumber) != sequenceNumberDigits {
 		return false
 	}
 	if sh.origin.gave(a.sequenceNumber) {
-		pl.originsHold = pl.originsHold || len(a.sequenceNumber) == sequenceNumberDigits
+		sh.origin.agree(a.sequenceNumber)
+		if sh.distrusted && pl.sinceStart(a.Start) > sh.origin.distrusted {
+			sh.distrusted = false // else the answer may be an old one of the deleted stream
+		}
 		return false
 	}
+	if m := pl.shardMap.Load(); sh.origin.before(a.sequenceNumber) && m != nil && pl.sinceStart(a.Start) <= m.fetched {
+		return true // a late answer of a stream that is deleted: the map is newer
+	}
+	if pl.foreignSince == 0 {
+		pl.foreignSince = max(pl.now, 1)
+	}
+	pl.distrust(sh)
+	if kr.shard != nil && kr.shard.current {
+		pl.distrust(kr.shard)
+	}
+	pl.refreshForeign()
 	return true
 }
 
-// recreated is told of an answer that is foreign. Records wait for the map of the
-// stream that gave it, unless the answer is older than the map.
-func (pl *pipeline) recreated(a attemptNode) {
-	if !pl.originsHold || pl.shards[a.shardID].origin.before(a.sequenceNumber) {
-		pl.refreshSoon()
-		return
+// distrust keeps records of a shard from being aggregated.
+func (pl *pipeline) distrust(sh *shard) {
+	if sh.origin != nil {
+		sh.distrusted, sh.origin.distrusted = true, pl.now
 	}
-	pl.log(slog.LevelWarn, "stream was deleted and recreated; its shards are listed again", "shard", a.shardID)
-	pl.facts.known, pl.facts.made, pl.describeDue = false, time.Time{}, pl.now
-	pl.proof, pl.proofUntil = a, pl.now+int64(unresolvedGrace)
-	pl.dropMap()
 }
 
-// outdated reports whether a list of shards is that of the deleted stream, which the
-// service may show for some time.
-func (pl *pipeline) outdated(list []types.Shard) bool {
-	if pl.now > pl.proofUntil {
-		return false
+// refreshForeign asks for a new map because of foreign answers: soon at first, and more
+// and more rarely if the list stays as it is.
+func (pl *pipeline) refreshForeign() {
+	wait := min(max((pl.now-pl.foreignSince)/4, int64(refreshSpacing)), int64(time.Minute))
+	if pl.now-pl.foreignSince >= int64(unresolvedGrace) && !pl.foreignTold {
+		pl.foreignTold = true
+		pl.log(slog.LevelWarn, "the list of shards does not fit the answers; records are not aggregated where it does not")
 	}
-	for _, s := range list {
-		if aws.ToString(s.ShardId) == pl.proof.shardID && s.SequenceNumberRange != nil {
-			o := originOf(aws.ToString(s.SequenceNumberRange.StartingSequenceNumber))
-			return !o.gave(pl.proof.sequenceNumber) && !o.before(pl.proof.sequenceNumber)
+	if !pl.refreshing && pl.refreshBackoff == 0 {
+		pl.refreshDue = min(pl.refreshDue, max(pl.now, pl.refreshed+wait))
+	}
+}
+
+// trusted reports whether the map is known to be that of the stream that answers.
+func (pl *pipeline) trusted() bool {
+	for _, sh := range pl.shards {
+		if !sh.distrusted && sh.origin != nil && sh.origin.agreed {
+			return true
 		}
 	}
 	return false

@@ -69,10 +69,8 @@ type pipeline struct {
 	staleGen       uint64       // maps of fetches up to this one are of no use
 	listClosed     bool         // the next fetch lists closed shards, too
 	closedListed   bool         // the last one did
-	originsHold    bool         // an answer had a sequence number of the shard's origin
-	originsIgnored bool         // sequence numbers are not those of AWS
-	proof          attemptNode  // the answer that showed that the stream was recreated
-	proofUntil     int64        // how long lists of shards have to agree with it
+	foreignSince   int64        // since when answers do not fit the list of shards; 0: they do
+	foreignTold    bool         // the log says so
 	stale          bool         // records wait for a new map, though there is one
 	missing        *RecordError // the stream does not exist
 	unaggregated   bool         // the shard map cannot be had

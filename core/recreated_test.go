@@ -176,37 +176,178 @@ func TestLateAnswersOfADeletedStreamAreResentAtOnce(t *testing.T) {
 	}
 }
 
-// An endpoint may make sequence numbers in ways of its own. Then they must not keep
-// records from being confirmed, nor have them resent.
-func TestSequenceNumbersOfAnotherKindAreNotBelieved(t *testing.T) {
+// checkConfirmed fails unless consumers see each record that the present stream has
+// confirmed, and only those more than once of which an attempt is uncertain.
+func checkConfirmed(t *testing.T, s *kinesistest.Server, records []core.Record, batches []*core.Batch) {
+	t.Helper()
+	first := aws.ToString(shardsOf(t, s)[0].SequenceNumberRange.StartingSequenceNumber)
+	m := seen(s)
+	n := 0
+	for _, b := range batches {
+		for i := range b.Len() {
+			r, data := b.Result(i), string(records[n].Data)
+			n++
+			if r.Err != nil {
+				t.Fatalf("unexpected error of %q: %v", data, r.Err)
+			}
+			unsure := slices.ContainsFunc(r.Attempts, func(a core.Attempt) bool { return a.Uncertain })
+			if got := m[data]; r.SequenceNumber >= first && (got == 0 || got > 1 && !unsure) {
+				t.Fatalf("unexpected number of deliveries of %q; got %d with %+v; want 1", data, got, r.Attempts)
+			}
+		}
+	}
+}
+
+// steady hands over a batch each 50 ms, without waiting for outcomes, for some time.
+func steady(t *testing.T, p *core.Producer, name string, d time.Duration) (records []core.Record, batches []*core.Batch) {
+	for i := range int(d / (50 * time.Millisecond)) {
+		some := batchOf(fmt.Sprint(name, "-", i), 40)
+		records, batches = append(records, some...), append(batches, put(t, p, some))
+		time.Sleep(50 * time.Millisecond)
+	}
+	return records, batches
+}
+
+// A list of shards that is behind may be the first one that a producer gets, or be
+// behind for longer than it waits; and streams may be recreated more than once. No list
+// that does not fit the answers may make it believe in the old ranges.
+func TestListOfADeletedStreamIsNeverBelieved(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		start func(string) string // of StartingSequenceNumber
+		name string
+		from int
+		to   []int // recreated with so many shards, one after the other
+		lag  time.Duration
+		warm bool // the producer has confirmed records of the first stream
+		opts []core.Option
 	}{
-		{"short ones", func(string) string { return "1" }},
-		{"none", func(string) string { return "" }},
-		{"of another time", func(s string) string { return "49000000000000000000" + s[20:] }},
+		{name: "producer starts behind", from: 4, to: []int{7}, lag: 2 * time.Second},
+		{name: "producer starts far behind", from: 4, to: []int{3}, lag: 5 * time.Second},
+		{name: "producer starts behind, strict ordering", from: 4, to: []int{7}, lag: 5 * time.Second, opts: []core.Option{core.WithOrdering(core.OrderingStrict)}},
+		{name: "list is behind for longer than answers wait", from: 4, to: []int{7}, lag: 14 * time.Second, warm: true},
+		{name: "list is behind for long after the start", from: 4, to: []int{3}, lag: 25 * time.Second},
+		{name: "recreated twice within the lag", from: 4, to: []int{7, 5}, lag: 13 * time.Second, warm: true},
+		{name: "recreated twice", from: 4, to: []int{7, 3}, warm: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := kinesistest.New(kinesistest.WithStream(stream, 4))
-				p := newProducer(t, renumbering{s.Client(), c.start})
-				var all [][]core.Record
-				for i := range 20 {
-					records := batchOf(fmt.Sprint(i), 50)
-					all = append(all, records)
-					wait(t, put(t, p, records))
-					if i == 10 {
-						if err := s.SplitEven(stream, "shardId-000000000001"); err != nil {
-							t.Fatal(err)
-						}
-						time.Sleep(time.Millisecond)
+				s := kinesistest.New(kinesistest.WithStream(stream, c.from), kinesistest.WithListShardsLag(c.lag))
+				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 5 * time.Millisecond, DelayReply: 5 * time.Millisecond}})
+				time.Sleep(time.Minute)
+				var p *core.Producer
+				var records []core.Record
+				var batches []*core.Batch
+				load := func(name string, d time.Duration) {
+					r, b := steady(t, p, name, d)
+					records, batches = append(records, r...), append(batches, b...)
+				}
+				if c.warm {
+					p = newProducer(t, s.Client(), c.opts...)
+					load("warm", 3*time.Second)
+				}
+				for i, n := range c.to {
+					recreate(t, s, n)
+					if p == nil {
+						p = newProducer(t, s.Client(), c.opts...)
 					}
+					load(fmt.Sprint("new", i), 4*time.Second)
+				}
+				load("end", 2*c.lag+5*time.Second)
+				closeProducer(t, p)
+				checkConfirmed(t, s, records, batches)
+				checkAccounts(t, p)
+			})
+		})
+	}
+}
+
+// A pipeline's first answer may come late, from a stream that is deleted meanwhile. That
+// must not make it blind to what comes then.
+func TestFirstAnswerOfADeletedStreamLeavesTheEyesOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 4))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{DelayReply: 2 * time.Second}})
+		p := newProducer(t, s.Client())
+		one := batchOf("one", 100)
+		records, batches := one, []*core.Batch{put(t, p, one)}
+		time.Sleep(time.Second)
+		recreate(t, s, 5)
+		for i, n := range []int{0, 8} {
+			if n > 0 {
+				recreate(t, s, n)
+			}
+			r, b := steady(t, p, fmt.Sprint(i), 5*time.Second)
+			records, batches = append(records, r...), append(batches, b...)
+		}
+		closeProducer(t, p)
+		checkConfirmed(t, s, records, batches)
+		if st := checkAccounts(t, p); st.Uncertain != 0 {
+			t.Errorf("unexpected number of uncertain records; got %d; want 0", st.Uncertain)
+		}
+	})
+}
+
+// An endpoint may make sequence numbers in ways of its own. If they are of another kind,
+// nothing changes.
+func TestSequenceNumbersOfAnotherKindTellNothing(t *testing.T) {
+	for _, start := range []string{"1", "", "49000000000000000000000000000000000000000000000000000001"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 4))
+			p := newProducer(t, renumbering{s.Client(), func(string) string { return start }})
+			var all [][]core.Record
+			for i := range 20 {
+				records := batchOf(fmt.Sprint(i), 50)
+				all = append(all, records)
+				wait(t, put(t, p, records))
+				if i == 10 {
+					if err := s.SplitEven(stream, "shardId-000000000001"); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			}
+			closeProducer(t, p)
+			checkDelivered(t, s, all...)
+			if st := checkAccounts(t, p); st.Uncertain != 0 || st.WrongShard == 0 || st.WrongShard > 50 || st.MapRefreshes > 4 {
+				t.Errorf("unexpected counters; got %d uncertain, %d in a wrong shard, %d maps; want 0, some of one batch, at most 4", st.Uncertain, st.WrongShard, st.MapRefreshes)
+			}
+		})
+	}
+}
+
+// If list and answers never fit, the producer waits once, says so, and then does without
+// aggregates: a record that is not aggregated is right whatever the list is of.
+func TestListThatNeverFitsCostsTheAggregation(t *testing.T) {
+	for name, start := range map[string]func(string) string{
+		"the list is older": func(s string) string { return "4930" + s[4:] },
+		"the list is newer": func(s string) string { return "4990" + s[4:] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := kinesistest.New(kinesistest.WithStream(stream, 4))
+				var log logText
+				p := newProducer(t, renumbering{s.Client(), start}, log.option())
+				first := batchOf("first", 200)
+				b := put(t, p, first)
+				wait(t, b)
+				records, batches := first, []*core.Batch{b}
+				began := time.Now()
+				for i := range 50 {
+					some := batchOf(fmt.Sprint(i), 50)
+					b := put(t, p, some)
+					wait(t, b)
+					records, batches = append(records, some...), append(batches, b)
+				}
+				if d := time.Since(began); d > 12*time.Second {
+					t.Errorf("unexpected time for 50 batches; got %v; want a wait at most once more", d)
 				}
 				closeProducer(t, p)
-				checkDelivered(t, s, all...)
-				if st := checkAccounts(t, p); st.Uncertain != 0 || st.WrongShard == 0 || st.WrongShard > 50 || st.MapRefreshes > 4 {
-					t.Errorf("unexpected counters; got %d uncertain, %d in a wrong shard, %d maps; want 0, some of one batch, at most 4", st.Uncertain, st.WrongShard, st.MapRefreshes)
+				checkConfirmed(t, s, records, batches)
+				st := checkAccounts(t, p)
+				if st.Uncertain > 400 || st.MapRefreshes > 200 {
+					t.Errorf("unexpected counters; got %d uncertain, %d maps; want those of the first batches at most, and 200", st.Uncertain, st.MapRefreshes)
+				}
+				if strings.Count(log.String(), "does not fit") != 1 {
+					t.Errorf("unexpected log; got %q; want one line on the list", log.String())
 				}
 			})
 		})

@@ -85,10 +85,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 		pl.refreshDue = pl.now // the network is back
 	}
 	sh := kr.shard
-	foreign := pl.foreign(a)
-	if foreign {
-		pl.recreated(a)
-	}
+	foreign := pl.foreign(kr, a)
 	contradiction := !foreign && pl.witness(kr, &a)
 	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {

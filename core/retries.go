@@ -59,8 +59,9 @@ func (pl *pipeline) expireLate() {
 	clear(pl.retries[len(retries):])
 	pl.retries = retries
 	heap.Init(&pl.retries)
-	if pl.cfg.ordering != OrderingStrict {
-		// There, a lane looks at its head itself, and what is behind is younger.
+	if pl.cfg.ordering == OrderingStrict {
+		pl.expireLanes()
+	} else {
 		for sh := pl.openList.head; sh != nil; {
 			next := sh.open.next
 			if sh.open.late(pl.now) {
@@ -72,6 +73,29 @@ func (pl *pipeline) expireLate() {
 	}
 	for _, kr := range late {
 		pl.dissolve(kr)
+	}
+}
+
+// expireLanes settles what has expired behind a Kinesis record that is under way. What is
+// left of a lane keeps its order.
+func (pl *pipeline) expireLanes() {
+	var lanes []*shard
+	for _, sh := range pl.wakes {
+		if (sh.busy != nil || sh.blockers > 0) && len(sh.queue) > 0 && pl.late(sh.queue[0]) {
+			lanes = append(lanes, sh)
+		}
+	}
+	for _, sh := range lanes {
+		var items []*item
+		for _, kr := range sh.queue {
+			items = append(items, kr.items...)
+		}
+		queue := sh.queue
+		sh.queue = nil
+		for _, kr := range queue {
+			pl.recycle(kr)
+		}
+		pl.requeueFront(items, 0)
 	}
 }
 

@@ -140,11 +140,14 @@ func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
 	if sh, ok := pl.shards[a.shardID]; ok {
 		r, known = hashRange{start: sh.start, end: sh.end, origin: sh.origin}, true
 	}
-	if known && pl.originsHold && r.origin.before(a.sequenceNumber) {
+	switch {
+	case !known:
+	case r.origin.gave(a.sequenceNumber):
+		r.origin.agree(a.sequenceNumber)
+	case r.origin.before(a.sequenceNumber) && pl.trusted():
 		// It was given by a shard of a stream that is deleted. Nobody can read there.
 		return hashRange{empty: true}, true
-	}
-	if known && !pl.originsIgnored && !r.origin.gave(a.sequenceNumber) {
+	default:
 		return hashRange{}, false
 	}
 	return r, known
@@ -237,10 +240,6 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 	if pl.fetches <= pl.staleGen {
 		// It began before the stream was found to be another one.
 		pl.refreshAgain, pl.refreshDue = false, pl.now
-		return
-	}
-	if pl.outdated(list) {
-		pl.refreshAgain, pl.refreshDue = false, pl.now+int64(refreshSpacing)
 		return
 	}
 	pl.stats.MapRefreshes++
@@ -391,6 +390,8 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	}
 	if anew {
 		clear(pl.closed) // ranges of another stream
+		pl.foreignSince, pl.foreignTold = 0, false
+		pl.facts.made, pl.describeDue = time.Time{}, pl.now // it may have other properties
 		pl.log(slog.LevelWarn, "stream was deleted and recreated: the same shard ids are other shards")
 	}
 	pl.shards = next
@@ -428,8 +429,8 @@ func (pl *pipeline) learnClosed(list []types.Shard) {
 		case pl.shards[id] != nil:
 			continue
 		case known:
-		case pl.closedListed && pl.originsHold && told && oldest.before(u.attempt.sequenceNumber):
-			r = hashRange{empty: true}
+		case pl.closedListed && told && oldest.before(u.attempt.sequenceNumber) && pl.trusted():
+			r = hashRange{empty: true, origin: originOf(u.attempt.sequenceNumber)}
 		default:
 			continue
 		}

@@ -2,10 +2,7 @@
 
 package core
 
-import (
-	"log/slog"
-	"slices"
-)
+import "slices"
 
 // reconcile compares a stored aggregate with the range of the shard that took it.
 //
@@ -64,21 +61,12 @@ func (pl *pipeline) resolve() {
 	for _, u := range list {
 		m := pl.shardMap.Load()
 		newer := m != nil && m.gen > u.gen
-		if newer && u.fresh && !pl.originsHold && pl.foreign(u.attempt) {
-			// The newest map contradicts the answer as well, and no answer ever agreed
-			// with it. So sequence numbers are not made here as they are at AWS.
-			pl.originsIgnored = true
-			pl.log(slog.LevelDebug, "sequence numbers do not tell the streams of one name apart", "shard", u.attempt.shardID)
-		}
 		r, known := pl.rangeOf(u.attempt)
 		switch {
 		case known && (!u.fresh || newer):
 			pl.reconcile(u.kr, u.attempt, r)
 		case pl.now-u.since >= int64(unresolvedGrace):
 			// Resending can double some records; confirming can lose some.
-			if sh := pl.shards[u.attempt.shardID]; sh != nil && newer {
-				sh.origin = nil // its sequence numbers do not tell: do not wait again
-			}
 			pl.uncertain(u.kr)
 			a := *u.attempt.Attempt // others share it
 			a.Uncertain = true
@@ -90,7 +78,11 @@ func (pl *pipeline) resolve() {
 				// The shard may have come and gone between two maps, or the list of
 				// shards lags behind: ask for the closed ones too.
 				pl.listClosed = true
-				pl.refreshSoon()
+				if pl.foreignSince != 0 {
+					pl.refreshForeign()
+				} else {
+					pl.refreshSoon()
+				}
 			}
 		}
 	}
