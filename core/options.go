@@ -184,7 +184,10 @@ func WithFailIfThrottled(on bool) Option {
 
 // WithRecordTTL gives up on a record with ReasonExpired when it was not
 // confirmed this long after hand-over. Default 0: never, because giving up loses
-// data; the KPL's default is 30 s. Range 100 ms to 24 h, or 0.
+// data; the KPL's default is 30 s. Range 100 ms to 24 h, or 0. It is kept to within
+// 100 ms, but for a record whose call is under way, which settles when the call has
+// ended (WithRequestTimeout), and one that is stored and whose shard is looked up, for
+// up to 10 s.
 func WithRecordTTL(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.recordTTL = d })
 }
