@@ -64,19 +64,21 @@ const (
 
 // cause finds out whether what is throttled is the producer's doing.
 type cause struct {
-	// The present block: when it began, the records stored and refused, what was
-	// sent of what a shard takes in a second, and the share at first.
-	blockAt                      int64
-	kept, refusal, sent, atFirst float32
+	// The present block: when it began, the records stored and refused, and what was
+	// sent of what a shard takes in a second.
+	blockAt             int64
+	kept, refusal, sent float32
 
-	// The block that is looked into: its rate, 0 if there is none, the proportion
-	// that was stored, and the share to return to if it is not our doing.
-	// The latter is the highest since records began to be throttled.
-	rate, through, former float32
-	lookedAt              int32 // the second in which that block or the last trial ended
-
+	rate       float32 // of the block that is looked into, 0 if there is none
 	background float32 // the proportion throttled that is not our doing; 0: none is known
-	usual      float32 // the proportion throttled in the last block
+
+	atFirst float32 // the share when the present block began
+	// Of the block that is looked into: the proportion that was stored, and the share to
+	// return to if it is not our doing. The latter is the highest since records
+	// began to be throttled.
+	through, former float32
+	lookedAt        int32   // the second in which that block or the last trial ended
+	usual           float32 // the proportion throttled in the last block
 }
 
 func (s *share) newBlock(at int64) {

@@ -44,12 +44,12 @@ type Shard struct {
 	// A record may go when there is anything left of its cost up to the
 	// capacity; the rest is debt. So a record larger than the capacity passes
 	// in time, and the capacity need not allow a burst of the largest record.
-	records, bytes        float64 // tokens, negative while in debt
-	recordRate, byteRate  float64 // tokens a nanosecond
-	updated               int64
-	share                 share
-	pausedUntil, throttle int64 // throttle: when the last one that counts was learned
-	throttles             int32 // in a row
+	records, bytes       float64 // tokens, negative while in debt
+	recordRate, byteRate float64 // tokens a nanosecond
+	updated, pausedUntil int64
+	share                share
+	throttle             int64 // when the last one that counts was learned
+	throttles            int32 // in a row
 }
 
 // Init makes the shard ready for its first record, with full buckets.

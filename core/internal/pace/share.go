@@ -76,27 +76,15 @@ const (
 // (RFC 9438): steep at first, flat around the last known limit, then steeper
 // again, in case the limit is gone. Only what is throttled above a background
 // cuts it; see cause.go.
+//
+// What each record needs comes first, for the sake of the processor's cache.
 type share struct {
-	now     float64
-	grown   float64
-	ceiling float32
-	credit  float32 // seconds that may still count as growth
-
-	// now = peak + steep * (grown - flat)^3, with grown in seconds.
-	peak, steep, flat float32
-
-	// Records of those sent since counted, and refused since the last that was stored.
-	stored, lost, streak float32
-	before               float32 // the share when the streak began
-
-	// What is known of a producer that sends enough records to form blocks.
-	good      float32 // a share that is good
-	delivered float32 // the highest rate
-	knownAt   int32   // the second in which these two were right; they fade since
-
-	cut, counted, streakAt, refusedAt int64 // streakAt: when it began
-
+	cut int64 // when it was last cut
 	cause
+	// Records of those sent since counted, and refused since the last that was stored.
+	stored, streak float32
+	credit         float32 // seconds that may still count as growth
+	ceiling        float32
 
 	row      uint8 // records stored since the last that was refused
 	limited  bool  // records wait for tokens, so more would be used
@@ -105,6 +93,21 @@ type share struct {
 	trying   bool  // at a lower rate
 	doubtful bool  // the background may be gone
 	jammed   bool  // the streak was long, and nothing has been refused since it ended
+
+	now, grown float64
+
+	// now = peak + steep * (grown - flat)^3, with grown in seconds.
+	peak, steep, flat float32
+
+	lost   float32 // refused of those sent since counted
+	before float32 // the share when the streak began
+
+	// What is known of a producer that sends enough records to form blocks.
+	good      float32 // a share that is good
+	delivered float32 // the highest rate
+	knownAt   int32   // the second in which these two were right; they fade since
+
+	counted, streakAt, refusedAt int64 // streakAt: when it began
 }
 
 func (s *share) init(ceiling float64, now int64) {
@@ -114,8 +117,11 @@ func (s *share) init(ceiling float64, now int64) {
 
 // pass lets time go by and reports whether the share has changed.
 func (s *share) pass(now, d int64) bool {
+	if !s.limited {
+		return false
+	}
 	ceiling := float64(s.ceiling)
-	if !s.limited || s.now >= ceiling {
+	if s.now >= ceiling {
 		return false
 	}
 	s.waited = true
