@@ -11,10 +11,10 @@ import (
 )
 
 // witnessed has shards answer for n records alone, one after the other: that which the key
-// leads to, or one that cannot have it. The requests have just left.
-func witnessed(pl *pipeline, n int, right bool) {
+// leads to, or one that cannot have it. The requests have left some time ago.
+func witnessed(pl *pipeline, n int, right bool, ago time.Duration) {
 	ring := pl.shardMap.Load().ring
-	at := Attempt{Start: pl.p.start.Add(time.Duration(pl.now))}
+	at := Attempt{Start: pl.p.start.Add(time.Duration(pl.now) - ago)}
 	for i := range n {
 		leads, takes := ring[i%4].shard, ring[i%4].shard
 		if !right {
@@ -49,9 +49,10 @@ type evidence struct {
 func wait(d time.Duration) func(*pipeline) { return func(*pipeline) { time.Sleep(d) } }
 
 func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
-	wrong := evidence{"an answer of a shard that cannot have the record", func(pl *pipeline) { witnessed(pl, 1, false) }, true}
+	wrong := evidence{"an answer of a shard that cannot have the record", func(pl *pipeline) { witnessed(pl, 1, false, 0) }, true}
+	late := evidence{"a late answer of a shard that cannot have the record", func(pl *pipeline) { witnessed(pl, 1, false, time.Second) }, true}
 	right := func(n int, auto bool) evidence {
-		return evidence{"answers of the right shards", func(pl *pipeline) { witnessed(pl, n, true) }, auto}
+		return evidence{"answers of the right shards", func(pl *pipeline) { witnessed(pl, n, true, 0) }, auto}
 	}
 	newMap := func(first, n int, auto bool) evidence {
 		return evidence{"a new map", func(pl *pipeline) { fetched(pl, equalShards(first, n, ""), nil) }, auto}
@@ -68,12 +69,15 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 		{"a map that agrees with the contradiction confirms it", []evidence{wrong, newMap(0, 4, true)}},
 		{"a map that explains the answer takes it back", []evidence{wrong, newMap(0, 1, false)}},
 		{"a map without the shard takes it back", []evidence{wrong, newMap(4, 4, false)}},
-		{"an answer from before the contradiction says nothing", []evidence{wrong, pass(time.Second, true), tell(saysByKey, 2*time.Second, true)}},
+		{"an answer from before the contradiction says nothing", []evidence{pass(time.Minute, false), wrong, pass(time.Second, true), tell(saysByKey, 2*time.Second, true)}},
 		{"a later answer decides", []evidence{wrong, pass(time.Second, true), tell(saysByKey, 0, false)}},
 		{"DescribeStreamSummary needs no evidence", []evidence{tell(saysAuto, 0, true), newMap(0, 1, true)}},
 		{"records that were sent later contradict DescribeStreamSummary, which is not trusted then", []evidence{
 			pass(time.Second, false), tell(saysAuto, 0, true), tell(saysByKey, 0, false), pass(time.Second, false), wrong, newMap(0, 4, true),
 			pass(time.Second, true), tell(saysByKey, 0, true), tell(saysAuto, 0, true), tell(saysByKey, 0, false)}},
+		{"records that were sent earlier do not", []evidence{
+			pass(time.Second, false), tell(saysAuto, 0, true), tell(saysByKey, 0, false), pass(time.Second, false), late, newMap(0, 4, true),
+			pass(time.Second, true), tell(saysByKey, 0, false)}},
 		{"it stays in distrust until answers agree", []evidence{
 			pass(time.Second, false), tell(saysAuto, 0, true), tell(saysByKey, 0, false), pass(time.Second, false), wrong, newMap(0, 4, true), tell(saysByKey, 0, true),
 			right(100, true), pass(time.Minute, true), right(1, false)}},
@@ -109,12 +113,28 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 	}
 }
 
+// The shard that was predicted has left the map, and another one has its id. That one
+// cannot hold the record: either the stream is AUTO, or it was made anew.
+func TestPredictionOfAShardThatLeftTheMapIsNoAgreement(t *testing.T) {
+	pl := halted(t)
+	locked(pl, func() {
+		old := pl.shards["shardId-000000000001"]
+		fetched(pl, equalShards(0, 1, ""), nil)
+		fetched(pl, equalShards(0, 3, ""), nil)
+		kr := &kinesisRecord{shard: old, outer: old.start}
+		a := &attemptNode{Attempt: &Attempt{Start: pl.p.start}, shardID: old.id}
+		if !pl.witness(kr, a) || !pl.facts.auto {
+			t.Error("unexpected agreement with a shard that has only the id of the one that was predicted")
+		}
+	})
+}
+
 // Answers of one shard alone agree by chance.
 func TestAnswersOfOneShardDoNotBringKeysBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t)
 		locked(pl, func() {
-			witnessed(pl, 1, false)
+			witnessed(pl, 1, false, 0)
 			pl.placement.denied = true
 			for range 10 {
 				pl.agreed(pl.shards["shardId-000000000000"])
@@ -147,7 +167,7 @@ func TestContradictionAsksForMapAndStrategy(t *testing.T) {
 		time.Sleep(time.Minute)
 		locked(pl, func() {
 			pl.refreshDue, pl.describeDue = never, never
-			witnessed(pl, 1, false)
+			witnessed(pl, 1, false, 0)
 			if pl.refreshDue > pl.now || pl.describeDue > pl.now+int64(time.Second) {
 				t.Errorf("unexpected moments; got map in %v, strategy in %v; want at once, within a second", time.Duration(pl.refreshDue-pl.now), time.Duration(pl.describeDue-pl.now))
 			}

@@ -185,7 +185,7 @@ func TestSequenceNumbersOfAnotherKindAreNotBelieved(t *testing.T) {
 	}{
 		{"short ones", func(string) string { return "1" }},
 		{"none", func(string) string { return "" }},
-		{"of another time", func(s string) string { return "49000000000000000000" + s[20:] }},
+		{"of another time", func(s string) string { return "49100000000000000000" + s[20:] }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
