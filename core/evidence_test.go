@@ -67,6 +67,12 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 		steps []evidence
 	}{
 		{"a map that agrees with the contradiction confirms it", []evidence{wrong, newMap(0, 4, true)}},
+		{"a map whose fetch began before says nothing", []evidence{{"an answer during a fetch", func(pl *pipeline) {
+			pl.fetches++
+			pl.refreshing = true
+			witnessed(pl, 1, false, 0)
+			pl.refreshEnded(equalShards(0, 1, ""), nil, nil, pl.now)
+		}, true}, newMap(0, 1, false)}},
 		{"a map that explains the answer takes it back", []evidence{wrong, newMap(0, 1, false)}},
 		{"a map without the shard takes it back", []evidence{wrong, newMap(4, 4, false)}},
 		{"an answer from before the contradiction says nothing", []evidence{pass(time.Minute, false), wrong, pass(time.Second, true), tell(saysByKey, 2*time.Second, true)}},

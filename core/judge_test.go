@@ -23,6 +23,13 @@ func taken(pl *pipeline) *request {
 	return pl.take()
 }
 
+// unchecked ends the checks of invariants.go.
+func unchecked(pl *pipeline) {
+	if pl.checks != nil {
+		pl.checks.suspended = true
+	}
+}
+
 // numberOf returns the first sequence number of a shard made in this second.
 func numberOf(second int64) string {
 	n := big.NewInt(2<<36 + second)
@@ -190,7 +197,7 @@ func TestRangeOfAClosedShardIsKeptForAWhile(t *testing.T) {
 				var left int64
 				locked(pl, func() {
 					req, left = taken(pl), pl.now
-					pl.checks = nil // the request is in no place that they know
+					unchecked(pl) // the request is in no place that they know
 					fetched(pl, equalShards(4, 2, ""), nil)
 				})
 				time.Sleep(c.after)
@@ -243,6 +250,74 @@ func TestMapIsFetchedAgainIfItWasAskedForDuringTheFetch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stream that is gone may come back as another one: with other ranges under the same
+// ids, and another strategy.
+func TestStreamThatComesBackIsDescribedBeforeItGetsRecords(t *testing.T) {
+	pl := halted(t)
+	hand(t, pl, 40)
+	locked(pl, func() {
+		pl.describeDue = never
+		pl.refreshFailed(&types.ResourceNotFoundException{})
+		if pl.shardMap.Load() != nil || len(pl.shards) != 0 || pl.missing == nil || pl.stats.Failed[ReasonStreamNotFound] != 40 {
+			t.Errorf("unexpected state without the stream; got map %v, missing %v, %d failed; want none, an error, 40", pl.shardMap.Load(), pl.missing, pl.stats.Failed[ReasonStreamNotFound])
+		}
+		fetched(pl, equalShards(0, 4, ""), nil)
+		if pl.missing != nil || pl.facts.known || pl.describeDue != pl.now {
+			t.Errorf("unexpected state with the stream; got missing %v, facts known %v, due at %d; want none, false, %d", pl.missing, pl.facts.known, pl.describeDue, pl.now)
+		}
+	})
+}
+
+// A map that was good until a while ago serves on if it cannot be had anew, but not for
+// a reason that may pass.
+func TestIdleStreamsWaitForANewMapOnlyIfItMayCome(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		held int
+	}{
+		{&types.AccessDeniedException{}, 0}, {&types.LimitExceededException{}, 40},
+	} {
+		pl := halted(t)
+		locked(pl, func() { pl.stale = true })
+		hand(t, pl, 40)
+		locked(pl, func() {
+			pl.refreshFailed(c.err)
+			if len(pl.held) != c.held || pl.stale != (c.held > 0) {
+				t.Errorf("%T: unexpected state; got %d records held, stale %v; want %d", c.err, len(pl.held), pl.stale, c.held)
+			}
+		})
+	}
+}
+
+// Answers that no map explains must not make a storm of calls.
+func TestFetchesOfTheMapKeepADistance(t *testing.T) {
+	pl := halted(t)
+	locked(pl, func() {
+		for _, c := range []struct {
+			name             string
+			since            time.Duration // the last fetch began
+			refreshing, fail bool
+			due, want        int64
+		}{
+			{"a moment ago", time.Millisecond, false, false, never, pl.now + int64(199*time.Millisecond)},
+			{"long ago", time.Second, false, false, never, pl.now},
+			{"due earlier", time.Millisecond, false, false, pl.now - 5, pl.now - 5},
+			{"under way", time.Second, true, false, never, never},
+			{"backed off", time.Second, false, true, never, never},
+		} {
+			pl.refreshed, pl.refreshing, pl.refreshDue, pl.refreshBackoff = pl.now-int64(c.since), c.refreshing, c.due, 0
+			if c.fail {
+				pl.refreshBackoff = int64(time.Second)
+			}
+			pl.refreshSoon()
+			if pl.refreshDue != c.want || pl.refreshAgain != c.refreshing {
+				t.Errorf("%s: unexpected next fetch; got %d, again %v; want %d, %v", c.name, pl.refreshDue, pl.refreshAgain, c.want, c.refreshing)
+			}
+			pl.refreshAgain = false
+		}
+	})
 }
 
 // Whoever is between the look-up of a pipeline and the hand-over would write
