@@ -188,6 +188,23 @@ func TestContradictionAsksForMapAndStrategy(t *testing.T) {
 	})
 }
 
+// What DescribeStreamSummary says may be older than the contradiction, so it is asked
+// again.
+func TestStrategyIsAskedForAgainIfTheAnswerMayBeOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pl := halted(t)
+		time.Sleep(time.Minute)
+		locked(pl, func() {
+			witnessed(pl, 1, false, 0)
+			pl.describeDue = never
+			described(pl, saysByKey, pl.now-1)
+			if !pl.facts.auto || pl.describeDue == never {
+				t.Errorf("unexpected state; got AUTO %v, asks in %v; want true, soon", pl.facts.auto, time.Duration(pl.describeDue-pl.now))
+			}
+		})
+	})
+}
+
 // On an AUTO stream a shard that is not in the map has come since it was fetched. Answers
 // to requests that left before that say nothing new.
 func TestAnswerOfAnUnknownShardAsksForAMapOfAnAutoStream(t *testing.T) {

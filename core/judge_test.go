@@ -320,6 +320,46 @@ func TestFetchesOfTheMapKeepADistance(t *testing.T) {
 	})
 }
 
+// A request that left before the map was fetched says nothing new by its failure.
+func TestOnlyRequestsAsNewAsTheMapCanDropIt(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		pl := halted(t)
+		hand(t, pl, 40)
+		locked(pl, func() {
+			req := taken(pl)
+			req.gen = pl.fetches
+			if old {
+				fetched(pl, equalShards(0, 4, ""), nil)
+			}
+			pl.requestFailed(req, classifyEntry("ResourceNotFoundException", ""), Attempt{Start: pl.p.start, End: pl.p.start})
+			req.done()
+			if dropped := pl.shardMap.Load() == nil; dropped == old {
+				t.Errorf("request older than the map %v: unexpected loss of the map %v", old, dropped)
+			}
+			if want := pl.now + int64(startupGrace); !old && pl.heldUntil() != want {
+				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.heldUntil(), want)
+			}
+		})
+	}
+}
+
+func TestShardThatIsListedTwiceIsOneShard(t *testing.T) {
+	pl := halted(t)
+	locked(pl, func() {
+		list := equalShards(0, 4, "")
+		fetched(pl, append(list, list[2], list[0]), nil)
+		m := pl.shardMap.Load()
+		for i, a := range m.ring {
+			if pl.shards[a.shard.id] != a.shard {
+				t.Errorf("unexpected shard %s in the map; it is not the one that is known", a.shard.id)
+			}
+			if i > 0 && m.ring[i-1].shard.id == a.shard.id {
+				t.Errorf("unexpected shard %s; it is in the map twice", a.shard.id)
+			}
+		}
+	})
+}
+
 // Whoever is between the look-up of a pipeline and the hand-over would write
 // into a pipeline that has ended.
 func TestCallerInTheMiddleOfAHandOverKeepsItsPipeline(t *testing.T) {

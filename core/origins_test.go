@@ -173,6 +173,56 @@ func TestShardWhoseNumbersDoNotTellMakesRecordsWaitOnce(t *testing.T) {
 	})
 }
 
+// Once sequence numbers are known to tell nothing, no answer waits because of them.
+func TestNumbersThatTellNothingMakeNoAnswerWait(t *testing.T) {
+	pl := ofStream(t, false)
+	hand(t, pl, 40)
+	locked(pl, func() {
+		pl.originsIgnored, pl.refreshDue = true, never
+		answered(pl, taken(pl), numberOf(newerStream), pl.now, pl.now, predicted)
+		wantVerdicts(t, pl, "answer", verdicts{confirmed: 40})
+		if pl.refreshDue != never {
+			t.Error("unexpected fetch of the map")
+		}
+	})
+}
+
+// Some endpoints list closed shards though they are not asked for, and perhaps not all of
+// them. That a shard is not among these says nothing.
+func TestClosedShardsThatWereNotAskedForProveNothing(t *testing.T) {
+	pl := ofStream(t, true)
+	hand(t, pl, 40)
+	locked(pl, func() {
+		answered(pl, taken(pl), numberOf(olderStream), pl.now, pl.now, unknownShard)
+		fetched(pl, equalShards(0, 4, numberOf(thisStream)), equalShards(7, 1, numberOf(thisStream)))
+		wantVerdicts(t, pl, "list", verdicts{parked: 40})
+	})
+}
+
+// Ranges of closed shards are those of their stream.
+func TestRangesOfClosedShardsEndWithTheirStream(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(pl *pipeline)
+	}{
+		{"it is gone", func(pl *pipeline) { pl.dropMap() }},
+		{"it has other ranges under the same ids", func(pl *pipeline) { fetched(pl, equalShards(4, 3, numberOf(thisStream)), nil) }},
+		{"it is younger", func(pl *pipeline) { fetched(pl, equalShards(4, 2, numberOf(newerStream)), nil) }},
+	} {
+		pl := ofStream(t, true)
+		locked(pl, func() {
+			fetched(pl, equalShards(4, 2, numberOf(thisStream)), nil)
+			if n := len(pl.closed); n != 4 {
+				t.Fatalf("unexpected number of closed shards; got %d; want 4", n)
+			}
+			c.end(pl)
+			if n := len(pl.closed); n != 0 {
+				t.Errorf("%s: unexpected number of closed shards; got %d; want 0", c.name, n)
+			}
+		})
+	}
+}
+
 // Numbers of another length prove nothing.
 func TestOnlyNumbersOfTheKindOfAWSProveOrigins(t *testing.T) {
 	for number, want := range map[string]bool{"1": false, "": false, numberOf(thisStream): true, numberOf(newerStream): false} {
