@@ -152,6 +152,42 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 	})
 }
 
+// Records that had to wait for the map are not open aggregates when Flush is called. They
+// must not wait to be filled up afterwards, however they were handed over.
+func TestFlushHurriesRecordsThatWaitForTheMap(t *testing.T) {
+	for _, try := range []bool{false, true} {
+		pl := halted(t)
+		locked(pl, func() { pl.stale = true })
+		if try {
+			hand(t, pl, 40)
+		} else if _, err := pl.p.PutBatch(t.Context(), "s", []Record{{PartitionKey: "k"}}); err != nil {
+			t.Fatal(err)
+		}
+		locked(pl, func() {
+			unchecked(pl)
+			pl.flush(make(chan struct{}))
+			fetched(pl, equalShards(0, 4, ""), nil)
+			for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+				if sh.open.deadline > pl.now {
+					t.Errorf("TryPutBatch %v: unexpected wait of an aggregate for %v", try, time.Duration(sh.open.deadline-pl.now))
+				}
+			}
+		})
+	}
+}
+
+// A record alone has an exact size, though it was in an open aggregate.
+func TestAggregateOfOneRecordHasTheSizeOfTheRecord(t *testing.T) {
+	pl := halted(t)
+	hand(t, pl, 1)
+	locked(pl, func() {
+		pl.closeSome(never)
+		if kr := pl.collector.ready[0]; kr.size != kr.items[0].size() {
+			t.Errorf("unexpected size; got %d; want %d", kr.size, kr.items[0].size())
+		}
+	})
+}
+
 func TestOpenAggregateIsHurriedForAFlushOnly(t *testing.T) {
 	for _, c := range []struct {
 		name    string
