@@ -3,13 +3,16 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
@@ -397,4 +400,65 @@ func TestRequestHoldsAtMost500Records(t *testing.T) {
 		}
 		pl.collector.requests = append(pl.collector.requests, req)
 	})
+}
+
+// An answer from another shard than predicted asks for a map, unless a newer one than the
+// request is there, or the shard has left it already.
+func TestOnlyNewAnswersAskForAMap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pl := halted(t)
+		time.Sleep(time.Minute)
+		locked(pl, func() {
+			fetched(pl, equalShards(0, 4, ""), nil)
+			sh := pl.anyShard(func(*shard) bool { return true })
+			for _, c := range []struct {
+				name  string
+				after int64 // the beginning of the fetch the request left
+				gone  bool
+				want  bool
+			}{
+				{"after the fetch began", 1, false, true},
+				{"at that moment", 0, false, false},
+				{"before", -1, false, false},
+				{"after, from a shard that has left", 1, true, false},
+			} {
+				pl.refreshDue, sh.current = never, !c.gone
+				pl.suspect(sh, pl.shardMap.Load().fetched+c.after)
+				if got := pl.refreshDue != never; got != c.want {
+					t.Errorf("%s: unexpected fetch %v; want %v", c.name, got, c.want)
+				}
+			}
+			sh.current = true
+		})
+	})
+}
+
+// Endpoints that know no filter list closed shards, too. Their ranges overlap those
+// of the open ones.
+func TestListOfShardsIsDividedIntoOpenAndClosedOnes(t *testing.T) {
+	pl := halted(t)
+	open, closed := equalShards(4, 2, numberOf(1)), equalShards(0, 1, numberOf(1))
+	closed[0].SequenceNumberRange.EndingSequenceNumber = aws.String(numberOf(2))
+	pl.p.client = shardLister{pl.p.client, append(slices.Clone(closed), open...)}
+	for _, all := range []bool{false, true} {
+		gotOpen, gotClosed, err := pl.listShards(all)
+		if err != nil || len(gotOpen) != 2 || len(gotClosed) != 1 || *gotClosed[0].ShardId != *closed[0].ShardId {
+			t.Errorf("all %v: unexpected lists; got %d open, %d closed, %v; want 2, 1", all, len(gotOpen), len(gotClosed), err)
+		}
+	}
+	pl.p.client = shardLister{pl.p.client, closed}
+	if _, _, err := pl.listShards(true); err == nil {
+		t.Error("unexpected success with a stream that has no open shard")
+	}
+}
+
+// shardLister is a client that lists these shards.
+type shardLister struct {
+	Client
+	list []types.Shard
+}
+
+// ListShards implements Client.
+func (c shardLister) ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	return &kinesis.ListShardsOutput{Shards: c.list}, nil
 }

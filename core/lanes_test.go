@@ -9,6 +9,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 // handKey hands records of one key over, numbered from first.
@@ -49,11 +52,11 @@ func wantNumbers(t *testing.T, what string, got []string, want ...string) {
 
 // refusedBy has the shards refuse every record of a request.
 func refusedBy(pl *pipeline, req *request, code string) {
-	base := Attempt{Start: pl.p.start, End: pl.p.start}
-	for i := len(req.records) - 1; i >= 0; i-- {
-		pl.refused(req.records[i], classifyEntry(code, ""), base)
+	out := &kinesis.PutRecordsOutput{}
+	for range req.records {
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: &code})
 	}
-	req.done()
+	pl.finish(req, out, nil, pl.p.start, pl.p.start)
 }
 
 // A record that was under way is older than all that waits, also when what waits has no
@@ -232,7 +235,6 @@ func TestWaitsGrowWithEachAttempt(t *testing.T) {
 		{"entry", func(pl *pipeline, req *request) { refusedBy(pl, req, "InternalFailure") }},
 		{"call", func(pl *pipeline, req *request) {
 			pl.requestFailed(req, classifyEntry("InternalFailure", ""), Attempt{Start: pl.p.start, End: pl.p.start})
-			req.done()
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

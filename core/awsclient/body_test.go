@@ -46,6 +46,9 @@ func TestBodyIsHeldUntilCallAndTransportAreDone(t *testing.T) {
 			called := false
 			c.first(func() { called = true; release() }, transport)
 			users(1)
+			if other := bodies.Get().(*body); other == b {
+				t.Error("unexpected memory in the pool; it is in use")
+			}
 			if !called {
 				release()
 			}
