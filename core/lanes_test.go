@@ -105,6 +105,10 @@ func TestLanesOfANewMapWaitForThoseOfTheOld(t *testing.T) {
 		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
 			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
 		}
+		fetched(pl, equalShards(4, 2, ""), nil) // the same lanes wait for the same
+		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
+			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
+		}
 		fetched(pl, equalShards(6, 1, ""), nil) // those of the second map have nothing under way
 		if got := blockers(); !slices.Equal(got, []int{4}) || len(pl.outgoing) != 4 {
 			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 4, 4", got, len(pl.outgoing))
