@@ -195,13 +195,14 @@ func TestRecordsThatReturnToTheFrontAreAggregatedWithinBounds(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		opts  []Option
-		alone bool
+		alone int // every so many-th record must be alone, 0 for none
 		want  int
 	}{
-		{"as many as the size allows", []Option{WithAggregationMaxBytes(64)}, false, 2},
-		{"as many as the count allows", []Option{WithAggregationMaxCount(4)}, false, 3},
-		{"alone", nil, true, 10},
-		{"no aggregation", []Option{WithAggregation(false)}, false, 10},
+		{"as many as the size allows", []Option{WithAggregationMaxBytes(64)}, 0, 2},
+		{"as many as the count allows", []Option{WithAggregationMaxCount(4)}, 0, 3},
+		{"alone", nil, 1, 10},
+		{"every other one alone", nil, 2, 10},
+		{"no aggregation", []Option{WithAggregation(false)}, 0, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pl := halted(t, append(c.opts, WithOrdering(OrderingStrict))...)
@@ -210,7 +211,7 @@ func TestRecordsThatReturnToTheFrontAreAggregatedWithinBounds(t *testing.T) {
 				unchecked(pl) // the records are in two places here
 				sh := b.items[0].shard
 				for i := range b.items {
-					if c.alone {
+					if c.alone > 0 && i%c.alone == 0 {
 						b.items[i].flags |= itemAlone
 					}
 					pl.addToFront(sh, &b.items[i])
