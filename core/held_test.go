@@ -21,7 +21,7 @@ func TestHeldBatchesExpireEachAtItsTime(t *testing.T) {
 			outage := s.Fault(kinesistest.Fault{Operation: "ListShards", Effect: kinesistest.Fail("InternalFailure", "down")})
 			p := newProducer(t, s.Client(), core.WithRecordTTL(2*time.Second), core.WithOrdering(ordering))
 			var batches []*core.Batch
-			for range 8 {
+			for range 9 {
 				b, err := p.PutBatch(context.Background(), stream, batchOf("a", 5))
 				if err != nil {
 					t.Fatal(err)

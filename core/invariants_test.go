@@ -72,15 +72,27 @@ func halted(t *testing.T, opts ...Option) *pipeline {
 
 // remap installs a map of n equal shards, whose ids begin with the number given.
 func remap(pl *pipeline, first, n int) {
-	var list []types.Shard
+	pl.fetches++
+	pl.install(equalShards(first, n, ""), pl.now)
+}
+
+// equalShards lists n shards that share the ring equally. Their ids begin with the number
+// given, their sequence numbers with start, if that is not empty.
+func equalShards(first, n int, start string) (list []types.Shard) {
 	part := aggregation.MaxHashKey.Hi/uint64(n) + 1
 	for i := range n {
-		start, end := aggregation.HashKey{Hi: part * uint64(i)}, aggregation.HashKey{Hi: part*uint64(i+1) - 1, Lo: aggregation.MaxHashKey.Lo}
-		list = append(list, types.Shard{ShardId: aws.String(fmt.Sprintf("shardId-%012d", first+i)), HashKeyRange: &types.HashKeyRange{
-			StartingHashKey: aws.String(string(start.AppendDecimal(nil))), EndingHashKey: aws.String(string(end.AppendDecimal(nil)))}})
+		from, to := aggregation.HashKey{Hi: part * uint64(i)}, aggregation.HashKey{Hi: part*uint64(i+1) - 1, Lo: aggregation.MaxHashKey.Lo}
+		if i == n-1 {
+			to = aggregation.MaxHashKey
+		}
+		s := types.Shard{ShardId: aws.String(fmt.Sprintf("shardId-%012d", first+i)), HashKeyRange: &types.HashKeyRange{
+			StartingHashKey: aws.String(string(from.AppendDecimal(nil))), EndingHashKey: aws.String(string(to.AppendDecimal(nil)))}}
+		if start != "" {
+			s.SequenceNumberRange = &types.SequenceNumberRange{StartingSequenceNumber: aws.String(start)}
+		}
+		list = append(list, s)
 	}
-	pl.fetches++
-	pl.install(list, pl.now)
+	return list
 }
 
 // hand hands n records with keys over.

@@ -173,6 +173,7 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 	pl.begin(b)
 	pl.submit(b.items)
 	pl.submitting--
+	b.handing = false
 	return b, nil
 }
 

@@ -35,6 +35,7 @@ type disk struct {
 	cfg        FileConfig
 	log        *slog.Logger
 	openHandle func(path string) (handle, error)
+	syncDir    func(dir string) error
 	stats      FileStats
 
 	f    handle // nil if it could not be opened again
@@ -47,15 +48,15 @@ type disk struct {
 
 // open opens the current file and mends its end.
 func (d *disk) open() error {
-	_, statErr := os.Lstat(d.cfg.Path)
 	f, err := d.openHandle(d.cfg.Path)
 	if err != nil {
 		return err
 	}
 	size, err := d.mend(f)
-	if err == nil && errors.Is(statErr, os.ErrNotExist) {
-		// A new name lasts only when its directory is synced, too.
-		err = syncDir(filepath.Dir(d.cfg.Path))
+	if err == nil {
+		// A name lasts only when its directory is synced, too. Who made the file
+		// may have ended before that.
+		err = d.syncDir(filepath.Dir(d.cfg.Path))
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())

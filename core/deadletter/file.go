@@ -150,7 +150,7 @@ func openFile(c FileConfig, open func(path string) (handle, error)) (*File, erro
 	}
 	f := &File{
 		maxBytes: c.MaxBytes,
-		disk:     &disk{cfg: c, log: c.Logger.With("file", c.Path), openHandle: open},
+		disk:     &disk{cfg: c, log: c.Logger.With("file", c.Path), openHandle: open, syncDir: syncDir},
 		lock:     lock,
 		wake:     make(chan struct{}, 1),
 		done:     make(chan struct{}),

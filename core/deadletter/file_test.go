@@ -269,6 +269,20 @@ func TestDiskTrouble(t *testing.T) {
 	})
 }
 
+// The disk gives no way to take the letters back at once. They are whole lines, so
+// nothing but the memory of the failure tells that they must go.
+func TestLettersThatCouldNeitherBeSyncedNorCutOffAreCutOffLater(t *testing.T) {
+	b := &breaker{room: -1}
+	p := path(t)
+	f := openWith(t, FileConfig{Path: p}, b.open)
+	write(t, f, "1")
+	b.set(func() { b.sync, b.truncate = errors.New("no sync"), errors.New("no truncate") })
+	wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), b.sync)
+	b.set(func() { b.sync, b.truncate = nil, nil })
+	write(t, f, "2")
+	wantData(t, p, "1", "2")
+}
+
 func TestWritersShareASync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &breaker{room: -1}

@@ -85,6 +85,10 @@ func TestStream(t *testing.T) {
 		if err := sink.Write(t.Context(), []Letter{letter("1")}); !errors.As(err, &failed) || failed.Reason != core.ReasonStreamNotFound {
 			t.Errorf("unexpected error; got %v; want %v", err, core.ReasonStreamNotFound)
 		}
+		var part *WriteError
+		if err := sink.Write(t.Context(), []Letter{letter("1")}); !errors.As(err, &part) || len(part.Failed) != 1 || len(part.Hopeless) != 0 {
+			t.Errorf("unexpected error; got %v; want one of letter 0, which may be tried again when there is a stream", err)
+		}
 	})
 	t.Run("what is not confirmed when the context ends is not kept", func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream("letters", 1))

@@ -133,6 +133,23 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("unexpected letters: %v, %d refused; log:\n%s", got, in.Stats().Refused, log)
 		}
 	})
+	t.Run("what is tried again keeps the order of the chunk", func(t *testing.T) {
+		sink := &fakeSink{fail: 1}
+		in, p, _ := newWithSink(t, sink, func(n int, b *fakeBatch) error {
+			if n > 1 {
+				b.settleAll(core.ReasonNone)
+				return nil
+			}
+			b.settle(0, core.ReasonInvalid) // its letter is not kept
+			b.settle(1, core.ReasonAccessDenied)
+			b.settle(2, core.ReasonNone)
+			return nil
+		})
+		c := chunkOf(1, 2, 3)
+		wantCode(t, in.Flush("tag", c), Retry)
+		wantCode(t, in.Flush("tag", c), OK)
+		wantBatches(t, p, payloads(1, 2, 3), payloads(1, 2))
+	})
 	t.Run("broken events are kept once, whatever happens to the rest", func(t *testing.T) {
 		sink := &fakeSink{fail: 1}
 		in, p, _ := newWithSink(t, sink, func(n int, b *fakeBatch) error {

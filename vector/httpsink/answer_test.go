@@ -8,8 +8,10 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // hangUp is a connection that ends at a certain moment of an answer.
@@ -86,4 +88,46 @@ func TestClientThatHangsUpBeforeTheAnswer(t *testing.T) {
 		}
 		r.account("logs", 1, 0)
 	})
+}
+
+// Shippers come again when they are told to, in whole seconds and not before; they go to
+// another connection when this one ends; and Fluent Bit retries what has a large
+// answer, though it was 200.
+func TestAnswersHaveTheHeadersThatShippersObey(t *testing.T) {
+	large := make([]byte, maxAnswerBytes+1)
+	for _, c := range []struct {
+		name           string
+		answer         answer
+		draining       bool
+		retryAfter     string
+		length, closes string
+	}{
+		{name: "success", answer: answer{status: 200, body: []byte("{}")}, length: "2"},
+		{name: "later, in a second", answer: answer{status: 503, retryAfter: time.Second}, retryAfter: "1", length: "0"},
+		{name: "later, in a part of a second", answer: answer{status: 503, retryAfter: time.Millisecond}, retryAfter: "1", length: "0"},
+		{name: "later, in a second and a half", answer: answer{status: 503, retryAfter: 1500 * time.Millisecond}, retryAfter: "2", length: "0"},
+		{name: "a body as large as it may be", answer: answer{status: 400, body: large[:maxAnswerBytes]}, length: strconv.Itoa(maxAnswerBytes)},
+		{name: "a body that is too large is left out", answer: answer{status: 400, body: large}, length: "0"},
+		{name: "the last on its connection", answer: answer{status: 413, close: true}, length: "0", closes: "close"},
+		{name: "while the program ends", answer: answer{status: 200}, draining: true, length: "0", closes: "close"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				defer r.stop()
+				r.server.draining.Store(c.draining)
+				defer r.server.draining.Store(false)
+				w := httptest.NewRecorder()
+				x := &exchange{s: r.server, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), id: "a"}
+				if err := x.write(&c.answer); err != nil {
+					t.Fatal(err)
+				}
+				h := w.Header()
+				if w.Code != c.answer.status || h.Get("Retry-After") != c.retryAfter || h.Get("Content-Length") != c.length || h.Get("Connection") != c.closes {
+					t.Errorf("unexpected answer; got %d, %v; want %d, Retry-After %q, Content-Length %q, Connection %q",
+						w.Code, h, c.answer.status, c.retryAfter, c.length, c.closes)
+				}
+			})
+		})
+	}
 }

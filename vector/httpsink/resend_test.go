@@ -144,3 +144,29 @@ func TestMemoryOfParkedBodies(t *testing.T) {
 		}
 	})
 }
+
+// What an attempt of an earlier request could not do is from then. The request that finds it
+// ended makes an attempt of its own before it says that it failed.
+func TestFailureFromBetweenTheRequestsIsTriedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.stop()
+		denied := kinesistest.Fail("AccessDeniedException", "no")
+		denied.Delay = 5 * time.Second
+		f := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: denied})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		body := []byte(`{"n":0}`)
+		if got := r.from(ctx, "10.0.0.1:1000", body); got != 503 {
+			t.Fatalf("unexpected answer; got %d; want 503 for a client that is gone", got)
+		}
+		wait(t.Context(), 10*time.Second)
+		if f.Hits() != 1 {
+			t.Fatalf("unexpected number of failures; got %d; want 1", f.Hits())
+		}
+		if got := r.from(t.Context(), "10.0.0.1:2000", body); got != 200 {
+			t.Errorf("unexpected answer; got %d; want 200", got)
+		}
+		r.account("logs", 1, 0)
+	})
+}

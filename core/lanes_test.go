@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// handKey hands records of one key over, numbered from first.
+func handKey(t *testing.T, pl *pipeline, key string, first, n int) *Batch {
+	t.Helper()
+	records := make([]Record, n)
+	for i := range records {
+		records[i] = Record{PartitionKey: key, Data: []byte(fmt.Sprint(first + i))}
+	}
+	b, err := pl.p.TryPutBatch("s", records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// numbers lists what the items hold.
+func numbers(items []*item) (list []string) {
+	for _, it := range items {
+		list = append(list, string(it.rec().Data))
+	}
+	return list
+}
+
+func queuedNumbers(sh *shard) (list []string) {
+	for _, kr := range sh.queue {
+		list = append(list, numbers(kr.items)...)
+	}
+	return list
+}
+
+func wantNumbers(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: unexpected records; got %q; want %q", what, got, want)
+	}
+}
+
+// refusedBy has the shards refuse every record of a request.
+func refusedBy(pl *pipeline, req *request, code string) {
+	out := &kinesis.PutRecordsOutput{}
+	for range req.records {
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: &code})
+	}
+	pl.finish(req, out, nil, pl.p.start, pl.p.start)
+}
+
+// A record that was under way is older than all that waits, also when what waits has no
+// map yet.
+func TestRecordsThatReturnGoBeforeThoseThatAreHeld(t *testing.T) {
+	pl := halted(t, WithOrdering(OrderingStrict))
+	handKey(t, pl, "k", 1, 2)
+	var req *request
+	locked(pl, func() {
+		req = taken(pl)
+		pl.dropMap()
+		unchecked(pl) // the request is in no place that they know
+	})
+	handKey(t, pl, "k", 3, 2)
+	locked(pl, func() {
+		first := pl.heldExpires
+		refusedBy(pl, req, "InternalFailure")
+		wantNumbers(t, "held", numbers(pl.held), "1", "2", "3", "4")
+		if pl.heldExpires == 0 || pl.heldExpires > first || pl.heldExpires != pl.held[0].batch.expires {
+			t.Errorf("unexpected expiry of what is held; got %d; want %d", pl.heldExpires, pl.held[0].batch.expires)
+		}
+		fetched(pl, equalShards(0, 4, ""), nil)
+		if len(pl.held) != 0 || pl.heldExpires != 0 {
+			t.Errorf("unexpected state with a map: %d held, the first expires at %d; want none", len(pl.held), pl.heldExpires)
+		}
+	})
+}
+
+// A key that moves to another shard waits there for what its former shard has under way.
+func TestLanesOfANewMapWaitForThoseOfTheOld(t *testing.T) {
+	pl := halted(t, WithOrdering(OrderingStrict))
+	hand(t, pl, 40)
+	locked(pl, func() {
+		req := taken(pl)
+		busy := len(req.records)
+		if busy != 4 {
+			t.Fatalf("unexpected number of busy lanes; got %d; want 4", busy)
+		}
+		fetched(pl, equalShards(4, 2, ""), nil)
+		blockers := func() (n []int) {
+			for _, a := range pl.shardMap.Load().ring {
+				n = append(n, a.shard.blockers)
+			}
+			return n
+		}
+		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
+			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
+		}
+		fetched(pl, equalShards(4, 2, ""), nil) // the same lanes wait for the same
+		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
+			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
+		}
+		fetched(pl, equalShards(6, 1, ""), nil) // those of the second map have nothing under way
+		if got := blockers(); !slices.Equal(got, []int{4}) || len(pl.outgoing) != 4 {
+			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 4, 4", got, len(pl.outgoing))
+		}
+		for i, kr := range slices.Clone(req.records) {
+			a := attemptNode{Attempt: &Attempt{}, shardID: kr.shard.id}
+			pl.confirm(kr, a)
+			want := 3 - i
+			if got := blockers(); !slices.Equal(got, []int{want}) || len(pl.outgoing) != want {
+				t.Errorf("unexpected blockers after %d answers; got %v, %d shards outgoing; want %d", i+1, got, len(pl.outgoing), want)
+			}
+			if freed := len(pl.freed) == 1; freed != (want == 0) {
+				t.Errorf("unexpected freedom of the lane after %d answers: %v", i+1, freed)
+			}
+		}
+		req.done()
+	})
+}
+
+// Without a map one lane stands for all shards, and it waits for what earlier maps
+// have under way; the lanes of the next map wait for it.
+func TestLaneThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
+	pl := halted(t, WithOrdering(OrderingStrict))
+	hand(t, pl, 40)
+	var req *request
+	locked(pl, func() {
+		req = taken(pl)
+		unchecked(pl) // the request is in no place that they know
+		pl.dropMap()
+		pl.unaggregated = true
+	})
+	handKey(t, pl, "k", 1, 3)
+	locked(pl, func() {
+		if pl.lane == nil || pl.lane.blockers != 4 || pl.lane.busy != nil || len(pl.lane.queue) != 3 {
+			t.Fatalf("unexpected lane %+v; want one with 3 records that waits for 4", pl.lane)
+		}
+		for _, kr := range slices.Clone(req.records) {
+			pl.confirm(kr, attemptNode{Attempt: &Attempt{}})
+		}
+		pl.admitFreed()
+		lane := pl.lane
+		if lane.blockers != 0 || lane.busy == nil || len(lane.queue) != 2 {
+			t.Errorf("unexpected lane; got %d blockers, %d in its queue, busy %v; want 0, 2, true", lane.blockers, len(lane.queue), lane.busy != nil)
+		}
+		pl.take() // what keeps it busy leaves
+		fetched(pl, equalShards(4, 2, ""), nil)
+		for _, a := range pl.shardMap.Load().ring {
+			if a.shard.blockers != 1 {
+				t.Errorf("unexpected blockers of a new lane; got %d; want the lane that stood for all", a.shard.blockers)
+			}
+		}
+		if pl.lane != nil || len(pl.outgoing) != 1 {
+			t.Errorf("unexpected lane %v with a map, %d outgoing; want none, 1", pl.lane, len(pl.outgoing))
+		}
+	})
+}
+
+// What a shard refused goes first when it is sent again, in its order, and waits.
+func TestRefusedRecordReturnsToTheHeadOfItsLane(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		pl := halted(t, WithOrdering(OrderingStrict), WithRetryBackoff(time.Minute, time.Minute))
+		handKey(t, pl, "k", 1, 2)
+		locked(pl, func() { pl.closeSome(never) })
+		handKey(t, pl, "k", 3, 2)
+		locked(pl, func() {
+			req := taken(pl)
+			if gone {
+				fetched(pl, equalShards(4, 1, ""), nil)
+			}
+			refusedBy(pl, req, "InternalFailure")
+			pl.admitFreed()
+			pl.closeSome(never)
+			sh := pl.anyShard(queued)
+			wantNumbers(t, "queue", queuedNumbers(sh), "1", "2", "3", "4")
+			if sh.busy != nil || sh.wakeAt < pl.now+int64(5*time.Second) {
+				t.Errorf("shard gone %v: unexpected haste; wakes in %v; want a tenth of a minute at least", gone, time.Duration(sh.wakeAt-pl.now))
+			}
+		})
+	}
+}
+
+// An aggregate for the front has the bounds of every other one.
+func TestRecordsThatReturnToTheFrontAreAggregatedWithinBounds(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		opts  []Option
+		alone int // every so many-th record must be alone, 0 for none
+		want  int
+	}{
+		{"as many as the size allows", []Option{WithAggregationMaxBytes(64)}, 0, 2},
+		{"as many as the count allows", []Option{WithAggregationMaxCount(4)}, 0, 3},
+		{"alone", nil, 1, 10},
+		{"every other one alone", nil, 2, 10},
+		{"no aggregation", []Option{WithAggregation(false)}, 0, 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pl := halted(t, append(c.opts, WithOrdering(OrderingStrict))...)
+			b := handKey(t, pl, "k", 1, 10)
+			locked(pl, func() {
+				unchecked(pl) // the records are in two places here
+				sh := b.items[0].shard
+				for i := range b.items {
+					if c.alone > 0 && i%c.alone == 0 {
+						b.items[i].flags |= itemAlone
+					}
+					pl.addToFront(sh, &b.items[i])
+				}
+				for _, kr := range sh.front {
+					if kr.size > pl.cfg.aggregationMaxBytes || len(kr.items) > pl.cfg.aggregationMaxCount {
+						t.Errorf("unexpected aggregate of %d records, %d bytes", len(kr.items), kr.size)
+					}
+				}
+				if len(sh.front) != c.want {
+					t.Errorf("unexpected number of Kinesis records; got %d; want %d", len(sh.front), c.want)
+				}
+				sh.front = nil
+			})
+		})
+	}
+}
+
+// A record that fails again and again waits longer each time, whether it failed by itself
+// or with its call.
+func TestWaitsGrowWithEachAttempt(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fail func(pl *pipeline, req *request)
+	}{
+		{"entry", func(pl *pipeline, req *request) { refusedBy(pl, req, "InternalFailure") }},
+		{"call", func(pl *pipeline, req *request) {
+			pl.requestFailed(req, classifyEntry("InternalFailure", ""), Attempt{Start: pl.p.start, End: pl.p.start})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pl := halted(t, WithRetryBackoff(100*time.Millisecond, 5*time.Minute), WithRecordTTL(0))
+			handKey(t, pl, "k", 1, 3)
+			locked(pl, func() {
+				req := taken(pl)
+				for n := 1; n <= 11; n++ {
+					c.fail(pl, req)
+					// At least a tenth of the bound, which doubles.
+					wait, bound := time.Duration(pl.retries[0].due-pl.now), 100*time.Millisecond<<(n-1)
+					if wait < bound/10 || wait > bound {
+						t.Errorf("unexpected wait after attempt %d; got %v; want %v to %v", n, wait, bound/10, bound)
+					}
+					req = pl.newRequest()
+					kr := pl.retries.Pop().(*kinesisRecord)
+					req.records, req.bytes = append(req.records, kr), kr.size
+				}
+				pl.collector.requests = append(pl.collector.requests, req)
+				pl.collector.inFlight = 0
+			})
+		})
+	}
+}
+
+// A call that holds a record which the stream refuses is halved. If the stream is AUTO by
+// then, the halves must not leave with aggregates.
+func TestHalvesOfARefusedRequestHoldNoAggregatesOnAnAutoStream(t *testing.T) {
+	for _, auto := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			pl := halted(t)
+			hand(t, pl, 40)
+			locked(pl, func() {
+				req := taken(pl)
+				if auto {
+					described(pl, saysAuto, pl.now)
+				}
+				pl.collector.inFlight = pl.cfg.maxInFlight // so that the halves wait
+				pl.requestFailed(req, classifyEntry("ValidationException", ""), Attempt{Start: pl.p.start, End: pl.p.start})
+				req.done()
+				n := len(pl.collector.requests)
+				if n != 2 || len(pl.collector.requests[0].records) != 2 || len(pl.collector.requests[1].records) != 2 {
+					t.Fatalf("unexpected halves; got %d of a request of 4 records", n)
+				}
+				for _, half := range pl.collector.requests {
+					bytes := half.bytes
+					again := pl.takeApart(half)
+					if got := len(again) > 0; got != auto || auto && (half.bytes != 0 || len(half.records) != 0) || !auto && half.bytes != bytes {
+						t.Errorf("AUTO %v: unexpected half of %d bytes, %d records; %d user records go again", auto, half.bytes, len(half.records), len(again))
+					}
+					pl.routeAgain(again, 0)
+				}
+				pl.collector.inFlight = 0
+				if auto {
+					pl.collector.requests = nil
+				}
+			})
+		})
+	}
+}
+
+// What good times save up is bounded, or an outage would be met with a storm.
+func TestSavedRetriesAreBounded(t *testing.T) {
+	for _, waiting := range []int{0, 7, 10_000} {
+		b := newRetryBudget()
+		if b.credit != 500 {
+			t.Errorf("unexpected credit at first; got %v; want 500", b.credit)
+		}
+		for range 50_000 {
+			b.earn(waiting)
+		}
+		if want := float64(500 + waiting); b.credit != want {
+			t.Errorf("unexpected credit with %d that wait; got %v; want %v", waiting, b.credit, want)
+		}
+	}
+}
+
+// In an outage one call with retries goes every half second, and it is a full one.
+func TestRetriesWithoutCreditShareACall(t *testing.T) {
+	cfg := &config{collectionMaxCount: 3, collectionMaxBytes: 100}
+	second := int64(time.Second)
+	for _, c := range []struct {
+		name  string
+		sizes []int
+		want  int // of them go at once
+	}{
+		{"as many as the call takes", []int{10, 10, 10, 10}, 3},
+		{"as many bytes as the call takes", []int{60, 40, 1}, 2},
+		{"none that is too large for what is left", []int{60, 41}, 1},
+	} {
+		b := retryBudget{opened: -1}
+		took := 0
+		for _, size := range c.sizes {
+			if b.take(second, size, cfg) {
+				took++
+			}
+		}
+		if took != c.want {
+			t.Errorf("%s: unexpected number of retries; got %d; want %d", c.name, took, c.want)
+		}
+		if due := b.due(); due != second+second/2 || b.take(due-1, 1, cfg) || !b.take(due, 1, cfg) {
+			t.Errorf("%s: unexpected moment of the next call; got %d", c.name, due)
+		}
+	}
+	rich := retryBudget{credit: 2, next: math.MaxInt64}
+	for i, want := range []bool{true, true, false} {
+		if due := rich.due(); (due == 0) != want {
+			t.Errorf("unexpected moment of retry %d; got %d", i, due)
+		}
+		if got := rich.take(0, 1000, cfg); got != want {
+			t.Errorf("unexpected retry %d; got %v; want %v", i, got, want)
+		}
+	}
+}
