@@ -4,9 +4,7 @@ package core
 
 import "testing"
 
-// The numbers are from the AWS CLI's reference (describe-stream, put-record,
-// get-records, 2026-11-28), where the times of creation stand beside some of them, and
-// from a stream that was made with kinesalite.
+// The numbers are of the form that AWS's documentation shows.
 func TestOriginIsThatOfTheShard(t *testing.T) {
 	const start = "49600871682957036442365024926191073437251060580128653314" // created 2019-10-28T21:12:45Z
 	o := originOf(start)

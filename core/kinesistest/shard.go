@@ -83,7 +83,7 @@ type shard struct {
 // again), 32 of the shard number, and 2. They are unique in the stream and increase
 // in a shard, and a recreated stream continues above, as does a child shard.
 // Sources: SequenceNumberValidator in amazon-kinesis-client 3.5.1 (version and shard
-// number), kinesalite 3.3.3 and kinesis-local 0.6.2 (all), the numbers in the AWS CLI's reference (2026-11-28).
+// number), kinesalite 3.3.3 and kinesis-local 0.6.2 (all), looked at on 2026-11-28.
 const seqDigits = 56
 
 // newShard makes a shard. The second is what its sequence numbers tell of its creation.
