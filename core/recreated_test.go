@@ -67,9 +67,10 @@ func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, workers, p
 }
 
 // recreate deletes the stream and creates it again, before anybody can see that it
-// is missing.
+// is missing: all others sleep meanwhile.
 func recreate(t *testing.T, s *kinesistest.Server, shards int) {
 	t.Helper()
+	synctest.Wait()
 	if err := s.DeleteStream(stream); err != nil {
 		t.Fatal(err)
 	}
