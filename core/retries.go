@@ -96,6 +96,7 @@ func (pl *pipeline) expireLanes() {
 			pl.recycle(kr)
 		}
 		pl.requeueFront(items, 0)
+		pl.freed = append(pl.freed, sh) // nothing may be left of it
 	}
 }
 
