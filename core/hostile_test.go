@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,6 +40,7 @@ func TestStrictOrderHoldsWhenTheListOfShardsIsTorn(t *testing.T) {
 					s := kinesistest.New(kinesistest.WithStream(stream, 1))
 					s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 20 * time.Millisecond, DelayReply: 20 * time.Millisecond}})
 					s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.4, Seed: seed, Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.6}})
+					var mu sync.Mutex // guards the two
 					var before []types.Shard
 					var tornUntil time.Time
 					client := listClient{Client: s.Client(), list: func(in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
@@ -46,6 +48,8 @@ func TestStrictOrderHoldsWhenTheListOfShardsIsTorn(t *testing.T) {
 						if err != nil {
 							return nil, err
 						}
+						mu.Lock()
+						defer mu.Unlock()
 						if time.Now().Before(tornUntil) {
 							return &kinesis.ListShardsOutput{Shards: c.torn(before, out.Shards)}, nil
 						}
@@ -69,7 +73,9 @@ func TestStrictOrderHoldsWhenTheListOfShardsIsTorn(t *testing.T) {
 							if err := s.SplitEven(stream, open[0].ID); err != nil {
 								t.Fatal(err)
 							}
+							mu.Lock()
 							tornUntil = time.Now().Add(700 * time.Millisecond)
+							mu.Unlock()
 						}
 						time.Sleep(10 * time.Millisecond)
 					}
