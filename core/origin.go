@@ -26,6 +26,7 @@ type origin struct {
 	first, last string // sequence numbers, as decimals of the same length
 
 	// Guarded by the pipeline's lock.
+	since      int64 // when the shard was taken into the map
 	agreed     bool  // an answer fitted
 	distrusted int64 // when the last one did not
 }
@@ -102,7 +103,7 @@ func (pl *pipeline) foreign(kr *kinesisRecord, a attemptNode) bool {
 		}
 		return false
 	}
-	if m := pl.shardMap.Load(); sh.origin.before(a.sequenceNumber) && m != nil && pl.sinceStart(a.Start) <= m.fetched {
+	if sh.origin.before(a.sequenceNumber) && pl.sinceStart(a.Start) <= sh.origin.since {
 		return true // a late answer of a stream that is deleted: the map is newer
 	}
 	if pl.foreignSince == 0 {

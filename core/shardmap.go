@@ -365,6 +365,9 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		anew = anew || other
 		if sh == nil || other {
 			sh = &shard{id: id, start: r.start, end: r.end, origin: r.origin, wakePos: -1}
+			if sh.origin != nil {
+				sh.origin.since = pl.now
+			}
 			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh
