@@ -120,7 +120,7 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 }
 
 // The shard that was predicted has left the map, and another one has its id. That one
-// cannot hold the record: either the stream is AUTO, or it was made anew.
+// cannot hold the record: either the stream is AUTO, or it was recreated.
 func TestPredictionOfAShardThatLeftTheMapIsNoAgreement(t *testing.T) {
 	pl := halted(t)
 	locked(pl, func() {
@@ -166,7 +166,7 @@ func TestAnswersOfOneShardDoNotBringKeysBack(t *testing.T) {
 }
 
 // Evidence has both looked up, the shards and the strategy: only they can tell AUTO from
-// a stream that was made anew.
+// a recreated stream.
 func TestContradictionAsksForMapAndStrategy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t)

@@ -186,6 +186,7 @@ func (pl *pipeline) dropMap() {
 	clear(pl.shards)
 	clear(pl.closed)
 	pl.shardMap.Store(nil)
+	pl.foreignSince, pl.foreignTold = 0, false
 	pl.heldSince, pl.staleGen = pl.now, pl.fetches
 	pl.refreshSoon()
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
