@@ -3,10 +3,8 @@
 package core_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,36 +32,7 @@ func distribute(t *testing.T, s *kinesistest.Server, d types.RecordDistributionS
 // load hands batches over from several goroutines until stop is closed, and
 // returns how many records it handed over.
 func load(t *testing.T, p *core.Producer, stop <-chan struct{}, workers, perBatch int) (total int) {
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	for w := range workers {
-		wg.Go(func() {
-			for round := 0; ; round++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(400 * time.Millisecond):
-				}
-				records := batchOf(fmt.Sprintf("w%d-%d", w, round), perBatch)
-				b, err := p.PutBatch(context.Background(), stream, records)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if err := b.Wait(context.Background()); err != nil {
-					t.Error(err)
-				}
-				if err := b.Err(); err != nil {
-					t.Error(err)
-				}
-				mu.Lock()
-				total += perBatch
-				mu.Unlock()
-			}
-		})
-	}
-	wg.Wait()
-	return total
+	return len(placedLoad(t, p, stop, 400*time.Millisecond, workers, perBatch, false))
 }
 
 func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {

@@ -23,8 +23,9 @@ import (
 // place is where a record was confirmed.
 type place struct{ shardID, sequenceNumber string }
 
-// placedLoad is load that returns where each payload was confirmed.
-func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, workers, perBatch int, unkeyed bool) map[string]place {
+// placedLoad hands batches over from several goroutines, each with a pause in between,
+// until stop is closed, and returns where each payload was confirmed.
+func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, pause time.Duration, workers, perBatch int, unkeyed bool) map[string]place {
 	places := map[string]place{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -34,7 +35,7 @@ func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, workers, p
 				select {
 				case <-stop:
 					return
-				case <-time.After(50 * time.Millisecond):
+				case <-time.After(pause):
 				}
 				records := batchOf(fmt.Sprintf("w%d-%d", w, round), perBatch)
 				if unkeyed {
@@ -103,7 +104,7 @@ func TestRecordsConfirmedByARecreatedStreamAreSeenByItsConsumers(t *testing.T) {
 				p := newProducer(t, s.Client(), append(c.opts, log.option())...)
 				stop := make(chan struct{})
 				ended := make(chan map[string]place)
-				go func() { ended <- placedLoad(t, p, stop, 4, 50, false) }()
+				go func() { ended <- placedLoad(t, p, stop, 50*time.Millisecond, 4, 50, false) }()
 				time.Sleep(5 * time.Second)
 				recreate(t, s, c.to)
 				first := aws.ToString(shardsOf(t, s)[0].SequenceNumberRange.StartingSequenceNumber)

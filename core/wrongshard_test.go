@@ -120,7 +120,7 @@ func TestListOfShardsThatLagsBehindLosesAndDoublesNothing(t *testing.T) {
 				p := newProducer(t, s.Client())
 				stop := make(chan struct{})
 				ended := make(chan map[string]place)
-				go func() { ended <- placedLoad(t, p, stop, 4, 50, unkeyed) }()
+				go func() { ended <- placedLoad(t, p, stop, 50*time.Millisecond, 4, 50, unkeyed) }()
 				for _, n := range []int{8, 16, 5, 9} {
 					time.Sleep(6 * time.Second)
 					if err := s.UpdateShardCount(stream, n); err != nil {
