@@ -149,22 +149,9 @@ func (pl *pipeline) hurry(sh *shard, it *item) {
 	if it.batch.seq > pl.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
 		return
 	}
-	l, o := &pl.openList, &sh.open
-	if l.head != sh {
-		o.prev.open.next = o.next
-		if o.next != nil {
-			o.next.open.prev = o.prev
-		} else {
-			l.tail = o.prev
-		}
-		o.prev, o.next = nil, l.head
-		l.head.open.prev = sh
-		l.head = sh
-	}
-	pl.leaveNow(o)
-	if o.next != nil {
-		pl.openList.head.open.deadline = min(o.deadline, o.next.open.deadline)
-	}
+	pl.openList.unlink(sh)
+	pl.openList.pushFront(sh)
+	pl.leaveNow(&sh.open)
 }
 
 // leaveNow makes an open aggregate due.
@@ -273,7 +260,31 @@ func (l *openList) push(sh *shard) {
 	l.tail = sh
 }
 
+// pushFront puts a shard before all others, and so gives it a deadline that is not after
+// theirs.
+func (l *openList) pushFront(sh *shard) {
+	sh.open.prev, sh.open.next = nil, l.head
+	if l.head != nil {
+		l.head.open.prev = sh
+		sh.open.deadline = min(sh.open.deadline, l.head.open.deadline)
+	} else {
+		l.tail = sh
+	}
+	l.head = sh
+}
+
 func (l *openList) remove(sh *shard) {
+	o := &sh.open
+	l.unlink(sh)
+	l.bytes -= o.held
+	l.records -= len(o.items)
+	if o.record != nil {
+		l.records -= len(o.record.items)
+	}
+}
+
+// unlink takes a shard out of the list, but not out of the sums.
+func (l *openList) unlink(sh *shard) {
 	o := &sh.open
 	if o.prev != nil {
 		o.prev.open.next = o.next
@@ -286,9 +297,4 @@ func (l *openList) remove(sh *shard) {
 		l.tail = o.prev
 	}
 	o.prev, o.next = nil, nil
-	l.bytes -= o.held
-	l.records -= len(o.items)
-	if o.record != nil {
-		l.records -= len(o.record.items)
-	}
 }
