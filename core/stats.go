@@ -38,8 +38,8 @@ type Stats struct {
 	AutoInferred uint64
 	// AutoStreams is the number of streams that are taken for AUTO at this moment.
 	AutoStreams uint64
-	// Uncertain counts user records sent again although an earlier request
-	// that carried them may have been stored: the upper bound on duplicates.
+	// Uncertain counts user records of attempts that failed and may have stored them
+	// all the same: the upper bound on duplicates, if what fails is handed over again.
 	Uncertain uint64
 	// Retries counts user records handed to a further attempt.
 	Retries uint64
