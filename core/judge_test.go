@@ -123,6 +123,10 @@ func TestEvidenceIsJudgedByALaterMapOnly(t *testing.T) {
 		wantVerdicts(t, pl, "at first", verdicts{parked: 40})
 		pl.refreshFailed(errors.New("down"))
 		wantVerdicts(t, pl, "without a new map", verdicts{parked: 40})
+		pl.resolve()
+		if pl.listClosed {
+			t.Error("closed shards are to be listed before the open ones were")
+		}
 		fetched(pl, equalShards(0, 4, ""), nil)
 		wantVerdicts(t, pl, "with a new map", verdicts{wrong: 40})
 	})
