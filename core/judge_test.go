@@ -466,3 +466,74 @@ type shardLister struct {
 func (c shardLister) ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
 	return &kinesis.ListShardsOutput{Shards: c.list}, nil
 }
+
+// What is known of a stream says nothing about another one under its name.
+func TestRecreatedStreamIsGotToKnowAnew(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(pl *pipeline)
+	}{
+		{"its shards are gone", func(pl *pipeline) { pl.dropMap() }},
+		{"its shards have other ranges", func(pl *pipeline) { fetched(pl, equalShards(0, 3, ""), nil) }},
+		{"its shards were created at another time", func(pl *pipeline) { fetched(pl, equalShards(0, 4, numberOf(2000)), nil) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pl := halted(t)
+			locked(pl, func() {
+				fetched(pl, equalShards(0, 4, numberOf(1000)), nil)
+				fetched(pl, equalShards(4, 4, numberOf(1000)), nil)
+				fetched(pl, equalShards(0, 4, numberOf(1000)), nil)
+				pl.closed["shardId-000000000007"] = hashRange{until: never}
+				pl.foreignSince, pl.foreignTold = pl.now+1, true
+				pl.facts.made, pl.describeDue = time.Now(), never
+				c.do(pl)
+				if pl.foreignSince != 0 || pl.foreignTold {
+					t.Errorf("answers are still said not to fit, since %d, told %v; want nothing known", pl.foreignSince, pl.foreignTold)
+				}
+				if len(pl.closed) != 0 {
+					t.Errorf("unexpected ranges of closed shards; got %d; want none: they are of the deleted stream", len(pl.closed))
+				}
+				if pl.shardMap.Load() != nil && (pl.describeDue != pl.now || !pl.facts.made.IsZero()) {
+					t.Errorf("unexpected description; due at %d, stream created %v; want it due at %d", pl.describeDue, pl.facts.made, pl.now)
+				}
+			})
+		})
+	}
+}
+
+// An aggregate in a shard that no list names is known to be lost only if all shards were
+// listed, by the stream that answers.
+func TestShardThatNoListNamesIsGoneOnlyIfAllWereListed(t *testing.T) {
+	other := equalShards(6, 1, numberOf(3000))
+	for _, c := range []struct {
+		name           string
+		listed, agreed bool // closed shards were asked for; the open ones have answered
+		closed         []types.Shard
+		want           verdicts
+	}{
+		{"open ones listed", false, true, nil, verdicts{parked: 40}},
+		{"open ones listed, and a closed one nobody asked for", false, true, other, verdicts{parked: 40}},
+		{"all listed, perhaps of another stream", true, false, other, verdicts{parked: 40}},
+		{"all listed", true, true, other, verdicts{wrong: 40}},
+		{"all listed, none is closed", true, true, nil, verdicts{wrong: 40}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pl := halted(t)
+			locked(pl, func() {
+				fetched(pl, equalShards(4, 4, numberOf(2000)), nil)
+				fetched(pl, equalShards(0, 4, numberOf(2000)), nil)
+			})
+			hand(t, pl, 40)
+			locked(pl, func() {
+				answered(pl, taken(pl), numberOf(1000), pl.now, pl.now, func(*kinesisRecord) string { return "shardId-000000000009" })
+				wantVerdicts(t, pl, "at first", verdicts{parked: 40})
+				for _, sh := range pl.shards {
+					sh.origin.agreed = c.agreed
+				}
+				pl.closedListed = c.listed
+				fetched(pl, equalShards(0, 4, numberOf(2000)), c.closed)
+				wantVerdicts(t, pl, "with a newer list", c.want)
+			})
+		})
+	}
+}

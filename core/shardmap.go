@@ -410,7 +410,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 // is in no list of all shards, and older than each of them, was one of a stream that
 // is deleted: nobody can read there.
 func (pl *pipeline) learnClosed(list []types.Shard) {
-	if len(list) == 0 && !pl.closedListed || len(pl.unresolved) == 0 {
+	if len(pl.unresolved) == 0 {
 		return
 	}
 	closed := make(map[string]hashRange, len(list))
