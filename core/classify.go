@@ -61,18 +61,6 @@ var codes = map[string]verdict{
 	// The stream is being created or changed.
 	"ResourceInUseException": {action: actRetry},
 
-	// Credentials: new ones come from the provider chain.
-	"ExpiredToken":                        {action: actRetry},
-	"ExpiredTokenException":               {action: actRetry},
-	"RequestExpired":                      {action: actRetry},
-	"UnrecognizedClientException":         {action: actRetry},
-	"InvalidClientTokenId":                {action: actRetry},
-	"InvalidSignatureException":           {action: actRetry},
-	"SignatureDoesNotMatch":               {action: actRetry},
-	"IncompleteSignature":                 {action: actRetry},
-	"MissingAuthenticationToken":          {action: actRetry},
-	"MissingAuthenticationTokenException": {action: actRetry},
-
 	// Somebody has to act; every record of the stream is hit.
 	"ResourceNotFoundException": {action: actFail, reason: ReasonStreamNotFound},
 	"AccessDenied":              {action: actFail, reason: ReasonAccessDenied},
@@ -93,13 +81,21 @@ var codes = map[string]verdict{
 	"RequestEntityTooLarge":    {action: actBisect, reason: ReasonTooLarge},
 }
 
-// credentialCodes are those that say that the credentials are not accepted.
+// credentialCodes are those that say that the credentials are not accepted. Calls are
+// retried: new ones come from the provider chain. Services, and what stands in between,
+// have them with and without the ending.
 var credentialCodes = map[string]bool{
 	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true,
-	"UnrecognizedClientException": true, "InvalidClientTokenId": true, "InvalidSignatureException": true,
-	"SignatureDoesNotMatch": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
-	"MissingAuthenticationTokenException": true,
+	"UnrecognizedClient": true, "UnrecognizedClientException": true,
+	"InvalidClientTokenId": true, "InvalidAccessKeyId": true, "InvalidToken": true,
+	"InvalidSignature": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true,
+	"IncompleteSignature": true, "IncompleteSignatureException": true,
+	"MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
 }
+
+// RefusesCredentials tells whether an error code of AWS says that the credentials are
+// not accepted, so that others may be.
+func RefusesCredentials(code string) bool { return credentialCodes[code] }
 
 // codeNoAnswer stands for a call that ended without an answer of the service.
 const codeNoAnswer = "RequestFailed"
@@ -130,7 +126,7 @@ func classifyRequest(err error) verdict {
 		v, known := codes[api.ErrorCode()]
 		v.code, v.message = cmp.Or(api.ErrorCode(), "UnknownError"), withoutValues(api.ErrorMessage())
 		switch {
-		case known:
+		case known, credentialCodes[v.code]:
 		case status == 413:
 			v.action, v.reason = actBisect, ReasonTooLarge
 		case status == 403:

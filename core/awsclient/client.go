@@ -3,28 +3,18 @@
 package awsclient
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
-	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
 
 	"github.com/outkpl/outkpl/core"
 )
@@ -45,8 +35,8 @@ type Config struct {
 	RoleARN string
 	// ExternalID goes with RoleARN. Default: none.
 	ExternalID string
-	// STSEndpoint is where the role is assumed, in the forms of Endpoint.
-	// Default: the region's.
+	// STSEndpoint is where STS is called, for this role, those of profiles and web
+	// identities, in the forms of Endpoint. Default: the region's.
 	STSEndpoint string
 	// MaxConnections bounds the connections to Kinesis. Default 24, as in the
 	// KPL; range 1 to 256. It should not be below the producer's MaxInFlight.
@@ -54,9 +44,9 @@ type Config struct {
 	// ConnectTimeout bounds dialling and the TLS handshake, each. Default 6 s,
 	// as in the KPL; range 100 ms to 5 min.
 	ConnectTimeout time.Duration
-	// FIPS uses the FIPS endpoints of Kinesis and STS, DualStack those with IPv6.
-	// Neither goes with Endpoint. Default: AWS_USE_FIPS_ENDPOINT,
-	// AWS_USE_DUALSTACK_ENDPOINT or the profile.
+	// FIPS uses the FIPS endpoints of AWS, DualStack those with IPv6. Neither goes
+	// with an endpoint of Kinesis. Default: AWS_USE_FIPS_ENDPOINT,
+	// AWS_USE_DUALSTACK_ENDPOINT or the profile; these give way to an endpoint.
 	FIPS, DualStack bool
 	// Proxy is a URL (http, https or socks5), with user and password if need be,
 	// for everything but addresses of this machine and of its metadata services.
@@ -73,7 +63,8 @@ type Config struct {
 	// nothing.
 	Product, Version string
 	ExtraUserAgent   string
-	// Logger gets the remarks of the SDK, at debug level. Default: nobody does.
+	// Logger is told when credentials are replaced and when a setting gives way to
+	// another; it gets the remarks of the SDK, at debug level. Default: nobody does.
 	Logger *slog.Logger
 }
 
@@ -112,82 +103,11 @@ func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
 // The error names every setting that is wrong. ctx is used
 // for reading configuration files only.
 func New(ctx context.Context, c Config) (core.Client, error) {
-	endpoint, stsEndpoint, err := c.validate()
+	a, err := Load(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("cannot make Kinesis client: %w", err)
+		return nil, err
 	}
-	load := []func(*config.LoadOptions) error{config.WithHTTPClient(newHTTPClient(&c)), config.WithLogger(newSDKLogger(c.Logger))}
-	if c.Region != "" {
-		load = append(load, config.WithRegion(c.Region))
-	}
-	if c.FIPS {
-		load = append(load, config.WithUseFIPSEndpoint(aws.FIPSEndpointStateEnabled))
-	}
-	if c.DualStack {
-		load = append(load, config.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
-	}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the file of certificate authorities: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("cannot read the file of certificate authorities: %s has no certificate in PEM form", c.CAFile)
-		}
-		load = append(load, config.WithCustomCABundle(bytes.NewReader(pem)))
-	}
-	if c.Profile != "" {
-		load = append(load, config.WithSharedConfigProfile(c.Profile))
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, load...)
-	if err != nil {
-		return nil, fmt.Errorf("cannot load AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return nil, errors.New("cannot make Kinesis client: no region is set; set region, AWS_REGION or the profile's region")
-	}
-	if c.RoleARN != "" {
-		client := sts.NewFromConfig(cfg, func(o *sts.Options) {
-			if stsEndpoint != "" {
-				o.BaseEndpoint = &stsEndpoint
-			}
-		})
-		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, c.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-			if c.ExternalID != "" {
-				o.ExternalID = &c.ExternalID
-			}
-		}))
-	}
-	cache, _ := cfg.Credentials.(*aws.CredentialsCache)
-	// Out of cfg, because loading may have added the CAs of AWS_CA_BUNDLE.
-	transport := cfg.HTTPClient
-	if b, ok := transport.(*awshttp.BuildableClient); ok {
-		// The client that it would make itself cannot close its connections.
-		transport = &http.Client{Transport: b.GetTransport(),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	}
-	k := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) {
-		if endpoint != "" {
-			o.BaseEndpoint = &endpoint
-		}
-		o.Retryer = aws.NopRetryer{}
-		o.Protocol = protocol{o.Protocol}
-		o.HTTPClient = withoutWriterTo{transport}
-		if c.Product != "" {
-			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-				return awsmiddleware.AddUserAgentKeyValue(c.Product, c.Version)(s)
-			})
-		}
-		for _, word := range strings.Fields(c.ExtraUserAgent) {
-			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-				if key, value, ok := strings.Cut(word, "/"); ok {
-					return awsmiddleware.AddUserAgentKeyValue(key, value)(s)
-				}
-				return awsmiddleware.AddUserAgentKey(word)(s)
-			})
-		}
-	})
-	return &client{Client: k, credentials: cache, transport: transport}, nil
+	return a.Kinesis(), nil
 }
 
 // newHTTPClient returns a client that the SDK can add CAs to. It does not follow
@@ -210,14 +130,16 @@ func newHTTPClient(c *Config) *awshttp.BuildableClient {
 			t.ForceAttemptHTTP2 = false
 			t.Protocols, t.TLSNextProto = new(http.Protocols), nil
 			t.Protocols.SetHTTP1(true)
-			t.TLSClientConfig.NextProtos = nil                 // what the SDK has put there
-			if proxy, _ := ParseProxy(c.Proxy); proxy != nil { // checked before
-				t.Proxy = func(r *http.Request) (*url.URL, error) {
-					if isLocal(r.URL.Hostname()) {
-						return nil, nil
-					}
-					return proxy, nil
+			t.TLSClientConfig.NextProtos = nil // what the SDK has put there
+			proxy := http.ProxyFromEnvironment
+			if u, _ := ParseProxy(c.Proxy); u != nil { // checked before
+				proxy = http.ProxyURL(u)
+			}
+			t.Proxy = func(r *http.Request) (*url.URL, error) {
+				if isLocal(r.URL.Hostname()) {
+					return nil, nil
 				}
+				return proxy(r)
 			}
 			if c.SkipVerify {
 				t.TLSClientConfig.InsecureSkipVerify = true
@@ -236,20 +158,18 @@ func (h withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
 	return h.c.Do(r)
 }
 
-// client drops credentials that the service says have expired.
+// client is the SDK's, with memory for requests.
 type client struct {
 	*kinesis.Client
-	credentials *aws.CredentialsCache
-	transport   aws.HTTPClient
+	aws *AWS
 }
 
 // CloseIdleConnections closes the connections that no request is using. Without it
 // they stay open for 45 seconds after the last use.
-func (c *client) CloseIdleConnections() {
-	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
-	}
-}
+func (c *client) CloseIdleConnections() { c.aws.CloseIdleConnections() }
+
+// AWS returns what the client shares with those of other services.
+func (c *client) AWS() *AWS { return c.aws }
 
 var _ core.Client = (*client)(nil)
 
@@ -257,32 +177,5 @@ var _ core.Client = (*client)(nil)
 func (c *client) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
 	ctx, release := withBody(ctx)
 	defer release()
-	out, err := c.Client.PutRecords(ctx, in, opts...)
-	c.check(err)
-	return out, err
-}
-
-// ListShards implements core.Client.
-func (c *client) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
-	out, err := c.Client.ListShards(ctx, in, opts...)
-	c.check(err)
-	return out, err
-}
-
-// DescribeStreamSummary implements core.Client.
-func (c *client) DescribeStreamSummary(ctx context.Context, in *kinesis.DescribeStreamSummaryInput, opts ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
-	out, err := c.Client.DescribeStreamSummary(ctx, in, opts...)
-	c.check(err)
-	return out, err
-}
-
-func (c *client) check(err error) {
-	var api smithy.APIError
-	if c.credentials == nil || !errors.As(err, &api) {
-		return
-	}
-	switch api.ErrorCode() {
-	case "ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId":
-		c.credentials.Invalidate()
-	}
+	return c.Client.PutRecords(ctx, in, opts...)
 }

@@ -28,11 +28,11 @@ import (
 func alone(t *testing.T) {
 	t.Helper()
 	none := filepath.Join(t.TempDir(), "none")
-	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"} {
+	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
 		t.Setenv(k, "")
+		os.Unsetenv(k) // restored by Setenv's cleanup; some count when they are empty
 	}
-	t.Setenv("AWS_CA_BUNDLE", "")
-	os.Unsetenv("AWS_CA_BUNDLE") // restored by Setenv's cleanup
 	t.Setenv("AWS_CONFIG_FILE", none)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")

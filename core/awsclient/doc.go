@@ -7,8 +7,14 @@
 //
 //   - The SDK's retries are off. They would hide attempts from the producer,
 //     double its backoff and send whole requests again for one record.
-//   - Credentials that Kinesis calls expired are thrown away at once, so that
-//     the next attempt fetches new ones.
+//   - Credentials rotate without a restart, also those of files. When a service refuses
+//     them (expired, unknown, wrong signature), the next attempt resolves the whole chain
+//     anew, once for all who wait, with a backoff of 1 to 30 seconds that a changed file
+//     cuts short. A change of the shared files counts within two minutes though nothing
+//     is refused.
+//   - An endpoint is used as it is. With AWS_USE_FIPS_ENDPOINT or the like beside it, the
+//     SDK refuses each call.
+//   - Config.STSEndpoint is for every call of STS, and not for Config.RoleARN alone.
 //   - The request body has no WriteTo. With it, the SDK may close a connection
 //     on which the answer is being read; the records are stored and the caller
 //     sees an error, so that they are stored twice
@@ -29,5 +35,6 @@
 //
 // New does not use the network. Credentials come from the SDK's default chain
 // (environment, shared files, web identity, container, instance metadata),
-// optionally with a role assumed on top.
+// optionally with a role assumed on top. Load is for programs with clients of other
+// services, which then have the same credentials and connections.
 package awsclient

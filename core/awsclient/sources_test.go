@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+)
+
+// realm is an AWS of its own: Kinesis and STS in one server.
+type realm struct {
+	url string
+
+	mu    sync.Mutex
+	key   string         // that is valid
+	token string         // of a web identity that is valid
+	code  string         // for what is not
+	calls map[string]int // by action
+	agent string         // of the last call of Kinesis
+}
+
+func newRealm(t *testing.T) *realm {
+	t.Helper()
+	r := &realm{key: "KEY1", token: "TOKEN1", code: "ExpiredTokenException", calls: make(map[string]int)}
+	s := httptest.NewServer(r)
+	t.Cleanup(s.Close)
+	r.url = s.URL
+	return r
+}
+
+func (r *realm) set(key, token, code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.key, r.token, r.code = key, token, code
+}
+
+func (r *realm) count(action string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls[action]
+}
+
+// ServeHTTP implements http.Handler. A role's key is that of who assumes it, with ROLE-
+// in front.
+func (r *realm) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, signed, _ := strings.Cut(req.Header.Get("Authorization"), "Credential=")
+	key, _, _ := strings.Cut(signed, "/")
+	if target := req.Header.Get("X-Amz-Target"); target != "" {
+		r.calls[target]++
+		r.agent = req.UserAgent()
+		if strings.TrimPrefix(key, "ROLE-") != r.key {
+			w.WriteHeader(http.StatusBadRequest)
+			_ = json.NewEncoder(w).Encode(map[string]string{"__type": r.code, "message": "not " + key})
+			return
+		}
+		_, _ = w.Write([]byte(`{"Shards":[]}`))
+		return
+	}
+	action := req.FormValue("Action")
+	r.calls[action]++
+	switch {
+	case action == "AssumeRoleWithWebIdentity" && req.FormValue("WebIdentityToken") == r.token:
+		key = r.key
+	case action == "AssumeRole" && key == r.key:
+		key = "ROLE-" + key
+	default:
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`<ErrorResponse><Error><Type>Sender</Type><Code>ExpiredToken</Code><Message>expired</Message></Error><RequestId>1</RequestId></ErrorResponse>`))
+		return
+	}
+	_, _ = fmt.Fprintf(w, `<%[1]sResponse><%[1]sResult><Credentials><AccessKeyId>%[2]s</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></%[1]sResult></%[1]sResponse>`, action, key)
+}
+
+func write(t *testing.T, name, s string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(s), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keys(id string) string {
+	return "aws_access_key_id = " + id + "\naws_secret_access_key = s\naws_session_token = t\n"
+}
+
+func list(c core.Client, t *testing.T) error {
+	t.Helper()
+	_, err := c.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("logs")})
+	return err
+}
+
+// withoutKeys takes the keys of alone out of the environment, and names files that do
+// not exist yet.
+func withoutKeys(t *testing.T) (credentials, config string) {
+	t.Helper()
+	alone(t)
+	for _, k := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		t.Setenv(k, "")
+	}
+	dir := t.TempDir()
+	credentials, config = filepath.Join(dir, "credentials"), filepath.Join(dir, "config")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", credentials)
+	t.Setenv("AWS_CONFIG_FILE", config)
+	return credentials, config
+}
+
+// rotations is how each source of credentials is set up and gets the key that is given.
+var rotations = map[string]func(t *testing.T, cfg *awsclient.Config) (rotate func(key string)){
+	"credentials file written over": func(t *testing.T, _ *awsclient.Config) func(string) {
+		file, _ := withoutKeys(t)
+		return func(key string) { write(t, file, "[default]\n"+keys(key)) }
+	},
+	"credentials file renamed": func(t *testing.T, _ *awsclient.Config) func(string) {
+		file, _ := withoutKeys(t)
+		return func(key string) {
+			write(t, file+".new", "[default]\n"+keys(key))
+			if err := os.Rename(file+".new", file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	},
+	"mounted secret": func(t *testing.T, _ *awsclient.Config) func(string) {
+		withoutKeys(t)
+		dir := t.TempDir()
+		t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "credentials"))
+		if err := os.Symlink(filepath.Join("..data", "credentials"), filepath.Join(dir, "credentials")); err != nil {
+			t.Fatal(err)
+		}
+		return func(key string) {
+			version := "..version" + key
+			if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(dir, version, "credentials"), "[default]\n"+keys(key))
+			if err := os.Symlink(version, filepath.Join(dir, "..data.new")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(dir, "..data.new"), filepath.Join(dir, "..data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	},
+	"profile of an option": func(t *testing.T, cfg *awsclient.Config) func(string) {
+		file, _ := withoutKeys(t)
+		cfg.Profile = "logs"
+		return func(key string) { write(t, file, "[default]\n"+keys("OTHER")+"[logs]\n"+keys(key)) }
+	},
+	"profile of the environment": func(t *testing.T, _ *awsclient.Config) func(string) {
+		file, _ := withoutKeys(t)
+		t.Setenv("AWS_PROFILE", "logs")
+		return func(key string) { write(t, file, "[default]\n"+keys("OTHER")+"[logs]\n"+keys(key)) }
+	},
+	"config file": func(t *testing.T, _ *awsclient.Config) func(string) {
+		_, file := withoutKeys(t)
+		return func(key string) { write(t, file, "[default]\n"+keys(key)) }
+	},
+	"source_profile": func(t *testing.T, cfg *awsclient.Config) func(string) {
+		file, config := withoutKeys(t)
+		write(t, config, "[profile logs]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n")
+		cfg.Profile = "logs"
+		return func(key string) { write(t, file, "[base]\n"+keys(key)) }
+	},
+	"role_arn": func(t *testing.T, cfg *awsclient.Config) func(string) {
+		file, _ := withoutKeys(t)
+		cfg.RoleARN = "arn:aws:iam::1:role/r"
+		return func(key string) { write(t, file, "[default]\n"+keys(key)) }
+	},
+	"another source in the config file": func(t *testing.T, _ *awsclient.Config) func(string) {
+		file, config := withoutKeys(t)
+		n := 0
+		return func(key string) {
+			if n++; n == 1 {
+				write(t, file, "[default]\n"+keys(key))
+				return
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			write(t, config, process(t, key))
+		}
+	},
+	"credential_process": func(t *testing.T, _ *awsclient.Config) func(string) {
+		_, config := withoutKeys(t)
+		return func(key string) { write(t, config, process(t, key)) }
+	},
+}
+
+// process is a configuration with a program that prints the key.
+func process(t *testing.T, key string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "out")
+	write(t, file, `{"Version":1,"AccessKeyId":"`+key+`","SecretAccessKey":"s"}`)
+	return "[default]\ncredential_process = cat " + file + "\n"
+}
+
+func TestRotatedCredentialsAreUsedWithoutARestart(t *testing.T) {
+	for name, set := range rotations {
+		t.Run(name, func(t *testing.T) {
+			r := newRealm(t)
+			cfg := awsclient.Config{Region: "us-east-1", Endpoint: r.url, STSEndpoint: r.url}
+			rotate := set(t, &cfg)
+			rotate("KEY1")
+			c, err := awsclient.New(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := list(c, t); err != nil {
+				t.Fatal(err)
+			}
+			rotate("KEY2")
+			r.set("KEY2", "", "ExpiredTokenException")
+			if err := list(c, t); err == nil {
+				t.Fatal("unexpected success with the old key")
+			}
+			if err := list(c, t); err != nil {
+				t.Errorf("unexpected error after the rotation: %v", err)
+			}
+		})
+	}
+}
+
+func TestEachRefusalLeadsToNewCredentials(t *testing.T) {
+	for _, code := range []string{"ExpiredToken", "ExpiredTokenException", "UnrecognizedClient", "UnrecognizedClientException", "InvalidSignature",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "InvalidClientTokenId", "IncompleteSignature", "IncompleteSignatureException",
+		"MissingAuthenticationToken", "MissingAuthenticationTokenException", "RequestExpired"} {
+		t.Run(code, func(t *testing.T) {
+			r := newRealm(t)
+			file, _ := withoutKeys(t)
+			write(t, file, "[default]\n"+keys("KEY1"))
+			c, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.set("KEY2", "", code)
+			write(t, file, "[default]\n"+keys("KEY2"))
+			// Any operation counts, and not those of core.Client alone.
+			_, _ = c.(interface {
+				GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, o ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+			}).GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("i")})
+			if err := list(c, t); err != nil {
+				t.Errorf("unexpected error after the rotation: %v", err)
+			}
+		})
+	}
+}
+
+// A role's session has ended, its source has been rotated in the meantime.
+func TestSourceOfARoleIsReadAnewWhenSTSRefusesIt(t *testing.T) {
+	r := newRealm(t)
+	file, config := withoutKeys(t)
+	write(t, config, "[profile logs]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n")
+	write(t, file, "[base]\n"+keys("KEY0"))
+	c, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url, STSEndpoint: r.url, Profile: "logs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, "[base]\n"+keys("KEY1"))
+	if err := list(c, t); err != nil {
+		t.Errorf("unexpected error: %v", err)
+	}
+	if got := r.count("AssumeRole"); got != 1 {
+		t.Errorf("unexpected calls of STS; got %d; want 1", got)
+	}
+}
+
+func TestWebIdentityTokenIsReadAnew(t *testing.T) {
+	for _, where := range []string{"environment", "profile"} {
+		t.Run(where, func(t *testing.T) {
+			r := newRealm(t)
+			_, config := withoutKeys(t)
+			token := filepath.Join(t.TempDir(), "token")
+			webIdentity(t, where, config, token)
+			write(t, token, "TOKEN1")
+			c, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url, STSEndpoint: r.url})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := list(c, t); err != nil {
+				t.Fatal(err)
+			}
+			r.set("KEY2", "TOKEN2", "ExpiredTokenException")
+			write(t, token, "TOKEN2")
+			_ = list(c, t)
+			if err := list(c, t); err != nil {
+				t.Errorf("unexpected error after the rotation: %v", err)
+			}
+			if got := r.count("AssumeRoleWithWebIdentity"); got != 2 {
+				t.Errorf("unexpected calls of STS; got %d; want 2", got)
+			}
+		})
+	}
+}
+
+// webIdentity is what IRSA sets, or a profile that says the same.
+func webIdentity(t *testing.T, where, config, token string) {
+	t.Helper()
+	if where == "profile" {
+		write(t, config, "[default]\nrole_arn = arn:aws:iam::1:role/r\nweb_identity_token_file = "+token+"\n")
+		return
+	}
+	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", token)
+	t.Setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/r")
+}
+
+func TestEveryCallOfSTSGoesToItsEndpoint(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	write(t, token, "TOKEN1")
+	for name, c := range map[string]struct {
+		set  func(t *testing.T, credentials, config string, cfg *awsclient.Config)
+		want map[string]int
+	}{
+		"web identity": {func(t *testing.T, _, config string, _ *awsclient.Config) {
+			webIdentity(t, "environment", config, token)
+		}, map[string]int{"AssumeRoleWithWebIdentity": 1}},
+		"web identity of a profile": {func(t *testing.T, _, config string, _ *awsclient.Config) {
+			webIdentity(t, "profile", config, token)
+		}, map[string]int{"AssumeRoleWithWebIdentity": 1}},
+		"role on top of a web identity": {func(t *testing.T, _, config string, cfg *awsclient.Config) {
+			webIdentity(t, "environment", config, token)
+			cfg.RoleARN = "arn:aws:iam::1:role/other"
+		}, map[string]int{"AssumeRoleWithWebIdentity": 1, "AssumeRole": 1}},
+		"source_profile": {func(t *testing.T, credentials, config string, cfg *awsclient.Config) {
+			write(t, credentials, "[base]\n"+keys("KEY1"))
+			write(t, config, "[profile logs]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n")
+			cfg.Profile = "logs"
+		}, map[string]int{"AssumeRole": 1}},
+		"source_profile with a web identity": {func(t *testing.T, _, config string, cfg *awsclient.Config) {
+			write(t, config, "[profile logs]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n"+
+				"[profile base]\nrole_arn = arn:aws:iam::1:role/b\nweb_identity_token_file = "+token+"\n")
+			cfg.Profile = "logs"
+		}, map[string]int{"AssumeRoleWithWebIdentity": 1, "AssumeRole": 1}},
+		"credential_source": {func(t *testing.T, _, config string, cfg *awsclient.Config) {
+			t.Setenv("AWS_ACCESS_KEY_ID", "KEY1")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "s")
+			write(t, config, "[profile logs]\nrole_arn = arn:aws:iam::1:role/r\ncredential_source = Environment\n")
+			cfg.Profile = "logs"
+		}, map[string]int{"AssumeRole": 1}},
+		"role_arn": {func(t *testing.T, credentials, _ string, cfg *awsclient.Config) {
+			write(t, credentials, "[default]\n"+keys("KEY1"))
+			cfg.RoleARN = "arn:aws:iam::1:role/r"
+		}, map[string]int{"AssumeRole": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			credentials, config := withoutKeys(t)
+			// Nothing may go to the network: the proxy for it is another realm.
+			r, elsewhere := newRealm(t), newRealm(t)
+			cfg := awsclient.Config{Region: "us-east-1", Endpoint: r.url, STSEndpoint: r.url, Proxy: elsewhere.url}
+			c.set(t, credentials, config, &cfg)
+			client, err := awsclient.New(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := list(client, t); err != nil {
+				t.Errorf("unexpected error: %v", err)
+			}
+			for action, want := range c.want {
+				if got := r.count(action); got != want {
+					t.Errorf("unexpected calls of %s; got %d; want %d", action, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestEndpointWinsOverFIPSAndDualStackOfTheEnvironment(t *testing.T) {
+	for name, set := range map[string]func(t *testing.T, config string){
+		"FIPS":       func(t *testing.T, _ string) { t.Setenv("AWS_USE_FIPS_ENDPOINT", "true") },
+		"dual-stack": func(t *testing.T, _ string) { t.Setenv("AWS_USE_DUALSTACK_ENDPOINT", "true") },
+		"both": func(t *testing.T, _ string) {
+			t.Setenv("AWS_USE_FIPS_ENDPOINT", "true")
+			t.Setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
+		},
+		"profile": func(t *testing.T, config string) {
+			write(t, config, "[default]\nuse_fips_endpoint = true\nuse_dualstack_endpoint = true\n")
+		},
+	} {
+		for _, from := range []string{"options", "environment"} {
+			t.Run(name+" with endpoints of "+from, func(t *testing.T) {
+				credentials, config := withoutKeys(t)
+				write(t, credentials, "[default]\n"+keys("KEY1"))
+				set(t, config)
+				r := newRealm(t)
+				var log bytes.Buffer
+				cfg := awsclient.Config{Region: "us-east-1", RoleARN: "arn:aws:iam::1:role/r", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+				if from == "options" {
+					cfg.Endpoint, cfg.STSEndpoint = r.url, r.url
+				} else {
+					t.Setenv("AWS_ENDPOINT_URL", r.url)
+				}
+				c, err := awsclient.New(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 3 {
+					if err := list(c, t); err != nil {
+						t.Errorf("unexpected error: %v", err)
+					}
+				}
+				for _, service := range []string{"service=Kinesis", "service=STS"} {
+					if n := strings.Count(log.String(), service); n != 1 || !strings.Contains(log.String(), "level=WARN") {
+						t.Errorf("unexpected log; got %q; want one line with %s", log.String(), service)
+					}
+				}
+			})
+		}
+	}
+}
+
+// The option for FIPS is about Kinesis; the address of STS is for the user to choose.
+func TestFIPSGoesWithAnEndpointOfSTS(t *testing.T) {
+	credentials, _ := withoutKeys(t)
+	write(t, credentials, "[default]\n"+keys("KEY1"))
+	r := newRealm(t)
+	c, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", STSEndpoint: r.url, RoleARN: "arn:aws:iam::1:role/r", FIPS: true, Proxy: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list(c, t); err == nil || !strings.Contains(err.Error(), "kinesis-fips.us-east-1") {
+		t.Errorf("unexpected error; got %v; want one of a call to the FIPS endpoint", err)
+	}
+	if got := r.count("AssumeRole"); got != 1 {
+		t.Errorf("unexpected calls of STS; got %d; want 1", got)
+	}
+}
+
+func TestFIPSOptionDoesNotGoWithAnEndpointOfTheEnvironment(t *testing.T) {
+	alone(t)
+	t.Setenv("AWS_ENDPOINT_URL_KINESIS", "http://u:hush@127.0.0.1:1")
+	_, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", FIPS: true})
+	if err == nil || !strings.Contains(err.Error(), "AWS_ENDPOINT_URL") || strings.Contains(err.Error(), "hush") {
+		t.Errorf("unexpected error; got %v; want one that names AWS_ENDPOINT_URL", err)
+	}
+}
+
+func TestSettingsOfTheEnvironment(t *testing.T) {
+	for name, c := range map[string]struct {
+		set   func(t *testing.T, r *realm, config string)
+		check func(t *testing.T, r *realm, err error)
+	}{
+		"AWS_ENDPOINT_URL_KINESIS": {
+			func(t *testing.T, r *realm, _ string) { t.Setenv("AWS_ENDPOINT_URL_KINESIS", r.url) },
+			func(t *testing.T, _ *realm, err error) { unexpected(t, err) }},
+		"AWS_ENDPOINT_URL": {
+			func(t *testing.T, r *realm, _ string) { t.Setenv("AWS_ENDPOINT_URL", r.url) },
+			func(t *testing.T, _ *realm, err error) { unexpected(t, err) }},
+		"endpoint_url": {
+			func(t *testing.T, r *realm, config string) {
+				write(t, config, "[default]\nservices = mine\n[services mine]\nkinesis =\n  endpoint_url = "+r.url+"\n")
+			},
+			func(t *testing.T, _ *realm, err error) { unexpected(t, err) }},
+		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": {
+			func(t *testing.T, r *realm, _ string) {
+				t.Setenv("AWS_ENDPOINT_URL", r.url)
+				t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+			},
+			func(t *testing.T, r *realm, err error) {
+				if err == nil || r.count("Kinesis_20131202.ListShards") != 0 {
+					t.Errorf("unexpected use of an endpoint that is to be ignored; error %v", err)
+				}
+			}},
+		"AWS_MAX_ATTEMPTS and AWS_RETRY_MODE": {
+			func(t *testing.T, r *realm, _ string) {
+				t.Setenv("AWS_ENDPOINT_URL", r.url)
+				t.Setenv("AWS_MAX_ATTEMPTS", "5")
+				t.Setenv("AWS_RETRY_MODE", "adaptive")
+				r.set("NONE", "", "InternalFailure")
+			},
+			func(t *testing.T, r *realm, err error) {
+				if got := r.count("Kinesis_20131202.ListShards"); err == nil || got != 1 {
+					t.Errorf("unexpected attempts; got %d, error %v; want 1", got, err)
+				}
+			}},
+		"AWS_SDK_UA_APP_ID": {
+			func(t *testing.T, r *realm, _ string) {
+				t.Setenv("AWS_ENDPOINT_URL", r.url)
+				t.Setenv("AWS_SDK_UA_APP_ID", "my-app")
+			},
+			func(t *testing.T, r *realm, err error) {
+				unexpected(t, err)
+				if !strings.Contains(r.agent, "app/my-app") {
+					t.Errorf("unexpected user agent %q; want app/my-app in it", r.agent)
+				}
+			}},
+		"AWS_DEFAULTS_MODE": {
+			func(t *testing.T, r *realm, _ string) {
+				t.Setenv("AWS_ENDPOINT_URL", r.url)
+				t.Setenv("AWS_DEFAULTS_MODE", "cross-region")
+			},
+			func(t *testing.T, _ *realm, err error) { unexpected(t, err) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			credentials, config := withoutKeys(t)
+			write(t, credentials, "[default]\n"+keys("KEY1"))
+			r := newRealm(t)
+			c.set(t, r, config)
+			client, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Proxy: "http://127.0.0.1:1"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.check(t, r, list(client, t))
+		})
+	}
+}
+
+func unexpected(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("unexpected error: %v", err)
+	}
+}
+
+func TestEndpointOfTheEnvironmentIsChecked(t *testing.T) {
+	for _, env := range []string{"AWS_ENDPOINT_URL_KINESIS", "AWS_ENDPOINT_URL_STS"} {
+		t.Run(env, func(t *testing.T) {
+			alone(t)
+			t.Setenv(env, "localhost:4566")
+			_, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", RoleARN: "arn:aws:iam::1:role/r"})
+			if err == nil || !strings.Contains(err.Error(), "localhost:4566") || !strings.Contains(err.Error(), env) {
+				t.Errorf("unexpected error; got %v; want one that names %s", err, env)
+			}
+		})
+	}
+}
+
+// Other clients have the same credentials, and take part in renewing them.
+func TestClientsOfOtherServicesShareCredentials(t *testing.T) {
+	r := newRealm(t)
+	file, _ := withoutKeys(t)
+	write(t, file, "[default]\n"+keys("KEY1"))
+	a, err := awsclient.Load(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := sts.NewFromConfig(a.Config(), func(o *sts.Options) {
+		if err := a.Address(sts.ServiceID, r.url, &o.BaseEndpoint, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint); err != nil {
+			t.Error(err)
+		}
+		o.Retryer = aws.NopRetryer{}
+	})
+	in := &sts.AssumeRoleInput{RoleArn: aws.String("r"), RoleSessionName: aws.String("s")}
+	if _, err := other.AssumeRole(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	r.set("KEY2", "", "")
+	write(t, file, "[default]\n"+keys("KEY2"))
+	if _, err := other.AssumeRole(t.Context(), in); err == nil {
+		t.Fatal("unexpected success with the old key")
+	}
+	if err := list(a.Kinesis(), t); err != nil {
+		t.Errorf("unexpected error after the rotation: %v", err)
+	}
+}
+
+// The proxy of the environment is looked up once in a process, so it needs one of its own.
+func TestAddressesOfCredentialsAreReachedWithoutTheProxyOfTheEnvironment(t *testing.T) {
+	if os.Getenv("OUTKPL_TEST_PROXY") == "" {
+		alone(t)
+		test := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		test.Env = append(os.Environ(), "OUTKPL_TEST_PROXY=1", "HTTP_PROXY=http://proxy.invalid:1", "HTTPS_PROXY=http://proxy.invalid:1", "NO_PROXY=")
+		if out, err := test.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	for url, want := range map[string]bool{
+		"http://169.254.169.254/latest/api/token": false, "http://169.254.170.2/creds": false, "http://[fd00:ec2::23]/v1/credentials": false,
+		"http://127.0.0.1:1/": false, "https://kinesis.us-east-1.amazonaws.com/": true,
+	} {
+		r, err := http.NewRequest(http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := awsclient.ProxyOf(awsclient.Config{}, r)
+		if err != nil || (got != nil) != want {
+			t.Errorf("unexpected proxy for %s; got %v, %v; want one: %v", url, got, err, want)
+		}
+	}
+}
