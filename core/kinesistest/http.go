@@ -42,7 +42,8 @@ type webServer struct {
 }
 
 // Handler returns the HTTP side: AWS JSON 1.1 (POST with X-Amz-Target), any
-// path. Signatures are not checked. A GET answers 200, for health checks.
+// path. Signatures are not checked, and keys by [Server.AcceptKey] only. A GET answers
+// 200, for health checks.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
 
 func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
@@ -56,6 +57,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("x-amzn-requestid", r.id)
 	if req.Method != http.MethodPost {
 		w.WriteHeader(http.StatusOK)
+		return
+	}
+	if f := s.accepted.Load().refuse(req.Header.Get("Authorization")); f != nil {
+		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, req.Body, maxHTTPBodyBytes))
+		writeFailure(w, f)
 		return
 	}
 	buf := pooled[bytes.Buffer](&s.web.bodies)
@@ -87,6 +93,32 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	s.writeOutput(w, out)
+}
+
+// acceptedKey is the access key that requests have to be signed with.
+type acceptedKey struct{ id, code string }
+
+// AcceptKey makes the HTTP side refuse what is not signed with the access key, with the
+// code, such as "ExpiredTokenException" or "UnrecognizedClientException". "" accepts each
+// key, as in the beginning. The clock of the service has no part in it: old keys expire
+// when this is called.
+func (s *Server) AcceptKey(id, code string) {
+	if id == "" {
+		s.accepted.Store(nil)
+		return
+	}
+	s.accepted.Store(&acceptedKey{id, code})
+}
+
+func (a *acceptedKey) refuse(authorization string) *failure {
+	if a == nil {
+		return nil
+	}
+	_, rest, _ := strings.Cut(authorization, "Credential=")
+	if id, _, _ := strings.Cut(rest, "/"); id != a.id {
+		return fail(a.code, "The security token included in the request is expired")
+	}
+	return nil
 }
 
 // pooled takes a value out of a pool, or makes one.

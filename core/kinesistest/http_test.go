@@ -16,7 +16,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go"
 )
 
 func TestHTTPSpeaksAWSJSON(t *testing.T) {
@@ -210,5 +212,36 @@ func BenchmarkHandler(b *testing.B) {
 		if w.Code != 200 {
 			b.Fatal(w.Body)
 		}
+	}
+}
+
+func TestOnlyTheAcceptedKeyMayCall(t *testing.T) {
+	s := startServer(t, WithStream("logs", 1))
+	call := func(key string) string {
+		t.Helper()
+		c := s.SDK(func(o *kinesis.Options) {
+			o.Credentials = credentials.NewStaticCredentialsProvider(key, "secret", "")
+			o.Retryer = aws.NopRetryer{}
+		})
+		_, err := c.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String("logs"), PartitionKey: aws.String("k"), Data: []byte("x")})
+		var api smithy.APIError
+		if errors.As(err, &api) {
+			return api.ErrorCode()
+		}
+		if err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	for _, c := range []struct{ accept, key, want string }{
+		{"", "A", ""}, {"A", "A", ""}, {"B", "A", "ExpiredTokenException"}, {"B", "B", ""}, {"", "A", ""},
+	} {
+		s.AcceptKey(c.accept, "ExpiredTokenException")
+		if got := call(c.key); got != c.want {
+			t.Errorf("unexpected answer for key %q where %q is accepted; got %q; want %q", c.key, c.accept, got, c.want)
+		}
+	}
+	if got := len(s.Records("logs")); got != 4 {
+		t.Errorf("unexpected records; got %d; want 4", got)
 	}
 }

@@ -32,6 +32,8 @@ type Server struct {
 	past    map[string][]*stream // streams that ListShards may still show
 
 	web webServer
+
+	accepted atomic.Pointer[acceptedKey] // nil: each
 }
 
 type config struct {
