@@ -159,11 +159,11 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	awsConfig := cfg.AWS.Client()
 	awsConfig.Product, awsConfig.Version = "kpl-http", version.Version()
 	awsConfig.Logger = log
-	client, err := awsclient.New(ctx, awsConfig)
+	shared, err := awsclient.Load(ctx, awsConfig)
 	if err != nil {
 		return err
 	}
-	observers, err := openObservers(ctx, cfg, log)
+	observers, err := openObservers(ctx, cfg, shared, log)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	if observers.sink != nil {
 		options = append(options, core.WithObserver(observers.sink))
 	}
-	producer, err := core.New(client, options...)
+	producer, err := core.New(shared.Kinesis(), options...)
 	if err != nil {
 		return errors.Join(err, observers.close(ctx))
 	}

@@ -8,11 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	awscloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -33,7 +29,7 @@ type observers struct {
 }
 
 // openObservers makes the sinks that the configuration asks for. It uses no network.
-func openObservers(ctx context.Context, cfg *config.Config, log *slog.Logger) (*observers, error) {
+func openObservers(ctx context.Context, cfg *config.Config, shared *awsclient.AWS, log *slog.Logger) (*observers, error) {
 	o := &observers{}
 	if cfg.Metrics.Prometheus {
 		o.registry = prometheus.NewRegistry()
@@ -60,7 +56,7 @@ func openObservers(ctx context.Context, cfg *config.Config, log *slog.Logger) (*
 		add(kplprometheus.New(o.registry, kplprometheus.Config{Config: what, Logger: log}))
 	}
 	if cfg.Metrics.CloudWatch {
-		client, err := cloudWatchClient(ctx, cfg)
+		client, err := cloudWatchClient(shared, cfg.Metrics.CloudWatchEndpoint)
 		if err != nil {
 			errs = append(errs, err)
 		} else {
@@ -119,42 +115,15 @@ func (o *observers) close(ctx context.Context) error {
 	return nil
 }
 
-// cloudWatchClient uses the region, profile and role that Kinesis is written with.
-func cloudWatchClient(ctx context.Context, cfg *config.Config) (*awscloudwatch.Client, error) {
-	var load []func(*awsconfig.LoadOptions) error
-	if cfg.AWS.Region != "" {
-		load = append(load, awsconfig.WithRegion(cfg.AWS.Region))
-	}
-	if cfg.AWS.Profile != "" {
-		load = append(load, awsconfig.WithSharedConfigProfile(cfg.AWS.Profile))
-	}
-	c, err := awsconfig.LoadDefaultConfig(ctx, load...)
+// cloudWatchClient uses the settings, credentials and connections that Kinesis is
+// written with.
+func cloudWatchClient(shared *awsclient.AWS, endpoint string) (*awscloudwatch.Client, error) {
+	var err error
+	client := awscloudwatch.NewFromConfig(shared.Config(), func(o *awscloudwatch.Options) {
+		err = shared.Address(awscloudwatch.ServiceID, endpoint, &o.BaseEndpoint, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot load AWS configuration for CloudWatch: %w", err)
+		return nil, fmt.Errorf("cannot make CloudWatch client: %w", err)
 	}
-	endpoint, err := awsclient.ParseEndpoint(cfg.Metrics.CloudWatchEndpoint)
-	if err != nil {
-		return nil, fmt.Errorf("cannot use metrics.cloudwatch_endpoint: %w", err)
-	}
-	if cfg.AWS.RoleARN != "" {
-		stsEndpoint, err := awsclient.ParseEndpoint(cfg.AWS.STSEndpoint)
-		if err != nil {
-			return nil, fmt.Errorf("cannot use aws.sts_endpoint: %w", err)
-		}
-		client := sts.NewFromConfig(c, func(o *sts.Options) {
-			if stsEndpoint != "" {
-				o.BaseEndpoint = &stsEndpoint
-			}
-		})
-		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, cfg.AWS.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-			if cfg.AWS.ExternalID != "" {
-				o.ExternalID = &cfg.AWS.ExternalID
-			}
-		}))
-	}
-	return awscloudwatch.NewFromConfig(c, func(o *awscloudwatch.Options) {
-		if endpoint != "" {
-			o.BaseEndpoint = &endpoint
-		}
-	}), nil
+	return client, nil
 }

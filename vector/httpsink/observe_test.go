@@ -4,14 +4,17 @@ package httpsink
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +22,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/config"
 )
@@ -132,6 +136,53 @@ func TestProgramSendsToTheAgentAndCloudWatch(t *testing.T) {
 	}
 }
 
+// TestCloudWatchHasTheSettingsOfKinesis: an authority, a proxy, and an endpoint beside
+// AWS_USE_FIPS_ENDPOINT.
+func TestCloudWatchHasTheSettingsOfKinesis(t *testing.T) {
+	var uploads atomic.Int32
+	var host atomic.Value
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		uploads.Add(1)
+		host.Store(r.Host)
+		w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+		w.Header().Set("Content-Type", "application/cbor")
+		_, _ = w.Write([]byte{0xa0}) // an empty map
+	})
+	tls, proxy := httptest.NewTLSServer(answer), httptest.NewServer(answer)
+	defer tls.Close()
+	defer proxy.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		env, host string
+		flags     []string
+	}{
+		"ca_file":    {"", strings.TrimPrefix(tls.URL, "https://"), []string{"--aws.ca_file=" + ca, "--metrics.cloudwatch_endpoint=" + tls.URL}},
+		"FIPS":       {"AWS_USE_FIPS_ENDPOINT", strings.TrimPrefix(proxy.URL, "http://"), []string{"--metrics.cloudwatch_endpoint=" + proxy.URL}},
+		"dual-stack": {"AWS_USE_DUALSTACK_ENDPOINT", strings.TrimPrefix(proxy.URL, "http://"), []string{"--metrics.cloudwatch_endpoint=" + proxy.URL}},
+		"proxy":      {"", "monitoring.example.com", []string{"--aws.proxy=" + proxy.URL, "--metrics.cloudwatch_endpoint=http://monitoring.example.com"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			uploads.Store(0)
+			if c.env != "" {
+				t.Setenv(c.env, "true")
+			}
+			_, address, end := program(t, append(c.flags, "--metrics.cloudwatch=true", "--metrics.granularity=stream", "--metrics.prometheus=false")...)
+			if status := postTo(t, "http://"+address+"/streams/logs-web", ndjson(0, 100), "Content-Type", "application/x-ndjson"); status != 200 {
+				t.Fatalf("unexpected status; got %d; want 200", status)
+			}
+			if code := end(); code != 0 {
+				t.Errorf("unexpected exit code; got %d; want 0", code)
+			}
+			if uploads.Load() == 0 || host.Load() != c.host {
+				t.Errorf("unexpected uploads; got %d, the last for %v; want some for %s", uploads.Load(), host.Load(), c.host)
+			}
+		})
+	}
+}
+
 // TestObserversFollowTheConfiguration looks at what is made, without a network.
 func TestObserversFollowTheConfiguration(t *testing.T) {
 	for _, c := range []struct {
@@ -148,7 +199,12 @@ func TestObserversFollowTheConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o, err := openObservers(t.Context(), cfg, slog.New(slog.DiscardHandler))
+			cfg.AWS.Region = "us-east-1"
+			shared, err := awsclient.Load(t.Context(), cfg.AWS.Client())
+			if err != nil {
+				t.Fatal(err)
+			}
+			o, err := openObservers(t.Context(), cfg, shared, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
