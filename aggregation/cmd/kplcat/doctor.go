@@ -69,17 +69,19 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if err := errors.Join(errs...); err != nil {
 		return exitUsage, err
 	}
-	made, err := awsclient.New(ctx, o.aws)
+	shared, err := awsclient.Load(ctx, o.aws)
 	if err != nil {
 		return exitError, err
 	}
-	client, ok := made.(doctor.Client)
+	client, ok := shared.Kinesis().(doctor.Client)
 	if !ok {
 		return exitError, errors.New("cannot examine: the Kinesis client does not say its settings")
 	}
 	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(role)}
-	if client.Options().BaseEndpoint == nil {
-		c.Identity = identity(client)
+	if client.Options().BaseEndpoint == nil || o.aws.STSEndpoint != "" {
+		if c.Identity, err = identity(shared, o.aws.STSEndpoint); err != nil {
+			return exitError, err
+		}
 	}
 	findings := doctor.Examine(ctx, c)
 	if err := ctx.Err(); err != nil {
@@ -96,17 +98,23 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	return exitOK, nil
 }
 
-// identity asks STS with the credentials of the Kinesis client.
-func identity(c doctor.Client) func(context.Context) (string, error) {
-	k := c.Options()
-	client := sts.New(sts.Options{Region: k.Region, Credentials: k.Credentials, HTTPClient: k.HTTPClient, Retryer: aws.NopRetryer{}})
+// identity asks STS with the settings and credentials of the Kinesis client.
+func identity(shared *awsclient.AWS, endpoint string) (func(context.Context) (string, error), error) {
+	var err error
+	client := sts.NewFromConfig(shared.Config(), func(o *sts.Options) {
+		err = shared.Address(sts.ServiceID, endpoint, &o.BaseEndpoint, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+		o.Retryer = aws.NopRetryer{}
+	})
+	if err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) (string, error) {
 		out, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 		if err != nil {
 			return "", err
 		}
 		return aws.ToString(out.Arn), nil
-	}
+	}, nil
 }
 
 func printFindings(w io.Writer, findings []doctor.Finding, asJSON bool) error {

@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -67,5 +69,21 @@ func TestDoctorUsage(t *testing.T) {
 		if !strings.Contains(help, "--"+f.name) {
 			t.Errorf("unexpected help; it has no --%s", f.name)
 		}
+	}
+}
+
+// An address of STS that is given is asked, beside a fake and AWS_USE_FIPS_ENDPOINT, too.
+func TestDoctorAsksTheGivenSTS(t *testing.T) {
+	t.Setenv("AWS_USE_FIPS_ENDPOINT", "true")
+	calls := 0
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::1:user/u</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`))
+	}))
+	defer tokens.Close()
+	s := newServer(t, 1)
+	r := kplcat(t, "", "doctor", "--endpoint", s.URL(), "--sts-endpoint", tokens.URL, stream).ok(t)
+	if calls != 1 || !strings.Contains(r.stdout, "arn:aws:sts::1:user/u") {
+		t.Errorf("unexpected output; got %d calls, %q; want one, and whose credentials they are", calls, r.stdout)
 	}
 }

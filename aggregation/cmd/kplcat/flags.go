@@ -39,7 +39,7 @@ var awsFlags = []flagSpec{
 	{name: "profile", arg: "NAME", group: groupAWS, help: "Profile of the shared AWS files. Default: AWS_PROFILE, or \"default\"."},
 	{name: "role-arn", arg: "ARN", group: groupAWS, help: "Role to assume."},
 	{name: "external-id", arg: "TEXT", group: groupAWS, help: "External id for --role-arn."},
-	{name: "sts-endpoint", arg: "URL", group: groupAWS, help: "Where the role is assumed. Default: the region's."},
+	{name: "sts-endpoint", arg: "URL", group: groupAWS, help: "Address of STS, for --role-arn, web identities and profiles with a role. Default: the region's."},
 }
 
 var otherFlags = []flagSpec{

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -134,8 +135,9 @@ func Run(ctx context.Context, c Config) error {
 // run is the state of Run. Only its goroutine touches shards and running.
 type run struct {
 	cfg     Config
-	until   time.Time // zero: none
-	patient bool      // failures by chance are repeated without bound
+	until   time.Time   // zero: none
+	patient bool        // failures by chance are repeated without bound
+	worked  atomic.Bool // a call has succeeded, so that the credentials were good once
 	shards  map[string]*shard
 	running int
 	pages   chan Batch

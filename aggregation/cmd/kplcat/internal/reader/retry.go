@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/outkpl/outkpl/core"
 )
 
 const (
@@ -34,7 +36,7 @@ const (
 	fatal     verdict = iota
 	throttled         // the limits are shared with other consumers: try again, without bound
 	passing           // the network, or a fault of the service: try again, some times
-	stale             // credentials were replaced: try again once they were dropped
+	stale             // credentials are refused: the client resolves new ones for the next call
 )
 
 // judge classifies the error of a call.
@@ -48,10 +50,11 @@ func judge(err error) verdict {
 		case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
 			"ThrottlingException", "Throttling", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown":
 			return throttled
-		case "ExpiredToken", "ExpiredTokenException":
-			return stale
 		case "InternalFailure", "InternalServerError", "InternalFailureException", "ServiceUnavailable", "RequestTimeout", "RequestTimeoutException":
 			return passing
+		}
+		if core.RefusesCredentials(api.ErrorCode()) {
+			return stale
 		}
 	}
 	var resp *smithyhttp.ResponseError
@@ -88,6 +91,7 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 	for {
 		out, err := f(ctx)
 		if err == nil {
+			r.worked.Store(true)
 			return out, nil
 		}
 		var zero T
@@ -105,12 +109,14 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 				r.warn("%s: %v; trying again", what, err)
 			}
 			failures++
-		case v == stale && expiries == 0:
-			// The client drops credentials when this call is refused too.
+		case (v == stale || NoCredentials(err)) && r.patient && r.worked.Load():
+			// They may be rotated later than they expire.
+			if expiries%warnEvery == 0 {
+				r.warn("%s: %v; trying again", what, err)
+			}
 			expiries++
-			attempt, cancel := context.WithTimeout(ctx, smallCallTimeout)
-			_, _ = r.cfg.API.ListShards(attempt, r.listOne())
-			cancel()
+		case v == stale && expiries == 0:
+			expiries++
 		default:
 			return zero, fmt.Errorf("%s: %w", what, err)
 		}

@@ -333,8 +333,3 @@ func wait(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-// listOne asks for as little as possible.
-func (r *run) listOne() *kinesis.ListShardsInput {
-	return &kinesis.ListShardsInput{StreamName: r.streamName(), StreamARN: r.streamARN(), MaxResults: aws.Int32(1)}
-}

@@ -113,6 +113,39 @@ func TestPassingFaultsAreRepeatedSoOften(t *testing.T) {
 	}
 }
 
+// Who follows a stream for weeks logs in again, or has a file of keys that rotate.
+func TestFollowingOutlivesCredentials(t *testing.T) {
+	for _, code := range []string{"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"} {
+		t.Run(code, func(t *testing.T) {
+			bubble(t, 1, func(t *testing.T, tr *trial) {
+				stop := tr.follow(tr.config())
+				settle(5 * time.Second)
+				tr.s.Fault(kinesistest.Fault{Effect: kinesistest.Fail(code, "old")})
+				settle(time.Hour)
+				tr.s.ClearFaults()
+				tr.send(20)
+				settle(time.Minute)
+				_ = stop()
+				tr.wantAll(0, 20)
+				if n := len(tr.warning); n < 20 || n > 50 {
+					t.Errorf("unexpected number of warnings; got %d; want one for ten attempts", n)
+				}
+			})
+		})
+	}
+}
+
+func TestCredentialsThatNeverWorkedEndFollowing(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, tr *trial) {
+		tr.s.Fault(kinesistest.Fault{Effect: kinesistest.Fail("UnrecognizedClientException", "no such key")})
+		c := tr.config()
+		c.UntilNow = false
+		if err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "UnrecognizedClientException") {
+			t.Errorf("unexpected result; got %v; want the error", err)
+		}
+	})
+}
+
 func TestLongOutageIsWaitedForWithoutAnEnd(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, tr *trial) {
 		stop := tr.follow(tr.config())
