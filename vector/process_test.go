@@ -47,13 +47,19 @@ type process struct {
 // start runs the program and waits until it serves. It is killed with the test.
 func start(t *testing.T, kinesis *kinesistest.Server, flags ...string) *process {
 	t.Helper()
+	return startWith(t, kinesis, []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null"}, flags...)
+}
+
+// startWith is start with other credentials.
+func startWith(t *testing.T, kinesis *kinesistest.Server, env []string, flags ...string) *process {
+	t.Helper()
 	p := &process{t: t, ended: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], append([]string{
 		"--server.listen=127.0.0.1:0", "--server.admin_listen=off", "--server.drain_delay=100ms",
 		"--aws.region=us-east-1", "--aws.endpoint=" + kinesis.URL(), "--route.stream=logs",
 	}, flags...)...)
-	p.cmd.Env = append(os.Environ(), asProgram+"=1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+	p.cmd.Env = append(append(os.Environ(), asProgram+"=1"), env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,9 @@ const patience = 90 * time.Second
 type host struct {
 	t    *testing.T
 	dir  string
-	conf string // the configuration file
-	http int    // port of its HTTP server
+	conf string   // the configuration file
+	http int      // port of its HTTP server
+	env  []string // more of it, which wins
 
 	cmd   *exec.Cmd
 	ended chan struct{} // closed after Wait
@@ -110,7 +111,7 @@ func (h *host) environment() []string {
 func (h *host) start(args ...string) {
 	h.t.Helper()
 	h.cmd = exec.Command(fluentBit, append([]string{"-e", library, "-c", h.conf}, args...)...)
-	h.cmd.Env, h.cmd.Dir = h.environment(), h.dir
+	h.cmd.Env, h.cmd.Dir = append(h.environment(), h.env...), h.dir
 	r, w, err := os.Pipe()
 	if err != nil {
 		h.t.Fatal(err)
