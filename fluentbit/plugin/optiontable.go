@@ -104,12 +104,12 @@ var streamOptions = []Option{
 	},
 	{
 		Name: "use_fips_endpoint", Kind: KindBool, Default: "off",
-		Description: "Use the FIPS endpoints of Kinesis and STS. AWS_USE_FIPS_ENDPOINT does the same.",
+		Description: "Use the FIPS endpoints of Kinesis and STS. AWS_USE_FIPS_ENDPOINT does the same, but gives way to an endpoint.",
 		parse:       boolOption(func(c *Config) *bool { return &c.FIPS }),
 	},
 	{
 		Name: "use_dualstack_endpoint", Kind: KindBool, Default: "off",
-		Description: "Use the endpoints with IPv6. AWS_USE_DUALSTACK_ENDPOINT does the same.",
+		Description: "Use the endpoints with IPv6. AWS_USE_DUALSTACK_ENDPOINT does the same, but gives way to an endpoint.",
 		parse:       boolOption(func(c *Config) *bool { return &c.DualStack }),
 	},
 }

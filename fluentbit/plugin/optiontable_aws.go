@@ -218,7 +218,7 @@ var clientOptions = []Option{
 	},
 	{
 		Name: "sts_endpoint", Range: "like endpoint",
-		Description: "Address of the STS API that role_arn is assumed with.",
+		Description: "Address of the STS API, for role_arn as well as for web identities (IRSA) and profiles with a role.",
 		PeerC:       "the same", PeerGo: "the same",
 		parse: func(c *Config, v string) error {
 			c.STSEndpoint = v

@@ -76,7 +76,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.StringVar(&o.aws.Profile, "profile", "", "profile of the shared configuration files")
 	fs.StringVar(&o.aws.RoleARN, "role-arn", "", "role to assume")
 	fs.StringVar(&o.aws.ExternalID, "external-id", "", "external id for --role-arn")
-	fs.StringVar(&o.aws.STSEndpoint, "sts-endpoint", "", "endpoint of STS for --role-arn")
+	fs.StringVar(&o.aws.STSEndpoint, "sts-endpoint", "", "endpoint of STS, for --role-arn, web identities and profiles with a role")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprint(out, usage)
