@@ -46,6 +46,9 @@ func TestClassifyRequest(t *testing.T) {
 		{name: "expired token", err: answer(400, code("ExpiredTokenException")), code: "ExpiredTokenException"},
 		{name: "unknown key", err: answer(400, code("UnrecognizedClientException")), code: "UnrecognizedClientException"},
 		{name: "wrong signature", err: answer(403, code("InvalidSignatureException")), code: "InvalidSignatureException"},
+		{name: "wrong signature, of something in between", err: answer(403, code("InvalidSignature")), code: "InvalidSignature"},
+		{name: "incomplete signature", err: answer(403, code("IncompleteSignatureException")), code: "IncompleteSignatureException"},
+		{name: "unknown key without the ending", err: answer(403, code("UnrecognizedClient")), code: "UnrecognizedClient"},
 		{name: "no such stream", err: answer(400, &types.ResourceNotFoundException{}), action: actFail, reason: ReasonStreamNotFound, code: "ResourceNotFoundException"},
 		{name: "access denied", err: answer(400, &types.AccessDeniedException{}), action: actFail, reason: ReasonAccessDenied, code: "AccessDeniedException"},
 		{name: "KMS access denied", err: answer(400, &types.KMSAccessDeniedException{}), action: actFail, reason: ReasonAccessDenied, code: "KMSAccessDeniedException"},
@@ -71,6 +74,18 @@ func TestClassifyRequest(t *testing.T) {
 				t.Error("unexpected empty message; want the HTTP status")
 			}
 		})
+	}
+}
+
+func TestOnlyRefusedCredentialsAskForOthers(t *testing.T) {
+	for c, want := range map[string]bool{
+		"ExpiredToken": true, "ExpiredTokenException": true, "UnrecognizedClientException": true, "InvalidSignatureException": true,
+		"InvalidClientTokenId": true, "IncompleteSignature": true, "MissingAuthenticationToken": true,
+		"AccessDeniedException": false, "ThrottlingException": false, "ExpiredIteratorException": false, "": false,
+	} {
+		if got := RefusesCredentials(c); got != want {
+			t.Errorf("unexpected verdict on %q; got %v; want %v", c, got, want)
+		}
 	}
 }
 

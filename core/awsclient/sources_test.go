@@ -202,6 +202,16 @@ var rotations = map[string]func(t *testing.T, cfg *awsclient.Config) (rotate fun
 		_, config := withoutKeys(t)
 		return func(key string) { write(t, config, process(t, key)) }
 	},
+	"credential_process with another outcome": func(t *testing.T, _ *awsclient.Config) func(string) {
+		_, config := withoutKeys(t)
+		write(t, config, process(t, ""))
+		text, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := strings.TrimSpace(string(text[strings.LastIndex(string(text), " "):]))
+		return func(key string) { write(t, file, `{"Version":1,"AccessKeyId":"`+key+`","SecretAccessKey":"s"}`) }
+	},
 }
 
 // process is a configuration with a program that prints the key.
