@@ -52,7 +52,7 @@ func (f *fakeChain) load(context.Context) (source, error) {
 		if f.fail != nil {
 			return aws.Credentials{}, f.fail
 		}
-		return aws.Credentials{AccessKeyID: string(key), SecretAccessKey: "s", CanExpire: f.life > 0, Expires: time.Now().Add(f.life)}, nil
+		return aws.Credentials{AccessKeyID: string(key), SecretAccessKey: "s", CanExpire: f.life != 0, Expires: time.Now().Add(f.life)}, nil
 	})}, nil
 }
 

@@ -425,6 +425,12 @@ func TestEndpointWinsOverFIPSAndDualStackOfTheEnvironment(t *testing.T) {
 						t.Errorf("unexpected error: %v", err)
 					}
 				}
+				r.set("KEY2", "", "ExpiredTokenException")
+				write(t, credentials, "[default]\n"+keys("KEY2"))
+				_ = list(c, t) // leads to another client of STS
+				if err := list(c, t); err != nil {
+					t.Errorf("unexpected error: %v", err)
+				}
 				for _, service := range []string{"service=Kinesis", "service=STS"} {
 					if n := strings.Count(log.String(), service); n != 1 || !strings.Contains(log.String(), "level=WARN") {
 						t.Errorf("unexpected log; got %q; want one line with %s", log.String(), service)

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -135,9 +134,8 @@ func Run(ctx context.Context, c Config) error {
 // run is the state of Run. Only its goroutine touches shards and running.
 type run struct {
 	cfg     Config
-	until   time.Time   // zero: none
-	patient bool        // failures by chance are repeated without bound
-	worked  atomic.Bool // a call has succeeded, so that the credentials were good once
+	until   time.Time // zero: none
+	patient bool      // failures by chance are repeated without bound
 	shards  map[string]*shard
 	running int
 	pages   chan Batch

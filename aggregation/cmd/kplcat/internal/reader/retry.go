@@ -91,7 +91,6 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 	for {
 		out, err := f(ctx)
 		if err == nil {
-			r.worked.Store(true)
 			return out, nil
 		}
 		var zero T
@@ -109,8 +108,8 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 				r.warn("%s: %v; trying again", what, err)
 			}
 			failures++
-		case (v == stale || NoCredentials(err)) && r.patient && r.worked.Load():
-			// They may be rotated later than they expire.
+		case (v == stale || NoCredentials(err)) && r.patient:
+			// They were good for the first list, and may be rotated later than they expire.
 			if expiries%warnEvery == 0 {
 				r.warn("%s: %v; trying again", what, err)
 			}
