@@ -15,7 +15,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -610,4 +612,35 @@ func TestAddressesOfCredentialsAreReachedWithoutTheProxyOfTheEnvironment(t *test
 			t.Errorf("unexpected proxy for %s; got %v, %v; want one: %v", url, got, err, want)
 		}
 	}
+}
+
+// Those of a container have a client of their own in the SDK.
+func TestContainerIsAskedWithoutTheProxyOfTheEnvironment(t *testing.T) {
+	if os.Getenv("OUTKPL_TEST_PROXY") == "" {
+		alone(t)
+		var asked atomic.Int32
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			w.WriteHeader(http.StatusForbidden)
+		}))
+		defer proxy.Close()
+		test := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		test.Env = append(os.Environ(), "OUTKPL_TEST_PROXY=1", "HTTP_PROXY="+proxy.URL, "NO_PROXY=", "AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=",
+			"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/of-this-test")
+		if out, err := test.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if n := asked.Load(); n > 0 {
+			t.Errorf("unexpected requests at the proxy; got %d; want none", n)
+		}
+		return
+	}
+	a, err := awsclient.Load(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whether there is somebody at the address does not matter.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, _ = a.Config().Credentials.Retrieve(ctx)
 }
