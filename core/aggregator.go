@@ -47,6 +47,9 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		pl.settle(it, pl.missing)
 		return nil, false
 	}
+	if len(pl.refusals.aside) > 0 && pl.behind(it) {
+		return nil, false
+	}
 	m := pl.shardMap.Load()
 	var sh *shard
 	switch {
@@ -103,7 +106,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		if len(o.items) == 0 {
 			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
 		}
-		if bound <= pl.cfg.aggregationMaxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
+		if bound <= pl.aggregateMax && len(o.items)+1 < pl.cfg.aggregationMaxCount {
 			if len(o.items) == 0 {
 				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
@@ -167,12 +170,12 @@ func (pl *pipeline) leaveNow(o *openAggregate) {
 // payload unit empty, which is paid for all the same; so such an aggregate goes on
 // until its units are used.
 func (pl *pipeline) roomAfter(size int) int {
-	limit := pl.cfg.aggregationMaxBytes
+	limit := pl.aggregateMax
 	paid := max(payloadUnits(size)*PutPayloadUnit, limit)
 	if paid-size <= paid/25 || limit%PutPayloadUnit != 0 {
 		return limit
 	}
-	return max(limit, min(pl.cfg.aggregationGrowBytes, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
+	return max(limit, min(pl.aggregateGrow, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
 // build makes the Kinesis record of an open aggregate, if it has none yet, and its

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ type verdict struct {
 	message string
 	// uncertain is set when Kinesis may have stored the records all the same.
 	uncertain bool
+	// foreign is set when the answer is likely not of Kinesis, but of something on the
+	// way to it: it has no error code.
+	foreign bool
 }
 
 // codes lists every error code with a meaning of its own. What is not listed is
@@ -74,11 +78,12 @@ var codes = map[string]verdict{
 	"KMSOptInRequired":          {action: actFail, reason: ReasonAccessDenied},
 
 	// At least one record is not acceptable.
-	"ValidationException":      {action: actBisect, reason: ReasonInvalid},
-	"ValidationError":          {action: actBisect, reason: ReasonInvalid},
-	"InvalidArgumentException": {action: actBisect, reason: ReasonInvalid},
-	"SerializationException":   {action: actBisect, reason: ReasonInvalid},
-	"RequestEntityTooLarge":    {action: actBisect, reason: ReasonTooLarge},
+	"ValidationException":            {action: actBisect, reason: ReasonInvalid},
+	"ValidationError":                {action: actBisect, reason: ReasonInvalid},
+	"InvalidArgumentException":       {action: actBisect, reason: ReasonInvalid},
+	"SerializationException":         {action: actBisect, reason: ReasonInvalid},
+	"RequestEntityTooLarge":          {action: actBisect, reason: ReasonTooLarge},
+	"RequestEntityTooLargeException": {action: actBisect, reason: ReasonTooLarge},
 }
 
 // credentialCodes are those that say that the credentials are not accepted. Calls are
@@ -122,14 +127,14 @@ func classifyRequest(err error) verdict {
 		return verdict{code: "NoCredentials", message: text}
 	}
 	var api smithy.APIError
-	if errors.As(err, &api) {
+	if errors.As(err, &api) && (status == 0 || api.ErrorCode() != "" && api.ErrorCode() != codeUnknown) {
 		v, known := codes[api.ErrorCode()]
-		v.code, v.message = cmp.Or(api.ErrorCode(), "UnknownError"), withoutValues(api.ErrorMessage())
+		v.code, v.message = cmp.Or(api.ErrorCode(), codeUnknown), withoutValues(api.ErrorMessage())
 		switch {
-		case known, credentialCodes[v.code]:
-		case status == 413:
+		case status == http.StatusRequestEntityTooLarge:
 			v.action, v.reason = actBisect, ReasonTooLarge
-		case status == 403:
+		case known, credentialCodes[v.code]:
+		case status == http.StatusForbidden:
 			v.action, v.reason = actFail, ReasonAccessDenied
 		}
 		if v.message == "" && status != 0 {
@@ -139,6 +144,9 @@ func classifyRequest(err error) verdict {
 		v.uncertain = status >= 500
 		return v
 	}
+	if status != 0 {
+		return classifyStatus(status, err)
+	}
 	v := verdict{code: codeNoAnswer, message: err.Error(), uncertain: true}
 	if errors.Is(err, context.DeadlineExceeded) {
 		v.message = "no answer within the request timeout"
@@ -147,6 +155,56 @@ func classifyRequest(err error) verdict {
 	var dns *net.DNSError
 	if errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns) {
 		v.uncertain = false // nothing was sent
+	}
+	return v
+}
+
+// codeUnknown is what the SDK calls an error without a code.
+const codeUnknown = "UnknownError"
+
+// classifyStatus judges an answer without an error code. It says what stands between the
+// producer and Kinesis, and nothing about the records but their size: no such answer is
+// ever held against a record, except for 413.
+func classifyStatus(status int, err error) verdict {
+	v := verdict{code: "HTTP" + strconv.Itoa(status), foreign: true}
+	what := "the answer is not one of Kinesis"
+	switch {
+	case status == http.StatusRequestEntityTooLarge:
+		v.action, v.reason = actBisect, ReasonTooLarge
+		what = "the request is too large for something on the way"
+	case status == http.StatusBadRequest, status == http.StatusForbidden, status == http.StatusNotAcceptable, status == http.StatusUnprocessableEntity:
+		// A filter may refuse a request for what is in it. To halve it lets the other
+		// records through.
+		v.action = actBisect
+		what = "a proxy or filter refuses the request"
+	case status == http.StatusProxyAuthRequired, status == http.StatusNetworkAuthenticationRequired:
+		what = "the proxy or network wants a login"
+	case status >= 300 && status < 400:
+		what = "a redirect, which is not followed"
+	case status >= 500:
+		what = "Kinesis or something on the way to it failed"
+	}
+	// What was refused was not carried out. A proxy that has waited long enough, an error
+	// of the server's side, or an answer that cannot be read do not say how far it had come.
+	v.uncertain = status < 300 || status >= 500 || status == http.StatusRequestTimeout || status == 499
+	v.message = what + "; HTTP status " + strconv.Itoa(status)
+	var api smithy.APIError
+	switch known := errors.As(err, &api); {
+	case !known && status < 300:
+		v.message += ", and it cannot be read"
+	case known && api.ErrorMessage() != "" && api.ErrorMessage() != codeUnknown:
+		text := withoutValues(api.ErrorMessage())
+		v.message += ": " + text[:min(len(text), 200)]
+	}
+	return v
+}
+
+// classifyCall is classifyRequest for operations other than PutRecords. Answers that are
+// not of Kinesis may pass.
+func classifyCall(err error) verdict {
+	v := classifyRequest(err)
+	if v.foreign {
+		v.action = actRetry
 	}
 	return v
 }

@@ -11,7 +11,7 @@ type collector struct {
 	hotShards int   // shards with at least shardRequestBytes in here
 
 	// requests waits for a free place; it is served before ready. Only
-	// bisecting puts requests here.
+	// bisecting puts requests here, and suspects do; see refusals.go.
 	requests []*request
 	inFlight int
 }
@@ -47,11 +47,12 @@ func (pl *pipeline) full() bool {
 // or not worth waiting with, and a place for one more call.
 func (pl *pipeline) pump() {
 	c := &pl.collector
-	for c.inFlight < pl.cfg.maxInFlight {
+	for c.inFlight < pl.cfg.maxInFlight && !pl.heldBack() {
 		switch {
+		case pl.freshTurn():
+			pl.start(pl.take())
 		case len(c.requests) > 0:
-			req := c.requests[0]
-			c.requests = c.requests[1:]
+			req := pl.nextRequest()
 			again := pl.takeApart(req)
 			if len(req.records) > 0 {
 				pl.start(req)
@@ -77,7 +78,13 @@ func (pl *pipeline) take() *request {
 	c := &pl.collector
 	req := pl.newRequest()
 	n := 0
+	limit, wire := pl.refusals.size.limit(), wireFrame
 	for _, kr := range c.ready {
+		if limit != 0 {
+			if wire += kr.wireRecord(); n > 0 && wire > limit {
+				break
+			}
+		}
 		if n == pl.cfg.collectionMaxCount || n > 0 && req.bytes+kr.size > pl.cfg.collectionMaxBytes {
 			break
 		}

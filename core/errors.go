@@ -49,6 +49,7 @@ const (
 	// ReasonRefused: Kinesis refuses requests as invalid and has not taken a
 	// single record of this stream so far, so that the cause is likely the
 	// configuration and not the record.
+	// See ReasonRefusedAlone for a stream that has.
 	ReasonRefused
 	// ReasonNotAccepted: the record was never taken over, because the context
 	// ended while the batch waited for room in the buffer.
@@ -58,12 +59,18 @@ const (
 	// ReasonInternal: a defect of the producer stopped its work for this stream;
 	// the log has the stack. The record may be stored.
 	ReasonInternal
+	// ReasonRefusedAlone: the record was refused alone for a minute, while nothing else
+	// was sent to its stream, so that nothing tells whether the record is at fault. The
+	// stream has taken others within the last hour. Not permanent; who can keep it for
+	// people to look at (a dead letter) should, and who cannot should try again.
+	ReasonRefusedAlone
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "too_large", "invalid", "expired", "throttled", "stream_not_found",
 	"access_denied", "count_mismatch", "refused", "not_accepted", "closed", "internal",
+	"refused_alone",
 }
 
 // String returns the stable name, for example "too_large".
@@ -76,6 +83,11 @@ func (r Reason) String() string {
 
 // Permanent reports whether handing the same record over again must fail again.
 func (r Reason) Permanent() bool { return r == ReasonTooLarge || r == ReasonInvalid }
+
+// DeadLetter reports whether a record that failed for this reason belongs with the dead
+// letters, where there is a place for them: it failed for good, or it is to be expected.
+// Without such a place, only permanent failures may be given up.
+func (r Reason) DeadLetter() bool { return r.Permanent() || r == ReasonRefusedAlone }
 
 // RecordError is the error of a user record that was not confirmed.
 type RecordError struct {

@@ -270,6 +270,9 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 	pl.observeEnd(it, err)
 	it.err = err
 	it.flags |= itemSettled
+	if len(pl.refusals.suspects) > 0 {
+		pl.settledSuspect(it, err)
+	}
 	if err != nil {
 		b.failed++
 		pl.stats.Failed[err.Reason]++
@@ -382,7 +385,7 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 		}
 		pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
 		pl.outgoing, pl.freed = nil, nil
-		pl.openList, pl.collector = openList{}, collector{}
+		pl.openList, pl.collector, pl.refusals = openList{}, collector{}, refusals{}
 	})
 	if pl.isBroken() {
 		pl.lock()

@@ -107,7 +107,7 @@ func (pl *pipeline) violation() error {
 	if pl.aborted {
 		steps = append(steps, a.nothingLeft)
 	} else {
-		steps = append(steps, a.held, a.openList, a.queues, a.ready, a.requests, a.retries, a.unresolved, a.lanes, a.shards)
+		steps = append(steps, a.held, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
 	}
 	for _, step := range append(steps, a.places, a.buffer) {
 		if err := step(); err != nil {
@@ -129,11 +129,12 @@ const (
 	inRequests
 	inFlight
 	inRetries
+	inSuspects
 	inUnresolved
 	placeCount
 )
 
-var placeNames = [placeCount]string{"held", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "unresolved"}
+var placeNames = [placeCount]string{"held", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "suspects", "unresolved"}
 
 // account sums up user records. Two accounts of the same set are equal, and unequal
 // ones of different sets differ but for a chance of 1 in 2^64.
@@ -354,9 +355,9 @@ func (a *audit) inFlight() error {
 func (a *audit) nothingLeft() error {
 	pl := a.pl
 	c, o := &pl.collector, &pl.openList
-	if n := len(pl.held) + len(pl.retries) + len(pl.unresolved) + len(pl.wakes) + len(pl.outgoing) + len(pl.freed) + len(c.ready) + len(c.requests); n > 0 {
-		return fmt.Errorf("held %d, retries %d, unresolved %d, wakes %d, outgoing %d, freed %d, ready %d, requests %d, though the work has ended",
-			len(pl.held), len(pl.retries), len(pl.unresolved), len(pl.wakes), len(pl.outgoing), len(pl.freed), len(c.ready), len(c.requests))
+	if n := len(pl.held) + len(pl.retries) + len(pl.refusals.waiting) + len(pl.unresolved) + len(pl.wakes) + len(pl.outgoing) + len(pl.freed) + len(c.ready) + len(c.requests); n > 0 {
+		return fmt.Errorf("held %d, retries %d, suspects %d, unresolved %d, wakes %d, outgoing %d, freed %d, ready %d, requests %d, though the work has ended",
+			len(pl.held), len(pl.retries), len(pl.refusals.waiting), len(pl.unresolved), len(pl.wakes), len(pl.outgoing), len(pl.freed), len(c.ready), len(c.requests))
 	}
 	if o.head != nil || o.tail != nil || o.bytes != 0 || o.records != 0 || c.bytes != 0 || c.hotShards != 0 {
 		return fmt.Errorf("open aggregates have %d bytes, %d records, ready %d bytes, %d hot shards, though the work has ended", o.bytes, o.records, c.bytes, c.hotShards)
@@ -616,6 +617,39 @@ func (a *audit) retries() error {
 	return nil
 }
 
+// suspects checks the user records that were refused alone and wait.
+//
+//go:norace
+func (a *audit) suspects() error {
+	r := &a.pl.refusals
+	due := int64(never)
+	for _, s := range r.waiting {
+		if len(s.kr.items) != 1 || s.kr.items[0] != s.it || r.suspects[s.it] != s {
+			return fmt.Errorf("suspects: a record of %d user records waits; want the suspect alone, and that it is known: %t", len(s.kr.items), r.suspects[s.it] == s)
+		}
+		due = min(due, s.due)
+		if err := a.record(inSuspects, s.kr); err != nil {
+			return err
+		}
+	}
+	if len(r.waiting) > 0 && r.due != due {
+		return fmt.Errorf("suspects are due at %d, the first of %d at %d", r.due, len(r.waiting), due)
+	}
+	for _, s := range r.aside {
+		for _, it := range s.behind {
+			if err := a.put(inSuspects, it); err != nil {
+				return err
+			}
+		}
+	}
+	for it := range r.suspects {
+		if it.is(itemSettled) || !it.is(itemBuffered) {
+			return fmt.Errorf("suspects have record %d of batch %d; settled %t, submitted %t", it.index, it.batch.seq, it.is(itemSettled), it.is(itemBuffered))
+		}
+	}
+	return nil
+}
+
 func (a *audit) unresolved() error {
 	for _, u := range a.pl.unresolved {
 		if err := a.record(inUnresolved, u.kr); err != nil {
@@ -683,6 +717,11 @@ func (a *audit) beyondQueues(f func(*kinesisRecord) error) error {
 	}
 	for _, u := range pl.unresolved {
 		if err := f(u.kr); err != nil {
+			return err
+		}
+	}
+	for _, s := range pl.refusals.waiting {
+		if err := f(s.kr); err != nil {
 			return err
 		}
 	}

@@ -273,6 +273,7 @@ func TestRoomAfterIsBoundedByAllThatBoundsARecord(t *testing.T) {
 		{"never less than the limit", unit + unit/2, 2 * unit, 40 * unit, unit, 1 << 20, 2 * unit},
 	} {
 		pl := &pipeline{cfg: &config{aggregationMaxBytes: c.limit, aggregationGrowBytes: c.grow, collectionMaxBytes: c.all}, facts: facts{maxRecordBytes: c.stream}}
+		pl.limitAggregates()
 		if got := pl.roomAfter(c.size); got != c.want {
 			t.Errorf("%s: unexpected room; got %d; want %d", c.name, got, c.want)
 		}

@@ -50,6 +50,7 @@ func (pl *pipeline) advance() {
 	}
 	pl.expireLate()
 	pl.retryDue()
+	pl.suspectsDue()
 	if pl.refreshDue <= pl.now && !pl.refreshing {
 		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
 		pl.fetches++
@@ -98,8 +99,18 @@ func (pl *pipeline) nextEvent() int64 {
 			at = pl.now // closeSome has left some
 		}
 	}
-	if c := &pl.collector; len(c.ready) > 0 && c.inFlight < pl.cfg.maxInFlight {
-		at = min(at, c.deadline)
+	if c := &pl.collector; c.inFlight < pl.cfg.maxInFlight {
+		switch {
+		case !pl.heldBack():
+			if len(c.ready) > 0 {
+				at = min(at, c.deadline)
+			}
+		case c.inFlight == 0 && len(c.requests)+len(c.ready) > 0:
+			at = min(at, pl.refusals.probeAt)
+		}
+	}
+	if len(pl.refusals.waiting) > 0 {
+		at = min(at, pl.refusals.due)
 	}
 	if len(pl.wakes) > 0 {
 		at = min(at, pl.wakes[0].wakeAt)

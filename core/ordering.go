@@ -48,7 +48,7 @@ const (
 // of 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway.
 // Without aggregation a shard carries one record for each round trip.
 // A record that cannot be stored holds up the others of its shard until it
-// is stored or fails. Without the shard map (kinesis:ListShards missing), one record
+// is stored or fails; one that is refused as invalid only those with the same key. Without the shard map (kinesis:ListShards missing), one record
 // of the whole stream is under way at a time. PutRecords promises no order inside of a
 // request, hence never two for one shard
 // (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html,
@@ -265,7 +265,7 @@ func (pl *pipeline) addToFront(sh *shard, it *item) {
 		kr := sh.front[n-1]
 		kr.chooseSpread(it)
 		size := kr.sizeWith(it)
-		if size <= pl.cfg.aggregationMaxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
+		if size <= pl.aggregateMax && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
 			kr.add(it)
 			return
 		}

@@ -35,7 +35,7 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
 	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
 	pl.outgoing, pl.freed, pl.openList = nil, nil, openList{}
-	pl.collector = collector{inFlight: pl.collector.inFlight}
+	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
 	if pl.collector.inFlight == 0 {
 		pl.settleBroken()
 	}

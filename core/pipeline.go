@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type pipeline struct {
 	refreshDue     int64
 	refreshBackoff int64
 	mapTrouble     string
+	mapOutage      bool         // no answer of Kinesis came
 	refreshed      int64        // when the last fetch began
 	fetches        uint64       // fetches begun
 	staleGen       uint64       // maps of fetches up to this one are of no use
@@ -83,6 +85,8 @@ type pipeline struct {
 	described      int64 // when the last call ended
 	heldSince      int64 // since when records may be held
 	placement      placement
+	aggregateMax   int   // AggregationMaxBytes, or less; see limitAggregates
+	aggregateGrow  int   // likewise AggregationGrowBytes
 	idleSince      int64 // while no batch is open: since when
 
 	// Records on their way.
@@ -95,6 +99,7 @@ type pipeline struct {
 	collector   collector
 	retries     retryHeap
 	budget      retryBudget
+	refusals    refusals
 	lane        *shard   // strict ordering without a map: stands for all shards
 	outgoing    []*shard // strict ordering: busy shards of earlier maps
 	freed       []*shard // strict ordering: shards that may go on
@@ -140,6 +145,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 	pl.heldSince, pl.refreshDue, pl.describeDue, pl.idleSince = now, now, now, now
 	pl.refreshed, pl.described = -int64(time.Hour), -int64(time.Hour)
 	pl.facts.auto = p.cfg.distribution == DistributionAuto
+	pl.limitAggregates()
 	pl.ctx, pl.cancel = context.WithCancel(p.ctx)
 	return pl
 }
@@ -206,6 +212,9 @@ func (pl *pipeline) moveOn() {
 	if pl.aborted {
 		return
 	}
+	if len(pl.refusals.released) > 0 {
+		pl.releaseBehind()
+	}
 	pl.admitFreed()
 	switch {
 	case pl.quiet():
@@ -271,6 +280,11 @@ func (pl *pipeline) stuck() bool { return pl.blocked > 0 && pl.submitting == 0 }
 
 // underWay reports whether anything is on its way beyond aggregation.
 func (pl *pipeline) underWay() bool {
+	return len(pl.refusals.waiting) > 0 || pl.underWayUntried()
+}
+
+// underWayUntried is underWay but for the suspects that wait.
+func (pl *pipeline) underWayUntried() bool {
 	c := &pl.collector
 	return c.inFlight > 0 || len(c.ready) > 0 || len(c.requests) > 0 ||
 		len(pl.retries) > 0 || len(pl.wakes) > 0 || len(pl.held) > 0 || len(pl.unresolved) > 0
@@ -308,6 +322,15 @@ func (pl *pipeline) releaseHeld() {
 // reroute takes the Kinesis records that match out of the stages before the
 // sender and routes their user records anew.
 func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
+	for _, kr := range pl.withdraw(match) {
+		again := append(pl.scratch[:0], kr.items...)
+		pl.recycle(kr)
+		pl.routeAll(again)
+	}
+}
+
+// withdraw takes the Kinesis records that match out of the stages before the sender.
+func (pl *pipeline) withdraw(match func(*kinesisRecord) bool) []*kinesisRecord {
 	// In strict ordering, the stages of a shard must come out in their order.
 	var open []*kinesisRecord
 	for sh := pl.openList.head; sh != nil; {
@@ -318,44 +341,61 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 		}
 		sh = next
 	}
-	out := pl.pull(match)
-	for _, kr := range append(out, open...) {
-		again := append(pl.scratch[:0], kr.items...)
-		pl.recycle(kr)
-		pl.routeAll(again)
+	return append(pl.pull(match), open...)
+}
+
+// filter takes the Kinesis records that match out of a list and adds them to another.
+func filter(list []*kinesisRecord, match func(*kinesisRecord) bool, out *[]*kinesisRecord) []*kinesisRecord {
+	keep := list[:0]
+	for _, kr := range list {
+		if match(kr) {
+			*out = append(*out, kr)
+		} else {
+			keep = append(keep, kr)
+		}
 	}
+	clear(list[len(keep):])
+	return keep
+}
+
+// pullReady takes the Kinesis records that match out of the collector.
+func (pl *pipeline) pullReady(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
+	c := &pl.collector
+	c.requests = slices.DeleteFunc(c.requests, func(req *request) bool {
+		n := len(out)
+		req.records = filter(req.records, match, &out)
+		for _, kr := range out[n:] {
+			req.bytes -= kr.size
+		}
+		if len(req.records) > 0 {
+			return false
+		}
+		req.done()
+		return true
+	})
+	n := len(out)
+	c.ready = filter(c.ready, match, &out)
+	for _, kr := range out[n:] {
+		pl.uncount(kr)
+	}
+	pl.findDeadline()
+	return out
 }
 
 // pull takes the Kinesis records that match out of the shards' queues and the
 // collector.
 func (pl *pipeline) pull(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
-	filter := func(list []*kinesisRecord, out *[]*kinesisRecord) []*kinesisRecord {
-		keep := list[:0]
-		for _, kr := range list {
-			if match(kr) {
-				*out = append(*out, kr)
-			} else {
-				keep = append(keep, kr)
-			}
-		}
-		clear(list[len(keep):])
-		return keep
-	}
-	pl.collector.ready = filter(pl.collector.ready, &out)
-	for _, kr := range out {
-		pl.uncount(kr)
-	}
-	pl.findDeadline()
+	out = pl.pullReady(match)
 	for _, sh := range pl.freed {
 		// What returned to its lane in this stretch is not in the heap before admitFreed.
 		if sh.wakePos < 0 {
-			sh.queue = filter(sh.queue, &out)
+			sh.queue = filter(sh.queue, match, &out)
 		}
 	}
 	for i := len(pl.wakes) - 1; i >= 0; i-- {
 		// Every other shard with a queue waits in this heap.
 		sh := pl.wakes[i]
-		if sh.queue = filter(sh.queue, &out); len(sh.queue) == 0 {
+		if sh.queue = filter(sh.queue, match, &out); len(sh.queue) == 0 {
 			sh.wakePos = -1
 			pl.wakes[i] = nil
 		}

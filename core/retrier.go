@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 // Codes of attempts that no answer of Kinesis stands for; the KPL's names.
@@ -50,6 +52,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		// From the last to the first, so that throttled records of a shard
 		// return to the head of its queue in their order.
 		worst := verdict{}
+		before := pl.stats.KinesisRecords
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
@@ -60,7 +63,12 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 			if v.action != actThrottle {
 				worst = v
 			}
-			pl.refused(kr, v, *base)
+			pl.refused(kr, v, *base, req, out)
+		}
+		if pl.stats.KinesisRecords > before {
+			pl.passedCall(req)
+		} else if worst.action == actBisect {
+			pl.giveUp(worst)
 		}
 		if worst.code != "" {
 			pl.trouble(worst)
@@ -81,7 +89,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
 	pl.observeStored(kr, units)
 	pl.accepted = true
-	if pl.shardMap.Load() == nil && pl.mapTrouble == codeNoAnswer && !pl.refreshing {
+	if pl.shardMap.Load() == nil && pl.mapOutage && !pl.refreshing {
 		pl.refreshDue = pl.now // the network is back
 	}
 	sh := kr.shard
@@ -131,7 +139,7 @@ func (pl *pipeline) uncertain(kr *kinesisRecord) {
 }
 
 // refused handles a record that Kinesis has not taken while the call succeeded.
-func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
+func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
 	pl.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
@@ -144,11 +152,16 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 	switch {
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
 		pl.fail(kr, v, a)
-	case v.action == actBisect && len(kr.items) == 1:
-		pl.fail(kr, pl.blame(v), a)
-	case v.action == actBisect:
+	case v.action == actBisect && len(kr.items) > 1:
 		pl.attemptedAll(kr, v, a)
-		pl.separate(kr)
+		pl.unbundle(kr, v)
+	case v.action == actBisect && slices.ContainsFunc(out.Records, entryStored):
+		pl.convict(kr, v, a) // while others of the same call passed
+	case v.action == actBisect:
+		p := req.proof
+		p.refused(pl.refusals.passed, pl.stats.Requests)
+		pl.refusals.refused = max(pl.refusals.refused, req.number)
+		pl.refusedAlone(kr, p, v, a)
 	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.facts.auto:
 		pl.attemptedAll(kr, v, a)
 		kr.shard.pace.Refused(pl.now, pl.sinceStart(a.Start), rand.Float64())
@@ -166,6 +179,9 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt) {
 		pl.retryLater(kr, pl.backoff(int(kr.items[0].tries)))
 	}
 }
+
+// entryStored reports whether an entry of an answer was stored.
+func entryStored(e types.PutRecordsResultEntry) bool { return aws.ToString(e.SequenceNumber) != "" }
 
 // requestFailed handles the records of a call that failed as a whole.
 func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
@@ -190,25 +206,20 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		for _, kr := range req.records {
 			pl.fail(kr, v, a)
 		}
-	case v.action == actBisect && len(req.records) > 1:
-		half := len(req.records) / 2
-		for _, part := range [][]*kinesisRecord{req.records[:half], req.records[half:]} {
-			next := pl.newRequest()
-			for _, kr := range part {
-				pl.attemptedAll(kr, v, a)
-				next.records = append(next.records, kr)
-				next.bytes += kr.size
-			}
-			pl.collector.requests = append(pl.collector.requests, next)
-		}
-	case v.action == actBisect && len(req.records[0].items) > 1:
-		pl.attemptedAll(req.records[0], v, a)
-		pl.separate(req.records[0])
 	case v.action == actBisect:
-		v = pl.blame(v)
-		pl.trouble(v)
-		pl.fail(req.records[0], v, a)
+		pl.refusedCall(req, v)
+		switch kr := req.records[0]; {
+		case len(req.records) > 1:
+			pl.bisect(req, v, a)
+		case len(kr.items) > 1:
+			pl.attemptedAll(kr, v, a)
+			pl.unbundle(kr, v)
+		default:
+			pl.refusedAlone(kr, req.proof, v, a)
+		}
+		pl.giveUp(v)
 	default:
+		pl.refusals.lone, pl.refusals.loneSince = nil, pl.now
 		pl.trouble(v)
 		// All wait for the same time, so that they fill a request again.
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
@@ -220,18 +231,6 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 			pl.retryLater(kr, wait)
 		}
 	}
-}
-
-// blame decides whether a record that was refused alone is itself the cause.
-// Its key and size were checked before it was sent, so as long as the stream
-// has never taken anything, a wrong configuration is more likely; to call the
-// record invalid then would make the host throw good data away.
-func (pl *pipeline) blame(v verdict) verdict {
-	v.action = actFail
-	if !pl.accepted {
-		v.reason = ReasonRefused
-	}
-	return v
 }
 
 // fail settles every user record of a Kinesis record with an error.

@@ -71,6 +71,7 @@ func (pl *pipeline) expireLate() {
 		}
 		late = append(late, pl.pull(pl.late)...)
 	}
+	late = append(late, pl.expireRefused()...)
 	for _, kr := range late {
 		pl.dissolve(kr)
 	}

@@ -34,6 +34,8 @@ type request struct {
 	gen     uint64 // of the last map fetch that began before
 	keyless bool   // spread records go without a partition key
 	leftOut bool   // at least one has
+	number  uint64 // of all calls, from 1
+	proof   proof  // what speaks against the records
 }
 
 var requestPool = sync.Pool{New: func() any { return new(request) }}
@@ -58,6 +60,7 @@ func (r *request) done() {
 	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
 	r.blob, r.decimal, r.digits = r.blob[:0], r.decimal[:0], r.digits[:0]
 	r.bytes, r.gen, r.keyless, r.leftOut = 0, 0, false, false
+	r.number, r.proof = 0, proof{}
 	requestPool.Put(r)
 }
 
@@ -69,7 +72,7 @@ func (pl *pipeline) start(req *request) {
 	if invariants.Enabled {
 		pl.checks.started(pl, req)
 	}
-	req.keyless, req.gen = pl.keyless(), pl.fetches
+	req.keyless, req.gen, req.number = pl.keyless(), pl.fetches, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
 }

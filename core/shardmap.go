@@ -251,7 +251,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 		pl.refreshSoon()
 	}
 	if pl.mapTrouble != "" {
-		pl.mapTrouble = ""
+		pl.mapTrouble, pl.mapOutage = "", false
 		pl.log(slog.LevelInfo, "shard map is available", "shards", len(list))
 	}
 	if pl.missing != nil {
@@ -268,12 +268,12 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 }
 
 func (pl *pipeline) refreshFailed(err error) {
-	v := classifyRequest(err)
+	v := classifyCall(err)
 	pl.refreshAgain = false
 	pl.refreshBackoff = min(max(pl.refreshBackoff+pl.refreshBackoff/2, int64(refreshBackoffMin)), int64(refreshBackoffMax))
 	pl.refreshDue = pl.now + int64(float64(pl.refreshBackoff)*(0.8+0.4*rand.Float64()))
 	if pl.mapTrouble != v.code {
-		pl.mapTrouble = v.code
+		pl.mapTrouble, pl.mapOutage = v.code, v.foreign || v.code == codeNoAnswer
 		pl.log(slog.LevelWarn, "cannot list shards; trying again", "code", v.code, "detail", v.message)
 	}
 	pl.missing = nil

@@ -146,7 +146,7 @@ func (c *check) judge(operation string, err error) {
 	if err == nil {
 		return
 	}
-	v := classifyRequest(err)
+	v := classifyCall(err)
 	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle}
 	switch {
 	case v.action == actBisect && operation == "PutRecords":
@@ -158,6 +158,8 @@ func (c *check) judge(operation string, err error) {
 	case credentialCodes[v.code]:
 		e.Detail, c.hopeless = "Kinesis does not accept the credentials: "+v.message, true
 		e.Temporary = v.code == "ExpiredToken" || v.code == "ExpiredTokenException" || v.code == "RequestExpired"
+	case v.foreign:
+		e.Detail, c.hopeless = v.message+"; check endpoint and proxy", true
 	case v.code == codeNoAnswer:
 		e.Detail, c.hopeless = "no answer"+c.in(" from region ")+"; check region, endpoint, proxy and network: "+v.message, true
 	case v.reason == ReasonStreamNotFound:

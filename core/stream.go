@@ -86,7 +86,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 	pl.placement.told, pl.placement.denied = false, false
 	switch {
 	case err != nil:
-		v := classifyRequest(err)
+		v := classifyCall(err)
 		again, until := int64(time.Second), pl.heldSince+int64(startupGrace)
 		if pl.describeLimits++; !callLimit(v.code) {
 			pl.describeLimits = 0

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -437,8 +438,22 @@ func TestAPoisonRecordDoesNotHoldUpTheOthers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "dead.ndjson")
 	in, _ := newReal(t, s, "dead_letter_file", file)
 	untilOK(t, in, "tag", eventOf(t, fields{"n": 0})) // the stream works
-	untilOK(t, in, "kube", slices.Concat(eventOf(t, fields{"n": 1}), eventOf(t, fields{"log": "poison"}), eventOf(t, fields{"n": 2})))
-	wantExactly(t, consumed(t, s, "logs"), []string{`{"n":0}`, `{"n":1}`, `{"n":2}`})
+	want := []string{`{"n":0}`, `{"n":1}`, `{"n":2}`}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		untilOK(t, in, "kube", slices.Concat(eventOf(t, fields{"n": 1}), eventOf(t, fields{"log": "poison"}), eventOf(t, fields{"n": 2})))
+	}()
+	for i, open := 3, true; open; i++ { // others pass, which proves that it is the record
+		untilOK(t, in, "tag", eventOf(t, fields{"n": i}))
+		want = append(want, fmt.Sprintf(`{"n":%d}`, i))
+		select {
+		case <-done:
+			open = false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	wantExactly(t, consumed(t, s, "logs"), want)
 	letters := readLetters(t, file)
 	if len(letters) != 1 || string(letters[0].Data) != `{"log":"poison"}` || letters[0].Reason != "invalid" || letters[0].Source != "kube" || len(letters[0].Attempts) == 0 {
 		t.Errorf("unexpected letters: %+v", letters)

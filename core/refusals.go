@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core/internal/pace"
+)
+
+// A call that is refused as a whole (actBisect) says that a record is not acceptable, or
+// that the stream or something on the way to it takes nothing at all. Only other
+// records tell the two apart. So:
+//
+//   - While nothing that was sent after the last refusal has passed, the stream is in
+//     doubt: one call at a time goes, and after searchCalls refusals in a row the calls
+//     wait for a backoff. An outage that looks like a refusal meets no storm.
+//   - A refused call is halved. A user record that is refused alone becomes a suspect: it
+//     waits, and is sent again in a call of its own.
+//   - A refusal counts against the records of the call if a call that began after their
+//     last refusal has passed before. After some that count, the suspect itself is at
+//     fault and fails for good. That it passes acquits it.
+//   - In strict ordering a suspect leaves its lane, and only records with the same key wait
+//     behind it.
+//   - If a suspect is all that a stream has for loneTime, or such suspects that something
+//     speaks against, nothing can be proved. They fail with ReasonRefusedAlone then, and
+//     the receiver decides.
+//
+// Calls are ordered by their numbers, not by a clock: what began after an answer was
+// worked in has a higher number than any call before.
+type refusals struct {
+	passed   uint64 // number of the latest call of which something was stored
+	passedAt int64
+	refused  uint64 // number of the latest call that was refused
+	inRow    int    // refusals since a call passed that was made later
+	searches int    // given up in a row; see giveUp
+	probeAt  int64  // in doubt: when the next call may go
+	turn     int    // whose turn it is in doubt
+
+	suspects map[*item]*suspect // by user record, as long as it is not settled
+	waiting  []*suspect         // those that are not under way
+	due      int64              // when the first of them is
+	// Since loneSince nothing has passed, and nothing was refused but one record (lone),
+	// and suspects that have been refused while others passed.
+	lone      *item
+	loneSince int64
+	acquitted int64 // when a suspect was last stored, 0 if none was
+
+	// Strict ordering: what waits behind a suspect, by key, and what does not any more.
+	aside     map[aggregation.HashKey]*suspect
+	released  []*item
+	readyNext bool // an aggregate was taken to pieces, which come first
+
+	size sizeLimit
+}
+
+// suspect is a user record that was refused in a call of its own.
+type suspect struct {
+	it    *item
+	kr    *kinesisRecord // while it waits
+	proof proof
+	since int64
+	alone int   // how often it was refused alone
+	due   int64 // when it is sent again
+
+	behind []*item // strict ordering: records with the same key
+}
+
+// proof is what speaks against the records of a call.
+type proof struct {
+	mark    uint64 // the number of calls begun when they were last refused, about; 0 if they were not
+	strikes int    // how often they were refused after a call that began later had passed
+}
+
+const (
+	// searchCalls bounds the calls in a row that look for a culprit without a pause. To
+	// halve 500 records takes 9, and as much again for the records of an aggregate.
+	searchCalls = 32
+	// strikesNeeded is how many refusals convict a suspect, flakyStrikes how many where
+	// one was acquitted within flakyTime.
+	strikesNeeded = 2
+	flakyStrikes  = 8
+	flakyTime     = 10 * time.Minute
+	// leastSuspicion is the least time from the first refusal of a suspect to its end, so
+	// that what comes and goes in between acquits others.
+	leastSuspicion = time.Second
+	// loneTime is how long a suspect waits for another record of its stream.
+	loneTime = time.Minute
+	// takenLately is how long ago a stream may have taken its last record, for a suspect
+	// that was alone all the time to fail.
+	takenLately = time.Hour
+	// maxSuspectWait bounds the wait between two calls with a suspect.
+	maxSuspectWait = 5 * time.Second
+)
+
+// inDoubt reports whether nothing has passed since the last refusal.
+func (pl *pipeline) inDoubt() bool { return pl.refusals.refused > pl.refusals.passed }
+
+// heldBack reports whether no call may be started, because of a doubt.
+func (pl *pipeline) heldBack() bool {
+	return pl.inDoubt() && (pl.collector.inFlight > 0 || pl.now < pl.refusals.probeAt)
+}
+
+// refusedCall is told of a call that was refused as a whole, or in each of its entries.
+func (pl *pipeline) refusedCall(req *request, v verdict) {
+	r := &pl.refusals
+	r.refused = max(r.refused, req.number)
+	var it *item
+	if len(req.records) == 1 && len(req.records[0].items) == 1 {
+		it = req.records[0].items[0]
+	}
+	r.inRow++
+	s := r.suspects[it]
+	if s == nil || it != r.lone && s.proof.strikes == 0 {
+		r.lone, r.loneSince = it, pl.now
+		// What is refused again and again by itself does not hold up the others.
+		if r.inRow > searchCalls {
+			r.probeAt = pl.now + pl.suspectBackoff(r.inRow-searchCalls)
+			pl.trouble(v)
+		}
+	}
+	since := pl.stats.Requests
+	if v.reason == ReasonTooLarge {
+		since = req.number // what has passed beside it says enough
+	}
+	req.proof.refused(r.passed, since)
+	if v.reason == ReasonTooLarge {
+		r.size.refused(req.wireBytes())
+		pl.limitAggregates()
+	}
+}
+
+// refused counts a refusal. passed is the number of the latest call that passed; calls
+// with a number above since may count against the records at the next refusal.
+func (p *proof) refused(passed, since uint64) {
+	switch {
+	case p.mark == 0:
+		p.mark = since
+	case passed > p.mark:
+		p.strikes++
+		p.mark = since
+	}
+}
+
+// suspectBackoff is backoff with a bound of its own: retries that are meant to be fast
+// would be a storm here.
+func (pl *pipeline) suspectBackoff(n int) int64 {
+	shortest := pl.cfg.retryBackoffMin
+	return pace.Backoff(shortest, max(shortest, maxSuspectWait), n, rand.Float64())
+}
+
+// passedCall is told of a call of which at least one record was stored.
+func (pl *pipeline) passedCall(req *request) {
+	r := &pl.refusals
+	doubt := pl.inDoubt()
+	r.passed, r.passedAt, r.lone, r.loneSince = max(r.passed, req.number), pl.now, nil, pl.now
+	if doubt && !pl.inDoubt() {
+		r.inRow, r.searches, r.probeAt = 0, 0, 0
+		for _, s := range r.waiting {
+			s.due = min(s.due, pl.now+pl.suspectBackoff(1+s.proof.strikes))
+		}
+		pl.findSuspect()
+	}
+	if r.size.least != 0 {
+		pl.learnSize(req.wireBytes())
+	}
+}
+
+// bisect sends the records of a refused call again, in two calls. They are put last,
+// from where a search takes the next one.
+func (pl *pipeline) bisect(req *request, v verdict, a Attempt) {
+	half := len(req.records) / 2
+	if v.reason == ReasonTooLarge {
+		half = req.halfOfBytes()
+	}
+	for _, part := range [][]*kinesisRecord{req.records[:half], req.records[half:]} {
+		next := pl.newRequest()
+		next.proof = req.proof
+		for _, kr := range part {
+			pl.attemptedAll(kr, v, a)
+			next.records = append(next.records, kr)
+			next.bytes += kr.size
+		}
+		pl.collector.requests = append(pl.collector.requests, next)
+	}
+}
+
+// unbundle sends the user records of a refused aggregate again, one by one or, if it was
+// too large, in two aggregates. They are in the range of its shard, for which it has paid.
+func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
+	size := 1
+	if strict := pl.cfg.ordering == OrderingStrict; v.reason == ReasonTooLarge && (!strict || pl.aggregateMax < kr.size) {
+		size = (len(kr.items) + 1) / 2 // in strict ordering, the aggregator makes smaller ones
+	}
+	if size == 1 {
+		for _, it := range kr.items {
+			it.flags |= itemAlone
+		}
+	}
+	if pl.cfg.ordering == OrderingStrict {
+		pl.refusals.readyNext = true
+		pl.dissolve(kr)
+		return
+	}
+	list := kr.items
+	for len(list) > 0 {
+		req := pl.newRequest()
+		for len(list) > 0 && len(req.records) < pl.cfg.collectionMaxCount && (size == 1 || len(req.records) == 0) {
+			part := pl.newRecord()
+			part.shard, part.spread, part.hasSpread, part.deadline = kr.shard, kr.spread, kr.hasSpread, pl.now
+			for _, it := range list[:min(size, len(list))] {
+				part.add(it)
+			}
+			list = list[min(size, len(list)):]
+			if len(req.records) > 0 && req.bytes+part.size > pl.cfg.collectionMaxBytes {
+				pl.collector.requests = append(pl.collector.requests, req)
+				req = pl.newRequest()
+			}
+			req.records = append(req.records, part)
+			req.bytes += part.size
+		}
+		pl.collector.requests = append(pl.collector.requests, req)
+	}
+	pl.recycle(kr)
+}
+
+// refusedAlone decides about a user record that was refused in a Kinesis record of its
+// own.
+func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attempt) {
+	r := &pl.refusals
+	it := kr.items[0]
+	s := r.suspects[it]
+	if s == nil {
+		s = &suspect{it: it, since: pl.now}
+		if r.suspects == nil {
+			r.suspects = map[*item]*suspect{}
+		}
+		r.suspects[it] = s
+		// What it was refused with may have been at fault until now.
+		p.strikes = min(p.strikes, strikesNeeded-1)
+	}
+	p.strikes = max(p.strikes, s.proof.strikes)
+	s.proof = p
+	s.alone++
+	switch {
+	case v.reason != ReasonNone && p.strikes >= pl.strikesNeeded(kr, v) && pl.now-s.since >= int64(leastSuspicion):
+		pl.convict(kr, v, a)
+		return
+	case v.reason != ReasonNone && (r.lone == it || p.strikes > 0) && pl.now-r.loneSince >= int64(loneTime) &&
+		pl.accepted && pl.now-r.passedAt < int64(takenLately):
+		v.action, v.reason = actFail, ReasonRefusedAlone
+		v.message += "; nothing else was sent to the stream meanwhile that could tell whether the record is at fault"
+		pl.trouble(v)
+		pl.fail(kr, v, a)
+		return
+	}
+	pl.trouble(v)
+	pl.attemptedAll(kr, v, a)
+	s.kr = kr
+	s.due = notAfterExpiry(kr, pl.now+pl.suspectBackoff(s.alone))
+	r.waiting = append(r.waiting, s)
+	pl.findSuspect()
+	if pl.cfg.ordering == OrderingStrict {
+		pl.stepAside(s)
+	}
+}
+
+// stepAside takes a suspect out of its lane, so that it holds up only what has the same
+// key.
+func (pl *pipeline) stepAside(s *suspect) {
+	r := &pl.refusals
+	pl.leave(s.kr)
+	s.kr.shard = nil
+	if s.it.is(itemSpread) || r.aside[s.it.hash] == s {
+		return
+	}
+	if r.aside == nil {
+		r.aside = map[aggregation.HashKey]*suspect{}
+	}
+	r.aside[s.it.hash] = s
+	lane := pl.lane
+	if m := pl.shardMap.Load(); m != nil {
+		lane = m.lookup(s.it.hash)
+	}
+	var rest []*item
+	for _, kr := range pl.withdraw(func(kr *kinesisRecord) bool { return kr.shard == lane && lane != nil && lane.busy != kr }) {
+		rest = append(rest, kr.items...)
+		pl.recycle(kr)
+	}
+	pl.requeueFront(rest, 0)
+}
+
+// behind keeps a record that has to wait for a suspect with the same key.
+func (pl *pipeline) behind(it *item) bool {
+	s := pl.refusals.aside[it.hash]
+	if s == nil || s.it == it || it.is(itemSpread) {
+		return false
+	}
+	s.behind = append(s.behind, it)
+	return true
+}
+
+// releaseBehind lets those go on whose suspects are settled.
+func (pl *pipeline) releaseBehind() {
+	list := pl.refusals.released
+	pl.refusals.released = nil
+	pl.requeueFront(list, 0)
+}
+
+// strikesNeeded returns how many strikes convict. Where refusals come and go, it takes more;
+// where smaller requests pass, it is the size.
+func (pl *pipeline) strikesNeeded(kr *kinesisRecord, v verdict) int {
+	r := &pl.refusals
+	switch {
+	case r.acquitted != 0 && pl.now-r.acquitted < int64(flakyTime):
+		return flakyStrikes
+	case v.reason == ReasonTooLarge && r.size.most != 0 && kr.wireBytes() > r.size.most:
+		return 1
+	}
+	return strikesNeeded
+}
+
+// convict fails a user record that is at fault.
+func (pl *pipeline) convict(kr *kinesisRecord, v verdict, a Attempt) {
+	v.action = actFail
+	if v.reason == ReasonTooLarge {
+		v.message = fmt.Sprintf("%s; data plus partition key have %d bytes, about %d as a request; the largest request that passed had about %d",
+			v.message, kr.size, kr.wireBytes(), pl.refusals.size.most)
+	}
+	pl.trouble(v)
+	pl.fail(kr, v, a)
+}
+
+// settledSuspect is told that a user record which may be a suspect is settled.
+func (pl *pipeline) settledSuspect(it *item, err *RecordError) {
+	r := &pl.refusals
+	s := r.suspects[it]
+	if s != nil && err == nil {
+		r.acquitted = max(pl.now, 1)
+	}
+	delete(r.suspects, it)
+	if s != nil && r.aside[it.hash] == s {
+		delete(r.aside, it.hash)
+		r.released = append(r.released, s.behind...)
+	}
+	if r.lone == it {
+		r.lone = nil // the memory of a record may be that of another one later
+	}
+}
+
+// findSuspect works out when the first waiting suspect is due.
+func (pl *pipeline) findSuspect() {
+	r := &pl.refusals
+	r.due = never
+	for _, s := range r.waiting {
+		r.due = min(r.due, s.due)
+	}
+}
+
+// suspectsDue sends suspects again, each in a call of its own, so that their next refusal
+// hits nobody else.
+func (pl *pipeline) suspectsDue() {
+	r := &pl.refusals
+	if len(r.waiting) == 0 || r.due > pl.now {
+		return
+	}
+	var late []*kinesisRecord
+	r.waiting = slices.DeleteFunc(r.waiting, func(s *suspect) bool {
+		switch {
+		case s.due > pl.now:
+			return false
+		case pl.late(s.kr):
+			late = append(late, s.kr)
+		case !pl.budget.take(pl.now, s.kr.size, pl.cfg):
+			s.due = max(pl.now+1, pl.budget.due())
+			return false
+		default:
+			req := pl.newRequest()
+			req.records, req.bytes, req.proof = append(req.records, s.kr), s.kr.size, s.proof
+			pl.collector.requests = append(pl.collector.requests, req)
+		}
+		s.kr = nil
+		return true
+	})
+	pl.findSuspect()
+	for _, kr := range late {
+		pl.dissolve(kr)
+	}
+}
+
+// nextRequest takes one of the requests that wait. In doubt it is the last one, the
+// smallest part of the call that was refused last, until a suspect is found; then the
+// first and the last take turns.
+func (pl *pipeline) nextRequest() *request {
+	c := &pl.collector
+	i := 0
+	if pl.inDoubt() && (len(pl.refusals.waiting) == 0 || pl.refusals.turn%2 == 0) {
+		i = len(c.requests) - 1
+	}
+	req := c.requests[i]
+	c.requests = slices.Delete(c.requests, i, i+1)
+	if limit := pl.refusals.size.limit(); limit != 0 && len(req.records) > 1 && req.wireBytes() > limit {
+		pl.cut(req, limit)
+	}
+	return req
+}
+
+// cut leaves as many records in a request as pass; the rest is another one.
+func (pl *pipeline) cut(req *request, limit int) {
+	n, wire := 0, wireFrame
+	for _, kr := range req.records {
+		if wire += kr.wireRecord(); n > 0 && wire > limit {
+			break
+		}
+		n++
+	}
+	rest := pl.newRequest()
+	rest.proof = req.proof
+	rest.records = append(rest.records, req.records[n:]...)
+	clear(req.records[n:])
+	req.records = req.records[:n]
+	for _, kr := range rest.records {
+		rest.bytes += kr.size
+		req.bytes -= kr.size
+	}
+	pl.collector.requests = slices.Insert(pl.collector.requests, 0, rest)
+}
+
+// freshTurn reports whether a call with records that were never refused is to go before
+// those that were: if there is a suspect, it is they that can prove something.
+func (pl *pipeline) freshTurn() bool {
+	r := &pl.refusals
+	if !pl.inDoubt() || len(pl.collector.ready) == 0 {
+		return false
+	}
+	if r.readyNext || len(r.waiting) == 0 {
+		next := r.readyNext
+		r.readyNext = false
+		return next
+	}
+	r.turn++
+	return r.turn%3 == 1
+}
+
+// giveUp ends the search in a stream that has never taken anything, once all has been
+// tried or searchCalls calls were refused: then the configuration is the likely cause, and
+// whoever handed the records over should know. It is no fault of the records.
+func (pl *pipeline) giveUp(v verdict) {
+	c, r := &pl.collector, &pl.refusals
+	if pl.accepted || len(r.waiting) == 0 && len(c.requests) == 0 || r.inRow < searchCalls && (pl.underWayUntried() || pl.openList.head != nil) {
+		return
+	}
+	v.action, v.reason = actFail, ReasonRefused
+	pl.trouble(v)
+	var list []*kinesisRecord
+	if pl.cfg.ordering == OrderingStrict && r.inRow >= searchCalls {
+		list = pl.pull(func(*kinesisRecord) bool { return true }) // the rest of the aggregates
+	}
+	r.searches++
+	r.inRow, r.probeAt = 0, pl.now+pl.suspectBackoff(r.searches)
+	for _, s := range r.waiting {
+		list = append(list, s.kr)
+		s.kr = nil
+	}
+	for _, req := range c.requests {
+		list = append(list, req.records...)
+		req.done()
+	}
+	r.waiting, c.requests = nil, nil
+	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	for _, kr := range list {
+		for _, it := range kr.items {
+			pl.settle(it, err)
+		}
+		pl.recycle(kr)
+	}
+}
+
+// expireRefused takes what has expired out of the suspects and, in strict ordering, out of
+// the collector, where it waits only in doubt.
+func (pl *pipeline) expireRefused() (late []*kinesisRecord) {
+	r := &pl.refusals
+	if pl.cfg.ordering == OrderingStrict {
+		late = pl.pullReady(pl.late)
+	}
+	r.waiting = slices.DeleteFunc(r.waiting, func(s *suspect) bool {
+		if !pl.late(s.kr) {
+			return false
+		}
+		late = append(late, s.kr)
+		s.kr = nil
+		return true
+	})
+	pl.findSuspect()
+	for _, s := range r.aside {
+		s.behind = slices.DeleteFunc(s.behind, func(it *item) bool {
+			if e := it.batch.expires; e == 0 || pl.now <= e {
+				return false
+			}
+			pl.expire(it)
+			return true
+		})
+	}
+	return late
+}
+
+// sizeLimit is what is known of a bound on the size of requests that is not one of
+// Kinesis, as proxies have it (HTTP 413). Sizes are those of HTTP bodies, about.
+type sizeLimit struct {
+	least int   // the smallest request that was refused for its size, 0 if none was
+	most  int   // the largest that passed since; requests stay below it. 0: not known
+	since int64 // when a request was last refused so
+	shown int   // the limit that the log has
+}
+
+// sizeMemory is how long a limit is kept after the last request that was refused for its
+// size. To find it anew costs a few refused requests, so it need not be shorter, and what
+// was mended is used within this time.
+const sizeMemory = time.Hour
+
+// leastSizeLimit is below what anybody has as a limit.
+const leastSizeLimit = 8 << 10
+
+func (l *sizeLimit) refused(wire int) {
+	if wire < leastSizeLimit {
+		*l = sizeLimit{} // whatever it is, it is not the size
+		return
+	}
+	if l.least == 0 || wire < l.least {
+		l.least = wire
+	}
+	if l.most >= wire {
+		l.most = wire * 3 / 4
+	}
+	l.since = 0
+}
+
+// close reports whether the limit is known well enough.
+func (l *sizeLimit) close() bool { return l.least <= l.most+l.most/4 }
+
+// limit returns the size that requests may have, 0 if none is known. As long as what
+// passed and what was refused lie far apart, it is in between.
+func (l *sizeLimit) limit() int {
+	if l.most == 0 || l.close() {
+		return l.most
+	}
+	return l.most + (l.least-l.most)/2
+}
+
+// learnSize is told of the size of a request that passed, if one was refused for its size.
+func (pl *pipeline) learnSize(wire int) {
+	l := &pl.refusals.size
+	if l.since == 0 {
+		l.since = max(pl.now, 1)
+	}
+	switch {
+	case wire > l.least+l.least/4, pl.now-l.since > int64(sizeMemory):
+		// It was not the size, or the limit is forgotten.
+		if l.shown != 0 {
+			pl.log(slog.LevelInfo, "the size of requests is not limited any more; larger ones are tried", "limit", l.limit())
+		}
+		*l = sizeLimit{}
+		pl.limitAggregates()
+		return
+	case wire >= l.least:
+		l.least = wire + 1 // sizes are not exact
+	}
+	l.most = max(l.most, wire)
+	pl.limitAggregates()
+	if l.shown == 0 || l.close() && (l.most < l.shown/2 || l.most > 2*l.shown) {
+		l.shown = l.most
+		pl.log(slog.LevelWarn, "requests are kept small, because something on the way to Kinesis refuses larger ones (HTTP 413); raise the limit of the proxy",
+			"refused", l.least, "passed", l.most)
+	}
+}
+
+// limitAggregates works the limit on requests into that on aggregates. Before anything has
+// passed, an aggregate that was refused for its size is halved.
+func (pl *pipeline) limitAggregates() {
+	l := &pl.refusals.size
+	pl.aggregateMax, pl.aggregateGrow = pl.cfg.aggregationMaxBytes, pl.cfg.aggregationGrowBytes
+	if l.least == 0 {
+		return
+	}
+	wire := l.limit()
+	if wire == 0 {
+		wire = l.least / 2
+	}
+	room := max(0, (wire-wireFrame-wireOverhead)/4*3)
+	pl.aggregateMax, pl.aggregateGrow = min(pl.aggregateMax, room), min(pl.aggregateGrow, room)
+}
+
+// The HTTP body of PutRecords, about: names, quotes, the stream's name or ARN; and for
+// each record names, quotes and the explicit hash key.
+const (
+	wireFrame    = 128
+	wireOverhead = 96
+)
+
+func (kr *kinesisRecord) wireRecord() int { return (kr.size+2)/3*4 + wireOverhead }
+
+// wireBytes returns the size of a request with this record alone.
+func (kr *kinesisRecord) wireBytes() int { return wireFrame + kr.wireRecord() }
+
+// wireBytes returns the size of the request as an HTTP body, about.
+func (r *request) wireBytes() int {
+	n := wireFrame
+	for _, kr := range r.records {
+		n += kr.wireRecord()
+	}
+	return n
+}
+
+// halfOfBytes returns how many records make the first half of the request by size.
+func (r *request) halfOfBytes() int {
+	half, sum := 0, 0
+	for half < len(r.records)-1 && (half == 0 || sum+r.records[half].size <= r.bytes/2) {
+		sum += r.records[half].size
+		half++
+	}
+	return half
+}
