@@ -106,13 +106,13 @@ func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source
 	}
 }
 
-// FromBatch makes a letter of each record of a batch that failed for good, and
-// yields it with the record's index. records are those that were handed over as
+// FromBatch makes a letter of each record of a batch that failed for good, or that was
+// refused while nothing told whether it is at fault (core.ReasonRefusedAlone), and yields it with the record's index. records are those that were handed over as
 // this batch. The letters refer to the records' data.
 func FromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
 	return func(yield func(int, Letter) bool) {
 		b.Failures(func(i int, err *core.RecordError) bool {
-			return !err.Reason.Permanent() || yield(i, FromRecord(b, i, &records[i], err, source))
+			return !err.Reason.DeadLetter() || yield(i, FromRecord(b, i, &records[i], err, source))
 		})
 	}
 }

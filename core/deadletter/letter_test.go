@@ -80,6 +80,7 @@ func (s *fakeSink) Close(context.Context) error { return nil }
 
 func TestSettle(t *testing.T) {
 	boom := errors.New("boom")
+	alone := outcomes{4: refusal(core.ReasonRefusedAlone), 5: refusal(core.ReasonRefused)}
 	three := outcomes{1: refusal(core.ReasonTooLarge), 2: refusal(core.ReasonAccessDenied), 3: refusal(core.ReasonInvalid), 7: refusal(core.ReasonInvalid)}
 	for _, c := range []struct {
 		name   string
@@ -89,6 +90,7 @@ func TestSettle(t *testing.T) {
 		writes [][]string
 	}{
 		{"nothing failed for good", outcomes{2: refusal(core.ReasonThrottled)}, nil, nil, nil},
+		{"what was refused alone is kept", alone, nil, []int{4}, [][]string{{"4"}}},
 		{"what failed for good is kept", three, nil, []int{1, 3, 7}, [][]string{{"1", "3", "7"}}},
 		{"a sink that fails keeps nothing", three, boom, nil, [][]string{{"1", "3", "7"}}},
 		{"a sink that fails in part keeps the rest", three, fmt.Errorf("wrapped: %w", &WriteError{Failed: []int{0, 2}, Err: boom}), []int{3}, [][]string{{"1", "3", "7"}}},

@@ -21,9 +21,10 @@ const (
 	fateDrop // as an option asks for
 )
 
-// isFinal tells whether handing the record over again is of no use.
+// isFinal tells whether handing the record over again is of no use, or, where it can be
+// kept as a dead letter, is not to be expected to be.
 func (in *Instance) isFinal(err *core.RecordError) bool {
-	return err.Reason.Permanent() || err.Reason == core.ReasonExpired && in.cfg.RecordTTL > 0
+	return err.Reason.Permanent() || err.Reason.DeadLetter() && in.letters != nil || err.Reason == core.ReasonExpired && in.cfg.RecordTTL > 0
 }
 
 // fate applies the options.

@@ -207,6 +207,8 @@ func TestDeadLetters(t *testing.T) {
 			{core.ReasonTooLarge, true, []string{"oversize", "split"}, OK, 1},
 			{core.ReasonInvalid, false, nil, Error, 0},
 			{core.ReasonInvalid, true, []string{"oversize", "drop"}, OK, 1},
+			{core.ReasonRefusedAlone, false, nil, Retry, 0},
+			{core.ReasonRefusedAlone, true, []string{"oversize", "drop"}, OK, 1},
 			{core.ReasonExpired, false, []string{"record_ttl", "1m"}, OK, 0},
 			{core.ReasonExpired, true, []string{"record_ttl", "1m"}, OK, 1},
 			{core.ReasonExpired, true, nil, Retry, 0},

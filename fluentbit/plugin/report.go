@@ -218,6 +218,7 @@ var advice = map[string]string{
 	"stream_not_found":                       "create the stream, or correct 'stream', 'region' or 'endpoint'",
 	"access_denied":                          "allow kinesis:PutRecords and kinesis:ListShards (and kinesis:DescribeStreamSummary) on the stream to the role or user in use",
 	"refused":                                "Kinesis takes no record at all: correct 'stream', 'region' or 'endpoint'",
+	"refused_alone":                          "Kinesis or a proxy refuses this record, and nothing else was sent to the stream that could tell why: send anything else to the stream, or set dead_letter_file to have it kept there; it is tried again",
 	"not_accepted":                           "the buffer is full because Kinesis takes events more slowly than they come: add shards, or raise buffer_size",
 	"dead_letter":                            "make room for the dead letter file, or correct 'dead_letter_file'; its events are tried again until they can be kept",
 	"waiting":                                "Kinesis answers more slowly than flush_timeout, or not at all: check 'endpoint', the network and the credentials; see also earlier lines of this output",

@@ -230,8 +230,9 @@ func (s *Server) settle(a *attempt, c *content, batch outcomes, records []core.R
 			n = numbers[i]
 		}
 		why, policy := PoisonInvalid, c.route.Invalid
+		keep := s.letters != nil && policy == config.DeadLetters
 		switch {
-		case !err.Reason.Permanent():
+		case !err.Reason.Permanent() && !(err.Reason.DeadLetter() && keep):
 			// What was never taken says less than any answer of Kinesis.
 			if a.worst.Reason == core.ReasonNone || a.worst.Reason == core.ReasonNotAccepted {
 				a.worst = *err

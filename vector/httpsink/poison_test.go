@@ -231,3 +231,42 @@ func TestDeadLettersAreWrittenOnce(t *testing.T) {
 		r.account("logs", 1, 0)
 	})
 }
+
+// An event that is refused while nothing else is sent to its stream may be a good one. It
+// is kept where dead letters go, and otherwise comes again.
+func TestEventRefusedAloneIsKeptOrComesAgain(t *testing.T) {
+	for _, letters := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &memory{}
+			var sink deadletter.Sink
+			flags := []string{"--route.ack_timeout=10s"}
+			if letters {
+				sink = m
+				flags = append(flags, "--dead_letter.stream=unused")
+			}
+			r := poisonRig(t, sink, 1<<20, flags...)
+			defer r.stop()
+			r.post(t.Context(), "/", []byte(eventText(0))).want(t, 200, "")
+			h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", "no")})
+			body := []byte(eventText(1))
+			got := r.post(t.Context(), "/", body)
+			for range 8 {
+				if got.status != 503 {
+					break
+				}
+				got = r.post(t.Context(), "/", body)
+			}
+			if letters {
+				got.want(t, 200, `{"events":1,"dead_lettered":1}`)
+				if len(m.letters) != 1 || m.letters[0].Reason != "refused_alone" {
+					t.Errorf("unexpected letters; got %d; want the event that was refused", len(m.letters))
+				}
+				return
+			}
+			got.want(t, 503, "")
+			h.Remove()
+			r.post(t.Context(), "/", body).want(t, 200, `{"events":1}`)
+			r.account("logs", 2, 0)
+		})
+	}
+}

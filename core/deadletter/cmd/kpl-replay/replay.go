@@ -212,7 +212,7 @@ func (r *replayer) settle(ctx context.Context, b batch) error {
 		switch {
 		case result.Err == nil:
 			done = append(done, p.id)
-		case result.Err.Reason.Permanent():
+		case result.Err.Reason.DeadLetter():
 			r.counts.refuse(result.Err)
 			l := p.letter
 			l.Time, l.Stream = time.Now(), result.Err.Stream
