@@ -57,6 +57,8 @@ func TestClassifyRequest(t *testing.T) {
 		{name: "validation", err: answer(400, &types.ValidationException{}), action: actBisect, reason: ReasonInvalid, code: "ValidationException"},
 		{name: "invalid argument", err: answer(400, &types.InvalidArgumentException{}), action: actBisect, reason: ReasonInvalid, code: "InvalidArgumentException"},
 		{name: "413 without a body", err: answer(413, code("UnknownError")), action: actBisect, reason: ReasonTooLarge, code: "HTTP413"},
+		{name: "413 with a code of its own", err: answer(413, code("RequestTooLong")), action: actBisect, reason: ReasonTooLarge, code: "RequestTooLong"},
+		{name: "413 with a code that means something else", err: answer(413, code("ThrottlingException")), action: actBisect, reason: ReasonTooLarge, code: "ThrottlingException"},
 		{name: "unknown code is retried, not given up", err: answer(400, code("NewException")), code: "NewException"},
 		{name: "connection refused is certain", err: fmt.Errorf("send: %w", dial), code: codeNoAnswer},
 		{name: "unknown host is certain", err: fmt.Errorf("send: %w", &net.DNSError{}), code: codeNoAnswer},
