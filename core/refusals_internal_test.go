@@ -25,9 +25,15 @@ func TestRequestsThatAreTooLargeAreHalvedBySize(t *testing.T) {
 			r.records = append(r.records, &kinesisRecord{size: n})
 			r.bytes += n
 		}
-		if got := r.halfOfBytes(); got != c.want {
+		pl := halted(t)
+		unchecked(pl)
+		pl.lock()
+		pl.bisect(r, verdict{action: actBisect, reason: ReasonTooLarge}, Attempt{})
+		if got := len(pl.collector.requests[0].records); got != c.want {
 			t.Errorf("unexpected first half of %v; got %d records; want %d", c.sizes, got, c.want)
 		}
+		pl.collector.requests = nil
+		pl.mu.Unlock()
 	}
 }
 

@@ -189,6 +189,26 @@ func TestRecordRefusedWhileOthersPassFails(t *testing.T) {
 	}
 }
 
+// Where others of the same call are taken, nothing has to be proved.
+func TestEntryRefusedBesideOthersFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		p := newProducer(t, s.Client(), core.WithAggregation(false))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{EntryCode: "InvalidArgumentException", Entries: []int{2}}})
+		b := put(t, p, batchOf("a", 5))
+		wait(t, b)
+		failed := 0
+		for i, err := range b.Failures {
+			if failed++; err.Reason != core.ReasonInvalid || len(b.Result(i).Attempts) != 1 {
+				t.Errorf("unexpected failure of record %d: %v", i, err)
+			}
+		}
+		if failed != 1 {
+			t.Errorf("unexpected number of failures; got %d; want 1", failed)
+		}
+	})
+}
+
 // If a refused record is all that its stream has, nothing can be proved.
 func TestRecordRefusedWhileItIsAloneIsLeftToTheReceiver(t *testing.T) {
 	for _, c := range []struct {
@@ -532,6 +552,14 @@ func TestRequestsStayBelowTheSizeThatPasses(t *testing.T) {
 					if got := f.Hits() - refused; got > 12 {
 						t.Errorf("unexpected number of refused calls once the size is known; got %d; want at most 12", got)
 					}
+					known := f.Hits()
+					more := [][]core.Record{first, second}
+					for i := range 4 {
+						more = append(more, fill(fmt.Sprint("e", i)))
+					}
+					if got := f.Hits() - known; got > 3 {
+						t.Errorf("unexpected number of refused calls for 12 MB; got %d; want hardly any", got)
+					}
 					if o.name != "strict ordering" && largestPassed < limit/2 {
 						t.Errorf("unexpected size of requests; got %d at most; want more than half of %d", largestPassed, limit)
 					}
@@ -545,7 +573,7 @@ func TestRequestsStayBelowTheSizeThatPasses(t *testing.T) {
 						t.Errorf("unexpected log %q; want a line on the end of the limit", got)
 					}
 					closeProducer(t, p)
-					checkDelivered(t, s, first, second, third, fourth)
+					checkDelivered(t, s, append(more, third, fourth)...)
 					checkAccounts(t, p)
 				})
 			})
