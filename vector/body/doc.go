@@ -18,7 +18,8 @@
 // # Guarantees
 //
 // A body is taken as a whole or not at all: an error, always an *Error, means that
-// no event of it was returned. Errors never show contents. No input makes the
+// no event of it was returned. With Options.Broken a part that cannot be read is an
+// event of its own instead. Errors never show contents. No input makes the
 // package panic, loop for ever or use memory beyond Limits: nothing is allocated
 // because a body declares a length. JSON and text cost no allocation for each
 // event; an event is a slice of the body wherever it can be put as it came.
@@ -28,10 +29,22 @@
 // JSON is checked by RFC 8259. The elements of a top-level array are events, and so
 // is every other top-level value: an array, one value a line, values one after the
 // other and pretty-printed values are one grammar and may be mixed. White space,
-// NUL (GELF) and the record separator (RFC 7464) may lie between top-level values; a
-// comma may not. An array inside an array is one event. A string is put with its
+// NUL (GELF), the record separator (RFC 7464) and a comma (Vector's native_json) may lie
+// between top-level values. An array inside an array is one event. A string is put with its
 // quotes unless Options.UnquoteStrings is set. A pretty-printed event is put on one
 // line unless Options.KeepLayout is set.
+//
+// What shippers write in place of JSON is taken, too, and becomes JSON: nan, -inf, NaN,
+// Infinity and the like are null; keys of other types (1:, null:, [1]:) are their text;
+// \xNN is the character, or the byte where several make a character of UTF-8;
+// \xffffffNN, which Fluent Bit writes for a byte above 0x7f, is \xNN; \a, \v, \' and
+// control characters but NUL and line ends may lie in strings. In such an event each name
+// occurs once in its object, and the last value counts. Events that are JSON stay as they
+// came, names that occur twice included.
+//
+// With Options.Broken, what cannot be read costs only itself: an element of an array up to
+// its comma; elsewhere an object up to its last bracket, or else the line. An object of
+// several lines that is cut off ends before a line that begins with another.
 //
 // Text is one event a line, of any bytes, without "\n" or "\r\n"; empty lines are
 // no events.
@@ -41,9 +54,10 @@
 // "date", in seconds. Metadata and group markers are left out, as in the JSON that
 // Fluent Bit itself makes. Fluentd sends neither time nor tag.
 //
-// Without a content type the first bytes decide: a brace, or a bracket followed by
-// what no log line begins with, is JSON and broken JSON is an error; another bracket
-// or a quote is JSON if the whole body is, else text; what cannot begin text is
+// Without a content type the first bytes decide: a brace or a bracket, followed by
+// what no log line begins with, is JSON and broken JSON is an error, unless the first line
+// is JSON by itself: then each line that is not is text; another brace or bracket,
+// or a quote, is JSON if the whole body is, else text; what cannot begin text is
 // MessagePack; a NUL byte in the first KiB makes it unsupported, so that binary
 // formats are not cut up as lines.
 //

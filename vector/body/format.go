@@ -180,6 +180,11 @@ func sniff(data []byte) sniffed {
 	}
 	switch data[i] {
 	case '{':
+		// The keys of JSON are strings, or what shippers write in place of them.
+		j := skipSpace(data, i+1)
+		if j < len(data) && data[j] > ' ' && data[j] < utf8.RuneSelf && bytes.IndexByte([]byte(`"}-[{0123456789`), data[j]) < 0 && !nearLiteral(data[j:]) {
+			return sniffMaybe
+		}
 		return sniffJSON
 	case '[':
 		// A log line may well begin with a bracket, but hardly goes on like JSON.
@@ -200,6 +205,19 @@ func sniff(data []byte) sniffed {
 		return sniffUnknown
 	}
 	return sniffText
+}
+
+// nearLiteral says whether data begins with a literal, or what is taken for one, and is a
+// key.
+func nearLiteral(data []byte) bool {
+	n := nonFinite(data)
+	for _, word := range []string{"true", "false", "null"} {
+		if n == 0 && bytes.HasPrefix(data, []byte(word)) {
+			n = len(word)
+		}
+	}
+	i := skipSpace(data, n)
+	return n > 0 && (i == len(data) || data[i] == ':')
 }
 
 // startsText says whether the first character is valid UTF-8.

@@ -9,11 +9,13 @@ import (
 
 // json splits JSON values: the elements of top-level arrays, and every other
 // top-level value.
-func (s *splitter) json() *Error {
+func (s *splitter) json() *Error { return s.values(skipBOM(s.data)) }
+
+// values splits the JSON values from b[i] on.
+func (s *splitter) values(i int) *Error {
 	b := s.data
 	sc := scanner{b: b, limit: s.opt.Limits.Depth, name: s.opt.name()}
-	i := skipBOM(b)
-	for {
+	for first := true; ; first = false {
 		if i = skipSeparators(b, i); i >= len(b) {
 			return nil
 		}
@@ -23,10 +25,12 @@ func (s *splitter) json() *Error {
 			i, err = s.array(&sc, i)
 		case b[i] == '{' && s.opt.Wrapper != "":
 			i, err = s.wrapped(&sc, i)
+		case b[i] == ',' && !first && !s.strict:
+			i++ // Vector's codec native_json separates so
 		default:
 			at := i
-			if i, err = s.value(&sc, i); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) {
-				err = s.fail(KindMalformed, i, wrongTrailing)
+			if i, err = s.value(&sc, i, 0); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) {
+				i, err = s.broken(i, i, wrongTrailing, 0)
 			}
 		}
 		if err != nil {
@@ -52,11 +56,17 @@ func skipSeparators(b []byte, i int) int {
 func endless(c byte) bool { return c != '{' && c != '"' && c != '[' }
 
 // value checks the value at b[i], which is not a space, and adds it as an event.
-func (s *splitter) value(sc *scanner, i int) (int, *Error) {
+// closing is the bracket of what it lies in, or 0.
+func (s *splitter) value(sc *scanner, i int, closing byte) (int, *Error) {
 	sc.multiline, sc.badUTF8, sc.found = false, false, 0
 	end := sc.value(i)
 	if end < 0 {
-		return i, s.scanFailed(sc)
+		if !s.strict {
+			if end, err := s.mend(sc, i); end >= 0 || err != nil {
+				return end, err
+			}
+		}
+		return s.broken(i, sc.at, sc.wrong, closing)
 	}
 	// What is valid, on one line and put as it came needs nothing else.
 	if sc.multiline && !s.opt.KeepLayout || sc.badUTF8 || s.opt.AppendNewline || s.opt.UnquoteStrings && s.data[i] == '"' {
@@ -91,14 +101,10 @@ func (s *scanner) place(i int) uint32 {
 	return atUnknown
 }
 
-func (s *splitter) scanFailed(sc *scanner) *Error {
-	return s.fail(KindMalformed, sc.at, sc.wrong)
-}
-
 // changed adds the valid value b[i:end] as an event that may have to be a copy.
 func (s *splitter) changed(sc *scanner, i, end int) *Error {
 	if sc.badUTF8 && s.opt.RejectInvalidUTF8 {
-		return s.fail(KindMalformed, i, wrongUTF8)
+		return s.bad(i, end, i, wrongUTF8)
 	}
 	b := s.data[i:end]
 	if s.opt.UnquoteStrings && b[0] == '"' {
@@ -128,72 +134,101 @@ func (s *splitter) array(sc *scanner, i int) (int, *Error) {
 	}
 	for {
 		var err *Error
-		if i, err = s.value(sc, skipSpace(b, i)); err != nil {
+		if i, err = s.value(sc, skipSpace(b, i), ']'); err != nil {
 			return i, err
 		}
 		if i < len(b) && b[i] <= ' ' {
 			i = skipSpace(b, i)
 		}
+		if i < len(b) && b[i] != ',' && b[i] != ']' {
+			if i, err = s.broken(i, i, wrongByte, ']'); err != nil {
+				return i, err
+			}
+		}
 		switch {
 		case i >= len(b):
-			return i, s.fail(KindMalformed, i, wrongEnd)
-		case b[i] == ',':
-			i++
+			return i, s.cutOff()
 		case b[i] == ']':
 			return i + 1, nil
-		default:
-			return i, s.fail(KindMalformed, i, wrongByte)
 		}
+		i++
 	}
 }
 
 // wrapped adds what lies under the wrapper key of the object at b[i], or the
 // object itself if it has no such key.
 func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
-	b, start, found := s.data, i, false
+	b, start, from, found := s.data, i, i, false
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return s.value(sc, start)
+		return s.value(sc, start, 0)
 	}
+	// What is broken outside the events costs what is left of the object.
+	broken := func(at int, wrong string) (int, *Error) {
+		if !found {
+			return s.broken(start, at, wrong, 0)
+		}
+		return s.rest(start, from, at, wrong)
+	}
+	m := mender{b: b, limit: s.opt.Limits.Depth, sc: scanner{b: b}}
 	for {
 		i = skipSpace(b, i)
-		if i >= len(b) || b[i] != '"' {
-			return i, s.fail(KindMalformed, min(i, len(b)), wrongByte)
+		from = i
+		if i >= len(b) {
+			return broken(i, wrongEnd)
 		}
 		key := i
-		if i = sc.str(i + 1); i < 0 {
-			return i, s.scanFailed(sc)
+		if b[i] == '"' {
+			i = sc.str(i + 1)
+		} else {
+			i = -1
 		}
-		name := b[key+1 : i-1]
+		var name []byte
+		if i >= 0 {
+			name = b[key+1 : i-1]
+		} else {
+			if name, i = m.key(nil, key, 1); i < 0 {
+				return broken(m.sc.at, m.sc.wrong)
+			}
+			name = name[1 : len(name)-1]
+		}
 		if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
-			return i, s.fail(KindMalformed, min(i, len(b)), wrongByte)
+			return broken(i, wrongByte)
 		}
 		i = skipSpace(b, i+1)
 		var err *Error
 		switch {
 		case !sameText(name, s.opt.Wrapper):
-			if i = sc.value(i); i < 0 {
-				return i, s.scanFailed(sc)
+			end := sc.value(i)
+			if end < 0 && !s.strict {
+				_, end = m.value(nil, i, 1)
+				sc.at, sc.wrong = m.sc.at, m.sc.wrong
 			}
+			if end < 0 {
+				return broken(sc.at, sc.wrong)
+			}
+			i = end
 		case i < len(b) && b[i] == '[':
 			found = true
 			i, err = s.array(sc, i)
 		default:
 			found = true
-			i, err = s.value(sc, i)
+			i, err = s.value(sc, i, '}')
 		}
 		if err != nil {
 			return i, err
 		}
-		switch i = skipSpace(b, i); {
+		i = skipSpace(b, i)
+		from = i
+		switch {
 		case i >= len(b):
-			return i, s.fail(KindMalformed, i, wrongEnd)
+			return broken(i, wrongEnd)
 		case b[i] == ',':
 			i++
 		case b[i] != '}':
-			return i, s.fail(KindMalformed, i, wrongByte)
+			return broken(i, wrongByte)
 		case !found:
-			return s.value(sc, start)
+			return s.value(sc, start, 0)
 		default:
 			return i + 1, nil
 		}

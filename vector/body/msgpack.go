@@ -30,23 +30,53 @@ func (s *splitter) msgpack() *Error {
 			continue
 		}
 		if n == 0 || !packedContainer(s.data, first) {
-			return err
+			if i, err = s.packedBroken(&r, i, err); err != nil {
+				return err
+			}
+			continue
 		}
 		// An array of events. Whether it is one shows only behind its first element, so
 		// it has been taken for an event first.
-		pair := n == 2
+		start, pair, back := i, n == 2, s.mark()
 		for i = first; n > 0; n-- {
 			var inner *Error
 			if i, inner = s.packed(&r, i); inner == nil {
 				continue
 			}
 			if pair && inner.Kind == KindMalformed {
-				return err // an event is a pair too, and more likely
+				// An event is a pair too, and more likely.
+				back()
+				i, inner = s.packedBroken(&r, start, err)
+				n = 1
+			} else if inner.Kind == KindMalformed {
+				i, inner = s.packedBroken(&r, i, inner)
 			}
-			return inner
+			if inner != nil {
+				return inner
+			}
+			if i >= len(s.data) {
+				break // it says itself that something is missing
+			}
 		}
 	}
 	return nil
+}
+
+// packedBroken makes an event of the value at b[i], which is not one because of err, and
+// returns what is behind it.
+func (s *splitter) packedBroken(r *event.ChunkReader, i int, err *Error) (int, *Error) {
+	end := len(s.data)
+	if i < end {
+		var ev event.Event
+		var ee *event.EventError
+		r.Reset(s.data[i:])
+		if e := r.Next(&ev); e == nil {
+			end = i + r.Offset()
+		} else if errors.As(e, &ee) && ee.Skippable {
+			end = i + ee.Length
+		}
+	}
+	return end, s.bad(min(i, end), end, err.Offset, err.Detail)
 }
 
 // packed adds the event at b[i] and returns what is behind it.

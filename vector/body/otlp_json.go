@@ -9,7 +9,7 @@ func (s *splitter) otlpJSON() *Error {
 	// The requests are found, checked and repaired as plain JSON is.
 	opt := *s.opt
 	opt.Wrapper, opt.KeepLayout, opt.UnquoteStrings, opt.AppendNewline = "", true, false, false
-	opt.Path = nil
+	opt.Path, opt.Broken = nil, nil
 	requests := splitter{opt: &opt, data: s.data}
 	if err := requests.json(); err != nil {
 		err.Event = -1

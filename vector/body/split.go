@@ -17,6 +17,9 @@ const (
 	// FormatVector only.
 	EventMetric
 	EventTrace
+	// EventBroken is a part of the body that cannot be read, as it came; see
+	// Options.Broken.
+	EventBroken
 )
 
 // Event is one event of a body.
@@ -81,6 +84,12 @@ type Options struct {
 	// costs little. Empty, the default: none.
 	Path []string
 
+	// Broken makes a part of the body that cannot be read cost only itself, where its
+	// end can be found: it becomes an EventBroken, and its error is appended to what
+	// Broken points to, in the order of the events. Nil, the default: the body is
+	// refused.
+	Broken *[]Error
+
 	// Arena is the memory for events that are not slices of the body. Nil, the
 	// default, makes a new one, which the events keep alive.
 	Arena *Arena
@@ -102,6 +111,9 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 		opt.TimeKey = DefaultTimeKey
 	}
 	s := splitter{opt: &opt, data: data, events: events, before: len(events), scratch: opt.Arena.spare[:0]}
+	if opt.Broken != nil {
+		s.brokenBefore = len(*opt.Broken)
+	}
 	if f == FormatOTLP {
 		f = FormatIn(data, f)
 	}
@@ -126,6 +138,9 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	}
 	opt.Arena.spare = s.scratch[:0]
 	if err != nil {
+		if opt.Broken != nil {
+			*opt.Broken = (*opt.Broken)[:s.brokenBefore]
+		}
 		return events, err
 	}
 	return s.events, nil
@@ -177,10 +192,14 @@ func FormatIn(data []byte, f Format) Format {
 
 // splitter is the work on one body.
 type splitter struct {
-	opt    *Options
-	data   []byte
-	events []Event
-	before int // number of events that were there already
+	opt          *Options
+	data         []byte
+	events       []Event
+	before       int  // number of events that were there already
+	brokenBefore int  // the same of Options.Broken
+	strict       bool // JSON that is nearly right is none
+	reread       int  // see maxReread
+	brokenTo     int  // where the last broken part ends
 
 	// Of OTLP:
 	scratch []byte // pieces of the record in hand
@@ -197,15 +216,16 @@ func (s *splitter) fail(k Kind, at int, detail string) *Error {
 func (s *splitter) auto() *Error {
 	switch sniff(s.data) {
 	case sniffJSON:
-		return s.json()
+		return s.likelyJSON()
 	case sniffMaybe:
-		size := s.opt.Arena.size
+		back, broken := s.mark(), s.opt.Broken
+		s.strict, s.opt.Broken = true, nil
 		err := s.json()
+		s.opt.Broken = broken
 		if err == nil || err.Kind != KindMalformed {
 			return err
 		}
-		s.events = s.events[:s.before]
-		s.opt.Arena.size = size
+		back()
 		return s.text()
 	case sniffMsgpack:
 		return s.msgpack()
@@ -213,6 +233,64 @@ func (s *splitter) auto() *Error {
 		return s.text()
 	}
 	return refuse(KindUnsupported, "binary data without a content type")
+}
+
+// mark remembers how much was added, for going back to it.
+func (s *splitter) mark() (back func()) {
+	n, size := len(s.events), s.opt.Arena.size
+	return func() { s.events, s.opt.Arena.size = s.events[:n], size }
+}
+
+// likelyJSON splits a body that begins like JSON, though nobody said so. If it is not,
+// and its first line is an event, so is each line: of JSON or of text.
+func (s *splitter) likelyJSON() *Error {
+	back := s.mark()
+	broken := s.opt.Broken
+	s.opt.Broken = nil
+	err := s.json()
+	s.opt.Broken = broken
+	if err == nil || err.Kind != KindMalformed {
+		return err
+	}
+	back()
+	if s.linesOfJSON() {
+		return s.lines()
+	}
+	if broken != nil {
+		return s.json()
+	}
+	return err
+}
+
+// linesOfJSON tells whether the first line is JSON by itself.
+func (s *splitter) linesOfJSON() bool {
+	i := skipSpace(s.data, skipBOM(s.data))
+	n := bytes.IndexByte(s.data[i:], '\n')
+	if n < 0 {
+		return false
+	}
+	back := s.mark()
+	defer back()
+	return s.line(i, i+n)
+}
+
+// line adds the events of b[i:end] if it is JSON as a whole.
+func (s *splitter) line(i, end int) bool {
+	// A log line may well begin with a bracket, but hardly goes on like JSON.
+	if c := sniff(s.data[i:end]); c != sniffJSON {
+		return false
+	}
+	back, before := s.mark(), len(s.events)
+	data, broken := s.data, s.opt.Broken
+	s.data, s.opt.Broken = data[:end], nil
+	err := s.values(i)
+	s.data, s.opt.Broken = data, broken
+	if err != nil || len(s.events) == before {
+		back()
+		// A limit shows again when the line is added as text.
+		return false
+	}
+	return true
 }
 
 // room says whether one more event may be added.
@@ -239,7 +317,13 @@ func (s *splitter) converted(ev []byte, k EventKind, at int) *Error {
 }
 
 // text splits lines. A carriage return before a line's end belongs to the end.
-func (s *splitter) text() *Error {
+func (s *splitter) text() *Error { return s.eachLine(nil) }
+
+// lines splits lines of which some are JSON.
+func (s *splitter) lines() *Error { return s.eachLine(s.line) }
+
+// eachLine makes an event of each line, unless use has.
+func (s *splitter) eachLine(use func(i, end int) bool) *Error {
 	data := s.data
 	for i := skipBOM(data); i < len(data); {
 		end, next := len(data), len(data)
@@ -251,7 +335,7 @@ func (s *splitter) text() *Error {
 		if end > at && data[end-1] == '\r' {
 			end, cr = end-1, true
 		}
-		if end == at && !s.opt.KeepEmptyLines {
+		if end == at && !s.opt.KeepEmptyLines || use != nil && end > at && use(at, end) {
 			continue
 		}
 		if s.opt.AppendNewline && (cr || next == end) {

@@ -195,6 +195,9 @@ func (r *Route) check(prefix string, letters bool, bad func(key, format string, 
 			*policy = Drop
 		}
 	}
+	if r.Malformed == Auto && letters {
+		r.Malformed = DeadLetters // without a place it depends on how much is malformed
+	}
 	if _, err := event.NewCompression(r.Compression, r.CompressionLevel); err != nil {
 		bad(prefix+"compression_level", "%v", err)
 	}

@@ -83,7 +83,7 @@ var routeOptions = []Option{
 	{Key: "route.keep_empty_lines", Kind: KindBool, Default: "false",
 		Doc:   "Make events of empty lines. Otherwise they are skipped.",
 		route: func(r *Route) any { return &r.KeepEmptyLines }},
-	{Key: "route.malformed", Default: Reject, Enum: []string{Reject, DeadLetters},
-		Doc:   "What to do with a body that cannot be read. reject answers 400, which makes clients drop it; dead_letter keeps the whole body.",
+	{Key: "route.malformed", Default: Auto, Enum: []string{Auto, Drop, DeadLetters, Reject},
+		Doc:   "What to do with an event that cannot be read, and with a body of which nothing can be read. auto: dead_letter if there is a place for them, else drop such an event and refuse such a body. reject refuses the body for one such event, which makes the client drop all of it.",
 		route: func(r *Route) any { return &r.Malformed }},
 }

@@ -23,9 +23,14 @@ func (x *exchange) deliver(c *content) (success, *failure) {
 	} else {
 		d = newDelivery(c)
 		for why, n := range c.dropped {
-			if n > 0 {
-				s.drop(PoisonReason(why), n, c, "")
+			if n == 0 {
+				continue
 			}
+			detail := ""
+			if PoisonReason(why) == PoisonMalformed {
+				detail = c.detail
+			}
+			s.drop(PoisonReason(why), n, c, detail)
 		}
 	}
 	x.content, x.delivery = c, d

@@ -206,7 +206,7 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 		wire = raw
 	}
 	var e *body.Error
-	if errors.As(err, &e) && e.Kind == body.KindMalformed && x.route.Malformed == config.DeadLetters {
+	if errors.As(err, &e) && e.Kind == body.KindMalformed && (x.route.Malformed == config.DeadLetters || x.route.Malformed == config.Drop) {
 		return x.broken(dest, wire, err), nil
 	}
 	return nil, unreadable(err)

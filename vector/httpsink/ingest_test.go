@@ -130,7 +130,7 @@ func TestShaping(t *testing.T) {
 func TestRefusedBodiesWriteNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "--limits.wire_max_size=4KiB", "--limits.body_max_size=8KiB", "--route.partition_key=id",
-			"--route.partition_key_missing=reject", "--limits.events=50")
+			"--route.partition_key_missing=reject", "--route.malformed=reject", "--limits.events=50")
 		defer r.stop()
 		ok := `{"id":"a"}` + "\n"
 		for _, c := range []struct {

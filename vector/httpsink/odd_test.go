@@ -67,7 +67,9 @@ func TestOddRequests(t *testing.T) {
 		{"packed data that is cut off", post("/", "Content-Encoding: gzip\r\n", string(gzipped([]byte(one))[:20])), 400, "malformed", 0},
 		{"not packed at all", post("/", "Content-Encoding: gzip\r\n", one), 400, "malformed", 0},
 		{"a key that is not UTF-8", post("/", HeaderKey+": \xff\r\n", one), 400, "key_override", 0},
-		{"a broken value behind a good one", post("/", "", one+"{\"n\":"), 400, "malformed", 0},
+		{"a broken value behind a good one", post("/", "", one+"{\"n\":"), 200, `"dropped":1`, 1},
+		{"a broken value alone", post("/", "", "{\"n\":"), 400, "malformed", 0},
+		{"broken values alone", post("/", "Content-Type: application/json\r\n", "{\"n\":\n{x}\n"), 400, "malformed", 0},
 		{"HTTP/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 405, "", 0},
 		{"an expectation that is none", post("/", "Expect: the-unexpected\r\n", one), 417, "", 0},
 		{"packed chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "", 0},
@@ -95,7 +97,7 @@ func TestInvalidUTF8(t *testing.T) {
 			t.Errorf("unexpected records; got %d; want U+FFFD for the invalid byte", len(got))
 		}
 		r.stop()
-		r = newRig(t, "--route.reject_invalid_utf8=true")
+		r = newRig(t, "--route.reject_invalid_utf8=true", "--route.malformed=reject")
 		r.post(t.Context(), "/", []byte("{\"n\":0}{\"n\":1,\"m\":\"a\xffb\"}")).want(t, 400, "malformed")
 		if got := r.kinesis.Consume("logs").Records; len(got) != 0 {
 			t.Errorf("unexpected records; got %d; want none", len(got))

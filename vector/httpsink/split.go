@@ -32,6 +32,8 @@ type content struct {
 	probe int
 	// dropped counts events left out before anything is put, by reason.
 	dropped [poisonCount]int
+	// detail says what is wrong with the first dropped part that cannot be read.
+	detail string
 }
 
 // leastStreamLimit is the least that a stream can be told to take as one record
@@ -43,11 +45,14 @@ const leastStreamLimit = 1 << 20
 // split makes the records of an unpacked body, or says why the request as a whole is
 // refused. Nothing was put then.
 func (x *exchange) split(d *destination, raw []byte) (*content, error) {
-	events, err := x.events(d, raw)
+	events, broken, err := x.events(d, raw)
 	if err != nil {
 		return nil, err
 	}
 	defer x.s.giveEvents(events)
+	if len(broken) > 0 && len(broken) == len(events) {
+		return nil, &broken[0] // nothing can be read
+	}
 	c := &content{dest: d, route: x.route, raw: raw, events: len(events), probe: -1}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(x, body.FormatIn(raw, d.format))
@@ -55,6 +60,11 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
+		if ev.Kind == body.EventBroken {
+			c.malformed(&broken[0], ev.Data)
+			broken = broken[1:]
+			continue
+		}
 		if ev.Kind == body.EventMetric || ev.Kind == body.EventTrace {
 			skip, f := x.notLog(c, ev, i)
 			if f != nil {
@@ -96,7 +106,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 // events splits the body. The memory for what cannot be a slice of it, and for the
 // table of events, is taken before: first for a guess that fits usual logs, and when
 // that is too little, for more and again.
-func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
+func (x *exchange) events(d *destination, raw []byte) (list []body.Event, broken []body.Error, err error) {
 	most := x.route.body.Limits
 	converted := x.guessConverted(d, len(raw))
 	count := x.countEvents(raw)
@@ -104,11 +114,14 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 	for {
 		opt := x.route.body
 		opt.Path = d.key.path
+		if x.route.Malformed != config.Reject {
+			opt.Broken = &broken
+		}
 		opt.Arena = new(body.Arena) // lives as long as the records
 		opt.Limits.ConvertedBytes, opt.Limits.Events = converted, count
 		fixed := int64(cap(raw)) + minCharge
 		if f := x.admit(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
-			return nil, f
+			return nil, nil, f
 		}
 		events, err := body.Split(into, raw, d.format, opt)
 		var e *body.Error
@@ -119,7 +132,7 @@ func (x *exchange) events(d *destination, raw []byte) ([]body.Event, error) {
 		if err == nil {
 			_ = x.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
 		}
-		return events, err
+		return events, broken, err
 	}
 }
 
@@ -174,9 +187,30 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 	return nil
 }
 
-// broken makes a content of a body that cannot be read: one dead letter.
+// malformed applies the policy to a part of a body that cannot be read.
+func (c *content) malformed(err *body.Error, data []byte) {
+	if c.route.Malformed == config.DeadLetters {
+		c.letters = append(c.letters, c.dest.letter(c.route, err, data))
+		return
+	}
+	if c.dropped[PoisonMalformed]++; c.detail == "" {
+		c.detail = err.Error()
+	}
+}
+
+// letter is a dead letter of what cannot be read.
+func (d *destination) letter(rt *route, err error, data []byte) deadletter.Letter {
+	return deadletter.Letter{Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data, Source: rt.source}
+}
+
+// broken makes a content of a body that cannot be read: one dead letter, or one event
+// that is dropped.
 func (x *exchange) broken(d *destination, raw []byte, err error) *content {
-	return &content{dest: d, route: x.route, raw: raw, events: 1, probe: -1, letters: []deadletter.Letter{{
-		Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: raw, Source: x.route.source,
-	}}}
+	c := &content{dest: d, route: x.route, raw: raw, events: 1, probe: -1}
+	if x.route.Malformed == config.DeadLetters {
+		c.letters = []deadletter.Letter{d.letter(x.route, err, raw)}
+	} else {
+		c.dropped[PoisonMalformed], c.detail = 1, err.Error()
+	}
+	return c
 }
