@@ -38,15 +38,15 @@ type decoders struct {
 // large enough. encodings is the value of Content-Encoding, a list in the order in
 // which they were applied; several header fields are to be joined with commas.
 // Known are gzip (several members), deflate (zlib or raw), zstd (several frames,
-// windows up to 64 MiB), snappy (a block, or frames, whatever the name says) and
-// identity. With nothing to undo data itself is returned, not a copy. dst and data
+// windows up to 64 MiB), snappy (a block, or frames, whatever the name says), lz4
+// (several frames) and identity. With nothing to undo data itself is returned, not a copy. dst and data
 // must not overlap.
 //
 // The error is an *Error. At no step more than l.UnpackedBytes are produced, and
 // memory is taken in proportion to what is produced, not to what data declares;
 // dst grows by doubling up to the limit and may have 512 KiB more.
-// Data behind the end of the compressed data is an error. Empty data is empty in
-// all encodings.
+// Data behind the end of the compressed data is an error, but for zero bytes behind
+// gzip, which some writers pad with. Empty data is empty in all encodings.
 func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) ([]byte, error) {
 	l = l.withDefaults()
 	if len(data) > l.CompressedBytes {
@@ -94,6 +94,8 @@ func UnpackedSize(encodings string, data []byte) int {
 	switch n := len(data); list[0] {
 	case encGzip:
 		return gzipSize(data)
+	case encLZ4:
+		return lz4Size(data)
 	case encZstd:
 		if _, most, err := zstdBounds(data); err == nil {
 			return most
@@ -135,6 +137,7 @@ const (
 	encDeflate
 	encZstd
 	encSnappy
+	encLZ4
 )
 
 // parseEncodings reads a list of encodings and leaves identity out.
@@ -152,6 +155,8 @@ func parseEncodings(s string) ([]encoding, error) {
 			list = append(list, encZstd)
 		case "snappy", "x-snappy", "x-snappy-framed", "snappy-framed":
 			list = append(list, encSnappy)
+		case "lz4", "x-lz4":
+			list = append(list, encLZ4)
 		default:
 			return nil, refuse(KindUnsupported, "content encoding "+printable(name))
 		}
@@ -170,6 +175,8 @@ func (d *decoders) undo(dst []byte, e encoding, data []byte, limit int) ([]byte,
 		return d.inflate(dst, data, limit)
 	case encZstd:
 		return d.unzstd(dst, data, limit)
+	case encLZ4:
+		return d.unlz4(dst, data, limit)
 	}
 	return d.unsnappy(dst, data, limit)
 }
@@ -187,7 +194,19 @@ func (d *decoders) ungzip(dst, data []byte, limit int) ([]byte, error) {
 	}
 	// With one member this avoids growing. It is the sender's word, hence the bounds.
 	dst = grow(dst, min(gzipSize(data), limit)+1)
-	dst, err = readAll(dst, d.gzip, limit)
+	for err == nil {
+		d.gzip.Multistream(false)
+		if dst, err = readAll(dst, d.gzip, limit); err != nil {
+			break
+		}
+		rest := data[len(data)-d.in.Len():]
+		if len(bytes.TrimLeft(rest, "\x00")) == 0 {
+			break // padded, as by tar
+		}
+		if err = d.gzip.Reset(&d.in); errors.Is(err, gzip.ErrHeader) {
+			err = errTrailing
+		}
+	}
 	return dst, unpackError(err, "gzip data")
 }
 

@@ -201,9 +201,10 @@ func (x *exchange) unpack(d *destination, wire []byte) ([]byte, error) {
 	}
 	// Between two encodings there is a result, too.
 	results := int64(1 + strings.Count(encodings, ","))
+	cost := int64(body.UnpackCost(encodings, wire)) + minCharge
 	for {
 		// What was asked for before is not given back for a smaller need.
-		if f := x.admit(max(x.lease.n, min(int64(len(wire))+results*int64(guess)+minCharge, x.s.budget.size))); f != nil {
+		if f := x.admit(max(x.lease.n, min(int64(len(wire))+results*int64(guess)+cost, x.s.budget.size))); f != nil {
 			return nil, f
 		}
 		limits.UnpackedBytes = guess
