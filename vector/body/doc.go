@@ -89,9 +89,9 @@
 // give the same events. Entity references and string tables of profiles are left
 // out.
 //
-// Unknown fields are ignored, as OTLP says, with one exception: a JSON request that
-// has members but no resourceLogs is refused, as it is probably another signal.
-// Protobuf does not show that. The number of an event is its place in events, so
+// Unknown fields are ignored, as OTLP says, with one exception: a request that is not
+// empty but has no resourceLogs is refused, as it is probably another signal. So is
+// protobuf whose known fields have other wire types, as the other signals have. The number of an event is its place in events, so
 // that a receiver can count what it could not deliver for partial_success.
 //
 // # Vector

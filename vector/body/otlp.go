@@ -14,6 +14,7 @@ import (
 // What can be wrong with OTLP that is valid JSON or protobuf otherwise.
 const (
 	wrongProto   = "OTLP: not protobuf"
+	wrongWire    = "OTLP: a known field has another type; these are no logs"
 	wrongRequest = "OTLP: no resourceLogs"
 	wrongType    = "OTLP: a field has a value of the wrong type"
 	wrongNesting = "OTLP: too many nested values"

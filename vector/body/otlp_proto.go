@@ -14,8 +14,9 @@ import (
 // about a hundred bytes of memory out of each two of a body of empty records.
 // Field numbers are those of opentelemetry-proto v1.11
 // (https://github.com/open-telemetry/opentelemetry-proto, checked 2026-11-24).
-// A field that occurs again, a wrong wire type and unknown fields mean what
-// protobuf says: the last one counts, messages are merged, the rest is skipped.
+// A field that occurs again and unknown fields mean what protobuf says: the last one
+// counts, messages are merged, the rest is skipped. A known field of OTLP with another wire
+// type is refused, as the OpenTelemetry collector does: it is another signal.
 
 // wire is one field of a message.
 type wire struct {
@@ -28,10 +29,35 @@ type wire struct {
 // is says whether the field is the one with this number and type.
 func (f *wire) is(num protowire.Number, typ protowire.Type) bool { return f.num == num && f.typ == typ }
 
+// wireTypes are the wire types that the fields of a message have, plus one; 0: any.
+type wireTypes [16]protowire.Type
+
+const (
+	wireVarint  = protowire.VarintType + 1
+	wireFixed32 = protowire.Fixed32Type + 1
+	wireFixed64 = protowire.Fixed64Type + 1
+	wireBytes   = protowire.BytesType + 1
+)
+
+// The messages of OTLP.
+var (
+	wireRequest  = &wireTypes{1: wireBytes}
+	wireResLogs  = &wireTypes{1: wireBytes, 2: wireBytes, 3: wireBytes}
+	wireResource = &wireTypes{1: wireBytes, 2: wireVarint, 3: wireBytes}
+	wireScope    = &wireTypes{1: wireBytes, 2: wireBytes, 3: wireBytes, 4: wireVarint}
+	wireRecord   = &wireTypes{1: wireFixed64, 2: wireVarint, 3: wireBytes, 5: wireBytes, 6: wireBytes, 7: wireVarint, 8: wireFixed32,
+		9: wireBytes, 10: wireBytes, 11: wireFixed64, 12: wireBytes}
+	wirePair  = &wireTypes{1: wireBytes, 2: wireBytes}
+	wireValue = &wireTypes{1: wireBytes, 2: wireVarint, 3: wireVarint, 4: wireFixed64, 5: wireBytes, 6: wireBytes, 7: wireBytes, 8: wireVarint}
+	wireList  = &wireTypes{1: wireBytes}
+)
+
 // fields walks over the fields of a message.
 type fields struct {
 	b      []byte
+	want   *wireTypes // nil: any
 	broken bool
+	wrong  bool // what is broken is the wire type of a known field
 }
 
 func (m *fields) next(f *wire) bool {
@@ -42,6 +68,12 @@ func (m *fields) next(f *wire) bool {
 	if n < 0 || num > protowire.MaxValidNumber {
 		m.broken = true
 		return false
+	}
+	if m.want != nil && num < protowire.Number(len(m.want)) {
+		if want := m.want[num]; want != 0 && want != typ+1 {
+			m.broken, m.wrong = true, true
+			return false
+		}
 	}
 	f.num, f.typ, f.b = num, typ, nil
 	rest := m.b[n:]
@@ -90,23 +122,37 @@ func (s *splitter) protoFailed(b []byte, detail string) *Error {
 	return s.fail(KindMalformed, s.place(b), detail)
 }
 
+// fieldsFailed is protoFailed for a message of OTLP of which m has read a part.
+func (s *splitter) fieldsFailed(m *fields) *Error {
+	if m.wrong {
+		return s.protoFailed(m.b, wrongWire)
+	}
+	return s.protoFailed(m.b, wrongProto)
+}
+
 // place is where b begins in the body. Nothing clips the capacity of slices of the
 // body, except merging.
 func (s *splitter) place(b []byte) int { return max(len(s.data)-cap(b), 0) }
 
 func (s *splitter) otlpProto() *Error {
 	s.data = slices.Clip(s.data)
-	m := fields{b: s.data}
+	found := false
+	m := fields{b: s.data, want: wireRequest}
 	for f := (wire{}); m.next(&f); {
 		if !f.is(1, protowire.BytesType) {
 			continue
 		}
+		found = true
 		if err := s.protoResourceLogs(f.b); err != nil {
 			return err
 		}
 	}
 	if m.broken {
-		return s.protoFailed(m.b, wrongProto)
+		return s.fieldsFailed(&m)
+	}
+	// Nothing is a legal request; only other things are probably another signal.
+	if !found && len(s.data) > 0 {
+		return s.fail(KindMalformed, 0, wrongRequest)
 	}
 	return nil
 }
@@ -115,7 +161,7 @@ func (s *splitter) protoResourceLogs(b []byte) *Error {
 	var resource message
 	var info resourceInfo
 	s.scratch = s.scratch[:0]
-	m := fields{b: b}
+	m := fields{b: b, want: wireResLogs}
 	for f := (wire{}); m.next(&f); {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -127,13 +173,13 @@ func (s *splitter) protoResourceLogs(b []byte) *Error {
 		}
 	}
 	if m.broken {
-		return s.protoFailed(m.b, wrongProto)
+		return s.fieldsFailed(&m)
 	}
-	if err := s.protoAttributes(resource.b, 1, 2, &info.attributes, &info.dropped); err != nil {
+	if err := s.protoAttributes(resource.b, wireResource, 1, 2, &info.attributes, &info.dropped); err != nil {
 		return err
 	}
 	tail := s.piece(func(dst []byte) []byte { return s.appendResource(dst, &info) })
-	m = fields{b: b}
+	m = fields{b: b, want: wireResLogs}
 	for f := (wire{}); m.next(&f); {
 		if !f.is(2, protowire.BytesType) {
 			continue
@@ -150,7 +196,7 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 	defer func() { s.scratch = s.scratch[:mark] }()
 	var scope message
 	var info scopeInfo
-	m := fields{b: b}
+	m := fields{b: b, want: wireResLogs}
 	for f := (wire{}); m.next(&f); {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -162,9 +208,9 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 		}
 	}
 	if m.broken {
-		return s.protoFailed(m.b, wrongProto)
+		return s.fieldsFailed(&m)
 	}
-	m = fields{b: scope.b}
+	m = fields{b: scope.b, want: wireScope}
 	for f := (wire{}); m.next(&f); {
 		var err *Error
 		switch {
@@ -177,12 +223,12 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 			return err
 		}
 	}
-	if err := s.protoAttributes(scope.b, 3, 4, &info.attributes, &info.dropped); err != nil {
+	if err := s.protoAttributes(scope.b, wireScope, 3, 4, &info.attributes, &info.dropped); err != nil {
 		return err
 	}
 	tail = s.piece(func(dst []byte) []byte { return s.appendScope(append(dst, tail...), &info) })
 	inner := len(s.scratch)
-	m = fields{b: b}
+	m = fields{b: b, want: wireResLogs}
 	for f := (wire{}); m.next(&f); {
 		if !f.is(2, protowire.BytesType) {
 			continue
@@ -207,7 +253,7 @@ func (s *splitter) protoRecord(b, tail []byte) *Error {
 	var r logRecord
 	var body message
 	hasBody := false
-	m := fields{b: b}
+	m := fields{b: b, want: wireRecord}
 	for f := (wire{}); m.next(&f); {
 		var err *Error
 		switch {
@@ -236,9 +282,9 @@ func (s *splitter) protoRecord(b, tail []byte) *Error {
 		}
 	}
 	if m.broken {
-		return s.protoFailed(m.b, wrongProto)
+		return s.fieldsFailed(&m)
 	}
-	if err := s.protoAttributes(b, 6, 7, &r.attributes, &r.dropped); err != nil {
+	if err := s.protoAttributes(b, wireRecord, 6, 7, &r.attributes, &r.dropped); err != nil {
 		return err
 	}
 	if hasBody {
@@ -285,9 +331,9 @@ func (s *splitter) hexID(id []byte) []byte {
 
 // protoAttributes reads the attributes of a message, fields num, and their dropped
 // count, field dropped.
-func (s *splitter) protoAttributes(b []byte, num, dropped protowire.Number, into *[]byte, count *uint64) *Error {
+func (s *splitter) protoAttributes(b []byte, want *wireTypes, num, dropped protowire.Number, into *[]byte, count *uint64) *Error {
 	start := len(s.scratch)
-	m := fields{b: b}
+	m := fields{b: b, want: want}
 	for f := (wire{}); m.next(&f); {
 		switch {
 		case f.is(dropped, protowire.VarintType):
@@ -303,7 +349,7 @@ func (s *splitter) protoAttributes(b []byte, num, dropped protowire.Number, into
 		}
 	}
 	if m.broken {
-		return s.protoFailed(m.b, wrongProto)
+		return s.fieldsFailed(&m)
 	}
 	*into = s.scratch[start:len(s.scratch):len(s.scratch)]
 	return nil

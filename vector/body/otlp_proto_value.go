@@ -14,7 +14,7 @@ import (
 func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
 	var key []byte
 	var value message
-	m := fields{b: b}
+	m := fields{b: b, want: wirePair}
 	for f := (wire{}); m.next(&f); {
 		switch {
 		case f.is(1, protowire.BytesType):
@@ -24,7 +24,7 @@ func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
 		}
 	}
 	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
+		return dst, s.fieldsFailed(&m)
 	}
 	if err := s.protoText(key); err != nil {
 		return dst, err
@@ -41,8 +41,8 @@ type oneof []struct {
 
 // find returns the member that is set, which is the last one. If it is a message that
 // came in pieces, inner has all of them. m is where reading ended.
-func (o oneof) find(b []byte) (v wire, inner message, m fields) {
-	m = fields{b: b}
+func (o oneof) find(b []byte, want *wireTypes) (v wire, inner message, m fields) {
+	m = fields{b: b, want: want}
 	for f := (wire{}); m.next(&f); {
 		if int(f.num) >= len(o) || !o[f.num].known || !f.is(f.num, o[f.num].typ) {
 			continue
@@ -75,9 +75,9 @@ func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongNesting)
 	}
-	v, list, m := otlpValue.find(b)
+	v, list, m := otlpValue.find(b, wireValue)
 	if m.broken {
-		return dst, s.protoFailed(m.b, wrongProto)
+		return dst, s.fieldsFailed(&m)
 	}
 	switch v.num {
 	case 1:
@@ -103,7 +103,7 @@ func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 
 // appendProtoList appends the elements of an ArrayValue or KeyValueList.
 func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]byte, *Error) {
-	dst, err := s.appendEach(dst, b, wrongProto, func(dst, one []byte) ([]byte, *Error) {
+	dst, err := s.appendEach(dst, b, wireList, wrongProto, func(dst, one []byte) ([]byte, *Error) {
 		if closing == ']' {
 			return s.appendProtoValue(dst, one, depth)
 		}
@@ -116,9 +116,9 @@ func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]by
 }
 
 // appendEach appends the messages in the repeated field 1 of b, with commas between.
-func (s *splitter) appendEach(dst, b []byte, broken string, one func(dst, b []byte) ([]byte, *Error)) ([]byte, *Error) {
+func (s *splitter) appendEach(dst, b []byte, want *wireTypes, broken string, one func(dst, b []byte) ([]byte, *Error)) ([]byte, *Error) {
 	first := true
-	m := fields{b: b}
+	m := fields{b: b, want: want}
 	for f := (wire{}); m.next(&f); {
 		if !f.is(1, protowire.BytesType) {
 			continue
@@ -131,6 +131,9 @@ func (s *splitter) appendEach(dst, b []byte, broken string, one func(dst, b []by
 		if dst, err = one(dst, f.b); err != nil {
 			return dst, err
 		}
+	}
+	if m.wrong {
+		broken = wrongWire
 	}
 	if m.broken {
 		return dst, s.protoFailed(m.b, broken)

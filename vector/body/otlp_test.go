@@ -287,7 +287,7 @@ func TestOTLPProtoInPieces(t *testing.T) {
 	key := func(s string) []byte { return text(1, s) }
 	array := func(s string) []byte { return field(5, field(1, text(1, s))) }
 	group := protowire.AppendTag(protowire.AppendTag(nil, 77, protowire.StartGroupType), 77, protowire.EndGroupType)
-	wrongType := protowire.AppendVarint(protowire.AppendTag(nil, 6, protowire.VarintType), 5)
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 14, protowire.VarintType), 5)
 	body := field(1,
 		field(2,
 			field(1, text(1, "old"), text(2, "1")), // scope
@@ -295,14 +295,14 @@ func TestOTLPProtoInPieces(t *testing.T) {
 			field(2, // record
 				field(5, array("a")), field(5, array("b"), array("c")), field(5, text(1, "x"), array("d")),
 				field(6, key("k"), key("l"), field(2, text(1, "v")), field(2, array("w"))),
-				wrongType, group,
+				unknown, group,
 				text(3, "old"), text(3, ""), text(12, "\t\r\x01"),
 				text(9, "id"), text(9, ""),
 			),
 			text(3, "url"), group,
 		),
 		field(1, field(1, key("r1"))), // resource
-		field(1, field(1, key("r2")), wrongType),
+		field(1, field(1, key("r2")), unknown),
 		field(1, field(1, key("r3"))),
 	)
 	got, err := Split(nil, body, FormatOTLPProto, Options{RejectInvalidUTF8: true})

@@ -106,7 +106,7 @@ func (s *splitter) appendFields(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongTooDeep)
 	}
-	dst, err := s.appendEach(append(dst, '{'), b, wrongVector, func(dst, one []byte) ([]byte, *Error) {
+	dst, err := s.appendEach(append(dst, '{'), b, nil, wrongVector, func(dst, one []byte) ([]byte, *Error) {
 		key, value, err := s.entry(one)
 		if err != nil {
 			return dst, err
@@ -155,7 +155,7 @@ func (s *splitter) appendVectorValue(dst, b []byte, depth int) ([]byte, *Error) 
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongTooDeep)
 	}
-	v, inner, m := vectorValue.find(b)
+	v, inner, m := vectorValue.find(b, nil)
 	if m.broken {
 		return dst, s.protoFailed(m.b, wrongVector)
 	}
@@ -183,7 +183,7 @@ func (s *splitter) appendVectorValue(dst, b []byte, depth int) ([]byte, *Error) 
 
 // appendItems appends a ValueArray.
 func (s *splitter) appendItems(dst, b []byte, depth int) ([]byte, *Error) {
-	dst, err := s.appendEach(append(dst, '['), b, wrongVector, func(dst, one []byte) ([]byte, *Error) {
+	dst, err := s.appendEach(append(dst, '['), b, nil, wrongVector, func(dst, one []byte) ([]byte, *Error) {
 		return s.appendVectorValue(dst, one, depth)
 	})
 	if err != nil {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"testing"
+
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// Metrics and traces that are sent where logs go are refused, and make no events.
+func TestOtherSignalsAreRefused(t *testing.T) {
+	metric := func(m *metricspb.Metric) proto.Message {
+		m.Name = "requests"
+		return &metricspb.MetricsData{ResourceMetrics: []*metricspb.ResourceMetrics{{ScopeMetrics: []*metricspb.ScopeMetrics{{Metrics: []*metricspb.Metric{m}}}}}}
+	}
+	number := []*metricspb.NumberDataPoint{{TimeUnixNano: 1, Value: &metricspb.NumberDataPoint_AsInt{AsInt: 5}}}
+	for name, m := range map[string]proto.Message{
+		"gauge":                 metric(&metricspb.Metric{Data: &metricspb.Metric_Gauge{Gauge: &metricspb.Gauge{DataPoints: number}}}),
+		"sum":                   metric(&metricspb.Metric{Data: &metricspb.Metric_Sum{Sum: &metricspb.Sum{DataPoints: number}}}),
+		"histogram":             metric(&metricspb.Metric{Data: &metricspb.Metric_Histogram{Histogram: &metricspb.Histogram{DataPoints: []*metricspb.HistogramDataPoint{{Count: 1}}}}}),
+		"exponential histogram": metric(&metricspb.Metric{Data: &metricspb.Metric_ExponentialHistogram{ExponentialHistogram: &metricspb.ExponentialHistogram{}}}),
+		"summary":               metric(&metricspb.Metric{Data: &metricspb.Metric_Summary{Summary: &metricspb.Summary{}}}),
+		"span": &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{
+			{TraceId: traceID, SpanId: spanID, Name: "GET", StartTimeUnixNano: 1}}}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pb, err := proto.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			js, err := protojson.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for f, data := range map[Format][]byte{FormatOTLPProto: pb, FormatOTLPJSON: js} {
+				for _, opt := range []Options{{}, {Broken: new([]Error)}} {
+					got, err := Split(nil, data, f, opt)
+					wantKind(t, err, KindMalformed)
+					if len(got) > 0 {
+						t.Errorf("unexpected events of %v; got %q; want none", f, texts(got))
+					}
+				}
+			}
+		})
+	}
+}
+
+// A known field with another wire type is no log, in any message; an unknown one is
+// skipped, but a request of nothing else is not passed over in silence.
+func TestWireTypesOfOTLP(t *testing.T) {
+	field := func(num protowire.Number, parts ...[]byte) []byte {
+		var b []byte
+		for _, p := range parts {
+			b = append(b, p...)
+		}
+		return appendField(nil, num, b)
+	}
+	varint := func(num protowire.Number) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(nil, num, protowire.VarintType), 1)
+	}
+	fixed32 := func(num protowire.Number) []byte {
+		return protowire.AppendFixed32(protowire.AppendTag(nil, num, protowire.Fixed32Type), 1)
+	}
+	record := func(parts ...[]byte) []byte { return field(1, field(2, field(2, parts...))) }
+	value := func(parts ...[]byte) []byte { return record(field(5, parts...)) }
+	for name, bad := range map[string][]byte{
+		"request":           varint(1),
+		"only unknown":      append(varint(2), field(9, []byte("x"))...),
+		"resource logs":     field(1, varint(2)),
+		"schema":            field(1, fixed32(3)),
+		"resource":          field(1, field(1, varint(1))),
+		"dropped count":     field(1, field(1, fixed32(2))),
+		"scope logs":        field(1, field(2, varint(2))),
+		"scope":             field(1, field(2, field(1, varint(1)))),
+		"time":              record(varint(1)),
+		"severity":          record(field(2)),
+		"severity text":     record(varint(3)),
+		"body":              record(fixed32(5)),
+		"attributes":        record(varint(6)),
+		"dropped":           record(field(7)),
+		"flags":             record(varint(8)),
+		"trace id":          record(varint(9)),
+		"span id":           record(varint(10)),
+		"observed time":     record(varint(11)),
+		"event name":        record(varint(12)),
+		"key":               record(field(6, varint(1))),
+		"value":             record(field(6, varint(2))),
+		"string":            value(varint(1)),
+		"int":               value(field(3)),
+		"double":            value(fixed32(4)),
+		"bytes":             value(varint(7)),
+		"elements of array": value(field(5, varint(1))),
+		"pairs of a list":   value(field(6, varint(1))),
+	} {
+		_, err := Split(nil, bad, FormatOTLPProto, Options{})
+		if err == nil {
+			t.Errorf("unexpected success for %s; want an error", name)
+			continue
+		}
+		wantKind(t, err, KindMalformed)
+	}
+	for name, good := range map[string][]byte{
+		"nothing":     nil,
+		"no records":  field(1),
+		"a new field": append(record(varint(13), varint(14), varint(200)), varint(7)...),
+	} {
+		if _, err := Split(nil, good, FormatOTLPProto, Options{}); err != nil {
+			t.Errorf("unexpected error for %s; got %v; want none", name, err)
+		}
+	}
+}
