@@ -31,6 +31,16 @@ func (s *splitter) bad(i, end, at int, detail string) *Error {
 	return nil
 }
 
+// badMessage is bad for a message of protobuf that cannot be read because of err. What
+// comes behind it is not in doubt, since its length is known.
+func (s *splitter) badMessage(b []byte, err *Error) *Error {
+	if err.Kind != KindMalformed {
+		return err
+	}
+	i := s.place(b)
+	return s.bad(i, i+len(b), max(err.Offset, 0), err.Detail)
+}
+
 // broken makes an event of what begins at b[i] and cannot be read because of b[at], and
 // returns where it ends. closing is the bracket of what it lies in, or 0.
 func (s *splitter) broken(i, at int, detail string, closing byte) (int, *Error) {

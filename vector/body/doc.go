@@ -74,7 +74,7 @@
 //	body                       any value
 //	attributes                 object
 //	dropped_attributes_count   number
-//	trace_id, span_id          strings, lower-case hexadecimal
+//	trace_id, span_id          strings, lower-case hexadecimal; what is neither that nor base64 stays as it is
 //	flags                      number
 //	resource                   object, the resource's attributes
 //	resource_dropped_attributes_count, resource_schema_url
@@ -99,7 +99,8 @@
 // Each event of a PushEventsRequest becomes one JSON object (or, with Vector's log
 // namespace, another value) on one line, as Vector's own JSON encoding has it: keys in
 // the order of the wire, which Vector sorts; times as RFC 3339 in UTC with 0, 3, 6 or 9
-// decimals; bytes as text, U+FFFD where it is not UTF-8. Metadata is left out. Infinite
+// decimals; bytes as text, with one U+FFFD for each maximal part of a character that is not
+// UTF-8; elsewhere it is one for each such byte. Metadata is left out. Infinite
 // numbers are the strings "Infinity" and "-Infinity". A sketch is an object
 // agent_dd_sketch with its bins as k and n.
 //

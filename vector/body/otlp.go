@@ -162,9 +162,12 @@ func (s *stamp) append(dst []byte, nanos uint64) []byte {
 	return dst
 }
 
-// appendString appends text as a JSON string. Bytes that are not valid UTF-8
-// become U+FFFD.
-func appendString(dst, text []byte) []byte {
+// appendString appends text as a JSON string. Each byte that is not valid UTF-8
+// becomes U+FFFD.
+func appendString(dst, text []byte) []byte { return appendText(dst, text, appendValid) }
+
+// appendText appends text as a JSON string. repair appends what is not ASCII.
+func appendText(dst, text []byte, repair func(dst, text []byte) []byte) []byte {
 	const digits = "0123456789abcdef"
 	dst = append(dst, '"')
 	for len(text) > 0 {
@@ -189,7 +192,7 @@ func appendString(dst, text []byte) []byte {
 			for n < len(text) && text[n] >= 0x80 {
 				n++
 			}
-			dst = appendValid(dst, text[:n])
+			dst = repair(dst, text[:n])
 			text = text[n:]
 			continue
 		}

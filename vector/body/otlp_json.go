@@ -207,9 +207,9 @@ func (s *splitter) jsonRecord(i int, tail []byte) (int, *Error) {
 		case m.is("flags", "flags"):
 			err = s.jsonUint(&r.flags, &m)
 		case m.is("traceId", "trace_id"):
-			err = s.jsonID(&r.traceID, &m)
+			err = s.jsonID(&r.traceID, &m, 16)
 		case m.is("spanId", "span_id"):
-			err = s.jsonID(&r.spanID, &m)
+			err = s.jsonID(&r.spanID, &m, 8)
 		}
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ package body
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"math"
 	"strconv"
@@ -26,23 +28,63 @@ func (s *splitter) jsonString(into *[]byte, m *members) *Error {
 	return nil
 }
 
-// jsonID takes a trace or span id, in the lower case that protobuf's bytes get too.
-func (s *splitter) jsonID(into *[]byte, m *members) *Error {
+// jsonID takes a trace or span id of size bytes. OTLP wants hexadecimal, which gets the
+// lower case that protobuf's bytes get too. What is in base64, as protobuf's usual JSON has
+// it, becomes that. Anything else stays.
+func (s *splitter) jsonID(into *[]byte, m *members, size int) *Error {
 	if err := s.jsonString(into, m); err != nil || *into == nil {
 		return err
 	}
-	if bytes.IndexByte(*into, '\\') >= 0 {
-		return nil // hardly an id, and escapes have letters of their own
+	var room [64]byte
+	text := (*into)[1 : len(*into)-1]
+	if bytes.IndexByte(text, '\\') >= 0 { // base64 has slashes, which some escape
+		text = appendUnescaped(room[:0], text)
 	}
 	n := len(s.scratch)
-	s.scratch = append(s.scratch, *into...)
+	if isHex(text) {
+		s.scratch = append(s.scratch, '"')
+		for _, c := range text {
+			if c >= 'A' && c <= 'F' {
+				c += 'a' - 'A'
+			}
+			s.scratch = append(s.scratch, c)
+		}
+		s.scratch = append(s.scratch, '"')
+	} else if id := base64ID(text, size); id != nil {
+		s.scratch = append(hex.AppendEncode(append(s.scratch, '"'), id), '"')
+	} else {
+		return nil
+	}
 	*into = s.scratch[n:len(s.scratch):len(s.scratch)]
-	for i, c := range *into {
-		if c >= 'A' && c <= 'F' {
-			(*into)[i] = c + 'a' - 'A'
+	return nil
+}
+
+func isHex(text []byte) bool {
+	for _, c := range text {
+		if !(c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f') {
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// base64ID returns the bytes of an id that is in base64, of either alphabet, padded or
+// not, or nil.
+func base64ID(text []byte, size int) []byte {
+	text = bytes.TrimRight(text, "=")
+	if len(text) != base64.RawStdEncoding.EncodedLen(size) {
+		return nil
+	}
+	e := base64.RawStdEncoding
+	if bytes.ContainsAny(text, "-_") {
+		e = base64.RawURLEncoding
+	}
+	var id [18]byte
+	n, err := e.Decode(id[:], text)
+	if err != nil || n != size {
+		return nil
+	}
+	return id[:n]
 }
 
 // unquoted is the text of a number, which may stand in quotes.

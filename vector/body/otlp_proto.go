@@ -234,7 +234,11 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 			continue
 		}
 		s.scratch = s.scratch[:inner]
-		if err := s.protoRecord(f.b, tail); err != nil {
+		err := s.protoRecord(f.b, tail)
+		if err != nil && (err.Detail == wrongNesting || err.Detail == wrongText) {
+			err = s.badMessage(f.b, err) // it is a log record, but for what it says
+		}
+		if err != nil {
 			return err
 		}
 	}

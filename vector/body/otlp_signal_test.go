@@ -5,6 +5,7 @@ package body
 import (
 	"testing"
 
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -112,5 +113,42 @@ func TestWireTypesOfOTLP(t *testing.T) {
 		if _, err := Split(nil, good, FormatOTLPProto, Options{}); err != nil {
 			t.Errorf("unexpected error for %s; got %v; want none", name, err)
 		}
+	}
+}
+
+// Ids in OTLP/JSON are hexadecimal; some write base64, as protobuf's usual JSON does.
+func TestIDsOfOTLPJSON(t *testing.T) {
+	const trace, span = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+	for given, want := range map[[2]string][2]string{
+		{trace, span}: {trace, span},
+		{"5B8EFFF798038103D269B633813FC60C", "EEE19B7EC3C1B174"}: {trace, span},
+		{"W47/95gDgQPSabYzgT/GDA==", "7uGbfsPBsXQ="}:             {trace, span},
+		{`W47\/95gDgQPSabYzgT\/GDA==`, "7uGbfsPBsXQ"}:            {trace, span},
+		{"W47_95gDgQPSabYzgT_GDA", "7uGbfsPBsXQ"}:                {trace, span},
+		{"\\u0035B8EFFF798038103D269B633813FC60C", span}:         {trace, span},
+		{"AAAAAAAAAAAAAAAAAAAAAAAA", "ABCD"}:                     {"aaaaaaaaaaaaaaaaaaaaaaaa", "abcd"},
+		{"W47/95gDgQPSabYzgT/GDA==AA", "7uGbfsPBsXQAAA"}:         {"W47/95gDgQPSabYzgT/GDA==AA", "7uGbfsPBsXQAAA"},
+		{"Request-7", "Span 1"}:                                  {"Request-7", "Span 1"},
+		{"W47/95gDgQPSabYzgT-GDA==", "7uGbfsPB"}:                 {"W47/95gDgQPSabYzgT-GDA==", "7uGbfsPB"},
+	} {
+		body := `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"traceId":"` + given[0] + `","spanId":"` + given[1] + `"}]}]}]}`
+		got, err := Split(nil, []byte(body), FormatOTLPJSON, Options{})
+		if text := `{"trace_id":"` + want[0] + `","span_id":"` + want[1] + `"}`; err != nil || len(got) != 1 || string(got[0].Data) != text {
+			t.Errorf("unexpected event of %q; got %q, %v; want %s", given, texts(got), err, text)
+		}
+	}
+}
+
+// A log record that cannot be put costs only itself.
+func TestOTLPBrokenRecords(t *testing.T) {
+	deep := integer(1)
+	for range 200 {
+		deep = list(deep)
+	}
+	logs := &logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{{ScopeLogs: []*logspb.ScopeLogs{{LogRecords: []*logspb.LogRecord{
+		{SeverityText: "a"}, {Body: deep}, {SeverityText: "b"}}}}}}}
+	got, broken, err := brokenSplit(t, asProto(t, logs), FormatOTLPProto, Options{})
+	if err != nil || len(got) != 3 || got[0] != `{"severity_text":"a"}` || got[2] != `{"severity_text":"b"}` || len(broken) != 1 || broken[0].Event != 1 {
+		t.Errorf("unexpected events; got %.200q, %v, %v; want the two good ones", got, broken, err)
 	}
 }

@@ -31,7 +31,9 @@ func (s *splitter) vector() *Error {
 			continue
 		}
 		if err := s.vectorEvent(f.b); err != nil {
-			return err
+			if err = s.badMessage(f.b, err); err != nil {
+				return err
+			}
 		}
 	}
 	if m.broken {
@@ -111,7 +113,7 @@ func (s *splitter) appendFields(dst, b []byte, depth int) ([]byte, *Error) {
 		if err != nil {
 			return dst, err
 		}
-		return s.appendVectorValue(append(appendString(dst, key), ':'), value, depth+1)
+		return s.appendVectorValue(append(appendVectorText(dst, key), ':'), value, depth+1)
 	})
 	if err != nil {
 		return dst, err
@@ -164,7 +166,7 @@ func (s *splitter) appendVectorValue(dst, b []byte, depth int) ([]byte, *Error) 
 		if err := s.protoText(v.b); err != nil {
 			return dst, err
 		}
-		return appendString(dst, v.b), nil
+		return appendVectorText(dst, v.b), nil
 	case 2:
 		return s.appendTimestamp(dst, inner.b)
 	case 4:
@@ -219,3 +221,7 @@ func (s *splitter) appendTimestamp(dst, b []byte) ([]byte, *Error) {
 	}
 	return time.Unix(seconds, nanos).UTC().AppendFormat(dst, layout), nil
 }
+
+// appendVectorText appends text as Vector's codec json does, so that an event is the same
+// whichever of its sinks it comes from.
+func appendVectorText(dst, text []byte) []byte { return appendText(dst, text, appendLossy) }

@@ -112,9 +112,9 @@ func (s *splitter) appendMetric(dst, b []byte) ([]byte, *Error) {
 		}
 	}
 	var err *Error
-	dst = appendString(append(dst, `{"name":`...), name)
+	dst = appendVectorText(append(dst, `{"name":`...), name)
 	if len(namespace) > 0 {
-		dst = appendString(append(dst, `,"namespace":`...), namespace)
+		dst = appendVectorText(append(dst, `,"namespace":`...), namespace)
 	}
 	if tags > 0 {
 		if dst, err = s.appendTags(append(dst, `,"tags":{`...), b); err != nil {
@@ -161,7 +161,7 @@ func (s *splitter) appendTags(dst, b []byte) ([]byte, *Error) {
 			dst = append(dst, ',')
 		}
 		first = false
-		dst = appendString(append(appendString(dst, key), ':'), value)
+		dst = appendVectorText(append(appendVectorText(dst, key), ':'), value)
 	}
 	return dst, nil // appendMetric has walked it already
 }
@@ -217,7 +217,7 @@ func (s *splitter) appendMember(dst, b []byte, member *metricMember) ([]byte, *E
 		case member.form == formTexts && f.typ == protowire.BytesType:
 			if err = s.protoText(f.b); err == nil {
 				comma()
-				dst = appendString(dst, f.b)
+				dst = appendVectorText(dst, f.b)
 			}
 		case member.form == formList && f.typ == protowire.BytesType:
 			comma()

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/text/encoding/unicode"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -66,6 +68,8 @@ func TestVectorEvents(t *testing.T) {
 		{"booleans and nulls", vLog(vList(&pb.Value{Kind: &pb.Value_Boolean{Boolean: true}}, &pb.Value{Kind: &pb.Value_Boolean{}}, &pb.Value{Kind: &pb.Value_Null{}}, &pb.Value{}), nil),
 			`[true,false,null,null]`, EventJSON},
 		{"what is not UTF-8", vLog(nil, map[string]*pb.Value{"message": vText("a\xffb\n\"")}), "{\"message\":\"a\ufffdb\\n\\\"\"}", EventJSON},
+		{"what is not UTF-8, as Vector's own JSON", vLog(nil, map[string]*pb.Value{"message": vText("\xe2\x82\xc3\x9f\xf0\x9f\x98x\xed\xa0\x80\xc0\xaf\xf4\x90\xe0\x9f\xf0\x80\xe2\x82")}),
+			"{\"message\":\"\ufffd\u00df\ufffdx\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\"}", EventJSON},
 		{"nested", vLog(nil, map[string]*pb.Value{"a": vMap(map[string]*pb.Value{"b": vList(vMap(nil), vInt(1))})}), `{"a":{"b":[{},1]}}`, EventJSON},
 		{"trace", &pb.Event{Event: &pb.Event_Trace{Trace: &pb.Trace{Fields: map[string]*pb.Value{"span": vInt(1)}}}}, `{"span":1}`, EventTrace},
 		{"counter", metric(&pb.Metric{Name: "hits", Namespace: "app", TagsV1: map[string]string{"host": "h", "az": "a"}, Timestamp: &timestamppb.Timestamp{Seconds: 1}, IntervalMs: 10000,
@@ -243,6 +247,38 @@ func BenchmarkVector(b *testing.B) {
 		var err error
 		if list, err = Split(list[:0], data, FormatVector, Options{Arena: &arena}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// An event that cannot be read costs only itself, as its length is known.
+func TestVectorBrokenEvents(t *testing.T) {
+	deep := vInt(1)
+	for range 200 {
+		deep = vList(deep)
+	}
+	body := push(t, vLog(nil, map[string]*pb.Value{"n": vInt(0)}), &pb.Event{}, vLog(deep, nil), vLog(nil, map[string]*pb.Value{"n": vInt(1)}))
+	got, broken, err := brokenSplit(t, body, FormatVector, Options{})
+	if err != nil || len(got) != 4 || got[0] != `{"n":0}` || got[3] != `{"n":1}` || len(broken) != 2 || broken[0].Detail != wrongKind || broken[1].Detail != wrongTooDeep {
+		t.Errorf("unexpected events; got %.200q, %v, %v; want the two good ones", got, broken, err)
+	}
+}
+
+// The replacement of what is not UTF-8 is that of other libraries.
+func TestLossyText(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	bytesOf := []byte{'a', 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf3, 0xf4, 0xf5, 0xff}
+	for range 20_000 {
+		text := make([]byte, r.IntN(8))
+		for i := range text {
+			text[i] = bytesOf[r.IntN(len(bytesOf))]
+		}
+		want, err := unicode.UTF8.NewDecoder().Bytes(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendLossy(nil, text); !bytes.Equal(got, want) {
+			t.Fatalf("unexpected text of %x; got %q; want %q", text, got, want)
 		}
 	}
 }
