@@ -226,10 +226,13 @@ func startsText(data []byte) bool {
 	return r != utf8.RuneError || n > 1
 }
 
+// bom is the byte order mark, which some programs put in front of UTF-8.
+const bom = "\ufeff"
+
 // skipBOM returns where the text behind a byte order mark begins.
 func skipBOM(data []byte) int {
-	if bytes.HasPrefix(data, []byte{0xef, 0xbb, 0xbf}) {
-		return 3
+	if bytes.HasPrefix(data, []byte(bom)) {
+		return len(bom)
 	}
 	return 0
 }

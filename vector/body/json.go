@@ -3,6 +3,7 @@
 package body
 
 import (
+	"bytes"
 	"math"
 	"unicode/utf8"
 )
@@ -27,6 +28,8 @@ func (s *splitter) values(i int) *Error {
 			i, err = s.wrapped(&sc, i)
 		case b[i] == ',' && !first && !s.strict:
 			i++ // Vector's codec native_json separates so
+		case b[i] == bom[0] && bytes.HasPrefix(b[i:], []byte(bom)):
+			i += len(bom) // of files one behind the other
 		default:
 			at := i
 			if i, err = s.value(&sc, i, 0); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) {

@@ -199,11 +199,12 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 	if err == nil {
 		x.s.counters.bodyBytes.Add(uint64(len(raw)))
 		x.route.counters.bodyBytes.Add(uint64(len(raw)))
-		var c *content
-		if c, err = x.split(dest, raw); err == nil {
-			return c, nil
+		if wire, err = x.decode(dest, raw); err == nil {
+			var c *content
+			if c, err = x.split(dest, wire); err == nil {
+				return c, nil
+			}
 		}
-		wire = raw
 	}
 	var e *body.Error
 	if errors.As(err, &e) && e.Kind == body.KindMalformed && (x.route.Malformed == config.DeadLetters || x.route.Malformed == config.Drop) {

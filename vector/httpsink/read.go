@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/outkpl/outkpl/vector/body"
@@ -133,12 +135,28 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 			if x.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, x.goneFailure()
 			}
-			// What is not a broken connection is a broken form, such as of chunks.
+			if f := x.brokenChunks(err); f != nil {
+				return nil, f
+			}
 			f := x.goneFailure()
 			f.text = "the body could not be read"
 			return nil, f
 		}
 	}
+}
+
+// brokenChunks is the answer to a body in chunks that are none, or nil if err may be of
+// the connection. The same bytes would be refused for ever.
+func (x *exchange) brokenChunks(err error) *failure {
+	var network net.Error
+	cut := strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) // in a trailer, without being that error
+	if cut || x.r.ProtoMajor != 1 || len(x.r.TransferEncoding) == 0 || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	f := never(http.StatusBadRequest, ReasonMalformed, "the body is not in chunks as Transfer-Encoding says")
+	f.close = true // where the next request begins is unknown
+	return f
 }
 
 // estimate is what a body of that length on the wire usually needs in all.
@@ -220,6 +238,19 @@ func (x *exchange) unpack(d *destination, wire []byte) ([]byte, error) {
 		}
 		return out, err
 	}
+}
+
+// decode makes UTF-8 of a body in another charset. The memory for it is taken before.
+func (x *exchange) decode(d *destination, raw []byte) ([]byte, error) {
+	charset := body.CharsetOf(x.r.Header.Get("Content-Type"), d.format, raw)
+	if charset == nil {
+		return raw, nil
+	}
+	limits := x.route.body.Limits
+	if f := x.admit(max(x.lease.n, int64(cap(raw)+charset.Room(len(raw), limits))+minCharge)); f != nil {
+		return nil, f
+	}
+	return charset.Decode(raw, limits)
 }
 
 // unreadable turns an error of package body into an answer.

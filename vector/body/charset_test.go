@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package body
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf16"
+)
+
+// utf16Of encodes text, with a byte order mark if bom is set.
+func utf16Of(text string, big, bom bool) []byte {
+	if bom {
+		text = "\ufeff" + text
+	}
+	var out []byte
+	for _, u := range utf16.Encode([]rune(text)) {
+		if big {
+			out = append(out, byte(u>>8), byte(u))
+		} else {
+			out = append(out, byte(u), byte(u>>8))
+		}
+	}
+	return out
+}
+
+func TestCharsets(t *testing.T) {
+	const text = "{\"a\":\"caf\u00e9 \u20ac\U0001f600\"}\n{\"b\":2}\n"
+	want := []string{"{\"a\":\"caf\u00e9 \u20ac\U0001f600\"}", `{"b":2}`}
+	latin := []string{"{\"a\":\"caf\u00e9\"}"}
+	for _, tc := range []struct {
+		name, contentType string
+		data              []byte
+		want              []string
+	}{
+		{"UTF-8", "application/json; charset=utf-8", []byte(text), want},
+		{"UTF-8 with a byte order mark", "application/json; charset=utf-8", []byte("\ufeff" + text), want},
+		{"UTF-16 with a byte order mark", "application/json; charset=utf-16", utf16Of(text, true, true), want},
+		{"UTF-16 with the other", "application/json; charset=\"UTF-16\"", utf16Of(text, false, true), want},
+		{"UTF-16 that says nothing else", "application/json", utf16Of(text, false, true), want},
+		{"UTF-16 without a content type", "", utf16Of(text, true, true), want},
+		{"UTF-16 without a mark", "application/json;charset=UTF-16", utf16Of(text, true, false), want},
+		{"UTF-16LE", "application/json; boundary=x; Charset = utf-16le", utf16Of(text, false, false), want},
+		{"UTF-16BE", "text/plain; charset=utf-16be", utf16Of(text, true, false), want},
+		{"ISO 8859-1", "application/json; charset=ISO-8859-1", []byte("{\"a\":\"caf\xe9\"}"), latin},
+		{"Windows-1252", "text/plain; charset=windows-1252", []byte("caf\xe9 \x80"), []string{"caf\u00e9 \u20ac"}},
+		{"Shift JIS", "text/plain; charset=shift_jis", []byte("\x83\x65"), []string{"\u30c6"}},
+		{"ISO 8859-1 that is not", "application/json; charset=latin1", []byte("{\"a\":\"caf\u00e9\"}"), latin},
+		{"an unknown name", "application/json; charset=klingon", []byte(text), want},
+		{"half a character", "text/plain; charset=utf-16le", []byte("a\x00b"), []string{"a\ufffd"}},
+		{"nothing", "text/plain; charset=utf-16le", nil, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f, err := FormatOf(tc.contentType, "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := tc.data
+			if c := CharsetOf(tc.contentType, f, data); c != nil {
+				if data, err = c.Decode(data, Limits{}); err != nil {
+					t.Fatal(err)
+				}
+				if room := c.Room(len(tc.data), Limits{}); cap(data) > room {
+					t.Errorf("unexpected memory; got %d; want at most %d", cap(data), room)
+				}
+			}
+			got, err := Split(nil, data, f, Options{})
+			if err != nil || !slices.Equal(texts(got), tc.want) {
+				t.Errorf("unexpected events; got %q, %v; want %q", texts(got), err, tc.want)
+			}
+		})
+	}
+	if c := CharsetOf("application/msgpack; charset=utf-16", FormatMsgpack, []byte("\xff\xfe")); c != nil {
+		t.Errorf("unexpected charset of MessagePack; got %v; want none", c)
+	}
+	c := CharsetOf("text/plain; charset=latin1", FormatText, []byte("\xe9"))
+	_, err := c.Decode([]byte(strings.Repeat("\xe9", 6)), Limits{UnpackedBytes: 11})
+	wantKind(t, err, KindTooLarge)
+	if got, err := c.Decode([]byte(strings.Repeat("\xe9", 6)), Limits{UnpackedBytes: 12}); err != nil || len(got) != 12 {
+		t.Errorf("unexpected result at the limit; got %d bytes, %v; want 12", len(got), err)
+	}
+}
+
+// A byte order mark in front of a later value, as of files one behind the other, is none
+// of it.
+func TestByteOrderMarksBetweenValues(t *testing.T) {
+	got, err := Split(nil, []byte("\ufeff{\"a\":1}\n\ufeff{\"b\":2}\n\ufeff[3]"), FormatJSON, Options{})
+	if want := []string{`{"a":1}`, `{"b":2}`, "3"}; err != nil || !slices.Equal(texts(got), want) {
+		t.Errorf("unexpected events; got %q, %v; want %q", texts(got), err, want)
+	}
+}
