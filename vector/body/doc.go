@@ -85,7 +85,7 @@
 // Values of OTLP become: string, bool and int the same (ints are exact); double a
 // number with a decimal or an exponent, NaN and the infinities the strings "NaN",
 // "Infinity" and "-Infinity"; bytes a string in base64; array and kvlist an array
-// and an object, in order, repeated keys included; no value null. Both encodings
+// and an object, in order, of keys that occur twice the last one; no value null. Both encodings
 // give the same events. Entity references and string tables of profiles are left
 // out.
 //

@@ -394,9 +394,10 @@ func repeats(v []byte) bool {
 	return false
 }
 
-// twice tells whether two names are the same, or may be, since one has escapes.
+// twice tells whether two names are the same, or may be in JSON, since they have escapes or
+// are not UTF-8.
 func twice(names [][]byte) bool {
-	const few = 16
+	const few = 64 // up to which this costs less than a table
 	if len(names) > few {
 		seen := make(map[string]bool, len(names))
 		for _, n := range names {
@@ -408,9 +409,21 @@ func twice(names [][]byte) bool {
 		}
 		return false
 	}
+	odd := false
+	for i, n := range names {
+		odd = odd || plain(n) < len(n)
+		for _, o := range names[:i] {
+			if len(n) == len(o) && string(n) == string(o) {
+				return true
+			}
+		}
+	}
+	if !odd {
+		return false
+	}
 	for i, n := range names {
 		for _, o := range names[:i] {
-			if bytes.Equal(n, o) || (bytes.IndexByte(n, '\\') >= 0 || bytes.IndexByte(o, '\\') >= 0) && nameText(n) == nameText(o) {
+			if (plain(n) < len(n) || plain(o) < len(o)) && nameText(n) == nameText(o) {
 				return true
 			}
 		}
@@ -418,9 +431,9 @@ func twice(names [][]byte) bool {
 	return false
 }
 
-// nameText is a name with its escapes undone.
+// nameText is a name with its escapes undone and invalid UTF-8 replaced.
 func nameText(name []byte) string {
-	if bytes.IndexByte(name, '\\') < 0 {
+	if plain(name) == len(name) {
 		return string(name)
 	}
 	return string(appendUnescaped(nil, name))

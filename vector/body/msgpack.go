@@ -3,6 +3,7 @@
 package body
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -116,6 +117,10 @@ func (s *splitter) packed(r *event.ChunkReader, i int) (int, *Error) {
 	out, _, err := event.AppendJSON(dst, ev.Body)
 	if err != nil {
 		return i, s.packedFailed(i, err)
+	}
+	if bytes.Contains(ev.Body, []byte(s.opt.TimeKey)) && field(out, at+1, s.opt.TimeKey) >= 0 {
+		// The record's own is what remains of the two in Fluent Bit's JSON.
+		return end, s.converted(append(out[:0], out[at:]...), EventJSON, i)
 	}
 	// The bracket that opens the record becomes the comma behind the time.
 	if out[at] = ','; out[at+1] == '}' {

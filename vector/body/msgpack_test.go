@@ -36,6 +36,8 @@ func TestSplitMsgpack(t *testing.T) {
 		{"integer time", "\x92\xce\x68\xa8\xca\x34" + packedRecord, Options{}, []string{`{"date":1755892276.000000000,"log":"hello","n":7}`}},
 		{"time before 1970", "\x92\xff" + packedRecord, Options{}, []string{`{"date":-1.000000000,"log":"hello","n":7}`}},
 		{"empty record", "\x92" + packedTime + "\x80", Options{}, []string{`{"date":1755892276.123456789}`}},
+		{"a time of its own", "\x92" + packedTime + "\x82\xa4date\x01\xa1a\x81\xa4date\x02", Options{}, []string{`{"date":1,"a":{"date":2}}`}},
+		{"the name of the time within", "\x92" + packedTime + "\x81\xa1a\x81\xa4date\x02", Options{}, []string{`{"date":1755892276.123456789,"a":{"date":2}}`}},
 		{"empty record without time", "\x92" + packedTime + "\x80", Options{OmitTime: true}, []string{`{}`}},
 		{"other time key", fluentBitV2, Options{TimeKey: "@\"t"}, []string{`{"@\"t":1755892276.123456789,"log":"hello","n":7}`}},
 		{"groups are left out", groupStart + fluentBitV2 + groupEnd, Options{}, []string{jsonTimed}},

@@ -175,7 +175,7 @@ func (s *splitter) jsonSeverity(into *int64, m *members) *Error {
 
 // appendJSONPairs appends an array of KeyValue as members of an object.
 func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Error) {
-	start := len(dst)
+	start, mark := len(dst), len(s.keys)
 	end, err := s.eachObject(i, func(i int) (int, *Error) {
 		if len(dst) > start {
 			dst = append(dst, ',')
@@ -185,6 +185,7 @@ func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Erro
 		dst, end, err = s.appendJSONPair(dst, i, depth)
 		return end, err
 	})
+	s.named(mark)
 	return dst, end, err
 }
 
@@ -210,11 +211,12 @@ func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error
 			done = true
 		}
 	}
-	if err != nil || done {
-		return dst, m.i + 1, err
-	}
 	if key == nil {
 		key = []byte(`""`)
+	}
+	s.keys = append(s.keys, key[1:len(key)-1])
+	if err != nil || done {
+		return dst, m.i + 1, err
 	}
 	dst = append(append(dst, key...), ':')
 	if early < 0 {

@@ -155,6 +155,9 @@ func compareOTLP(t *testing.T, got []Event, logs *logspb.LogsData) {
 		if err := dec.Decode(&v); err != nil || !sameValue(v, want[i]) {
 			t.Fatalf("unexpected event %d; got %s, %v; want %v", i, ev.Data, err, want[i])
 		}
+		if repeats(ev.Data) {
+			t.Fatalf("unexpected event %d; got %s; want each name once", i, ev.Data)
+		}
 	}
 }
 
@@ -172,7 +175,11 @@ func randomLogs(r *rand.Rand) *logspb.LogsData {
 	var value func(depth int) *commonpb.AnyValue
 	pairs := func(depth int) (out []*commonpb.KeyValue) {
 		for range r.IntN(4) {
-			out = append(out, pair(text(), value(depth+1)))
+			key := text()
+			if r.IntN(4) == 0 {
+				key = "k"
+			}
+			out = append(out, pair(key, value(depth+1)))
 		}
 		return out
 	}

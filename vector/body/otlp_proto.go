@@ -336,7 +336,7 @@ func (s *splitter) hexID(id []byte) []byte {
 // protoAttributes reads the attributes of a message, fields num, and their dropped
 // count, field dropped.
 func (s *splitter) protoAttributes(b []byte, want *wireTypes, num, dropped protowire.Number, into *[]byte, count *uint64) *Error {
-	start := len(s.scratch)
+	start, mark := len(s.scratch), len(s.keys)
 	m := fields{b: b, want: want}
 	for f := (wire{}); m.next(&f); {
 		switch {
@@ -355,6 +355,7 @@ func (s *splitter) protoAttributes(b []byte, want *wireTypes, num, dropped proto
 	if m.broken {
 		return s.fieldsFailed(&m)
 	}
+	s.named(mark)
 	*into = s.scratch[start:len(s.scratch):len(s.scratch)]
 	return nil
 }

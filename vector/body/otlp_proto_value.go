@@ -29,6 +29,7 @@ func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
 	if err := s.protoText(key); err != nil {
 		return dst, err
 	}
+	s.keys = append(s.keys, key)
 	return s.appendProtoValue(append(appendString(dst, key), ':'), value.b, depth)
 }
 
@@ -103,6 +104,7 @@ func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 
 // appendProtoList appends the elements of an ArrayValue or KeyValueList.
 func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]byte, *Error) {
+	mark := len(s.keys)
 	dst, err := s.appendEach(dst, b, wireList, wrongProto, func(dst, one []byte) ([]byte, *Error) {
 		if closing == ']' {
 			return s.appendProtoValue(dst, one, depth)
@@ -112,6 +114,7 @@ func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]by
 	if err != nil {
 		return dst, err
 	}
+	s.named(mark)
 	return append(dst, closing), nil
 }
 

@@ -3,10 +3,13 @@
 package body
 
 import (
+	"slices"
 	"testing"
 
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -150,5 +153,44 @@ func TestOTLPBrokenRecords(t *testing.T) {
 	got, broken, err := brokenSplit(t, asProto(t, logs), FormatOTLPProto, Options{})
 	if err != nil || len(got) != 3 || got[0] != `{"severity_text":"a"}` || got[2] != `{"severity_text":"b"}` || len(broken) != 1 || broken[0].Event != 1 {
 		t.Errorf("unexpected events; got %.200q, %v, %v; want the two good ones", got, broken, err)
+	}
+}
+
+// A key that occurs twice in attributes is one name in the event, with the last value, at
+// every level and in both encodings.
+func TestOTLPKeysTwice(t *testing.T) {
+	twice := func(v ...*commonpb.AnyValue) []*commonpb.KeyValue {
+		return []*commonpb.KeyValue{pair("a", v[0]), pair("b", integer(0)), pair("a", v[len(v)-1])}
+	}
+	logs := &logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{{
+		Resource: &resourcepb.Resource{Attributes: twice(str("x"), str("y"))},
+		ScopeLogs: []*logspb.ScopeLogs{{
+			Scope: &commonpb.InstrumentationScope{Attributes: twice(integer(1), integer(2))},
+			LogRecords: []*logspb.LogRecord{
+				{Attributes: twice(integer(1), object(twice(str("c"), str("d"))...)), Body: list(object(twice(integer(3), integer(4))...))},
+				{Attributes: []*commonpb.KeyValue{pair("\"", integer(1)), pair("\u00e9", integer(2))}},
+			},
+		}},
+	}}}
+	const tail = `"resource":{"b":0,"a":"y"},"scope_attributes":{"b":0,"a":2}}`
+	want := []string{
+		`{"body":[{"b":0,"a":4}],"attributes":{"b":0,"a":{"b":0,"a":"d"}},` + tail,
+		"{\"attributes\":{\"\\\"\":1,\"\u00e9\":2}," + tail,
+	}
+	for f, data := range map[Format][]byte{FormatOTLPProto: asProto(t, logs), FormatOTLPJSON: asJSON(t, logs)} {
+		got, err := Split(nil, data, f, Options{})
+		if err != nil || !slices.Equal(texts(got), want) {
+			t.Errorf("unexpected events of %v; got %s, %v; want %s", f, texts(got), err, want)
+		}
+	}
+	// Keys that become the same only in JSON.
+	keys := [][]byte{[]byte("k\xff"), []byte("k\xfe")}
+	var record []byte
+	for i, k := range keys {
+		record = appendField(record, 6, appendField(appendField(nil, 1, k), 2, []byte{0x18, byte(i)}))
+	}
+	got, err := Split(nil, appendField(nil, 1, appendField(nil, 2, appendField(nil, 2, record))), FormatOTLPProto, Options{})
+	if w := "{\"attributes\":{\"k\ufffd\":1}}"; err != nil || len(got) != 1 || string(got[0].Data) != w {
+		t.Errorf("unexpected event; got %s, %v; want %s", texts(got), err, w)
 	}
 }

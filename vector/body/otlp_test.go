@@ -183,7 +183,7 @@ func TestOTLPJSONForms(t *testing.T) {
 		{"spread over lines", "{\n \"body\": {\n \"kvlistValue\": { \"values\" :\n [ { \"key\" : \"a b\" ,\n\"value\": { \"stringValue\" : \"c\\nd\" } } ] } } }", `{"body":{"a b":"c\nd"}}`},
 		{"escapes stay", `{"body":{"stringValue":"\u00e9\/"},"attributes":[{"key":"\u0061","value":{"bytesValue":"AA=="}}]}`, `{"body":"\u00e9\/","attributes":{"\u0061":"AA=="}}`},
 		{"invalid UTF-8", "{\"body\":{\"stringValue\":\"\xff\"}}", "{\"body\":\"\ufffd\"}"},
-		{"value before its key", `{"attributes":[{"value":{"arrayValue":{"values":[{"intValue":1}]}},"key":"a"},{"value":{"intValue":2}},{"key":"c"},{}]}`, `{"attributes":{"a":[1],"":2,"c":null,"":null}}`},
+		{"value before its key", `{"attributes":[{"value":{"arrayValue":{"values":[{"intValue":1}]}},"key":"a"},{"value":{"intValue":2}},{"key":"c"},{}]}`, `{"attributes":{"a":[1],"c":null,"":null}}`},
 		{"members of a pair twice", `{"attributes":[{"key":"a","value":{"intValue":1},"key":"b","value":{"intValue":2}},{"key":"c","value":{}}]}`, `{"attributes":{"b":2,"c":null}}`},
 		{"values twice", `{"body":{"arrayValue":{"values":[{"intValue":1}],"x":[[]],"values":[{"intValue":2},{}]}}}`, `{"body":[2,null]}`},
 		{"null lists", `{"body":{"kvlistValue":{"values":null}},"attributes":[{"key":"a","value":{"arrayValue":{}}},{"key":"b","value":null}]}`, `{"body":{},"attributes":{"a":[],"b":null}}`},
