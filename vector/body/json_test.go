@@ -212,14 +212,21 @@ func FuzzSplitJSON(f *testing.F) {
 		switch {
 		case ok && err != nil:
 			t.Fatalf("unexpected error for %q; got %v; want none", body, err)
-		case !ok && err == nil && !closedStrings(texts(got)):
-			t.Fatalf("unexpected success for %q; got %q; want an error", body, texts(got))
+		case !ok && err == nil:
+			s := splitter{opt: &Options{Limits: Limits{Depth: depth}.withDefaults(), Arena: new(Arena)}, data: body, strict: true}
+			if s.json() == nil && !closedStrings(texts(s.events)) {
+				t.Fatalf("unexpected success for %q; got %q; want an error of the strict reader", body, texts(s.events))
+			}
+			for _, ev := range got {
+				if !json.Valid(ev.Data) || !utf8.Valid(ev.Data) {
+					t.Fatalf("unexpected event of %q; got %q; want JSON", body, ev.Data)
+				}
+			}
+			return
 		case err != nil:
 			if !errors.As(err, &e) || e.Offset < 0 || e.Offset > len(body) {
 				t.Fatalf("unexpected error for %q; got %#v; want an offset in the body", body, err)
 			}
-			return
-		case !ok:
 			return
 		}
 		if len(got) != len(want) {
