@@ -364,8 +364,10 @@ type member struct{ key, value int }
 
 // repeats tells whether an object in v may have a name twice.
 func repeats(v []byte) bool {
-	var names [][]byte
-	var open []int // where the names of each object around begin in names, -1: an array
+	var room [32][]byte
+	var levels [16]int
+	names := room[:0]
+	open := levels[:0] // where the names of each object around begin in names, -1: an array
 	for i := 0; i < len(v); i++ {
 		switch v[i] {
 		case '{':
@@ -411,19 +413,19 @@ func twice(names [][]byte) bool {
 	}
 	odd := false
 	for i, n := range names {
-		odd = odd || plain(n) < len(n)
+		odd = odd || oddName(n)
 		for _, o := range names[:i] {
 			if len(n) == len(o) && string(n) == string(o) {
 				return true
 			}
 		}
 	}
-	if !odd {
-		return false
-	}
 	for i, n := range names {
+		if !odd {
+			break
+		}
 		for _, o := range names[:i] {
-			if (plain(n) < len(n) || plain(o) < len(o)) && nameText(n) == nameText(o) {
+			if (oddName(n) || oddName(o)) && nameText(n) == nameText(o) {
 				return true
 			}
 		}
@@ -431,9 +433,14 @@ func twice(names [][]byte) bool {
 	return false
 }
 
+// oddName tells whether a name may be another text in JSON than it looks.
+func oddName(name []byte) bool {
+	return plain(name) < len(name) && (bytes.IndexByte(name, '\\') >= 0 || !utf8.Valid(name))
+}
+
 // nameText is a name with its escapes undone and invalid UTF-8 replaced.
 func nameText(name []byte) string {
-	if plain(name) == len(name) {
+	if !oddName(name) {
 		return string(name)
 	}
 	return string(appendUnescaped(nil, name))
