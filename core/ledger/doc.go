@@ -36,6 +36,21 @@
 //   - All methods are safe for concurrent use. No goroutine is started, and methods
 //     of entries are called without a lock held.
 //
+// # Content that has grown
+//
+// Some clients put what has come in the meantime behind what failed, and send it all
+// again. PutParts remembers content by its parts, too, and TakeBeginning finds it for
+// content that begins with the same parts. Parts are compared and not bytes: so an array
+// that has grown is known although its last byte is another one, and what merely begins
+// with the same bytes, but breaks off in the middle of a part, is not.
+//
+//   - A row of parts is known by its scope, its number and 128 bits of SHA-256 over all
+//     of them. Before anything is hashed that way, the first part is looked up.
+//   - What is returned covers exactly its own parts; the caller delivers the rest.
+//   - Parts that come by themselves, such as a line without a time, are more likely to
+//     come twice than whole contents. The caller has to tell which contents are to be
+//     known by their beginning.
+//
 // # Deliveries that go on while they are remembered
 //
 // An entry may hold a *core.Batch that has not settled: it goes on by itself. A door

@@ -3,8 +3,11 @@
 package ledger
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
+	"hash"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +34,16 @@ type Entry interface {
 	Shrink()
 }
 
+// Parts is content as a row of parts, such as the events of a body, for clients that
+// put more behind what failed and send it all again.
+type Parts interface {
+	// Len returns the number of parts.
+	Len() int
+	// Hash writes into h whatever tells part i from other parts, its length included,
+	// or two rows of parts could look alike.
+	Hash(h hash.Hash, i int)
+}
+
 // Limits bounds a Ledger. What is zero or less has its default.
 type Limits struct {
 	// Entries bounds the contents remembered. Default 16,384. An entry costs some
@@ -46,6 +59,8 @@ type Limits struct {
 type Stats struct {
 	// Hits and Misses count the calls of Take by what they found.
 	Hits, Misses uint64
+	// Grown counts the entries that TakeBeginning returned.
+	Grown uint64
 	// Expired counts entries that became too old, Forgotten those that had to
 	// leave earlier, for lack of room.
 	Expired, Forgotten uint64
@@ -62,6 +77,8 @@ type Ledger[T Entry] struct {
 	idle    sync.Cond  // an entry is not being shrunk any more
 	entries map[key][]*entry[T]
 	shapes  map[shape]int
+	heads   map[head][]*entry[T] // those that TakeBeginning may return
+	seed    maphash.Seed
 	order   *list.List // of *entry[T], oldest first
 	stats   Stats
 }
@@ -83,8 +100,41 @@ func keyOf(scope string, content []byte) key {
 	return key{shape{scope, len(content)}, [16]byte(sum[:16])}
 }
 
+// head is what a row of parts and all that it may grow to have in common. It costs one
+// part to find out, and is no proof of anything.
+type head struct {
+	scope string
+	first uint64
+}
+
+func headOf(seed maphash.Seed, scope string, parts Parts) head {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	parts.Hash(&h, 0)
+	return head{scope, h.Sum64()}
+}
+
+// row identifies the first n parts.
+type row struct {
+	n    int
+	hash [16]byte
+}
+
+// rowOf reads all parts.
+func rowOf(parts Parts) row {
+	h := sha256.New()
+	for i := range parts.Len() {
+		parts.Hash(h, i)
+	}
+	return row{parts.Len(), sumOf(h)}
+}
+
+func sumOf(h hash.Hash) [16]byte { return [16]byte(h.Sum(nil)[:16]) }
+
 type entry[T Entry] struct {
 	key   key
+	head  head // if row.n > 0
+	row   row
 	value T
 	bytes int64
 	since time.Time
@@ -108,6 +158,8 @@ func New[T Entry](limits Limits) *Ledger[T] {
 		limits:  limits,
 		entries: map[key][]*entry[T]{},
 		shapes:  map[shape]int{},
+		heads:   map[head][]*entry[T]{},
+		seed:    maphash.MakeSeed(),
 		order:   list.New(),
 	}
 	l.idle.L = &l.mu
@@ -137,23 +189,110 @@ func (l *Ledger[T]) Take(scope string, content []byte) (T, bool) {
 		l.stats.Misses++
 		return none, false
 	}
-	e := same[0]
+	l.stats.Hits++
+	return l.takeOut(same[0]), true
+}
+
+// TakeBeginning removes and returns an entry that was put by PutParts with parts of which
+// those given are a continuation, or the same: the entry with the most parts, of those
+// the oldest. Unless there is an entry of the same scope and first part it looks at the
+// first part only. It keeps no reference to parts.
+func (l *Ledger[T]) TakeBeginning(scope string, parts Parts) (T, bool) {
+	var none T
+	if parts.Len() == 0 {
+		return none, false
+	}
+	now := time.Now()
+	l.mu.Lock()
+	l.expire(now)
+	if len(l.heads) == 0 {
+		l.mu.Unlock()
+		return none, false
+	}
+	l.mu.Unlock()
+
+	start := headOf(l.seed, scope, parts)
+	l.mu.Lock()
+	rows := l.rowsOf(start, parts.Len())
+	l.mu.Unlock()
+	known := beginnings(parts, rows)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range slices.Backward(known) {
+		// Another call may have taken it in the meantime.
+		if i := slices.IndexFunc(l.heads[start], func(e *entry[T]) bool { return e.row == r }); i >= 0 {
+			l.stats.Grown++
+			return l.takeOut(l.heads[start][i]), true
+		}
+	}
+	return none, false
+}
+
+// rowsOf lists the rows of at most n parts that begin with start, the shortest first.
+// mu is held.
+func (l *Ledger[T]) rowsOf(start head, n int) []row {
+	var rows []row
+	for _, e := range l.heads[start] {
+		if e.row.n <= n {
+			rows = append(rows, e.row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.n, b.n) })
+	return rows
+}
+
+// beginnings returns those of rows that parts begin with. They are in order, so that
+// the parts are read once at most.
+func beginnings(parts Parts, rows []row) []row {
+	var known []row
+	h := sha256.New()
+	n := 0
+	var sum [16]byte
+	for _, r := range rows {
+		if n < r.n {
+			for ; n < r.n; n++ {
+				parts.Hash(h, n)
+			}
+			sum = sumOf(h)
+		}
+		if sum == r.hash {
+			known = append(known, r)
+		}
+	}
+	return known
+}
+
+// takeOut is called with mu held, and may give it up for a while.
+func (l *Ledger[T]) takeOut(e *entry[T]) T {
 	l.remove(e)
 	for e.busy {
 		l.idle.Wait()
 	}
-	l.stats.Hits++
-	return e.value, true
+	return e.value
 }
 
 // Put remembers e, which belongs to the ledger until a Take returns it. It returns
 // how many entries had to be forgotten for lack of room; that may be e itself, if
 // it alone exceeds the bytes. It keeps no reference to content.
 func (l *Ledger[T]) Put(scope string, content []byte, e T) (forgotten int) {
+	return l.PutParts(scope, content, nil, e)
+}
+
+// PutParts is Put for content that may come again with more behind it. Take returns e
+// for the same content, TakeBeginning for parts that begin with the given ones. Without
+// parts it is Put.
+func (l *Ledger[T]) PutParts(scope string, content []byte, parts Parts, e T) (forgotten int) {
 	added := &entry[T]{key: keyOf(scope, content), value: e, bytes: int64(e.Bytes()), since: time.Now()}
+	if parts != nil && parts.Len() > 0 {
+		added.head, added.row = headOf(l.seed, scope, parts), rowOf(parts)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(added.since)
+	if added.row.n > 0 {
+		l.heads[added.head] = append(l.heads[added.head], added)
+	}
 	added.el = l.order.PushBack(added)
 	l.entries[added.key] = append(l.entries[added.key], added)
 	l.shapes[added.key.shape]++
@@ -255,11 +394,19 @@ func (l *Ledger[T]) remove(e *entry[T]) {
 	if l.shapes[e.key.shape]--; l.shapes[e.key.shape] == 0 {
 		delete(l.shapes, e.key.shape)
 	}
-	same := l.entries[e.key]
-	same = slices.Delete(same, slices.Index(same, e), slices.Index(same, e)+1)
-	if len(same) == 0 {
-		delete(l.entries, e.key)
+	without(l.entries, e.key, e)
+	if e.row.n > 0 {
+		without(l.heads, e.head, e)
+	}
+}
+
+// without takes e out of the list of a key.
+func without[K comparable, E any](lists map[K][]*E, k K, e *E) {
+	list := lists[k]
+	list = slices.Delete(list, slices.Index(list, e), slices.Index(list, e)+1)
+	if len(list) == 0 {
+		delete(lists, k)
 	} else {
-		l.entries[e.key] = same
+		lists[k] = list
 	}
 }

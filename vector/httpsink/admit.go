@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 )
 
 // errTooMuch is a need that the budget can never meet.
@@ -111,11 +112,13 @@ func (b *budget) state() (used int64, waiting int) {
 	return b.used, b.growing.Len() + b.waiters.Len()
 }
 
-// lease is the part of the budget that one body holds. It has one owner at a time:
-// the handler of the request, and from hand-over on the attempt that delivers it.
+// lease is the part of the budget that one body holds. Its owners are the handler of the
+// request and the attempts that deliver the body; when the last of them has released it,
+// everything is given back. Only the handler changes its size, before it shares it.
 type lease struct {
-	b *budget
-	n int64
+	b      *budget
+	n      int64
+	shares atomic.Int32 // owners besides the first
 }
 
 // resize brings the lease to n bytes. Only growing can fail.
@@ -134,16 +137,12 @@ func (l *lease) resize(ctx context.Context, n int64) error {
 	return nil
 }
 
-// move hands the lease over to a new owner; the old one holds nothing then.
-func (l *lease) move() *lease {
-	moved := &lease{b: l.b, n: l.n}
-	l.n = 0
-	return moved
-}
+// share adds an owner.
+func (l *lease) share() { l.shares.Add(1) }
 
-// release gives everything back. Further calls do nothing.
+// release takes an owner away. It is called once for each.
 func (l *lease) release() {
-	if l.n > 0 {
+	if l.shares.Add(-1) < 0 && l.n > 0 {
 		l.b.give(l.n)
 		l.n = 0
 	}

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/ledger"
 )
 
 // deliver brings a body to its end, or to a point from which the next request of the
@@ -16,16 +18,18 @@ import (
 func (x *exchange) deliver(c *content) (success, *failure) {
 	s := x.s
 	d, known := s.takeEntry(c)
+	var left [poisonCount]int
 	if known {
 		s.counters.resumed.Add(1)
 		s.observe(core.MetricLedgerHits, "", 1)
 		s.counters.eventsSaved.Add(uint64(d.saved()))
+		left = d.grow(c)
 	} else {
 		d = newDelivery(c)
-		for why, n := range c.dropped {
-			if n == 0 {
-				continue
-			}
+		left = d.left
+	}
+	for why, n := range left {
+		if n > 0 {
 			detail := ""
 			if PoisonReason(why) == PoisonMalformed {
 				detail = c.detail
@@ -39,7 +43,11 @@ func (x *exchange) deliver(c *content) (success, *failure) {
 	f := x.finish(ctx, d, c)
 	s.counters.acked(time.Since(x.bodyEnd))
 	if f != nil {
-		s.park(c, d)
+		// A client that is told never to send it again does not, and the next equal body
+		// is another one.
+		if f.status == http.StatusServiceUnavailable {
+			s.park(c, d)
+		}
 		return success{}, f
 	}
 	ok := success{Events: c.events, Dropped: d.dropped, DeadLettered: d.deadLettered}
@@ -58,15 +66,20 @@ func (x *exchange) deadline() time.Time {
 	return deadline
 }
 
-// finish waits for the attempt under way, or begins one. The failures of an attempt
-// that an earlier request began are from then, so after it comes one of this request.
+// finish begins an attempt for what is missing and waits for it and those under way. The
+// failures of an attempt that an earlier request began are from then, so after it comes
+// one of this request.
 func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure {
+	var own []*attempt
 	for !d.finished() {
-		fresh := d.attempt == nil
-		if fresh && !x.s.start(d, c, x.lease) {
-			return drainingFailure()
+		if !d.idle() {
+			a := x.s.start(d, c, x.lease)
+			if a == nil {
+				return drainingFailure()
+			}
+			own = append(own, a)
 		}
-		a := d.attempt
+		a := d.attempts[0]
 		select {
 		case <-a.done:
 		default:
@@ -83,10 +96,7 @@ func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure
 		if a.rejected {
 			return never(http.StatusBadRequest, ReasonPoison, "an event can never be stored: "+PoisonTooLarge.String())
 		}
-		if d.finished() {
-			return nil
-		}
-		if fresh {
+		if slices.Contains(own, a) && !a.ok() {
 			return whyLater(a)
 		}
 	}
@@ -120,20 +130,31 @@ func drainingFailure() *failure {
 	return f
 }
 
-// takeEntry looks the body up in the ledger.
+// takeEntry looks the body up in the ledger: the whole, or what it begins with.
 func (s *Server) takeEntry(c *content) (*delivery, bool) {
 	if s.ledger == nil {
 		return nil, false
 	}
-	return s.ledger.Take(c.dest.scope, c.raw)
+	if d, known := s.ledger.Take(c.dest.scope, c.raw); known {
+		return d, true
+	}
+	if c.dest.agent == "" {
+		return nil, false
+	}
+	return s.ledger.TakeBeginning(c.dest.scope, c)
 }
 
-// park remembers a delivery for the next request of the same body.
+// park remembers a delivery for the next request of the same body, or one that begins
+// with it.
 func (s *Server) park(c *content, d *delivery) {
 	if s.ledger == nil || !d.worthKeeping() {
 		return
 	}
-	if n := s.ledger.Put(c.dest.scope, c.raw, d); n > 0 {
+	var parts ledger.Parts
+	if c.dest.agent != "" && c.telling() {
+		parts = c
+	}
+	if n := s.ledger.PutParts(c.dest.scope, c.raw, parts, d); n > 0 {
 		s.throttled.log("ledger", func(skipped int) {
 			s.log.Warn("bodies were forgotten before their time and may be written twice; raise ledger.entries or ledger.max_size", "bodies", n, "not_shown", skipped)
 		})

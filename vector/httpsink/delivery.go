@@ -21,36 +21,66 @@ import (
 type delivery struct {
 	total int
 	// missing are the numbers of the records to put next, rising; all means every
-	// record, without the list.
+	// record, without the list, and is set if there are none.
 	all     bool
 	missing []int32
-	// lettersDone: the letters of the content are durable.
-	lettersDone bool
-	// attempt is under way, or nil.
-	attempt *attempt
+	// letters is the number of letters of the content, unwritten the rising numbers of
+	// those to write next.
+	letters   int
+	unwritten []int32
+	// attempts are under way, the oldest first. None of what they deliver is missing or
+	// unwritten.
+	attempts []*attempt
 	// Events that can never be stored.
 	dropped, deadLettered int
+	// left is what of them the content leaves out, by reason.
+	left [poisonCount]int
 }
 
 func newDelivery(c *content) *delivery {
-	d := &delivery{total: len(c.records), all: true, lettersDone: len(c.letters) == 0, deadLettered: len(c.letters)}
-	for _, n := range c.dropped {
-		d.dropped += n
-	}
+	d := &delivery{all: true}
+	d.grow(c)
 	return d
 }
 
-// finished tells that everything is settled for good.
-func (d *delivery) finished() bool {
-	return d.attempt == nil && d.lettersDone && len(d.missing) == 0 && (!d.all || d.total == 0)
+// grow makes d the delivery of a content that begins with the one it was for. It returns
+// how many of the events that c leaves out are new, by reason.
+func (d *delivery) grow(c *content) (left [poisonCount]int) {
+	if !d.all {
+		d.missing = appendNumbers(d.missing, d.total, len(c.records))
+	}
+	d.total = len(c.records)
+	d.unwritten = appendNumbers(d.unwritten, d.letters, len(c.letters))
+	d.deadLettered += len(c.letters) - d.letters
+	d.letters = len(c.letters)
+	for why, n := range c.dropped {
+		left[why] = n - d.left[why]
+		d.dropped += left[why]
+	}
+	d.left = c.dropped
+	return left
 }
+
+// appendNumbers appends the numbers from one to below another.
+func appendNumbers(list []int32, from, to int) []int32 {
+	list = slices.Grow(list, to-from)
+	for i := from; i < to; i++ {
+		list = append(list, int32(i))
+	}
+	return list
+}
+
+// idle tells that nothing is to be begun.
+func (d *delivery) idle() bool {
+	return len(d.missing) == 0 && (!d.all || d.total == 0) && len(d.unwritten) == 0
+}
+
+// finished tells that everything is settled for good.
+func (d *delivery) finished() bool { return len(d.attempts) == 0 && d.idle() }
 
 // saved is the number of records that need not be put again, as things stand.
 func (d *delivery) saved() int {
-	switch {
-	case d.attempt != nil:
-		return d.total
-	case d.all:
+	if d.all {
 		return 0
 	}
 	return d.total - len(d.missing)
@@ -58,16 +88,17 @@ func (d *delivery) saved() int {
 
 // worthKeeping tells whether the next request of the same body is better off with d.
 func (d *delivery) worthKeeping() bool {
-	return d.attempt != nil || !d.all || d.total == 0 || d.lettersDone && d.deadLettered > 0
+	return len(d.attempts) > 0 || !d.all || d.total == 0 || len(d.unwritten) < d.letters
 }
 
 // Bytes implements ledger.Entry. The body of an attempt under way counts in the
 // budget.
 func (d *delivery) Bytes() int {
 	const fixed = 256
-	n := fixed + 4*cap(d.missing)
-	if d.attempt != nil {
-		n += 4 * d.total // at worst everything fails
+	n := fixed + 4*(cap(d.missing)+cap(d.unwritten))
+	for _, a := range d.attempts {
+		// At worst everything fails. What it delivers is listed by numbers or is everything.
+		n += 4 * (a.count + len(a.letters))
 	}
 	return n
 }
@@ -80,7 +111,9 @@ func (d *delivery) Shrink() {}
 // next request of the same body has less to do. It ends when the last record has
 // settled, at the latest when the producer is closed.
 type attempt struct {
-	done chan struct{}
+	done    chan struct{}
+	count   int     // records that it puts
+	letters []int32 // numbers of the letters that it writes first
 	// Constant once done is closed:
 	missing               []int32 // numbers to put again
 	lettersDone           bool
@@ -93,30 +126,38 @@ type attempt struct {
 	rejected bool
 }
 
-// start begins an attempt, which takes over the lease. It returns false if no attempt
-// may be begun any more.
-func (s *Server) start(d *delivery, c *content, l *lease) bool {
+// ok tells whether everything of an attempt that has ended is settled for good.
+func (a *attempt) ok() bool { return len(a.missing) == 0 && a.lettersDone }
+
+// start begins an attempt for what is missing, which shares the lease. It returns nil if
+// no attempt may be begun any more.
+func (s *Server) start(d *delivery, c *content, l *lease) *attempt {
 	s.startMu.Lock()
 	if s.stopped {
 		s.startMu.Unlock()
-		return false
+		return nil
 	}
 	s.attempts.Add(1)
 	s.startMu.Unlock()
-	moved := l.move()
-	a := &attempt{done: make(chan struct{}), lettersDone: d.lettersDone}
-	d.attempt = a
+	l.share()
 	records, numbers := c.records, d.missing
 	if !d.all {
 		records = make([]core.Record, len(numbers))
 		for i, n := range numbers {
 			records[i] = c.records[n]
 		}
+		if numbers == nil {
+			numbers = []int32{} // none, where nil is all
+		}
 	}
+	a := &attempt{done: make(chan struct{}), count: len(records), letters: d.unwritten, lettersDone: len(d.unwritten) == 0}
+	d.attempts = append(d.attempts, a)
+	d.missing, d.unwritten = nil, nil
+	d.all = d.total == 0
 	go func() {
 		defer s.attempts.Done()
 		defer close(a.done)
-		defer moved.release()
+		defer l.release()
 		defer func() {
 			if p := recover(); p != nil {
 				s.log.Error("a delivery failed because of a bug; its request is answered with 503", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -126,7 +167,7 @@ func (s *Server) start(d *delivery, c *content, l *lease) bool {
 		}()
 		s.run(a, c, records, numbers)
 	}()
-	return true
+	return a
 }
 
 // stop ends the beginning of attempts and waits for those under way.
@@ -201,12 +242,16 @@ func (s *Server) put(a *attempt, c *content, records []core.Record, numbers []in
 
 // writeFirst writes the letters that are known before anything is put.
 func (s *Server) writeFirst(a *attempt, c *content) error {
-	fates, err := s.writeLetters(c.letters)
+	letters := make([]deadletter.Letter, len(a.letters))
+	for i, n := range a.letters {
+		letters[i] = c.letters[n]
+	}
+	fates, err := s.writeLetters(letters)
 	if slices.Contains(fates, letterAgain) {
 		return err
 	}
 	for i, fate := range fates {
-		why := poisonOf(c.letters[i].Reason)
+		why := poisonOf(letters[i].Reason)
 		if fate == letterLost {
 			a.dropped++
 			a.deadLettered--
@@ -384,12 +429,13 @@ func fill(fates []letterFate, err error) error {
 
 // take puts the outcome of an attempt that has ended into d.
 func (d *delivery) take(a *attempt) {
-	d.attempt = nil
-	d.missing = a.missing
-	if d.all = len(d.missing) == d.total && d.total > 0; d.all {
-		d.missing = nil
+	d.attempts = slices.DeleteFunc(d.attempts, func(other *attempt) bool { return other == a })
+	if d.missing = merge(d.missing, a.missing); len(d.missing) == d.total && d.total > 0 {
+		d.all, d.missing = true, nil
 	}
-	d.lettersDone = a.lettersDone
+	if !a.lettersDone {
+		d.unwritten = merge(d.unwritten, a.letters)
+	}
 	d.dropped += a.dropped
 	d.deadLettered += a.deadLettered
 }

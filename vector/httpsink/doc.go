@@ -21,7 +21,8 @@
 //     of the body was written: the whole body is checked before the first put.
 //   - A client that goes away, or is told 503 because Kinesis takes too long, does
 //     not stop a delivery. When the same body comes again, the request waits for
-//     that delivery, and only what failed is written again.
+//     that delivery, and only what failed is written again. The same holds for a body
+//     that begins with the same events.
 //   - Memory for bodies is taken out of one budget before a body is read and given
 //     back when its last record has settled. Connections, headers, time and streams
 //     are bounded.
@@ -38,5 +39,6 @@
 // one body may be stored in any order.
 //
 // A body that was given up by its client, but delivered, stands for the next one of the
-// same bytes from the same client within ledger.age.
+// same bytes from the same client within ledger.age, and for the first events of one that
+// begins with them.
 package httpsink

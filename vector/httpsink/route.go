@@ -72,6 +72,9 @@ type destination struct {
 	format body.Format
 	// scope tells apart bodies that are equal but not delivered equally.
 	scope string
+	// agent is what the client calls itself, or empty where clients are not told apart:
+	// a body that only begins like another one is then not known by that.
+	agent string
 }
 
 // routeOf finds the configuration for a path, which is number n of routes[] or -1.
@@ -122,6 +125,9 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	}
 	d.format = f
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
+	if s.cfg.Ledger.Client != "any" {
+		d.agent = "agent " + r.Header.Get("User-Agent")
+	}
 	return d, nil
 }
 

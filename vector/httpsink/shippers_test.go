@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -42,6 +43,9 @@ type shipper struct {
 	wait func(n int) time.Duration
 	// limit is the number of attempts, 0 without end.
 	limit int
+	// grows is how many events come in between two attempts, and are put behind those of
+	// the attempt that failed. 0: a batch is sent again as it is.
+	grows int
 }
 
 // fibonacci is Vector's backoff with full jitter, at most 30 s.
@@ -114,6 +118,33 @@ func logstashJudge(status int) verdict {
 	return dropped
 }
 
+// syslogNGJudge: what is not listed is sent again for ever
+// (docs/http.md has the table; run with syslog-ng 3.38.1).
+func syslogNGJudge(status int) verdict {
+	switch status {
+	case 410, 422, 424, 425, 451:
+		return dropped
+	}
+	if status >= 200 && status < 300 {
+		return delivered
+	}
+	return retry
+}
+
+// syslogNG is a http() destination: the body is body-prefix, the messages with the
+// delimiter between them, and body-suffix.
+func syslogNG(name, prefix, delimiter, suffix string, pack func([]byte) []byte, header ...string) shipper {
+	return shipper{name: "syslog-ng " + name, path: "/streams/logs", header: append([]string{"User-Agent", "syslog-ng 3.38.1/libcurl/7.88.1"}, header...),
+		timeout: 60 * time.Second, grows: 3, judge: syslogNGJudge, wait: exponential(time.Second, time.Second),
+		body: func(lo, hi int) []byte {
+			var events []string
+			for i := lo; i < hi; i++ {
+				events = append(events, eventText(i))
+			}
+			return pack([]byte(prefix + strings.Join(events, delimiter) + suffix))
+		}}
+}
+
 func logstashWait(n int) time.Duration {
 	return min(time.Duration(n*n)*time.Second, time.Minute)
 }
@@ -157,6 +188,8 @@ func shippers() []shipper {
 			body: func(lo, _ int) []byte { return bytes.TrimSpace(ndjson(lo, lo+1)) }, judge: logstashJudge, wait: logstashWait},
 		{name: "logstash json_batch", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second,
 			body: jsonArray, judge: logstashJudge, wait: logstashWait},
+		syslogNG("lines", "", "\n", "", plainly),
+		syslogNG("array gzip", "[", ",", "]", gzipped, "Content-Type", "application/json", "Content-Encoding", "gzip"),
 	}
 }
 
@@ -168,7 +201,7 @@ type sent struct {
 }
 
 // send brings the events from lo to hi-1 to an end as the shipper does. The body of
-// an attempt is the same bytes as that of the first.
+// an attempt is the same bytes as that of the first, unless it grows.
 func (sh *shipper) send(ctx context.Context, r *rig, lo, hi int) (out sent) {
 	if sh.single && hi-lo > 1 {
 		for i := lo; i < hi; i++ {
@@ -177,7 +210,11 @@ func (sh *shipper) send(ctx context.Context, r *rig, lo, hi int) (out sent) {
 		}
 		return out
 	}
-	b := sh.body(lo, hi)
+	to := hi
+	if sh.grows > 0 {
+		to = min(hi, lo+sh.grows)
+	}
+	b := sh.body(lo, to)
 	for n := 1; ; n++ {
 		out.attempts++
 		attempt, cancel := context.WithTimeout(ctx, sh.timeout)
@@ -189,11 +226,16 @@ func (sh *shipper) send(ctx context.Context, r *rig, lo, hi int) (out sent) {
 			v = dropped // the body of the answer broke: see Vector's "unexpected error type"
 		}
 		switch {
-		case v == delivered:
-			out.delivered = hi - lo
+		case v == delivered && to == hi:
+			out.delivered += to - lo
 			return out
+		case v == delivered:
+			out.delivered += to - lo
+			lo, to = to, min(hi, to+sh.grows)
+			b, n = sh.body(lo, to), 0
+			continue
 		case v == dropped, sh.limit > 0 && n >= sh.limit, ctx.Err() != nil:
-			out.dropped = hi - lo
+			out.dropped += hi - lo
 			return out
 		}
 		pause := sh.wait(n)
@@ -201,6 +243,10 @@ func (sh *shipper) send(ctx context.Context, r *rig, lo, hi int) (out sent) {
 			pause = time.Duration(after) * time.Second
 		}
 		wait(ctx, pause)
+		if sh.grows > 0 && to < hi {
+			to = min(hi, to+sh.grows)
+			b = sh.body(lo, to)
+		}
 	}
 }
 

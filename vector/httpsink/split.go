@@ -34,6 +34,15 @@ type content struct {
 	dropped [poisonCount]int
 	// detail says what is wrong with the first dropped part that cannot be read.
 	detail string
+	// gaps are where events are no records, rising.
+	gaps    []gap
+	scratch []byte // of Hash
+}
+
+// gap is an event that is no record: how many records are before it, and the number of
+// its letter, or less than 0 for a reason to drop it.
+type gap struct {
+	before, what int32
 }
 
 // leastStreamLimit is the least that a stream can be told to take as one record
@@ -178,21 +187,30 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 	case config.Reject:
 		return never(http.StatusBadRequest, ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
 	case config.DeadLetters:
+		c.gap(len(c.letters))
 		c.letters = append(c.letters, deadletter.Letter{
 			Time: time.Now(), Stream: c.dest.stream, PartitionKey: key, Reason: why.String(), Data: data, Source: c.route.source,
 		})
 	default:
+		c.gap(-1 - int(why))
 		c.dropped[why]++
 	}
 	return nil
 }
 
+// gap notes that the next event is no record.
+func (c *content) gap(what int) {
+	c.gaps = append(c.gaps, gap{int32(len(c.records)), int32(what)})
+}
+
 // malformed applies the policy to a part of a body that cannot be read.
 func (c *content) malformed(err *body.Error, data []byte) {
 	if c.route.Malformed == config.DeadLetters {
+		c.gap(len(c.letters))
 		c.letters = append(c.letters, c.dest.letter(c.route, err, data))
 		return
 	}
+	c.gap(-1 - int(PoisonMalformed))
 	if c.dropped[PoisonMalformed]++; c.detail == "" {
 		c.detail = err.Error()
 	}
