@@ -131,7 +131,7 @@ var ledgerOptions = []Option{
 		Doc:   "How long a body is remembered. Should be above the longest pause between two attempts of a client.",
 		field: func(c *Config) any { return &c.Ledger.Age }},
 	{Key: "ledger.client", Default: "address", Enum: []string{"address", "any"},
-		Doc:   "Whose bodies may be one sent again. address: only those from the same X-Forwarded-For or, without that, address. any: all, for clients that come from a different address each time; then a body that its client has given up can stand for an equal one of another client.",
+		Doc:   "Whose bodies may be one sent again. address: only those from the same address, which is the first of X-Forwarded-For, without its port, or, without that header, the one of the connection. any: all, for clients that come from a different address each time; then a body that its client has given up can stand for an equal one of another client.",
 		field: func(c *Config) any { return &c.Ledger.Client }},
 }
 

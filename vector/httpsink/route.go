@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"strconv"
@@ -138,13 +139,26 @@ func (s *Server) clientOf(r *http.Request) string {
 		return ""
 	}
 	if f := r.Header.Get("X-Forwarded-For"); f != "" {
-		return f
+		// The proxies between here and there may be others the next time.
+		first, _, _ := strings.Cut(f, ",")
+		if first = strings.TrimSpace(first); first != "" {
+			return addressOf(first)
+		}
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+	return addressOf(r.RemoteAddr)
+}
+
+// addressOf takes the port off an address, which may be in brackets. Some proxies add the
+// port of the connection, which is another one each time.
+func addressOf(text string) string {
+	if host, _, err := net.SplitHostPort(text); err == nil {
+		text = host
 	}
-	return host
+	text = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.Unmap().String()
+	}
+	return text
 }
 
 func (s *Server) checkStream(d *destination, rt *route) *failure {
