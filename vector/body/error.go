@@ -11,9 +11,9 @@ type Kind uint8
 // The kinds. KindNone is never part of an error.
 const (
 	KindNone        Kind = iota
-	KindTooLarge         // a limit of Limits is exceeded; status 413
-	KindMalformed        // the bytes are not what they are said to be; status 400
-	KindUnsupported      // an encoding or format that this package does not read; status 415
+	KindTooLarge         // a limit of Limits is exceeded; status 422
+	KindMalformed        // the bytes are not what they are said to be; status 422
+	KindUnsupported      // an encoding or format that this package does not read; status 415 or 422
 )
 
 // String is a short lower-case word such as "malformed".

@@ -75,7 +75,7 @@ var routeOptions = []Option{
 		Doc:   "Largest event with its key that is tried at all. The stream's own limit holds in any case.",
 		route: func(r *Route) any { return &r.RecordMaxBytes }},
 	{Key: "route.too_large", Default: Auto, Enum: []string{Auto, Drop, DeadLetters, Reject},
-		Doc:   "What to do with an event that is too large for the stream. auto: dead_letter if there is a place for them, else drop. reject answers 400, which makes the client drop the whole body; with it, a body with an event above 1 MiB is written after its largest event.",
+		Doc:   "What to do with an event that is too large for the stream. auto: dead_letter if there is a place for them, else drop. reject answers 422, which makes the client drop the whole body; with it, a body with an event above 1 MiB is written after its largest event.",
 		route: func(r *Route) any { return &r.TooLarge }},
 	{Key: "route.invalid", Default: Auto, Enum: []string{Auto, Drop, DeadLetters},
 		Doc:   "What to do with an event that Kinesis refuses as invalid. auto: dead_letter if there is a place for them, else drop.",
@@ -84,6 +84,6 @@ var routeOptions = []Option{
 		Doc:   "Make events of empty lines. Otherwise they are skipped.",
 		route: func(r *Route) any { return &r.KeepEmptyLines }},
 	{Key: "route.malformed", Default: Auto, Enum: []string{Auto, Drop, DeadLetters, Reject},
-		Doc:   "What to do with an event that cannot be read, and with a body of which nothing can be read. auto: dead_letter if there is a place for them, else drop such an event and refuse such a body. reject refuses the body for one such event, which makes the client drop all of it.",
+		Doc:   "What to do with an event that cannot be read, and with a body of which nothing can be read. auto: dead_letter if there is a place for them, else drop such an event and refuse such a body. reject answers 422 for one such event, which makes the client drop all of the body.",
 		route: func(r *Route) any { return &r.Malformed }},
 }

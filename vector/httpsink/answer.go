@@ -19,10 +19,13 @@ const maxAnswerBytes = 2048
 
 // failure is why a request is not answered with 200.
 //
-// The statuses follow one rule. 503 is the only status that all shippers retry, so it
-// answers whatever may pass, however it came about. 4xx makes them drop the body, so
-// it answers only what can never succeed, and only if nothing of the body was
-// written. Other statuses are never used: each of them loses data with some shipper.
+// The statuses follow one rule. 503 is a status that all shippers retry, so it answers
+// whatever may pass, however it came about. 422 is one that all of them give up on, so it
+// answers a body that can never be taken, and only if nothing of it was written: on 400
+// and 413 syslog-ng would send such a body for ever, and nothing behind it. Other 4xx
+// answer a request for which the sender's settings are wrong, or the receiver's: what a
+// shipper holds back then is delivered when they are mended. Other statuses are never
+// used: each of them loses data with some shipper.
 type failure struct {
 	status int
 	reason Reason
@@ -30,6 +33,11 @@ type failure struct {
 	text string
 	// close ends the connection behind the answer.
 	close bool
+}
+
+// unusable is a body that can never be taken.
+func unusable(reason Reason, text string) *failure {
+	return never(http.StatusUnprocessableEntity, reason, text)
 }
 
 // never is a request that can never succeed.

@@ -78,7 +78,7 @@ func TestVariableNamesTheFileForEachCommand(t *testing.T) {
 func program(t *testing.T, flags ...string) (kinesis *kinesistest.Server, address string, end func() int) {
 	t.Helper()
 	kinesis = kinesistest.New(kinesistest.WithStream("logs", 1))
-	for _, s := range []string{"vector", "fluentbit", "fluentd", "otel", "logstash", "curl", "web", "audit"} {
+	for _, s := range []string{"vector", "fluentbit", "fluentd", "otel", "logstash", "syslog", "curl", "web", "audit"} {
 		if err := kinesis.CreateStream("logs-"+s, kinesistest.StreamConfig{Shards: 1}); err != nil {
 			t.Fatal(err)
 		}

@@ -94,7 +94,7 @@ func (x *exchange) finish(ctx context.Context, d *delivery, c *content) *failure
 		}
 		d.take(a)
 		if a.rejected {
-			return never(http.StatusBadRequest, ReasonPoison, "an event can never be stored: "+PoisonTooLarge.String())
+			return unusable(ReasonPoison, "an event can never be stored: "+PoisonTooLarge.String())
 		}
 		if slices.Contains(own, a) && !a.ok() {
 			return whyLater(a)

@@ -3,6 +3,7 @@
 package httpsink
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,14 +146,14 @@ func TestEveryShipperDropsWhatCanNeverSucceed(t *testing.T) {
 			}, 403},
 			{"too large", []string{"--limits.wire_max_size=1KiB", "--limits.body_max_size=1KiB"}, func(s *shipper) {
 				s.body, s.single = func(int, int) []byte { return make([]byte, 200_000) }, false
-			}, 413},
+			}, 422},
 			{"unknown encoding", nil, func(s *shipper) {
 				s.header = append(append([]string(nil), s.header...), "Content-Encoding", "br")
 			}, 415},
 			{"broken", nil, func(s *shipper) {
 				s.header, s.single = s.header[:len(s.header):len(s.header)], false
 				s.body = func(int, int) []byte { return []byte{'{', 0xc1, 0xff, 0xff} }
-			}, 400},
+			}, 422},
 		} {
 			t.Run(sh.name+"/"+c.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -174,6 +175,62 @@ func TestEveryShipperDropsWhatCanNeverSucceed(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// A body that can never be taken is given up by every shipper at once, whatever makes it
+// impossible, and does not hold up the one behind it.
+func TestBodyThatCanNeverBeTakenBlocksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "--limits.wire_max_size=4KiB", "--limits.body_max_size=8KiB", "--limits.events=50", "--route.partition_key=id",
+			"--route.partition_key_missing=reject", "--route.too_large=reject", "--route.record_max_size=1KiB")
+		defer r.stop()
+		const good = `{"id":"a","n":0}` + "\n"
+		for _, c := range []struct {
+			name, path, body string
+			header           []string
+		}{
+			{name: "broken JSON", body: `{"id":`, header: []string{"Content-Type", "application/json"}},
+			{name: "broken OTLP", path: otlpPath, body: "\xff\xff", header: []string{"Content-Type", "application/x-protobuf"}},
+			{name: "broken OTLP as JSON", path: otlpPath, body: `{"resourceLogs":`, header: []string{"Content-Type", "application/json"}},
+			{name: "broken gzip", body: "nonsense", header: []string{"Content-Encoding", "gzip"}},
+			{name: "binary data", body: "\x00\x00\x00\x05\x0a\x03abc"},
+			{name: "too large as sent", body: strings.Repeat(good, 300)},
+			{name: "too large unpacked", body: string(gzipped([]byte(strings.Repeat(" ", 10000)))), header: []string{"Content-Encoding", "gzip"}},
+			{name: "too many events", body: strings.Repeat(good, 51)},
+			{name: "an event without a key", body: good + `{"n":1}`},
+			{name: "an event that is too large", body: `{"id":"a","x":"` + strings.Repeat("x", 2000) + `"}`},
+			{name: "a key that is too long", body: good, header: []string{HeaderKey, strings.Repeat("k", 257)}},
+			{name: "a query that cannot be read", path: "/?partition_key=%zz", body: good},
+		} {
+			path := c.path
+			if path == "" {
+				path = "/"
+			}
+			rp := r.post(t.Context(), path, []byte(c.body), c.header...)
+			for name, judge := range judges() {
+				if got := judge(rp.status); rp.err != nil || got != dropped {
+					t.Errorf("%s: unexpected way of %s; got %d, %v; want a status that it drops", c.name, name, rp.status, rp.err)
+				}
+			}
+		}
+		if n := len(r.kinesis.Consume("logs").Records); n != 0 {
+			t.Errorf("unexpected records; got %d; want 0", n)
+		}
+		sh := syslogNG("", "", "\n", "", func(b []byte) []byte { return b }, HeaderKey, "k")
+		if out := sh.send(t.Context(), r, 0, 5); out.delivered != 5 {
+			t.Errorf("unexpected end behind them; got %+v; want 5 delivered", out)
+		}
+	})
+}
+
+// What says that a body is in, that it is to come again and that it is to be given up is
+// understood by every shipper.
+func TestAnswersMeanTheSameToAllShippers(t *testing.T) {
+	for name, judge := range judges() {
+		if judge(200) != delivered || judge(503) != retry || judge(422) != dropped {
+			t.Errorf("unexpected understanding of %s; got %v, %v, %v; want delivered, retry, dropped", name, judge(200), judge(503), judge(422))
 		}
 	}
 }

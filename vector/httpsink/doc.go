@@ -16,9 +16,10 @@
 //   - 200 means that Kinesis has confirmed every event of the body, but for those
 //     that can never be stored and that the configuration says to drop or to keep as
 //     dead letters. Those are counted.
-//   - Whatever may pass is answered with 503 and Retry-After, the one status that all
-//     shippers retry. 4xx answers only what can never succeed, and only if nothing
-//     of the body was written: the whole body is checked before the first put.
+//   - Whatever may pass is answered with 503 and Retry-After, which all shippers retry.
+//     A body that can never be taken is answered with 422, which makes all of them go on
+//     to the next one, and only if nothing of it was written: the whole body is checked
+//     before the first put.
 //   - A client that goes away, or is told 503 because Kinesis takes too long, does
 //     not stop a delivery. When the same body comes again, the request waits for
 //     that delivery, and only what failed is written again. The same holds for a body

@@ -250,7 +250,7 @@ func TestBodyOfUnknownLength(t *testing.T) {
 		}
 		send(ndjson(0, 20000)).want(t, 200, `{"events":20000}`)
 		r.account("logs", 20000, 0)
-		send(make([]byte, 3<<20)).want(t, 413, "wire_max_size")
+		send(make([]byte, 3<<20)).want(t, 422, "wire_max_size")
 	})
 }
 
@@ -267,7 +267,7 @@ func TestTooLargeBodyIsDrained(t *testing.T) {
 			_, err := c.Write(make([]byte, 2_000_000))
 			written <- err
 		}()
-		answerOn(t, c).want(t, 413, "too_large")
+		answerOn(t, c).want(t, 422, "too_large")
 		if err := <-written; err != nil {
 			t.Errorf("unexpected error of the client's write; got %v; want none", err)
 		}

@@ -132,7 +132,7 @@ func (x *exchange) goneFailure() *failure {
 }
 
 // ingest is the way of a request. Nothing is put before the whole body has been found
-// valid, so that whatever answers 4xx has written nothing.
+// valid, so that whatever is refused has written nothing.
 func (x *exchange) ingest() (success, *failure) {
 	s, r := x.s, x.r
 	rt, number := s.routeOf(r.URL.Path)
@@ -196,6 +196,10 @@ func (x *exchange) refuse(f *failure) *failure {
 // read makes the content of a body, or applies the policy for what cannot be read.
 func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 	raw, err := x.unpack(dest, wire)
+	var e *body.Error
+	if errors.As(err, &e) && e.Kind == body.KindUnsupported {
+		return nil, undeclared(err) // Content-Encoding
+	}
 	if err == nil {
 		x.s.counters.bodyBytes.Add(uint64(len(raw)))
 		x.route.counters.bodyBytes.Add(uint64(len(raw)))
@@ -206,7 +210,6 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 			}
 		}
 	}
-	var e *body.Error
 	if errors.As(err, &e) && e.Kind == body.KindMalformed && (x.route.Malformed == config.DeadLetters || x.route.Malformed == config.Drop) {
 		return x.broken(dest, wire, err), nil
 	}

@@ -46,15 +46,15 @@ func TestDestinations(t *testing.T) {
 			{"query", "/?stream=logs-b", nil, 200, "logs-b", ""},
 			{"path wins over header", "/streams/logs-b", []string{HeaderStream, "logs"}, 200, "logs-b", ""},
 			{"header wins over query", "/?stream=logs", []string{HeaderStream, "logs-b"}, 200, "logs-b", ""},
-			{"a query that cannot be read", "/?stream=logs-b;x", nil, 400, "", "path"},
-			{"a query with a broken escape", "/?stream=logs-b%zz", nil, 400, "", "path"},
+			{"a query that cannot be read", "/?stream=logs-b;x", nil, 422, "", "path"},
+			{"a query with a broken escape", "/?stream=logs-b%zz", nil, 422, "", "path"},
 			{"a stream that is not allowed", "/streams/other", nil, 403, "", "stream_forbidden"},
 			{"a name that is no stream's", "/?stream=logs-%2f", nil, 403, "", "stream_forbidden"},
 			{"an unknown path", "/nope", nil, 404, "", "path"},
 			{"a path below a stream", "/streams/logs/x", nil, 404, "", "path"},
 			{"an empty stream", "/streams/", nil, 404, "", "path"},
-			{"a key that is too long", "/", []string{HeaderKey, strings.Repeat("k", 257)}, 400, "", "key_override"},
-			{"a field that is no path", "/?partition_key_field=a->", nil, 400, "", "a field such as a, a->b or"},
+			{"a key that is too long", "/", []string{HeaderKey, strings.Repeat("k", 257)}, 422, "", "key_override"},
+			{"a field that is no path", "/?partition_key_field=a->", nil, 422, "", "a field such as a, a->b or"},
 		} {
 			before := map[string]int{"logs": len(r.kinesis.Consume("logs").Records), "logs-b": len(r.kinesis.Consume("logs-b").Records)}
 			r.post(t.Context(), c.path, []byte(`{"a":1}`), c.header...).want(t, c.status, c.text)
@@ -139,14 +139,15 @@ func TestRefusedBodiesWriteNothing(t *testing.T) {
 			status     int
 			inBody     string
 		}{
-			{"broken JSON behind good events", ok + ok + `{"id":`, []string{"Content-Type", "application/json"}, 400, `"reason":"malformed"`},
-			{"an event without a key", ok + `{"x":1}`, nil, 400, `"reason":"poison"`},
-			{"not gzip", "nonsense", []string{"Content-Encoding", "gzip"}, 400, `"reason":"malformed"`},
+			{"broken JSON behind good events", ok + ok + `{"id":`, []string{"Content-Type", "application/json"}, 422, `"reason":"malformed"`},
+			{"an event without a key", ok + `{"x":1}`, nil, 422, `"reason":"poison"`},
+			{"not gzip", "nonsense", []string{"Content-Encoding", "gzip"}, 422, `"reason":"malformed"`},
 			{"an unknown encoding", ok, []string{"Content-Encoding", "br"}, 415, `"reason":"unsupported"`},
 			{"an impossible type", ok, []string{"Content-Type", "image/png"}, 415, `"reason":"unsupported"`},
-			{"too large on the wire", strings.Repeat(ok, 1000), nil, 413, `limits.wire_max_size","reason":"too_large"`},
-			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 413, `; see limits.body_max_size","reason":"too_large"`},
-			{"too many events", strings.Repeat(ok, 51), nil, 413, `; see limits.events","reason":"too_large"`},
+			{"binary data that nothing is said of", "\x00\x00\x00\x05\x0a\x03abc", nil, 422, `"reason":"unsupported"`},
+			{"too large on the wire", strings.Repeat(ok, 1000), nil, 422, `limits.wire_max_size","reason":"too_large"`},
+			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 422, `; see limits.body_max_size","reason":"too_large"`},
+			{"too many events", strings.Repeat(ok, 51), nil, 422, `; see limits.events","reason":"too_large"`},
 		} {
 			rp := r.post(t.Context(), "/", []byte(c.body), c.header...)
 			rp.want(t, c.status, c.inBody)
@@ -397,7 +398,7 @@ func TestAPanicIsAnswered(t *testing.T) {
 
 func TestAnswersAreJSON(t *testing.T) {
 	x := &exchange{id: "abc"}
-	for _, f := range []*failure{later(ReasonBudget, `a "quote"`), never(400, ReasonMalformed, "x")} {
+	for _, f := range []*failure{later(ReasonBudget, `a "quote"`), never(422, ReasonMalformed, "x")} {
 		a := x.answerFor(success{}, f)
 		var p problem
 		if err := json.Unmarshal(a.body, &p); err != nil || p.RequestID != "abc" || p.Error != f.text {

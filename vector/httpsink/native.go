@@ -144,10 +144,10 @@ func (x *exchange) openNative() *failure {
 	case 0:
 	case 1:
 		if x.encoding = x.r.Header.Get("Grpc-Encoding"); x.encoding == "" || strings.EqualFold(x.encoding, "identity") {
-			return never(http.StatusBadRequest, ReasonMalformed, "a compressed message without grpc-encoding")
+			return unusable(ReasonMalformed, "a compressed message without grpc-encoding")
 		}
 	default:
-		return never(http.StatusBadRequest, ReasonMalformed, "not a gRPC message")
+		return unusable(ReasonMalformed, "not a gRPC message")
 	}
 	x.src = &oneMessage{r: x.src, left: x.length}
 	return nil

@@ -225,7 +225,7 @@ func TestCollectorAgreesWithStats(t *testing.T) {
 	r.start()
 	r.post(t.Context(), "/", ndjson(0, 50)).want(t, 200, `"events":50`)
 	r.post(t.Context(), "/", []byte(strings.Repeat("x", 100)), "Content-Type", "text/plain").want(t, 200, `"dropped":1`)
-	r.post(t.Context(), "/", []byte("{"), "Content-Type", "application/json").want(t, 400, "malformed")
+	r.post(t.Context(), "/", []byte("{"), "Content-Type", "application/json").want(t, 422, "malformed")
 	r.stop() // requests are counted behind their answers
 	reg := prometheus.NewPedanticRegistry()
 	reg.MustRegister(r.server.Collector())

@@ -45,14 +45,14 @@ func TestOddRequests(t *testing.T) {
 		{"a byte order mark", post("/", "", "\ufeff"+one), 200, "", 1},
 		{"chunks", chunked("", "3\r\n{\"n\r\n4\r\n\":0}\r\n0\r\n\r\n"), 200, "", 1},
 		{"chunks with extensions and trailers", chunked("Trailer: X-Sum\r\n", "7;a=b\r\n"+one+"\r\n0\r\nX-Sum: 1\r\n\r\n"), 200, "", 1},
-		{"chunks that are none", chunked("", "zz\r\n"+one), 400, "malformed", 0},
-		{"a chunk of no length", chunked("", "\r\n"+one), 400, "malformed", 0},
-		{"a chunk that is longer than it says", chunked("", "3\r\n"+one+"\r\n0\r\n\r\n"), 400, "malformed", 0},
-		{"a chunk of too long a length", chunked("", "fffffffffffffffff\r\n"+one), 400, "malformed", 0},
-		{"a chunk of a long line", chunked("", "7;"+strings.Repeat("x", 5000)+"\r\n"+one+"\r\n0\r\n\r\n"), 400, "malformed", 0},
-		{"chunks that are none, behind good ones", chunked("", "7\r\n"+one+"\r\nzz\r\n"), 400, "malformed", 0},
+		{"chunks that are none", chunked("", "zz\r\n"+one), 422, "malformed", 0},
+		{"a chunk of no length", chunked("", "\r\n"+one), 422, "malformed", 0},
+		{"a chunk that is longer than it says", chunked("", "3\r\n"+one+"\r\n0\r\n\r\n"), 422, "malformed", 0},
+		{"a chunk of too long a length", chunked("", "fffffffffffffffff\r\n"+one), 422, "malformed", 0},
+		{"a chunk of a long line", chunked("", "7;"+strings.Repeat("x", 5000)+"\r\n"+one+"\r\n0\r\n\r\n"), 422, "malformed", 0},
+		{"chunks that are none, behind good ones", chunked("", "7\r\n"+one+"\r\nzz\r\n"), 422, "malformed", 0},
 		{"UTF-16", post("/", "Content-Type: application/json; charset=utf-16le\r\n", "{\x00\"\x00n\x00\"\x00:\x000\x00}\x00"), 200, `"events":1`, 1},
-		{"metrics where logs go", post("/v1/logs", "Content-Type: application/x-protobuf\r\n", "\x0a\x09\x12\x07\x12\x05\x0a\x03abc"), 400, "", 0},
+		{"metrics where logs go", post("/v1/logs", "Content-Type: application/x-protobuf\r\n", "\x0a\x09\x12\x07\x12\x05\x0a\x03abc"), 422, "", 0},
 		{"chunks and a length", chunked("Content-Length: 3\r\n", "7\r\n"+one+"\r\n0\r\n\r\n"), 200, "", 1},
 		{"the same length twice", post("/", "Content-Length: 7\r\n", one), 200, "", 1},
 		{"two lengths", post("/", "Content-Length: 3\r\n", one), 400, "", 0},
@@ -70,13 +70,13 @@ func TestOddRequests(t *testing.T) {
 		{"an encoding that says nothing", post("/", "Content-Encoding: identity, \r\n", one), 200, "", 1},
 		{"two encodings in two headers", post("/", "Content-Encoding: gzip\r\nContent-Encoding: zstd\r\n", string(zstded(gzipped([]byte(one))))), 200, "", 1},
 		{"too many encodings", post("/", "Content-Encoding: gzip, gzip, gzip, gzip\r\n", one), 415, "", 0},
-		{"something behind the packed data", post("/", "Content-Encoding: zstd\r\n", string(zstded([]byte(one)))+"x"), 400, "malformed", 0},
-		{"packed data that is cut off", post("/", "Content-Encoding: gzip\r\n", string(gzipped([]byte(one))[:20])), 400, "malformed", 0},
-		{"not packed at all", post("/", "Content-Encoding: gzip\r\n", one), 400, "malformed", 0},
-		{"a key that is not UTF-8", post("/", HeaderKey+": \xff\r\n", one), 400, "key_override", 0},
+		{"something behind the packed data", post("/", "Content-Encoding: zstd\r\n", string(zstded([]byte(one)))+"x"), 422, "malformed", 0},
+		{"packed data that is cut off", post("/", "Content-Encoding: gzip\r\n", string(gzipped([]byte(one))[:20])), 422, "malformed", 0},
+		{"not packed at all", post("/", "Content-Encoding: gzip\r\n", one), 422, "malformed", 0},
+		{"a key that is not UTF-8", post("/", HeaderKey+": \xff\r\n", one), 422, "key_override", 0},
 		{"a broken value behind a good one", post("/", "", one+"{\"n\":"), 200, `"dropped":1`, 1},
-		{"a broken value alone", post("/", "", "{\"n\":"), 400, "malformed", 0},
-		{"broken values alone", post("/", "Content-Type: application/json\r\n", "{\"n\":\n{x}\n"), 400, "malformed", 0},
+		{"a broken value alone", post("/", "", "{\"n\":"), 422, "malformed", 0},
+		{"broken values alone", post("/", "Content-Type: application/json\r\n", "{\"n\":\n{x}\n"), 422, "malformed", 0},
 		{"HTTP/2 in clear", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 405, "", 0},
 		{"an expectation that is none", post("/", "Expect: the-unexpected\r\n", one), 417, "", 0},
 		{"packed chunks", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "", 0},
@@ -105,7 +105,7 @@ func TestInvalidUTF8(t *testing.T) {
 		}
 		r.stop()
 		r = newRig(t, "--route.reject_invalid_utf8=true", "--route.malformed=reject")
-		r.post(t.Context(), "/", []byte("{\"n\":0}{\"n\":1,\"m\":\"a\xffb\"}")).want(t, 400, "malformed")
+		r.post(t.Context(), "/", []byte("{\"n\":0}{\"n\":1,\"m\":\"a\xffb\"}")).want(t, 422, "malformed")
 		if got := r.kinesis.Consume("logs").Records; len(got) != 0 {
 			t.Errorf("unexpected records; got %d; want none", len(got))
 		}

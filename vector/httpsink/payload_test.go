@@ -164,7 +164,7 @@ func TestShapedEventsNeedMemory(t *testing.T) {
 		defer r.stop()
 		small, large := `{"a.b":1}`, `{"`+strings.Repeat(".", 4000)+`":1}`
 		r.post(t.Context(), "/", []byte(small)).want(t, 200, "")
-		r.post(t.Context(), "/", []byte(small+large)).want(t, 413, "limits.memory")
+		r.post(t.Context(), "/", []byte(small+large)).want(t, 422, "limits.memory")
 		if got := r.kinesis.Consume("logs").Records; len(got) != 1 || string(got[0].Data) != `{"a`+strings.Repeat("x", 1000)+`b":1}` {
 			t.Errorf("unexpected records; got %d; want the first body alone", len(got))
 		}

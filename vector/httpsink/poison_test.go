@@ -44,7 +44,7 @@ func TestLargeEventsGoWhereDeadLettersGo(t *testing.T) {
 	})
 }
 
-// reject answers 400 only if nothing of the body is written, also where only the stream
+// reject answers 422 only if nothing of the body is written, also where only the stream
 // knows what is too large.
 func TestLargeEventsAreRejectedBeforeAnythingIsWritten(t *testing.T) {
 	for _, c := range []struct {
@@ -54,8 +54,8 @@ func TestLargeEventsAreRejectedBeforeAnythingIsWritten(t *testing.T) {
 		status int
 		stored int
 	}{
-		{"too large for the stream", 1 << 20, eventText(0) + largeEvent(1, 1<<20) + eventText(2), 400, 0},
-		{"the largest of several", 2 << 20, eventText(0) + largeEvent(1, 3<<19) + largeEvent(2, 2<<20), 400, 0},
+		{"too large for the stream", 1 << 20, eventText(0) + largeEvent(1, 1<<20) + eventText(2), 422, 0},
+		{"the largest of several", 2 << 20, eventText(0) + largeEvent(1, 3<<19) + largeEvent(2, 2<<20), 422, 0},
 		{"the stream takes it", 2 << 20, eventText(0) + largeEvent(1, 1<<20) + largeEvent(2, 3<<19) + eventText(3), 200, 4},
 		{"alone", 2 << 20, largeEvent(0, 1<<20), 200, 1},
 	} {
@@ -66,7 +66,7 @@ func TestLargeEventsAreRejectedBeforeAnythingIsWritten(t *testing.T) {
 				for range 2 {
 					rp := r.post(t.Context(), "/", []byte(c.body))
 					rp.want(t, c.status, "")
-					if c.status == 400 && !strings.Contains(rp.body, "too_large") {
+					if c.status == 422 && !strings.Contains(rp.body, "too_large") {
 						t.Errorf("unexpected answer; got %s; want the reason", rp.body)
 					}
 				}
@@ -87,7 +87,7 @@ func TestLargeEventsAreRejectedAlsoWhenTheBodyComesAgain(t *testing.T) {
 		name           string
 		limit          int
 		status, stored int
-	}{{"too large", 1 << 20, 400, 0}, {"not too large", 2 << 20, 200, 3}} {
+	}{{"too large", 1 << 20, 422, 0}, {"not too large", 2 << 20, 200, 3}} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := poisonRig(t, nil, c.limit, "--route.too_large=reject", "--producer.fail_if_throttled=true")

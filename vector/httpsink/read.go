@@ -70,7 +70,7 @@ func (x *exchange) admit(n int64) *failure {
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooMuch):
-		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body needs more than limits.memory")
+		return unusable(ReasonTooLarge, "the body needs more than limits.memory")
 	case x.r.Context().Err() != nil:
 		return x.goneFailure()
 	}
@@ -81,7 +81,7 @@ func (x *exchange) admit(n int64) *failure {
 func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 	limit := x.s.cfg.Limits.WireMaxBytes
 	length := x.length
-	tooLarge := never(http.StatusRequestEntityTooLarge, ReasonTooLarge, "the body is larger than limits.wire_max_size")
+	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size")
 	if length > limit {
 		return nil, tooLarge
 	}
@@ -130,7 +130,7 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 			f.close = true
 			return nil, f
 		case errors.Is(err, errTwoMessages):
-			return nil, never(http.StatusBadRequest, ReasonMalformed, err.Error())
+			return nil, unusable(ReasonMalformed, err.Error())
 		case err != nil:
 			if x.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, x.goneFailure()
@@ -154,7 +154,7 @@ func (x *exchange) brokenChunks(err error) *failure {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
-	f := never(http.StatusBadRequest, ReasonMalformed, "the body is not in chunks as Transfer-Encoding says")
+	f := unusable(ReasonMalformed, "the body is not in chunks as Transfer-Encoding says")
 	f.close = true // where the next request begins is unknown
 	return f
 }
@@ -253,6 +253,16 @@ func (x *exchange) decode(d *destination, raw []byte) ([]byte, error) {
 	return charset.Decode(raw, limits)
 }
 
+// undeclared turns an error about what the headers say of the body into an answer. Where
+// they are wrong they are so for each body of that sender, by its settings.
+func undeclared(err error) *failure {
+	f := unreadable(err)
+	if f.reason == ReasonUnsupported {
+		f.status = http.StatusUnsupportedMediaType
+	}
+	return f
+}
+
 // unreadable turns an error of package body into an answer.
 func unreadable(err error) *failure {
 	var f *failure
@@ -261,15 +271,15 @@ func unreadable(err error) *failure {
 	}
 	var e *body.Error
 	if !errors.As(err, &e) {
-		return never(http.StatusBadRequest, ReasonMalformed, "the body cannot be read")
+		return unusable(ReasonMalformed, "the body cannot be read")
 	}
 	switch e.Kind {
 	case body.KindTooLarge:
-		return never(http.StatusRequestEntityTooLarge, ReasonTooLarge, e.Error()+limitOf(e))
+		return unusable(ReasonTooLarge, e.Error()+limitOf(e))
 	case body.KindUnsupported:
-		return never(http.StatusUnsupportedMediaType, ReasonUnsupported, e.Error())
+		return unusable(ReasonUnsupported, e.Error())
 	default:
-		return never(http.StatusBadRequest, ReasonMalformed, e.Error())
+		return unusable(ReasonMalformed, e.Error())
 	}
 }
 

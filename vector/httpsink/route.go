@@ -94,7 +94,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		// Half of a query might name another stream.
-		return nil, never(http.StatusBadRequest, ReasonPath, "the query cannot be read")
+		return nil, unusable(ReasonPath, "the query cannot be read")
 	}
 	given := func(header, parameter, prefix string) string {
 		v := strings.TrimSpace(r.Header.Get(header))
@@ -122,7 +122,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	}
 	f, err := formatOf(rt.Format, r)
 	if err != nil {
-		return nil, unreadable(err)
+		return nil, undeclared(err)
 	}
 	d.format = f
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
@@ -198,7 +198,7 @@ func (d *destination) overrideKey(constant, field string) *failure {
 	rule, err := parseKeyRule(text)
 	if err != nil {
 		// The error shows the value, which is not for logs.
-		return never(http.StatusBadRequest, ReasonKeyOverride, "the partition key of header or query is not valid; want 1 to 256 characters, or a field such as a, a->b or $a['b'][0]")
+		return unusable(ReasonKeyOverride, "the partition key of header or query is not valid; want 1 to 256 characters, or a field such as a, a->b or $a['b'][0]")
 	}
 	d.key = rule
 	return nil

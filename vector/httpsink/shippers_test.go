@@ -131,6 +131,12 @@ func syslogNGJudge(status int) verdict {
 	return retry
 }
 
+// judges are what the shippers make of answers.
+func judges() map[string]func(int) verdict {
+	return map[string]func(int) verdict{"Vector": vectorJudge, "Fluent Bit": fluentBitJudge, "Fluentd": fluentdJudge,
+		"OTLP": otlpJudge, "Logstash": logstashJudge, "syslog-ng": syslogNGJudge}
+}
+
 // syslogNG is a http() destination: the body is body-prefix, the messages with the
 // delimiter between them, and body-suffix.
 func syslogNG(name, prefix, delimiter, suffix string, pack func([]byte) []byte, header ...string) shipper {

@@ -98,12 +98,12 @@ func TestAnswersOfOTLP(t *testing.T) {
 	}
 	var st status.Status
 	rp = r.post(t.Context(), otlpPath, []byte{0xff, 0xff}, "Content-Type", pb)
-	if err := proto.Unmarshal([]byte(rp.body), &st); err != nil || rp.status != 400 || st.Message == "" {
-		t.Errorf("unexpected answer; got %d %v, %v; want 400 and a status with a text", rp.status, &st, err)
+	if err := proto.Unmarshal([]byte(rp.body), &st); err != nil || rp.status != 422 || st.Message == "" {
+		t.Errorf("unexpected answer; got %d %v, %v; want 422 and a status with a text", rp.status, &st, err)
 	}
 	rp = r.post(t.Context(), otlpPath, []byte(`{"resourceLogs":`), "Content-Type", js)
-	if err := protojson.Unmarshal([]byte(rp.body), &st); err != nil || rp.status != 400 {
-		t.Errorf("unexpected answer; got %d %q, %v; want 400 and a status", rp.status, rp.body, err)
+	if err := protojson.Unmarshal([]byte(rp.body), &st); err != nil || rp.status != 422 {
+		t.Errorf("unexpected answer; got %d %q, %v; want 422 and a status", rp.status, rp.body, err)
 	}
 	r.post(t.Context(), otlpPath, good, "Content-Type", "text/plain").want(t, 415, "")
 }

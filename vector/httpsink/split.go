@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -185,7 +184,7 @@ func (s *Server) giveEvents(list []body.Event) {
 func (c *content) poison(why PoisonReason, policy string, data []byte, key string, number int) *failure {
 	switch policy {
 	case config.Reject:
-		return never(http.StatusBadRequest, ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
+		return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
 	case config.DeadLetters:
 		c.gap(len(c.letters))
 		c.letters = append(c.letters, deadletter.Letter{

@@ -69,7 +69,7 @@ func (r PoisonReason) String() string { return poisonNames[min(int(r), len(poiso
 // Statuses lists every status a server answers with, in the order of Stats.Requests.
 var Statuses = [...]int{
 	http.StatusOK, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-	http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+	http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
 	http.StatusServiceUnavailable,
 }
 
