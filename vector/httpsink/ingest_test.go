@@ -28,6 +28,37 @@ func TestEventsArriveAsTheyCame(t *testing.T) {
 	})
 }
 
+// A route that names a path with such slashes has it; other paths find their route without
+// them.
+func TestRoutesWithSlashesOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1))}
+		r.configure()
+		for _, match := range []string{"/in/", "/plain"} {
+			route := r.cfg.Route
+			route.Match = match
+			r.cfg.Routes = append(r.cfg.Routes, route)
+		}
+		r.start()
+		defer r.stop()
+		for _, c := range []struct {
+			path   string
+			status int
+			route  string
+		}{{"/in/", 200, "/in/"}, {"/in", 404, "route"}, {"/plain", 200, "/plain"}, {"/plain/", 200, "/plain"}, {"//plain", 200, "/plain"}} {
+			r.post(t.Context(), c.path, []byte(`{"n":0}`)).want(t, c.status, "")
+		}
+		synctest.Wait()
+		got := map[string]uint64{}
+		for _, rs := range r.server.Stats().Routes {
+			got[rs.Match] = rs.Requests[0]
+		}
+		if got["/in/"] != 1 || got["/plain"] != 3 {
+			t.Errorf("unexpected requests; got %v; want 1 of /in/ and 3 of /plain", got)
+		}
+	})
+}
+
 func TestDestinations(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -51,6 +82,14 @@ func TestDestinations(t *testing.T) {
 			{"a stream that is not allowed", "/streams/other", nil, 403, "", "stream_forbidden"},
 			{"a name that is no stream's", "/?stream=logs-%2f", nil, 403, "", "stream_forbidden"},
 			{"an unknown path", "/nope", nil, 404, "", "path"},
+			{"a slash behind a stream", "/streams/logs-b/", nil, 200, "logs-b", ""},
+			{"slashes before, in and behind a path", "//streams///logs-b//", nil, 200, "logs-b", ""},
+			{"nothing but slashes", "//", nil, 200, "logs", ""},
+			{"slashes and a query", "//?stream=logs-b", nil, 200, "logs-b", ""},
+			{"OTLP below a base address with a slash", "//v1/logs", []string{"Content-Type", "application/json"}, 422, "", "OTLP"},
+			{"OTLP with a slash behind", "/v1/logs/", []string{"Content-Type", "application/json"}, 422, "", "OTLP"},
+			{"a slash that is part of the name", "/streams/logs-b%2f", nil, 200, "logs-b", ""},
+			{"a way up", "/streams/../streams/logs-b", nil, 404, "", "path"},
 			{"a path below a stream", "/streams/logs/x", nil, 404, "", "path"},
 			{"an empty stream", "/streams/", nil, 404, "", "path"},
 			{"a key that is too long", "/", []string{HeaderKey, strings.Repeat("k", 257)}, 422, "", "key_override"},

@@ -78,6 +78,37 @@ type destination struct {
 	agent string
 }
 
+// plainPath returns the path without doubled slashes and without one at the end, as
+// base addresses with a slash at their end make them. Clients drop what a 404 answers. A
+// path that routes[] names as it is stays.
+func (s *Server) plainPath(p string) string {
+	if !strings.Contains(p, "//") && (len(p) < 2 || p[len(p)-1] != '/') {
+		return p
+	}
+	if _, n := s.routeOf(p); n >= 0 {
+		return p
+	}
+	var plain strings.Builder
+	for part := range strings.SplitSeq(p, "/") {
+		if part != "" {
+			plain.WriteByte('/')
+			plain.WriteString(part)
+		}
+	}
+	if plain.Len() == 0 {
+		return "/"
+	}
+	return plain.String()
+}
+
+// withPath returns the request for another path.
+func withPath(r *http.Request, p string) *http.Request {
+	again, u := *r, *r.URL
+	u.Path, u.RawPath = p, ""
+	again.URL = &u
+	return &again
+}
+
 // routeOf finds the configuration for a path, which is number n of routes[] or -1.
 func (s *Server) routeOf(urlPath string) (*route, int) {
 	for i, r := range s.routes {

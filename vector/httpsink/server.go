@@ -168,6 +168,9 @@ func (s *Server) Handle(pattern string, h http.Handler) { s.adminMux.Handle(patt
 // timeouts and bounds of connections are then the other server's business.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := s.plainPath(r.URL.Path); p != r.URL.Path {
+			r = withPath(r, p)
+		}
 		switch r.URL.Path {
 		case "/healthz":
 			s.serveHealth(w, r)
