@@ -211,8 +211,11 @@ func (f *File) takeBack(r *request) bool {
 	return true
 }
 
+const closeGrace = time.Second
+
 // Close writes what is under way and closes the file. If ctx ends first, that goes
-// on, and Close may be called again.
+// on, and Close may be called again. A file of which nothing is under way is closed in no
+// time, but not in less: whether the disk hangs shows only a second after the end of ctx.
 func (f *File) Close(ctx context.Context) error {
 	f.mu.Lock()
 	f.closed = true
@@ -224,6 +227,13 @@ func (f *File) Close(ctx context.Context) error {
 		defer f.mu.Unlock()
 		return f.err
 	case <-ctx.Done():
+		t := time.NewTimer(closeGrace)
+		defer t.Stop()
+		select {
+		case <-f.done:
+			return f.Close(context.WithoutCancel(ctx))
+		case <-t.C:
+		}
 		return fmt.Errorf("cannot close the dead letter file in time: %w", ctx.Err())
 	}
 }

@@ -342,6 +342,23 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	})
 }
 
+// An end that has no time left does not make a file that is complete a failure.
+func TestIdleFileIsClosedAlsoWhenTheTimeIsOver(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "dead.ndjson")
+	f, err := OpenFile(FileConfig{Path: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Write(context.Background(), []Letter{letter("kept")}); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	wantErr(t, f.Close(ended), nil)
+	wantErr(t, f.Close(ended), nil)
+	wantData(t, p, "kept")
+}
+
 func BenchmarkFileWrite(b *testing.B) {
 	f, err := OpenFile(FileConfig{Path: filepath.Join(b.TempDir(), "dead.ndjson"), MaxBytes: 1 << 20, DropOldest: true, MaxFiles: 1})
 	if err != nil {

@@ -3,13 +3,16 @@
 package httpsink
 
 import (
+	"context"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -102,6 +105,54 @@ func TestShutdownIsBounded(t *testing.T) {
 		}
 		r.client.CloseIdleConnections()
 	})
+}
+
+// stuck is a place for dead letters that cannot be closed.
+type stuck struct{ memory }
+
+func (*stuck) Close(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A drain that runs out of time for records says nothing of dead letters, unless they
+// cannot be closed.
+func TestShutdownOutOfTimeTellsOfDeadLettersOnlyIfTheyAreNotClosed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		open   func(dir string) (deadletter.Sink, error)
+		closed bool
+	}{
+		{"a file", func(dir string) (deadletter.Sink, error) {
+			return deadletter.OpenFile(deadletter.FileConfig{Path: filepath.Join(dir, "letters")})
+		}, true},
+		{"memory", func(string) (deadletter.Sink, error) { return &memory{}, nil }, true},
+		{"a place that is stuck", func(string) (deadletter.Sink, error) { return &stuck{}, nil }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				letters, err := c.open(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := poisonRig(t, letters, 1<<20, "--dead_letter.file=unused", "--route.ack_timeout=5m", "--server.drain_timeout=10s")
+				r.post(t.Context(), "/", []byte(largeEvent(0, 1<<20))).want(t, 200, `"dead_lettered":1`)
+				r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Hang()})
+				go func() { r.post(t.Context(), "/", ndjson(0, 10)) }()
+				wait(t.Context(), time.Second)
+				begin := time.Now()
+				err = r.server.Shutdown(t.Context())
+				if err == nil || !strings.Contains(err.Error(), "cannot deliver 10 records") || strings.Contains(err.Error(), "dead letter") == c.closed {
+					t.Errorf("unexpected error; got %v; want one that counts the records, and of dead letters only if they are not closed", err)
+				}
+				if took := time.Since(begin); took > 13*time.Second {
+					t.Errorf("unexpected time of Shutdown; got %v; want about 10s", took)
+				}
+				r.client.CloseIdleConnections()
+			})
+		})
+	}
 }
 
 func TestShutdownWithoutStart(t *testing.T) {
