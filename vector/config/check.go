@@ -149,6 +149,7 @@ func (c *Config) checkTogether(l *loader) {
 	c.checkMetrics(bad)
 	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
+	c.completeRegion(l, bad)
 	c.checkStreams(bad)
 	c.Route.check("route.", letters, bad)
 	first := map[string]int{}
@@ -165,6 +166,33 @@ func (c *Config) checkTogether(l *loader) {
 				bad(key, format, args...)
 			}
 		})
+	}
+}
+
+// completeRegion takes the region from the ARNs of streams. One client writes to all of
+// them, so they have to agree, and records would go to a stream of the same name elsewhere
+// if they differed from aws.region.
+func (c *Config) completeRegion(l *loader, bad func(key, format string, args ...any)) {
+	type named struct{ key, stream string }
+	list := []named{{"route.stream", c.Route.Stream}}
+	for i := range c.Routes {
+		if key := fmt.Sprintf("routes[%d].stream", i); l.sources[key] != "" {
+			list = append(list, named{key, c.Routes[i].Stream})
+		}
+	}
+	list = append(list, named{"dead_letter.stream", c.DeadLetter.Stream})
+	from := "aws.region"
+	for _, n := range list {
+		_, region, err := core.ParseStream(n.stream)
+		switch {
+		case err != nil || region == "":
+		case c.AWS.Region == "" && l.refused["aws.region"]:
+		case c.AWS.Region == "":
+			c.AWS.Region, from = region, n.key
+			l.sources["aws.region"] = "the ARN in " + n.key
+		case region != c.AWS.Region:
+			bad(n.key, "value %q is in the region %s, but %s says %s; want the same, or no aws.region", n.stream, region, from, c.AWS.Region)
+		}
 	}
 }
 

@@ -171,6 +171,42 @@ func TestStreamsMayBeThoseOfPathsAlone(t *testing.T) {
 	}
 }
 
+// The ARN of a stream says its region; what says another one would write to a stream of the
+// same name elsewhere.
+func TestRegionOfARNs(t *testing.T) {
+	arn := func(region, name string) string { return "arn:aws:kinesis:" + region + ":123456789012:stream/" + name }
+	for _, c := range []struct {
+		name, text string
+		region     string
+		problem    string
+	}{
+		{"taken from the stream", "route: {stream: '" + arn("eu-west-1", "a") + "'}", "eu-west-1", ""},
+		{"the same", "aws: {region: eu-west-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "eu-west-1", ""},
+		{"names have none", "route: {stream: a}", "", ""},
+		{"another one", "aws: {region: us-east-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "",
+			"route.stream: value \"" + arn("eu-west-1", "a") + "\" is in the region eu-west-1, but aws.region says us-east-1"},
+		{"of an entry of routes", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: b}", "eu-west-1", ""},
+		{"two that differ", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
+			"routes[0].stream: value \"" + arn("eu-west-1", "a") + "\" is in the region eu-west-1, but route.stream says us-east-1"},
+		{"of dead letters", "dead_letter: {stream: '" + arn("eu-west-1", "a") + "'}\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
+			"dead_letter.stream: value"},
+		{"one problem for one mistake", "aws: {region: 'EU!'}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "", "aws.region: value"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg, problems := loadText(t, c.text, nil, nil)
+			if c.problem != "" {
+				if !strings.Contains(problems, c.problem) || strings.Count(problems, "\n") > 0 {
+					t.Errorf("unexpected problems; got %s; want one with %q", problems, c.problem)
+				}
+				return
+			}
+			if problems != "" || cfg.AWS.Region != c.region {
+				t.Errorf("unexpected outcome; got %s, %+v; want the region %q", problems, cfg, c.region)
+			}
+		})
+	}
+}
+
 func TestVariablesWithSecretsAreNoOptions(t *testing.T) {
 	c, problems := loadText(t, minimal, []string{"KPL_HTTP_TOKENS=hush", "KPL_HTTP_CONFIG=f"}, []string{"--auth.bearer_env=KPL_HTTP_TOKENS"})
 	if problems != "" {

@@ -7,7 +7,7 @@ package config
 
 var awsOptions = []Option{
 	{Key: "aws.region", Form: "an AWS region", check: checkRegion,
-		Doc:   "Region of the streams. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's.",
+		Doc:   "Region of the streams. Default: that of a stream given as an ARN, AWS_REGION, AWS_DEFAULT_REGION or the profile's. ARNs must not differ from it.",
 		field: func(c *Config) any { return &c.AWS.Region }},
 	{Key: "aws.endpoint", Form: "host, host:port or URL", check: checkEndpoint,
 		Doc:   "Address of the Kinesis API instead of the region's. Without a scheme https is used.",

@@ -67,6 +67,10 @@ func readSecrets(kind string, files []string, env string, getenv func(string) st
 	var list [][sha256.Size]byte
 	add := func(place string, data []byte) error {
 		n, before := 0, len(list)
+		data, err := plainText(data)
+		if err != nil {
+			return fmt.Errorf("cannot use %s: %w", place, err)
+		}
 		for line := range bytes.Lines(data) {
 			n++
 			text := strings.TrimSpace(string(line))

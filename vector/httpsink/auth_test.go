@@ -4,14 +4,20 @@ package httpsink
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/vector/config"
 )
 
 func TestCredentials(t *testing.T) {
@@ -88,6 +94,96 @@ func TestSecretsThatCannotBeUsedAreAllReported(t *testing.T) {
 	}
 }
 
+// Files of tokens come from editors and shells of all kinds.
+func TestFormsOfTokenFiles(t *testing.T) {
+	for _, c := range []struct{ name, text, problem string }{
+		{"a newline at the end", "token\n", ""},
+		{"none", "token", ""},
+		{"lines of Windows", "# tokens\r\ntoken\r\n", ""},
+		{"a byte order mark", "\ufefftoken\n", ""},
+		{"a byte order mark before a comment", "\ufeff# tokens\r\ntoken\r\n", ""},
+		{"UTF-16, as PowerShell writes it", "\xff\xfet\x00o\x00k\x00e\x00n\x00", "it is UTF-16; allowed: UTF-8"},
+		{"UTF-16 the other way", "\xfe\xff\x00t\x00o\x00k\x00e\x00n", "it is UTF-16; allowed: UTF-8"},
+		{"nothing but a mark", "\ufeff\n", "no entry in it"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "tokens")
+			if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			a, err := newAuthenticator(&config.Auth{BearerFiles: []string{path}}, os.Getenv, slog.New(slog.DiscardHandler))
+			if c.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), c.problem) || !strings.Contains(err.Error(), path) {
+					t.Errorf("unexpected error; got %v; want %q and the file", err, c.problem)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil)
+			req.Header.Set("Authorization", "Bearer token")
+			if !a.allow(req) {
+				t.Errorf("the token of the file is refused")
+			}
+		})
+	}
+}
+
+// A file is read again whatever of it has changed: a new token often has the length of the
+// old one, copies keep times, and volumes of Kubernetes change a symbolic link.
+func TestChangesOfFilesThatTimeAndSizeDoNotShow(t *testing.T) {
+	old := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	write := func(t *testing.T, path, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, old, old)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(t *testing.T, to, path string) {
+		t.Helper()
+		if err := errors.Join(os.Symlink(to, path+".new"), os.Rename(path+".new", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name          string
+		before, after func(t *testing.T, dir string)
+	}{
+		{"written in place", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-b") }},
+		{"another file of that name", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
+			func(t *testing.T, dir string) {
+				write(t, filepath.Join(dir, "next"), "token-b")
+				if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "tokens")); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{"a volume of Kubernetes", func(t *testing.T, dir string) {
+			write(t, filepath.Join(dir, "..1", "tokens"), "token-a")
+			link(t, "..1", filepath.Join(dir, "..data"))
+			link(t, filepath.Join("..data", "tokens"), filepath.Join(dir, "tokens"))
+		}, func(t *testing.T, dir string) {
+			write(t, filepath.Join(dir, "..2", "tokens"), "token-b")
+			link(t, "..2", filepath.Join(dir, "..data"))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			c.before(t, dir)
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, "--auth.bearer_files="+filepath.Join(dir, "tokens"))
+				defer r.stop()
+				r.post(t.Context(), "/", ndjson(0, 1), "Authorization", "Bearer token-a").want(t, 200, "")
+				c.after(t, dir)
+				wait(t.Context(), 2*watchInterval)
+				r.post(t.Context(), "/", ndjson(0, 1), "Authorization", "Bearer token-b").want(t, 200, "")
+				r.post(t.Context(), "/", ndjson(0, 1), "Authorization", "Bearer token-a").want(t, 401, "")
+			})
+		})
+	}
+}
+
 // lockedBuffer takes a log from several goroutines.
 type lockedBuffer struct {
 	mu sync.Mutex // guards b
@@ -98,6 +194,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestLogsAndAnswersHoldNoContents(t *testing.T) {

@@ -188,8 +188,17 @@ func TestClientsThatAskFirst(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, "--server.max_connections=1")
+		logs := &lockedBuffer{}
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs}
+		r.configure("--server.max_connections=2")
+		r.start()
 		defer r.stop()
+		const full = "all connections are taken"
+		other := r.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+		answerOn(t, other).want(t, 200, "")
+		if text := logs.String(); strings.Contains(text, full) {
+			t.Errorf("unexpected log; got %s; want nothing of connections", text)
+		}
 		first := r.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
 		answerOn(t, first).want(t, 200, "")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -199,6 +208,31 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 		_ = first.Close()
 		r.post(t.Context(), "/", nil).want(t, 200, "")
+		_ = other.Close()
+		if text := logs.String(); strings.Count(text, full) != 1 || !strings.Contains(text, "listener=server.listen server.max_connections=2") {
+			t.Errorf("unexpected log; got %s; want one line that all connections are taken", text)
+		}
+	})
+}
+
+// What comes to the wrong listener gets an answer that its client does not show. The log
+// says what it is and where it belongs.
+func TestOtherProtocolsAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		logs := &lockedBuffer{}
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs}
+		r.configure()
+		r.start()
+		defer r.stop()
+		for range 3 {
+			c := r.talk("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+			answerOn(t, c).want(t, 405, "")
+			_ = c.Close()
+		}
+		text := logs.String()
+		if strings.Count(text, "speaks a protocol that is not served there") != 1 || !strings.Contains(text, `listener=server.listen client=pipe method="HTTP/2 without TLS"`) {
+			t.Errorf("unexpected log; got %s; want one line about HTTP/2", text)
+		}
 	})
 }
 

@@ -66,7 +66,7 @@ func (s *Server) newNative() (*http.Server, error) {
 		IdleTimeout:       s.cfg.Server.IdleTimeout,
 		MaxHeaderBytes:    s.cfg.Server.HeaderMaxBytes,
 		ConnContext:       s.connContext,
-		ConnState:         s.connState,
+		ConnState:         s.connState("native.listen"),
 		ErrorLog:          s.main.ErrorLog,
 		// What a connection may hold of bodies that are not admitted yet, on top of
 		// limits.memory. Vector has at most 200 requests under way.
@@ -91,6 +91,7 @@ func (s *Server) serveNative(w http.ResponseWriter, r *http.Request) {
 	case grpcHealth: // SERVING is 1, NOT_SERVING 2
 		writeGRPC(w, grpcOK, "", s.health([]byte{0x08, 1}, []byte{0x08, 2}))
 	default:
+		s.anotherProtocol(r, "native.listen", r.URL.Path[:min(len(r.URL.Path), 100)])
 		writeGRPC(w, grpcUnimplemented, "no such method", nil)
 	}
 }

@@ -138,7 +138,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		IdleTimeout:       cfg.Server.IdleTimeout,
 		MaxHeaderBytes:    cfg.Server.HeaderMaxBytes,
 		ConnContext:       s.connContext,
-		ConnState:         s.connState,
+		ConnState:         s.connState("server.listen"),
 		// What net/http has to say is about single connections, such as handshakes
 		// that strangers break off.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -170,6 +170,9 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := s.plainPath(r.URL.Path); p != r.URL.Path {
 			r = withPath(r, p)
+		}
+		if r.Method == "PRI" && r.ProtoMajor == 2 {
+			s.anotherProtocol(r, "server.listen", "HTTP/2 without TLS")
 		}
 		switch r.URL.Path {
 		case "/healthz":

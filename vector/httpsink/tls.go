@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"os"
 
 	"github.com/outkpl/outkpl/vector/config"
 )
@@ -37,9 +36,17 @@ func newTLS(cfg *config.TLS, http2 bool, log *slog.Logger) (*tls.Config, error) 
 }
 
 func readTLS(cfg *config.TLS, http2 bool) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(cfg.CertFile, cfg.KeyFile)
+	certPEM, err := readText("tls.cert_file", cfg.CertFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use tls.cert_file with tls.key_file: %w", err)
+		return nil, err
+	}
+	keyPEM, err := readText("tls.key_file", cfg.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use tls.cert_file %s with tls.key_file %s: %w", cfg.CertFile, cfg.KeyFile, err)
 	}
 	c := &tls.Config{
 		Certificates: []tls.Certificate{cert},
@@ -55,9 +62,9 @@ func readTLS(cfg *config.TLS, http2 bool) (*tls.Config, error) {
 	if cfg.ClientCAFile == "" {
 		return c, nil
 	}
-	pem, err := os.ReadFile(cfg.ClientCAFile)
+	pem, err := readText("tls.client_ca_file", cfg.ClientCAFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read tls.client_ca_file: %w", err)
+		return nil, err
 	}
 	c.ClientCAs = x509.NewCertPool()
 	if !c.ClientCAs.AppendCertsFromPEM(pem) {

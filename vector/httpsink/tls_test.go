@@ -129,6 +129,39 @@ func TestTLSIsReadAgainAndClientsNeedCertificates(t *testing.T) {
 	})
 }
 
+// A byte order mark does not hide the first certificate of a file.
+func TestCertificatesBehindAByteOrderMark(t *testing.T) {
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	ca, other := newAuthority(t, dir, "ca"), newAuthority(t, dir, "other")
+	ca.issue(t, in("srv.pem"), in("srv.key"), "kpl")
+	good := ca.issue(t, in("cli.pem"), in("cli.key"), "client")
+	second, err := os.ReadFile(other.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{in("srv.pem"), in("srv.key"), ca.file} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append([]byte("\ufeff"), text...)
+		if name == ca.file {
+			text = append(text, second...)
+		}
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), tls: &tls.Config{RootCAs: ca.pool, Certificates: []tls.Certificate{good}}}
+		r.configure("--tls.cert_file="+in("srv.pem"), "--tls.key_file="+in("srv.key"), "--tls.client_ca_file="+ca.file)
+		r.start()
+		defer r.stop()
+		r.post(t.Context(), "/", ndjson(0, 1)).want(t, 200, "")
+	})
+}
+
 func TestHTTP2(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

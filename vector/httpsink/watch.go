@@ -3,9 +3,13 @@
 package httpsink
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,10 +35,10 @@ type watched[T any] struct {
 	failed  bool
 }
 
-type fileState struct {
-	modified time.Time
-	size     int64
-}
+// fileState is a digest of the contents. Times and sizes are not enough: a token has the
+// length of the one before, copies keep times, and what a symbolic link points to, as in
+// volumes of Kubernetes, may be older than what it pointed to.
+type fileState [sha256.Size]byte
 
 // newWatched makes the thing for the first time.
 func newWatched[T any](what string, paths []string, log *slog.Logger, build func() (T, error)) (*watched[T], error) {
@@ -56,7 +60,7 @@ func (w *watched[T]) get() T {
 	}
 	w.checked = now
 	seen, err := w.look()
-	if err == nil && equalStates(seen, w.seen) {
+	if err == nil && slices.Equal(seen, w.seen) {
 		return w.value
 	}
 	var v T
@@ -78,23 +82,32 @@ func (w *watched[T]) get() T {
 func (w *watched[T]) look() ([]fileState, error) {
 	list := make([]fileState, len(w.paths))
 	for i, p := range w.paths {
-		info, err := os.Stat(p)
+		data, err := os.ReadFile(p)
 		if err != nil {
 			return nil, fmt.Errorf("cannot look at a file: %w", err)
 		}
-		list[i] = fileState{info.ModTime(), info.Size()}
+		list[i] = sha256.Sum256(data)
 	}
 	return list, nil
 }
 
-func equalStates(a, b []fileState) bool {
-	if len(a) != len(b) {
-		return false
+// readText reads the file of an option.
+func readText(option, path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", option, err)
 	}
-	for i := range a {
-		if !a[i].modified.Equal(b[i].modified) || a[i].size != b[i].size {
-			return false
-		}
+	if data, err = plainText(data); err != nil {
+		return nil, fmt.Errorf("cannot use %s %s: %w", option, path, err)
 	}
-	return true
+	return data, nil
+}
+
+// plainText takes off the mark that editors on Windows put in front of UTF-8. It would be
+// part of the first token, or hide the first certificate.
+func plainText(data []byte) ([]byte, error) {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return nil, errors.New("it is UTF-16; allowed: UTF-8")
+	}
+	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), nil
 }
