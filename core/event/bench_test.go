@@ -3,6 +3,7 @@
 package event
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -36,6 +37,34 @@ func BenchmarkAppendJSON(b *testing.B) {
 		for r.Next(&ev) != io.EOF {
 			dst, _, _ = AppendJSON(dst, ev.Body)
 		}
+	}
+}
+
+// Keys in maps: the usual ones, which were seen before; ones never seen; two equal ones.
+func BenchmarkAppendJSONNames(b *testing.B) {
+	object := func(n, from, same int) []byte {
+		var pairs [][]byte
+		for i := range n {
+			pairs = append(pairs, str(fmt.Sprint("some_key_", from+i%(n-same))), str("some value of usual length"))
+		}
+		return map32(pairs...)
+	}
+	for _, bm := range []struct {
+		name             string
+		n, objects, same int
+	}{{"seen/10", 10, 1, 0}, {"new/10", 10, 100_000, 0}, {"equal/10", 10, 1, 1}, {"seen/100", 100, 1, 0}, {"equal/100", 100, 1, 1}, {"equal/100000", 100_000, 1, 50_000}} {
+		b.Run(bm.name, func(b *testing.B) {
+			var all [][]byte
+			for i := range bm.objects {
+				all = append(all, object(bm.n, i, bm.same))
+			}
+			b.SetBytes(int64(len(all[0])))
+			b.ReportAllocs()
+			var dst []byte
+			for i := 0; b.Loop(); i++ {
+				dst, _, _ = AppendJSON(dst[:0], all[i%len(all)])
+			}
+		})
 	}
 }
 

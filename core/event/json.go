@@ -30,8 +30,9 @@ func (e *ValueError) Error() string {
 // returns what follows that value. On an error, a *ValueError, it returns dst
 // and value as they were. The rules:
 //
-//   - Keys keep their order. A key that occurs twice is written twice; readers of
-//     JSON take the last one, and so do the lookups of this package.
+//   - Keys keep their order. Of keys with the same text the last one is written, at its
+//     place, as Fluent Bit's own outputs do it; the lookups of this package take it too.
+//     The text counts as it is written, so that 1 and "1" are the same key.
 //   - Text (str and bin alike) is written as UTF-8, escaped only where JSON needs
 //     it; a byte that is not valid UTF-8 becomes U+FFFD. Fluent Bit's own outputs
 //     make no difference between str and bin either.
@@ -46,6 +47,35 @@ func (e *ValueError) Error() string {
 func AppendJSON(dst, value []byte) (out, rest []byte, err error) {
 	// Clipped, because text is read by words, which must not reach beyond value.
 	out, i, reason := appendValue(dst, slices.Clip(value), 0, 0, &plainJSON)
+	if reason != ReasonNone {
+		return dst, value, &ValueError{Offset: i, Reason: reason}
+	}
+	return out, value[i:], nil
+}
+
+// AppendMembers is AppendJSON for a map whose members follow those that are written
+// already: dst[object:] is the text of an object, without blanks and without the bracket
+// at its end, which is appended. If value is another thing than a map, the error says
+// ReasonBody.
+func AppendMembers(dst []byte, object int, value []byte) (out, rest []byte, err error) {
+	b := slices.Clip(value)
+	c, n, i := readHead(b, 0)
+	reason := ReasonBody
+	h := namesSeed
+	switch c {
+	default:
+		i = 0
+	case classTruncated:
+		i, reason = 0, ReasonTruncated
+	case classMap:
+		written := append(dst, '}') //nolint:gocritic // only looked at
+		for at := object + 1; at < len(dst); at++ {
+			colon := skipJSON(written, at)
+			h = mixBytes(h, dst[at:colon], 3)
+			at = skipJSON(written, colon+1)
+		}
+		out, i, reason = appendPairs(dst, b, i, n, 1, &plainJSON, object, h)
+	}
 	if reason != ReasonNone {
 		return dst, value, &ValueError{Offset: i, Reason: reason}
 	}
@@ -142,25 +172,31 @@ func appendBool(dst []byte, t byte) []byte {
 
 // appendMap appends n pairs that begin at b[i].
 func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
-	dst = append(dst, '{')
+	return appendPairs(append(dst, '{'), b, i, n, depth, o, len(dst), namesSeed)
+}
+
+// appendPairs is appendMap for an object that begins at dst[object]. h is the hash of the
+// names that are there already.
+func appendPairs(dst, b []byte, i, n, depth int, o *jsonOptions, object int, h uint64) ([]byte, int, Reason) {
 	var reason Reason
-	for k := range n {
-		if k > 0 {
+	one := n == 1 && h == namesSeed
+	for range n {
+		if len(dst) > object+1 {
 			dst = append(dst, ',')
 		}
 		key := i
 		// Keys and values are short texts nearly always.
-		if p, end := shortText(b, i); end > 0 {
-			if o.dots == "" {
-				dst = appendQuoted(dst, b[p:end])
-			} else {
-				dst = appendKeyText(dst, b[p:end], o)
-			}
+		if p, end := shortText(b, i); end > 0 && o.dots == "" {
+			dst, h = appendName(dst, b[p:end], h)
 			i = end
-		} else if dst, i, reason = appendKey(dst, b, i, depth, o); reason != ReasonNone {
-			return dst, i, reason
+		} else {
+			name := len(dst)
+			if dst, i, reason = appendKey(dst, b, i, depth, o); reason != ReasonNone {
+				return dst, i, reason
+			}
+			h = mixBytes(h, dst[name:], 2)
+			dst = append(dst, ':')
 		}
-		dst = append(dst, ':')
 		if p, end := shortText(b, i); end > 0 && !o.special {
 			dst, i = appendQuoted(dst, b[p:end]), end
 		} else if o.hexIDs && o.id(b, key, i) != nil {
@@ -170,7 +206,11 @@ func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Rea
 			return dst, i, reason
 		}
 	}
-	return append(dst, '}'), i, ReasonNone
+	dst = append(dst, '}')
+	if !one {
+		dst = endObject(dst, object, h)
+	}
+	return dst, i, ReasonNone
 }
 
 // id returns the bytes at b[value] if they are an id that is to be written in

@@ -167,7 +167,7 @@ func expected(cfg Config, sec, nsec uint32, body, metadata, group *value) []any 
 	}
 	meta := cfg.MetadataKey != "" && len(metadata.pairs) > 0
 	grouped := cfg.GroupKey != "" && group != nil && len(group.pairs) > 0
-	out := []any{json.Delim('{')}
+	var out members
 	for _, p := range body.pairs {
 		if k := p.key.text; p.key.class == classString || p.key.class == classBinary {
 			if len(cfg.DataKeys) > 0 && !slices.Contains(cfg.DataKeys, k) || cfg.TimeKey != "" && k == cfg.TimeKey || meta && k == cfg.MetadataKey || grouped && k == cfg.GroupKey {
@@ -176,18 +176,18 @@ func expected(cfg Config, sec, nsec uint32, body, metadata, group *value) []any 
 		} else if len(cfg.DataKeys) > 0 {
 			continue
 		}
-		out = append(append(out, p.key.keyText(o)), p.value.tokens(o)...)
+		out.add(p.key.keyText(o), p.value.tokens(o)...)
 	}
 	if meta {
-		out = append(append(out, o.key(cfg.MetadataKey)), withIDs(metadata).tokens(o)...)
+		out.add(o.key(cfg.MetadataKey), withIDs(metadata).tokens(o)...)
 	}
 	if grouped {
-		out = append(append(out, o.key(cfg.GroupKey)), withIDs(group).tokens(o)...)
+		out.add(o.key(cfg.GroupKey), withIDs(group).tokens(o)...)
 	}
 	if cfg.TimeKey != "" {
-		out = append(append(out, any(o.key(cfg.TimeKey))), fmt.Sprintf("%d.%09d", sec, nsec))
+		out.add(o.key(cfg.TimeKey), fmt.Sprintf("%d.%09d", sec, nsec))
 	}
-	return append(out, json.Delim('}'))
+	return out.tokens()
 }
 
 // withIDs is v with trace ids in hexadecimal.

@@ -237,9 +237,29 @@ func (v *value) tokens(o tokenOptions) []any {
 		}
 		return append(out, json.Delim(']'))
 	}
-	out := []any{json.Delim('{')}
+	var m members
 	for i := range v.pairs {
-		out = append(append(out, v.pairs[i].key.keyText(o)), v.pairs[i].value.tokens(o)...)
+		m.add(v.pairs[i].key.keyText(o), v.pairs[i].value.tokens(o)...)
+	}
+	return m.tokens()
+}
+
+// members are those of an object, each name once: the last one, at its place.
+type members []namedValue
+
+type namedValue struct {
+	name  string
+	value []any
+}
+
+func (m *members) add(name string, value ...any) {
+	*m = append(slices.DeleteFunc(*m, func(e namedValue) bool { return e.name == name }), namedValue{name, value})
+}
+
+func (m *members) tokens() []any {
+	out := []any{json.Delim('{')}
+	for _, e := range *m {
+		out = append(append(out, e.name), e.value...)
 	}
 	return append(out, json.Delim('}'))
 }

@@ -344,6 +344,7 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 	default:
 		return dst, 0, ReasonBody
 	}
+	object, h := len(dst), namesSeed
 	dst = append(dst, '{')
 	start := len(dst)
 	for range n {
@@ -358,12 +359,16 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 			continue
 		}
 		dst = appendComma(dst, start)
-		if key != nil {
-			dst = appendKeyText(dst, key, o)
-		} else if dst, _, reason = appendKey(dst, body, i, 1, o); reason != ReasonNone {
-			return dst, i, reason
+		if key != nil && o.dots == "" {
+			dst, h = appendName(dst, key, h)
+		} else {
+			name := len(dst)
+			if dst, _, reason = appendKey(dst, body, i, 1, o); reason != ReasonNone {
+				return dst, i, reason
+			}
+			h = mixBytes(h, dst[name:], 2)
+			dst = append(dst, ':')
 		}
-		dst = append(dst, ':')
 		if p, end := shortText(body, next); end > 0 && !o.special {
 			dst, i = appendQuoted(dst, body[p:end]), end
 		} else if dst, i, reason = appendValue(dst, body, next, 1, o); reason != ReasonNone {
@@ -371,19 +376,23 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 		}
 	}
 	if add.metadata {
+		h = mixBytes(h, s.metadataPrefix, 3)
 		dst = append(appendComma(dst, start), s.metadataPrefix...)
 		dst = appendSide(dst, slices.Clip(ev.Metadata), &s.metadataJSON)
 	}
 	if add.group {
+		h = mixBytes(h, s.groupPrefix, 3)
 		dst = append(appendComma(dst, start), b.groupText(s)...)
 	}
 	if s.timeKey != "" {
+		h = mixBytes(h, s.timePrefix, 3)
 		dst = b.clock.append(appendComma(dst, start), s, ev.Sec, uint32(ev.Nsec))
 	}
 	if o.partial != nil {
+		h = mix(h, 4)
 		dst = o.partial.append(appendComma(dst, start))
 	}
-	return append(dst, '}'), i, ReasonNone
+	return endObject(append(dst, '}'), object, h), i, ReasonNone
 }
 
 // appendComma appends a comma unless nothing was written since start.
