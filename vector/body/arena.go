@@ -22,7 +22,6 @@ type Arena struct {
 	block []byte // the length is what is used
 	size  int
 	spare []byte // scratch space while a body is split
-	keys  [][]byte
 }
 
 // Size is the number of bytes of the events in it.

@@ -3,7 +3,6 @@
 package body
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -109,22 +108,14 @@ func (s *splitter) packed(r *event.ChunkReader, i int) (int, *Error) {
 		}
 		return end, s.converted(out, EventJSON, i)
 	}
+	object := len(dst)
 	dst = append(dst, '{')
 	dst = appendString(dst, []byte(s.opt.TimeKey))
 	dst = append(dst, ':')
 	dst = appendTime(dst, ev.Sec, ev.Nsec)
-	at := len(dst)
-	out, _, err := event.AppendJSON(dst, ev.Body)
+	out, _, err := event.AppendMembers(dst, object, ev.Body)
 	if err != nil {
 		return i, s.packedFailed(i, err)
-	}
-	if bytes.Contains(ev.Body, []byte(s.opt.TimeKey)) && field(out, at+1, s.opt.TimeKey) >= 0 {
-		// The record's own is what remains of the two in Fluent Bit's JSON.
-		return end, s.converted(append(out[:0], out[at:]...), EventJSON, i)
-	}
-	// The bracket that opens the record becomes the comma behind the time.
-	if out[at] = ','; out[at+1] == '}' {
-		out = append(out[:at], '}')
 	}
 	return end, s.converted(out, EventJSON, i)
 }

@@ -65,19 +65,7 @@ func (s *splitter) record(r *logRecord, tail []byte, at int) *Error {
 		dst = append(dst, ',')
 	}
 	dst[0] = '{'
-	dst = append(dst, '}')
-	if s.doubles {
-		dst = appendOnce(dst)
-	}
-	return s.converted(dst, EventJSON, at)
-}
-
-// named ends an object whose keys are those of s.keys from mark on.
-func (s *splitter) named(mark int) {
-	if !s.doubles && len(s.keys) > mark+1 {
-		s.doubles = twice(s.keys[mark:])
-	}
-	s.keys = s.keys[:mark]
+	return s.converted(append(dst, '}'), EventJSON, at)
 }
 
 // resourceInfo and scopeInfo are what belongs to groups of records, as JSON text.

@@ -221,7 +221,9 @@ func (s *splitter) jsonRecord(i int, tail []byte) (int, *Error) {
 // jsonAttributes makes members of an object of an array of pairs.
 func (s *splitter) jsonAttributes(into *[]byte, i int) (end int, err *Error) {
 	n := len(s.scratch)
-	s.scratch, end, err = s.appendJSONPairs(s.scratch, i, 1)
-	*into = s.scratch[n:len(s.scratch):len(s.scratch)]
-	return end, err
+	if s.scratch, end, err = s.appendJSONPairs(s.scratch, i, 1); err != nil {
+		return end, err
+	}
+	*into = s.scratch[n+1 : len(s.scratch)-1 : len(s.scratch)-1]
+	return end, nil
 }

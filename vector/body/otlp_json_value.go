@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // raw is the member's value.
@@ -173,25 +176,29 @@ func (s *splitter) jsonSeverity(into *int64, m *members) *Error {
 	return s.jsonInt(into, m)
 }
 
-// appendJSONPairs appends an array of KeyValue as members of an object.
+// appendJSONPairs appends an array of KeyValue as an object.
 func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Error) {
-	start, mark := len(dst), len(s.keys)
+	start := len(dst)
+	dst = append(dst, '{')
+	var names event.Names
 	end, err := s.eachObject(i, func(i int) (int, *Error) {
-		if len(dst) > start {
+		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
 		var end int
 		var err *Error
-		dst, end, err = s.appendJSONPair(dst, i, depth)
+		dst, end, err = s.appendJSONPair(dst, i, depth, &names)
 		return end, err
 	})
-	s.named(mark)
-	return dst, end, err
+	if err != nil {
+		return dst, end, err
+	}
+	return names.End(append(dst, '}'), start), end, nil
 }
 
 // appendJSONPair appends a KeyValue as a member of an object. A value before its key
 // is read afterwards.
-func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error) {
+func (s *splitter) appendJSONPair(dst []byte, i, depth int, names *event.Names) ([]byte, int, *Error) {
 	start, early, done := len(dst), -1, false
 	var key []byte
 	m, err := s.object(i)
@@ -201,7 +208,7 @@ func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error
 			if s.doc[m.value] != '"' {
 				return dst, i, s.jsonFailed(wrongType)
 			}
-			key = m.raw()
+			key = plainKey(m.raw())
 		case !m.is("value", "value"):
 		case key == nil:
 			early = m.value
@@ -214,7 +221,7 @@ func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error
 	if key == nil {
 		key = []byte(`""`)
 	}
-	s.keys = append(s.keys, key[1:len(key)-1])
+	names.Add(key)
 	if err != nil || done {
 		return dst, m.i + 1, err
 	}
@@ -225,6 +232,18 @@ func (s *splitter) appendJSONPair(dst []byte, i, depth int) ([]byte, int, *Error
 		dst, _, err = s.appendJSONValue(dst, early, depth)
 	}
 	return dst, m.i + 1, err
+}
+
+// plainKey is a key with no escapes that need not be, so that equal names are equal text.
+func plainKey(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw
+	}
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return raw // cannot be: the document was checked
+	}
+	return appendString(nil, []byte(text))
 }
 
 // appendJSONValue appends an AnyValue. A value that is not set is null.
@@ -280,7 +299,10 @@ func (s *splitter) appendJSONList(dst []byte, i int, closing byte, depth int) ([
 		}
 		dst = dst[:start] // if the member occurs again, the last one counts
 		if closing == '}' {
-			dst, m.end, err = s.appendJSONPairs(dst, m.value, depth)
+			// With its own brackets; the one that is there is put back below.
+			if dst, m.end, err = s.appendJSONPairs(dst[:start-1], m.value, depth); err == nil {
+				dst = dst[:len(dst)-1]
+			}
 			continue
 		}
 		m.end, err = s.eachObject(m.value, func(i int) (end int, err *Error) {

@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // The protobuf messages are read in place, without the generated types: those make
@@ -336,18 +338,20 @@ func (s *splitter) hexID(id []byte) []byte {
 // protoAttributes reads the attributes of a message, fields num, and their dropped
 // count, field dropped.
 func (s *splitter) protoAttributes(b []byte, want *wireTypes, num, dropped protowire.Number, into *[]byte, count *uint64) *Error {
-	start, mark := len(s.scratch), len(s.keys)
+	start := len(s.scratch)
+	s.scratch = append(s.scratch, '{')
+	var names event.Names
 	m := fields{b: b, want: want}
 	for f := (wire{}); m.next(&f); {
 		switch {
 		case f.is(dropped, protowire.VarintType):
 			*count = uint64(uint32(f.bits))
 		case f.is(num, protowire.BytesType):
-			if len(s.scratch) > start {
+			if len(s.scratch) > start+1 {
 				s.scratch = append(s.scratch, ',')
 			}
 			var err *Error
-			if s.scratch, err = s.appendProtoPair(s.scratch, f.b, 1); err != nil {
+			if s.scratch, err = s.appendProtoPair(s.scratch, f.b, 1, &names); err != nil {
 				return err
 			}
 		}
@@ -355,7 +359,7 @@ func (s *splitter) protoAttributes(b []byte, want *wireTypes, num, dropped proto
 	if m.broken {
 		return s.fieldsFailed(&m)
 	}
-	s.named(mark)
-	*into = s.scratch[start:len(s.scratch):len(s.scratch)]
+	s.scratch = names.End(append(s.scratch, '}'), start)
+	*into = s.scratch[start+1 : len(s.scratch)-1 : len(s.scratch)-1]
 	return nil
 }

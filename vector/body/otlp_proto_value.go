@@ -8,10 +8,12 @@ import (
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // appendProtoPair appends a KeyValue as a member of an object.
-func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
+func (s *splitter) appendProtoPair(dst, b []byte, depth int, names *event.Names) ([]byte, *Error) {
 	var key []byte
 	var value message
 	m := fields{b: b, want: wirePair}
@@ -29,8 +31,10 @@ func (s *splitter) appendProtoPair(dst, b []byte, depth int) ([]byte, *Error) {
 	if err := s.protoText(key); err != nil {
 		return dst, err
 	}
-	s.keys = append(s.keys, key)
-	return s.appendProtoValue(append(appendString(dst, key), ':'), value.b, depth)
+	name := len(dst)
+	dst = appendString(dst, key)
+	names.Add(dst[name:])
+	return s.appendProtoValue(append(dst, ':'), value.b, depth)
 }
 
 // oneof describes the members of a protobuf oneof by number: their wire types, and
@@ -102,20 +106,21 @@ func (s *splitter) appendProtoValue(dst, b []byte, depth int) ([]byte, *Error) {
 	return append(dst, "null"...), nil
 }
 
-// appendProtoList appends the elements of an ArrayValue or KeyValueList.
+// appendProtoList appends the elements of an ArrayValue or KeyValueList behind the bracket
+// that dst ends with.
 func (s *splitter) appendProtoList(dst, b []byte, closing byte, depth int) ([]byte, *Error) {
-	mark := len(s.keys)
+	start := len(dst) - 1
+	var names event.Names
 	dst, err := s.appendEach(dst, b, wireList, wrongProto, func(dst, one []byte) ([]byte, *Error) {
 		if closing == ']' {
 			return s.appendProtoValue(dst, one, depth)
 		}
-		return s.appendProtoPair(dst, one, depth)
+		return s.appendProtoPair(dst, one, depth, &names)
 	})
 	if err != nil {
 		return dst, err
 	}
-	s.named(mark)
-	return append(dst, closing), nil
+	return names.End(append(dst, closing), start), nil
 }
 
 // appendEach appends the messages in the repeated field 1 of b, with commas between.

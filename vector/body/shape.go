@@ -5,6 +5,8 @@ package body
 import (
 	"bytes"
 	"slices"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // Shape changes the keys of events, as package event does with what comes as
@@ -27,7 +29,8 @@ func NewShape(keys []string, dots string) *Shape {
 }
 
 // Append appends the shaped form of an event of JSON, as Split makes it. What is behind
-// it (a newline) stays, white space between keys goes.
+// it (a newline) stays, white space between keys goes. Of members whose names are the same text afterwards
+// the last one stays.
 func (s *Shape) Append(dst, ev []byte) []byte {
 	if len(ev) == 0 {
 		return dst
@@ -44,22 +47,24 @@ func (s *Shape) Append(dst, ev []byte) []byte {
 // object appends the object at b[i] and returns where it ends.
 func (s *Shape) object(dst, b []byte, i int, keep []string) (out []byte, end int) {
 	m := members{b: b, i: i + 1}
+	start := len(dst)
 	dst = append(dst, '{')
-	first := true
+	var names event.Names
 	for m.next() {
 		if len(keep) > 0 && !slices.ContainsFunc(keep, func(k string) bool { return sameText(m.key, k) }) {
 			continue
 		}
-		if !first {
+		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
-		first = false
+		name := len(dst)
 		dst = append(dst, '"')
 		dst = s.key(dst, m.key)
+		names.Add(dst[name:])
 		dst = append(dst, '"', ':')
 		dst, m.end = s.value(dst, b, m.value)
 	}
-	return append(dst, '}'), min(m.i+1, len(b))
+	return names.End(append(dst, '}'), start), min(m.i+1, len(b))
 }
 
 // value appends the value at b[i] and returns where it ends.

@@ -20,7 +20,9 @@ func TestShape(t *testing.T) {
 		want string
 	}{
 		{"keys are kept in the order of the event", []string{"c", "a"}, "", `{"a":1,"b":{"a":2},"c":[3]}`, `{"a":1,"c":[3]}`},
-		{"a key that comes twice is kept twice", []string{"a"}, "", `{"a":1,"b":2,"a":3}`, `{"a":1,"a":3}`},
+		{"the last of equal keys is kept", []string{"a"}, "", `{"a":1,"b":2,"a":3}`, `{"a":3}`},
+		{"keys that are equal once dots are replaced", nil, "_", `{"a.b":[{"c.d":1,"x":"\"}","c_d":2}],"a_b" : 3,"a.c":4,"a\u002ec":5}`, `{"a_b":3,"a_c":5}`},
+		{"equal keys in nested objects", nil, "_", `{"m":[{"c.d":1,"x":"\"}","c_d":{ "a" : [1 , 2] }}]}`, `{"m":[{"x":"\"}","c_d":{"a":[1,2]}}]}`},
 		{"keys are compared without escapes", []string{"a b"}, "", `{"a\u0020b":1,"ab":2}`, `{"a\u0020b":1}`},
 		{"nothing is left", []string{"x"}, "", `{"a":1}`, `{}`},
 		{"values stay as they came", []string{"n", "s"}, "", `{ "n" : 1.10e+2 , "s": "\u00e9 {" }`, `{"n":1.10e+2,"s":"\u00e9 {"}`},

@@ -69,8 +69,8 @@ type Options struct {
 	AppendNewline bool
 
 	// TimeKey is the key under which an event of FormatMsgpack gets its time, as the
-	// first key, in seconds with nine decimals. If the event has such a key itself, only
-	// that one is there. Default DefaultTimeKey.
+	// first key, in seconds with nine decimals. If the event has such a key itself, that one
+	// is written, as in Fluent Bit's own outputs. Default DefaultTimeKey.
 	TimeKey string
 	// OmitTime leaves the time of FormatMsgpack out. Default false.
 	OmitTime bool
@@ -110,7 +110,7 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	if opt.TimeKey == "" {
 		opt.TimeKey = DefaultTimeKey
 	}
-	s := splitter{opt: &opt, data: data, events: events, before: len(events), scratch: opt.Arena.spare[:0], keys: opt.Arena.keys[:0]}
+	s := splitter{opt: &opt, data: data, events: events, before: len(events), scratch: opt.Arena.spare[:0]}
 	if opt.Broken != nil {
 		s.brokenBefore = len(*opt.Broken)
 	}
@@ -136,8 +136,7 @@ func Split(events []Event, data []byte, f Format, opt Options) ([]Event, error) 
 	default:
 		err = refuse(KindUnsupported, "unknown format")
 	}
-	opt.Arena.spare, opt.Arena.keys = s.scratch[:0], s.keys[:0]
-	clear(s.keys[:cap(s.keys)]) // or they would hold the body
+	opt.Arena.spare = s.scratch[:0]
 	if err != nil {
 		if opt.Broken != nil {
 			*opt.Broken = (*opt.Broken)[:s.brokenBefore]
@@ -203,9 +202,7 @@ type splitter struct {
 	brokenTo     int  // where the last broken part ends
 
 	// Of OTLP:
-	keys    [][]byte // of the objects in hand, as they came
-	doubles bool     // a name occurred twice in an object of the body
-	scratch []byte   // pieces of the record in hand
+	scratch []byte // pieces of the record in hand
 	second  stamp
 	doc     []byte // the JSON request in hand
 	later   []int  // places in doc to come back to

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // The messages of Vector's own protocol, read in place as those of OTLP. Field numbers
@@ -44,7 +46,7 @@ func (s *splitter) vector() *Error {
 
 // vectorEvent reads an EventWrapper.
 func (s *splitter) vectorEvent(b []byte) *Error {
-	var event message
+	var inner message
 	var kind protowire.Number
 	m := fields{b: b}
 	for f := (wire{}); m.next(&f); {
@@ -52,26 +54,26 @@ func (s *splitter) vectorEvent(b []byte) *Error {
 			continue
 		}
 		if f.num != kind { // the last one counts
-			event = message{}
+			inner = message{}
 		}
 		kind = f.num
-		event.add(f.b)
+		inner.add(f.b)
 	}
 	if m.broken {
 		return s.protoFailed(m.b, wrongVector)
 	}
-	dst := s.opt.Arena.begin(2*len(event.b) + 64)
+	dst := s.opt.Arena.begin(2*len(inner.b) + 64)
 	var err *Error
 	k := EventJSON
 	switch kind {
 	case 1:
-		dst, err = s.appendLog(dst, event.b)
+		dst, err = s.appendLog(dst, inner.b)
 	case 2:
 		k = EventMetric
-		dst, err = s.appendMetric(dst, event.b)
+		dst, err = s.appendMetric(dst, inner.b)
 	case 3:
 		k = EventTrace
-		dst, err = s.appendFields(dst, event.b, 1)
+		dst, err = s.appendFields(dst, inner.b, 1)
 	default:
 		return s.protoFailed(b, wrongKind)
 	}
@@ -108,17 +110,22 @@ func (s *splitter) appendFields(dst, b []byte, depth int) ([]byte, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, s.protoFailed(b, wrongTooDeep)
 	}
+	start := len(dst)
+	var names event.Names
 	dst, err := s.appendEach(append(dst, '{'), b, nil, wrongVector, func(dst, one []byte) ([]byte, *Error) {
 		key, value, err := s.entry(one)
 		if err != nil {
 			return dst, err
 		}
-		return s.appendVectorValue(append(appendVectorText(dst, key), ':'), value, depth+1)
+		name := len(dst)
+		dst = appendVectorText(dst, key)
+		names.Add(dst[name:])
+		return s.appendVectorValue(append(dst, ':'), value, depth+1)
 	})
 	if err != nil {
 		return dst, err
 	}
-	return append(dst, '}'), nil
+	return names.End(append(dst, '}'), start), nil
 }
 
 // entry reads an entry of a map whose values are messages or texts.

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/outkpl/outkpl/core/event"
 )
 
 // metricMember is how a field of a metric's value becomes a member of its JSON.
@@ -117,10 +119,9 @@ func (s *splitter) appendMetric(dst, b []byte) ([]byte, *Error) {
 		dst = appendVectorText(append(dst, `,"namespace":`...), namespace)
 	}
 	if tags > 0 {
-		if dst, err = s.appendTags(append(dst, `,"tags":{`...), b); err != nil {
+		if dst, err = s.appendTags(append(dst, `,"tags":`...), b); err != nil {
 			return dst, err
 		}
-		dst = append(dst, '}')
 	}
 	if stamp.b != nil {
 		if dst, err = s.appendTimestamp(append(dst, `,"timestamp":`...), stamp.b); err != nil {
@@ -144,7 +145,9 @@ func (s *splitter) appendMetric(dst, b []byte) ([]byte, *Error) {
 
 // appendTags appends tags_v1, which has one value of each tag, as Vector's JSON has.
 func (s *splitter) appendTags(dst, b []byte) ([]byte, *Error) {
-	first := true
+	start := len(dst)
+	dst = append(dst, '{')
+	var names event.Names
 	m := fields{b: b}
 	for f := (wire{}); m.next(&f); {
 		if !f.is(3, protowire.BytesType) {
@@ -157,13 +160,15 @@ func (s *splitter) appendTags(dst, b []byte) ([]byte, *Error) {
 		if err != nil {
 			return dst, err
 		}
-		if !first {
+		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
-		first = false
-		dst = appendVectorText(append(appendVectorText(dst, key), ':'), value)
+		name := len(dst)
+		dst = appendVectorText(dst, key)
+		names.Add(dst[name:])
+		dst = appendVectorText(append(dst, ':'), value)
 	}
-	return dst, nil // appendMetric has walked it already
+	return names.End(append(dst, '}'), start), nil // appendMetric has walked it already
 }
 
 // appendMembers appends a message as an object with all members, in their order. Those
