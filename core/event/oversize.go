@@ -57,6 +57,45 @@ type partial struct {
 	last    bool
 }
 
+// outerPartial is the key of an object that has an event's own keys of these names: those
+// of a piece that Docker or FireLens has made. Joining the pieces takes away every key
+// that begins with partial_, so they must not stay among ours.
+const outerPartial = "outer_partial"
+
+// isPartial tells whether the text, a key as it is written with its quotes, is one that a
+// piece needs for itself.
+func isPartial(name []byte) bool {
+	switch string(name) {
+	case `"partial_message"`, `"partial_id"`, `"partial_ordinal"`, `"partial_last"`, `"` + outerPartial + `"`:
+		return true
+	}
+	return false
+}
+
+// mark adds p to the object at dst[object], with which dst ends.
+func (p *partial) mark(dst []byte, object int) []byte {
+	rest := []byte{'{'}
+	own := []byte(`"` + outerPartial + `":{`)
+	before := len(own)
+	for i := object + 1; dst[i] != '}'; {
+		colon := skipJSON(dst, i)
+		end := skipJSON(dst, colon+1)
+		if isPartial(dst[i:colon]) {
+			own = append(appendComma(own, before), dst[i:end]...)
+		} else {
+			rest = append(appendComma(rest, 1), dst[i:end]...)
+		}
+		if i = end; dst[i] == ',' {
+			i++
+		}
+	}
+	if len(own) > before {
+		rest = append(append(appendComma(rest, 1), own...), '}')
+	}
+	dst = append(dst[:object], rest...)
+	return append(p.append(appendComma(dst, object+1)), '}')
+}
+
 func (p *partial) append(dst []byte) []byte {
 	dst = append(dst, `"partial_message":"true","partial_id":"`...)
 	dst = append(dst, p.id...)
@@ -171,6 +210,9 @@ func (b *Builder) split(s *Shaper, ev *Event, sp *span, limit int) bool {
 		limit -= limit/256 + 128 // what a format may add to bytes that do not compress
 	}
 	text, raw := s.longestText(ev.Body, b.additions(s, ev))
+	if text.n == 0 {
+		return false
+	}
 	sum := sha256.Sum256(ev.Raw)
 	mark := partial{id: strconv.AppendInt(append(appendHex(nil, sum[:8]), '-'), int64(ev.Index), 10), ordinal: 1 << 30}
 	o := s.json
@@ -180,7 +222,7 @@ func (b *Builder) split(s *Shaper, ev *Event, sp *span, limit int) bool {
 	}
 	b.text, _, _, _ = s.appendPayload(b.text[:0], ev, b, &o) // with an empty piece
 	room := limit - len(b.text)
-	if text.n == 0 || room < limit/4 {
+	if room < limit/4 {
 		return false
 	}
 	key := string(b.arena[sp.start:sp.keyEnd])
@@ -237,29 +279,42 @@ func fitting(s []byte, room int, raw bool) int {
 // textAt is a text in a body.
 type textAt struct{ at, n int }
 
-// longestText finds the longest text value that goes into the payload. raw means
-// that it is the payload.
+// longestText finds the longest text value that goes into the payload and can be cut into
+// pieces: not that of a key by which pieces are joined, nor one of an array that is the
+// payload, which has no room for such keys. raw means that it is the payload.
 func (s *Shaper) longestText(body []byte, add additions) (best textAt, raw bool) {
 	if s.logKey != "" {
 		if at := member(body, 0, s.logKey); at >= 0 {
-			c, _, _ := readHead(body, at)
-			longest(body, at, &best)
-			return best, c == classString || c == classBinary
-		}
-	}
-	_, n, i := readHead(body, 0)
-	for range n {
-		key, next, reason := readKey(body, i)
-		if reason != ReasonNone {
+			switch c, n, p := readHead(body, at); c {
+			case classString, classBinary:
+				return textAt{p, n}, true
+			case classMap:
+				return s.longestMember(body, at, func([]byte) bool { return false }), false
+			}
 			return textAt{}, false
 		}
-		if s.leavesOut(key, add) {
-			i, _ = skipFlat(body, next, 1)
+	}
+	return s.longestMember(body, 0, func(key []byte) bool { return s.leavesOut(key, add) }), false
+}
+
+// longestMember looks through the map at b[i], but for some of its keys.
+func (s *Shaper) longestMember(b []byte, i int, leavesOut func(key []byte) bool) (best textAt) {
+	c, n, i := readHead(b, i)
+	if c != classMap {
+		return textAt{}
+	}
+	for range n {
+		key, next, reason := readKey(b, i)
+		if reason != ReasonNone {
+			return textAt{}
+		}
+		if leavesOut(key) || isPartial(appendKeyText(nil, key, &s.json)) {
+			i, _ = skipFlat(b, next, 1)
 		} else {
-			i = longest(body, next, &best)
+			i = longest(b, next, &best)
 		}
 	}
-	return best, false
+	return best
 }
 
 // longest looks through the value at b[i], which is known to be complete.

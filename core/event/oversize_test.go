@@ -146,6 +146,72 @@ func TestOversizeLogKeyText(t *testing.T) {
 	}
 }
 
+// Docker and FireLens mark the pieces of a long line with the same keys.
+func TestSplitKeepsKeysOfAnOuterSplit(t *testing.T) {
+	text := strings.Repeat("x", 9000)
+	own := [][]byte{str("partial_message"), str("true"), str("partial_id"), str("docker"), str("partial_ordinal"), []byte{7}, str("partial.last"), str("false")}
+	body := cat([]byte{0x86}, bytes.Join(own, nil), str("log"), str(text), str("outer_partial"), str("older"))
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		body []byte
+	}{
+		{"whole", Config{ReplaceDots: "_"}, body},
+		{"log_key", Config{ReplaceDots: "_", LogKey: "m"}, fixmap(str("m"), body, str("log"), str(text))},
+		{"time", Config{ReplaceDots: "_", TimeKey: "t"}, body},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.Oversize, c.cfg.MaxRecordBytes = "split", 4096
+			got, _, outcome := oversizeRecords(t, c.cfg, c.body)
+			if outcome&Split == 0 || len(got) < 3 {
+				t.Fatalf("unexpected result; got %v, %d records; want pieces", outcome, len(got))
+			}
+			joined := ""
+			for i, p := range got {
+				var ev struct {
+					Log     string
+					Outer   map[string]any `json:"outer_partial"`
+					ID      string         `json:"partial_id"`
+					Ordinal string         `json:"partial_ordinal"`
+					Last    string         `json:"partial_last"`
+				}
+				namesOnce(t, []byte(p))
+				if err := json.Unmarshal([]byte(p), &ev); err != nil {
+					t.Fatalf("unexpected piece; got %s: %v", p, err)
+				}
+				if ev.ID == "docker" || ev.Ordinal != fmt.Sprint(i+1) || ev.Last != fmt.Sprint(i == len(got)-1) {
+					t.Errorf("unexpected piece %d; got %+v; want keys of its own", i, ev)
+				}
+				if want := "map[outer_partial:older partial_id:docker partial_last:false partial_message:true partial_ordinal:7]"; fmt.Sprint(ev.Outer) != want {
+					t.Errorf("unexpected outer keys; got %v; want %v", ev.Outer, want)
+				}
+				joined += ev.Log
+			}
+			if joined != text {
+				t.Errorf("unexpected text; got %d bytes; want %d", len(joined), len(text))
+			}
+		})
+	}
+}
+
+// There is nowhere to put the marks, or the text is one of them.
+func TestWhatCannotBeJoinedIsNotSplit(t *testing.T) {
+	long := str(strings.Repeat("x", 9000))
+	for _, c := range []struct {
+		cfg  Config
+		body []byte
+	}{
+		{Config{}, fixmap(str("partial_id"), long)},
+		{Config{LogKey: "l"}, fixmap(str("l"), fixarray(long))},
+		{Config{LogKey: "l"}, fixmap(str("l"), fixmap(str("partial_message"), long))},
+	} {
+		c.cfg.Oversize, c.cfg.MaxRecordBytes = "split", 4096
+		if got, _, outcome := oversizeRecords(t, c.cfg, c.body); len(got) != 1 || outcome&Split != 0 || len(got[0]) < 9000 {
+			t.Errorf("unexpected result; got %d records, %v; want the event whole", len(got), outcome)
+		}
+	}
+}
+
 func TestKeysAreNeverCut(t *testing.T) {
 	key := fixmap(str("in a key"), str(strings.Repeat("k", 200)))
 	body := cat([]byte{0x82}, key, []byte{1}, str("log"), str(strings.Repeat("x", 20000)))

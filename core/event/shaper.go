@@ -125,8 +125,9 @@ type Config struct {
 	// the producer; "truncate" cuts the longest texts of the event, at a character,
 	// and ends them with [Truncated...]; "split" makes several records, in each of
 	// which a piece stands for the longest text, with the keys partial_message,
-	// partial_id, partial_ordinal and partial_last. JSON stays valid. If neither makes
-	// the record fit, it is kept.
+	// partial_id, partial_ordinal and partial_last; keys of these names that the event
+	// has go below outer_partial. JSON stays valid. If neither makes the record fit, it
+	// is kept.
 	Oversize string
 
 	// MaxRecordBytes is the limit for Oversize, if Plan.RecordLimit knows no lower one.
@@ -286,10 +287,14 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	if s.groupKey != "" && !add.group && (b.groupLarge || b.groupSpent >= maxGroupJSONBytes) {
 		outcome |= GroupLeftOut
 	}
-	if s.whole() && add == (additions{}) && o.partial == nil {
+	start := len(dst)
+	if s.whole() && add == (additions{}) {
 		dst, i, reason = appendValue(dst, body, 0, 0, o)
 	} else {
 		dst, i, reason = s.appendObject(dst, body, ev, b, add, o)
+	}
+	if o.partial != nil && reason == ReasonNone {
+		dst = o.partial.mark(dst, start)
 	}
 	if s.newline {
 		dst = append(dst, '\n')
@@ -330,7 +335,12 @@ func (s *Shaper) appendLogValue(dst, body []byte, i int, o *jsonOptions) ([]byte
 		}
 		return append(dst, body[p:p+n]...), p + n, ReasonNone
 	}
-	return appendValue(dst, body, i, 1, o)
+	start := len(dst)
+	dst, i, reason := appendValue(dst, body, i, 1, o)
+	if o.partial != nil && reason == ReasonNone && dst[start] == '{' {
+		dst = o.partial.mark(dst, start)
+	}
+	return dst, i, reason
 }
 
 // appendObject appends the kept top-level keys of body, the body of ev, and what is
@@ -387,10 +397,6 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 	if s.timeKey != "" {
 		h = mixBytes(h, s.timePrefix, 3)
 		dst = b.clock.append(appendComma(dst, start), s, ev.Sec, uint32(ev.Nsec))
-	}
-	if o.partial != nil {
-		h = mix(h, 4)
-		dst = o.partial.append(appendComma(dst, start))
 	}
 	return endObject(append(dst, '}'), object, h), i, ReasonNone
 }
