@@ -39,10 +39,13 @@ const (
 	// are larger than MaxGroupBytes, or because those of a chunk came to more than
 	// 64 MiB.
 	GroupLeftOut
+	// Empty: the event has nothing to send and Config.EmptyEvents is "drop"; nothing was
+	// added.
+	Empty
 )
 
 var outcomeNames = [...]string{"key_missing", "key_cut", "log_key_missing", "dropped",
-	"stream_missing", "stream_refused", "unroutable", "truncated", "split", "group_left_out"}
+	"stream_missing", "stream_refused", "unroutable", "truncated", "split", "group_left_out", "empty"}
 
 const (
 	// MaxGroupBytes bounds the attributes of a group, as MessagePack. They are repeated
@@ -174,6 +177,10 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
 	}
+	if remarks&Empty != 0 {
+		b.arena = arena[:sp.start]
+		return outcome | remarks, nil
+	}
 	b.arena = arena
 	b.groupSpent += len(b.groupJSON) // empty if it is not added
 	outcome |= remarks
@@ -195,7 +202,7 @@ func (b *Builder) shape(dst []byte, s *Shaper, ev *Event, o *jsonOptions) ([]byt
 	}
 	text, outcome, at, reason := s.appendPayload(b.text[:0], ev, b, o)
 	b.text = text
-	if reason != ReasonNone {
+	if reason != ReasonNone || outcome&Empty != 0 {
 		return dst, outcome, at, reason
 	}
 	return b.z.append(&s.pack, dst, text), outcome, at, reason

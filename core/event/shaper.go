@@ -110,6 +110,12 @@ type Config struct {
 	// when there are MaxStreams. Default 0: never.
 	StreamIdle time.Duration
 
+	// EmptyEvents says what is done with an event that has nothing to send: no key is left
+	// of it (the time and the attributes of the group do not count), or the value of
+	// LogKey is empty text, an empty map or an empty array. "keep" (the default) sends {},
+	// or a record without bytes; "drop" leaves it out, and reports it as Empty.
+	EmptyEvents string
+
 	// Compression of each payload, by itself: "none" (the default), "gzip", "zlib",
 	// "zstd" or "snappy". Each payload is a complete stream of that format (zlib:
 	// RFC 1950; snappy: one block without framing), newline included. Consumers must
@@ -154,6 +160,7 @@ type Shaper struct {
 	metadataPrefix, groupPrefix []byte      // the keys as JSON and a colon
 	metadataJSON                jsonOptions // ids in hexadecimal
 
+	dropEmpty bool
 	streams   *streamRule // nil: not the Shaper's business
 	pack      compression
 	oversize  oversizeRule
@@ -206,6 +213,13 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	text("group_key", cfg.GroupKey)
 	checkNames(&cfg, check)
 	s.streams = parseStreams(&cfg, check)
+	switch cfg.EmptyEvents {
+	case "", "keep":
+	case "drop":
+		s.dropEmpty = true
+	default:
+		check("empty_events", cfg.EmptyEvents, errors.New("want keep or drop"))
+	}
 	s.pack = parseCompression(cfg.Compression, cfg.CompressionLevel, check)
 	s.oversize, s.maxRecord = parseOversize(&cfg, check)
 
@@ -275,7 +289,11 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	body := slices.Clip(ev.Body) // text is read by words, but not beyond the body
 	if s.logKey != "" {
 		if at := member(body, 0, s.logKey); at >= 0 {
+			start := len(dst)
 			dst, i, reason = s.appendLogValue(dst, body, at, o)
+			if s.dropEmpty && (len(dst) == start || isEmptyValue(body, at)) {
+				return dst, Empty, i, reason
+			}
 			if s.newline {
 				dst = append(dst, '\n')
 			}
@@ -289,9 +307,15 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	}
 	start := len(dst)
 	if s.whole() && add == (additions{}) {
+		if s.dropEmpty && isEmptyValue(body, 0) {
+			return dst, outcome | Empty, 0, ReasonNone
+		}
 		dst, i, reason = appendValue(dst, body, 0, 0, o)
 	} else {
 		dst, i, reason = s.appendObject(dst, body, ev, b, add, o)
+		if len(dst) == start {
+			return dst, outcome | Empty, i, reason
+		}
 	}
 	if o.partial != nil && reason == ReasonNone {
 		dst = o.partial.mark(dst, start)
@@ -316,6 +340,12 @@ func (b *Builder) additions(s *Shaper, ev *Event) additions {
 // for what is added.
 func (s *Shaper) leavesOut(key []byte, add additions) bool {
 	return !s.keep(key) || add.metadata && string(key) == s.metadataKey || add.group && string(key) == s.groupKey
+}
+
+// isEmptyValue tells whether the value at b[i] is an empty map or array.
+func isEmptyValue(b []byte, i int) bool {
+	c, n, _ := readHead(b, i)
+	return n == 0 && (c == classMap || c == classArray)
 }
 
 // isEmpty tells whether the value is not a map or has no pairs.
@@ -344,7 +374,7 @@ func (s *Shaper) appendLogValue(dst, body []byte, i int, o *jsonOptions) ([]byte
 }
 
 // appendObject appends the kept top-level keys of body, the body of ev, and what is
-// added to them.
+// added to them. Under dropEmpty it appends nothing if the object has nothing.
 func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add additions, o *jsonOptions) ([]byte, int, Reason) {
 	c, n, i := readHead(body, 0)
 	switch c {
@@ -384,6 +414,9 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 		} else if dst, i, reason = appendValue(dst, body, next, 1, o); reason != ReasonNone {
 			return dst, i, reason
 		}
+	}
+	if s.dropEmpty && len(dst) == start && !add.metadata {
+		return dst[:object], i, ReasonNone
 	}
 	if add.metadata {
 		h = mixBytes(h, s.metadataPrefix, 3)

@@ -165,3 +165,56 @@ func TestShaperIsSafeForConcurrentUse(t *testing.T) {
 		}
 	}
 }
+
+func TestEmptyEvents(t *testing.T) {
+	meta, group := fixmap(str("m"), []byte{1}), fixmap(str("resource"), fixmap(str("a"), []byte{1}))
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		body []byte
+		keep string // what is sent with "keep"
+		drop bool   // whether "drop" leaves it out
+	}{
+		{"empty map", Config{}, fixmap(), "{}", true},
+		{"empty map32", Config{}, map32(), "{}", true},
+		{"with a newline", Config{AppendNewline: true}, fixmap(), "{}\n", true},
+		{"compressed", Config{Compression: "snappy"}, fixmap(), "\x02\x04{}", true},
+		{"the time does not count", Config{TimeKey: "t", TimeKeyFormat: "%Y"}, fixmap(), `{"t":"2023"}`, true},
+		{"a key that makes room for the time", Config{TimeKey: "t", TimeKeyFormat: "%Y"}, fixmap(str("t"), []byte{1}), `{"t":"2023"}`, true},
+		{"no key is left", Config{DataKeys: []string{"a"}}, fixmap(str("b"), []byte{1}), "{}", true},
+		{"a key is left", Config{DataKeys: []string{"a"}}, fixmap(str("a"), []byte{0xc0}), `{"a":null}`, false},
+		{"the group does not count", Config{GroupKey: "g"}, fixmap(), `{"g":{"resource":{"a":1}}}`, true},
+		{"metadata counts", Config{MetadataKey: "m"}, fixmap(), `{"m":{"m":1}}`, false},
+		{"empty text under log_key", Config{LogKey: "l", AppendNewline: true}, fixmap(str("l"), str(""), str("x"), []byte{1}), "\n", true},
+		{"empty map under log_key", Config{LogKey: "l"}, fixmap(str("l"), fixmap()), "{}", true},
+		{"empty array under log_key", Config{LogKey: "l"}, fixmap(str("l"), fixarray()), "[]", true},
+		{"null under log_key", Config{LogKey: "l"}, fixmap(str("l"), []byte{0xc0}), "null", false},
+		{"a digit under log_key", Config{LogKey: "l"}, fixmap(str("l"), []byte{7}), "7", false},
+		{"no log_key", Config{LogKey: "l"}, fixmap(), "{}", true},
+		{"an empty value", Config{}, fixmap(str(""), str("")), `{"":""}`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for _, rule := range []string{"", "keep", "drop"} {
+				c.cfg.EmptyEvents = rule
+				s := mustShaper(t, c.cfg)
+				var b Builder
+				_, _ = b.Add(s, "t", &Event{Kind: KindGroupStart, Body: group})
+				full := Event{Body: fixmap(str("l"), str("after"), str("a"), str("after")), Metadata: fixmap()}
+				empty := Event{Sec: 1700000000, Body: c.body, Metadata: meta}
+				o, err := b.Add(s, "t", &empty)
+				if dropped := rule == "drop" && c.drop; err != nil || (o&Empty != 0) != dropped || b.Len() != map[bool]int{true: 0, false: 1}[dropped] {
+					t.Fatalf("unexpected result with %q; got %v, %v, %d records; want it dropped: %v", rule, o, err, b.Len(), dropped)
+				}
+				if _, err := b.Add(s, "t", &full); err != nil || !strings.Contains(string(b.Records()[b.Len()-1].Data), "after") {
+					t.Errorf("unexpected next event with %q; got %q, %v", rule, b.Records()[b.Len()-1].Data, err)
+				}
+				if got := string(b.Records()[0].Data); b.Len() == 2 && got != c.keep {
+					t.Errorf("unexpected payload with %q; got %q; want %q", rule, got, c.keep)
+				}
+			}
+		})
+	}
+	if _, err := NewShaper(Config{EmptyEvents: "send"}); err == nil || !strings.Contains(err.Error(), `cannot use empty_events "send": want keep or drop`) {
+		t.Errorf("unexpected error; got %v", err)
+	}
+}

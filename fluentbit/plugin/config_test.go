@@ -303,7 +303,7 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 	bad := map[string]string{
 		"stream": "a b", "stream_allow": "a,,b", "stream_missing": "tag", "region": "eu west", "endpoint": "ftp://x",
 		"partition_key": "a->", "partition_key_missing": "random", "data_keys": ",", "time_key_format": "%", "log_key": "\xff1", "time_key": "\xff2",
-		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "compression": "lz4", "oversize": "cut",
+		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "empty_events": "send", "compression": "lz4", "oversize": "cut",
 		"distribution": "x", "ordering": "x", "startup_check": "x", "role_arn": "x", "sts_endpoint": "a b", "proxy": "x y",
 		"extra_user_agent": "a(b)", "metrics_level": "x", "metrics_granularity": "x",
 	}

@@ -67,6 +67,8 @@ type Stats struct {
 	// StreamMissing and StreamRefused count events whose stream is not the one that
 	// the template says; Unroutable is the part of them that has none.
 	StreamMissing, StreamRefused, Unroutable uint64
+	// Empty counts events dropped by empty_events.
+	Empty uint64
 	// Truncated and Split count events that were changed to fit.
 	Truncated, Split uint64
 	// Refused counts records that can never be accepted: too large or invalid.
@@ -86,7 +88,7 @@ type counters struct {
 	broken, brokenBytes, lostBytes             atomic.Uint64
 	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
 	streamMissing, streamRefused, unroutable   atomic.Uint64
-	truncated, split                           atomic.Uint64
+	truncated, split, empty                    atomic.Uint64
 	refused, expired, letters                  atomic.Uint64
 	resumed, forgotten                         atomic.Uint64
 }
@@ -242,7 +244,7 @@ func (in *Instance) Stats() Stats {
 		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
 		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
 		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),
-		Unroutable: n.unroutable.Load(), Truncated: n.truncated.Load(), Split: n.split.Load(),
+		Unroutable: n.unroutable.Load(), Truncated: n.truncated.Load(), Split: n.split.Load(), Empty: n.empty.Load(),
 		Refused: n.refused.Load(), Expired: n.expired.Load(), Letters: n.letters.Load(),
 		Resumed: n.resumed.Load(), Forgotten: n.forgotten.Load(),
 	}

@@ -110,6 +110,8 @@ different then:
 | ` + "`time_key_format`" + ` | ` + "`%L` has three digits, write `%9N`" + ` for nine; ` + "`%Z`" + ` is UTC, not GMT | UTC instead of local time; the time of the event instead of that of the flush |
 | JSON | UTF-8 instead of ` + "`\\u`" + ` escapes, which is the same text; NaN is null | The order of the event instead of sorted keys; ` + "`<`, `>`, `&`" + ` as they are; 1.0 instead of 1 |
 | ` + "`log_key`" + ` | Matches the whole name, one record for each event | Events without the key are sent whole, not dropped |
+| Empty events | Dropped, as before, and counted | Dropped and counted; ` + "`empty_events keep`" + ` sends them as before |
+| Equal keys | The last one counts, as before | One name once; it was so |
 | ` + "`partition_key`" + ` | New | Numbers and booleans count, a missing key is spread without a line in the log for each event |
 | ` + "`compression`" + ` | The same formats and zlib; of each event, before aggregation | The same |
 | Too large | ` + "`oversize drop`" + ` does what it did; the default reports an error. With compression it was cut: ` + "`truncate`" + ` | ` + "`oversize truncate`" + ` does what it did, but leaves valid JSON |

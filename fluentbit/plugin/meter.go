@@ -270,7 +270,7 @@ func (m *meter) update() {
 	for result, n := range map[string]uint64{"ok": s.OK, "retry": s.Retry, "error": s.Error} {
 		m.board.Set(m.chunks, []string{result}, float64(n))
 	}
-	for reason, n := range map[string]uint64{"undecodable": s.Broken, "dropped": s.Dropped, "no_stream": s.Unroutable, "refused": s.Refused, "expired": s.Expired} {
+	for reason, n := range map[string]uint64{"undecodable": s.Broken, "dropped": s.Dropped, "empty": s.Empty, "no_stream": s.Unroutable, "refused": s.Refused, "expired": s.Expired} {
 		m.board.Set(m.leftOut, []string{reason}, float64(n))
 	}
 }

@@ -173,6 +173,14 @@ var payloadOptions = []Option{
 		parse: boolOption(func(c *Config) *bool { return &c.event.AppendNewline }),
 	},
 	{
+		Name: "empty_events", Default: "drop", Range: "drop or keep",
+		Description: "What to do with an event that has nothing to send: `{}`, or a value of log_key that is empty.",
+		Details: "An event of which data_keys leaves no key is empty; the time of time_key and the attributes of group_key do not count, metadata under metadata_key does. " +
+			"Dropped ones are counted (`kpl_events_left_out_total`, reason `empty`), with a line in the log. `keep` sends `{}`, or a record of no bytes, which many consumers cannot read.",
+		PeerC: "no option, dropped without a count, with log_key also numbers of one or two digits", PeerGo: "no option, sent",
+		parse: choiceOption(func(c *Config) *string { return &c.event.EmptyEvents }, "keep", "drop"),
+	},
+	{
 		Name:        "replace_dots",
 		Description: "Text to put in place of each dot in keys.",
 		Details:     "At every level, in maps inside arrays too.",

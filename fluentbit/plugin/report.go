@@ -28,6 +28,7 @@ type tally struct {
 	unroutable          int
 	truncated, split    int
 	groupLeftOut        int
+	empty               int
 }
 
 func (t *tally) broken(err error, length int) {
@@ -62,7 +63,7 @@ func (t *tally) outcome(o event.Outcome) {
 		{event.KeyMissing, &t.keyMissing}, {event.KeyCut, &t.keyCut},
 		{event.LogKeyMissing, &t.logKeyMissing}, {event.Dropped, &t.dropped},
 		{event.StreamMissing, &t.streamMissing}, {event.StreamRefused, &t.streamRefused}, {event.Unroutable, &t.unroutable},
-		{event.Truncated, &t.truncated}, {event.Split, &t.split}, {event.GroupLeftOut, &t.groupLeftOut},
+		{event.Truncated, &t.truncated}, {event.Split, &t.split}, {event.GroupLeftOut, &t.groupLeftOut}, {event.Empty, &t.empty},
 	} {
 		if o&c.mark != 0 {
 			*c.n++
@@ -85,6 +86,7 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 	in.n.unroutable.Add(uint64(t.unroutable))
 	in.n.truncated.Add(uint64(t.truncated))
 	in.n.split.Add(uint64(t.split))
+	in.n.empty.Add(uint64(t.empty))
 	fate := fateLost
 	if in.letters != nil {
 		fate = fateLetter
@@ -118,6 +120,7 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 		in.health.remark("events for a stream that may not be used", "see stream_allow, max_streams and stream_missing", t.streamRefused)
 	}
 	in.health.remark("events without the attributes of their group, which are too large to be repeated", "see group_key", t.groupLeftOut)
+	in.health.remark("empty events dropped", "see empty_events", t.empty)
 	in.health.remark("events truncated to fit", "see oversize and max_record_size", t.truncated)
 	in.health.remark("events split to fit", "see oversize and max_record_size", t.split)
 }

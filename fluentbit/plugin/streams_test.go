@@ -210,3 +210,31 @@ func TestStreamsInKinesis(t *testing.T) {
 		wantExactly(t, consumed(t, s, "logs-b"), b)
 	})
 }
+
+func TestEmptyEvents(t *testing.T) {
+	c := slices.Concat(eventOf(t, fields{}), eventOf(t, fields{"n": 1}), eventOf(t, fields{}))
+	t.Run("are dropped and counted", func(t *testing.T) {
+		in, p, log := newTest(t, confirmAll)
+		wantCode(t, in.Flush("tag", c), OK)
+		if s := in.Stats(); len(p.batches) != 1 || len(p.batches[0].records) != 1 || s.Empty != 2 || s.Records != 1 {
+			t.Errorf("unexpected result; got %d batches, %+v; want one record, 2 empty", len(p.batches), s)
+		}
+		if !strings.Contains(log.String(), "empty events dropped") || !strings.Contains(log.String(), "count=2") || !strings.Contains(log.String(), "see empty_events") {
+			t.Errorf("unexpected log:\n%s", log.String())
+		}
+	})
+	t.Run("are sent if they are to be kept", func(t *testing.T) {
+		in, p, _ := newTest(t, confirmAll, "empty_events", "keep")
+		wantCode(t, in.Flush("tag", c), OK)
+		if got := p.batches[0].records; len(got) != 3 || got[0] != "{}" || in.Stats().Empty != 0 {
+			t.Errorf("unexpected records; got %q; want {} twice", got)
+		}
+	})
+	t.Run("a chunk of nothing else is done", func(t *testing.T) {
+		in, p, _ := newTest(t, confirmAll, "log_key", "log")
+		wantCode(t, in.Flush("tag", eventOf(t, fields{"log": ""})), OK)
+		if len(p.batches) != 0 || in.Stats().Empty != 1 {
+			t.Errorf("unexpected result; got %d batches, %d empty; want none and 1", len(p.batches), in.Stats().Empty)
+		}
+	})
+}
