@@ -6,7 +6,10 @@
  * in a process that the host forked after loading the plugin ("daemon on") the Go
  * runtime has lost its threads, so that every call into it would hang.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,4 +127,26 @@ struct kpl_option *kpl_option_map(int count)
 char *kpl_property(struct kpl_plugin *plugin, const char *key)
 {
     return plugin->api->output_get_property((char *)key, plugin->o_ins);
+}
+
+/* The host tells its plugins nothing of its end before the last flush is over. But its
+ * program keeps the signal that ends it in a variable of its own, exit_signal, which is 0
+ * until then (src/fluent-bit.c at 5.1.1, checked 2026-11-29) and which it exports, as it
+ * exports everything. Reading it changes nothing for the host. A program without it is
+ * taken for one that never ends. */
+static volatile sig_atomic_t *exit_signal_of_host;
+
+__attribute__((constructor)) static void find_exit_signal(void)
+{
+    exit_signal_of_host = dlsym(RTLD_DEFAULT, "exit_signal");
+}
+
+int kpl_stop_known(void)
+{
+    return exit_signal_of_host != NULL;
+}
+
+int kpl_stopping(void)
+{
+    return exit_signal_of_host != NULL && *exit_signal_of_host != 0;
 }

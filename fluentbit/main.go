@@ -86,6 +86,9 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 		return output.FLB_ERROR
 	}
 	deps := plugin.Deps{Logger: log}
+	if C.kpl_stop_known() != 0 {
+		deps.Stopping = func() bool { return C.kpl_stopping() != 0 }
+	}
 	b := newBoard(in)
 	if b != nil {
 		deps.Board = b

@@ -260,25 +260,37 @@ func TestEnd(t *testing.T) {
 			}
 		})
 	}
-	t.Run("SIGTERM with the endpoint down", func(t *testing.T) {
-		t.Parallel()
-		const n = 3000
-		r := row{confirmed: -1}
-		table.add(t, &r)
-		srv := newServer(t)
-		down := srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Reset()})
-		s := settings{grace: 8, service: []string{"storage.path: " + t.TempDir()},
-			inputs:  [][]string{tail(newLogFile(t, n), "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"))},
-			outputs: [][]string{output(srv.URL(), "logs", 2, "flush_timeout: 2s")}}
-		h := newHost(t, s)
-		h.start()
-		h.until("a first call", func() bool { return down.Hits() > 0 })
-		took := h.stop()
-		down.Remove()
-		h.start()
-		h.delivered(srv, "logs", n)
-		h.stop()
-		check(t, &r, srv, "logs", n, 0)
-		r.note = fmt.Sprintf("ended after %.1f s; all after a restart", took.Seconds())
-	})
+	for _, workers := range []int{0, 1, 4} {
+		t.Run(fmt.Sprintf("SIGTERM with the endpoint down/workers %d", workers), func(t *testing.T) {
+			t.Parallel()
+			// Many chunks, so that many wait for each worker.
+			const files, n = 24, 6000
+			r := row{confirmed: -1}
+			table.add(t, &r)
+			srv := newServer(t)
+			down := srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Reset()})
+			dir := t.TempDir()
+			for i := range files {
+				logFile(t, filepath.Join(dir, fmt.Sprintf("app%02d.log", i)), i*n/files, (i+1)*n/files)
+			}
+			s := settings{grace: 6, service: []string{"storage.path: " + t.TempDir()},
+				inputs: [][]string{{"name: tail", "path: " + filepath.Join(dir, "*.log"), "tag: app.*", "parser: e2e_json", "read_from_head: on",
+					"storage.type: filesystem", "db: " + filepath.Join(t.TempDir(), "tail.db")}},
+				outputs: [][]string{output(srv.URL(), "logs", workers)}}
+			h := newHost(t, s)
+			h.start()
+			h.until("a first call", func() bool { return down.Hits() > 0 })
+			h.waitLog("chunks are not confirmed and will be retried", 1)
+			took := h.stop()
+			down.Remove()
+			h.start()
+			h.delivered(srv, "logs", n)
+			h.stop()
+			check(t, &r, srv, "logs", n, 0)
+			r.note = fmt.Sprintf("ended after %.1f s; all after a restart", took.Seconds())
+			if most := 6*time.Second + 4*time.Second; took > most {
+				t.Errorf("unexpected end; took %v; want at most grace and flush_timeout, %v", took, most)
+			}
+		})
+	}
 }

@@ -48,6 +48,8 @@ type shipment struct {
 	batch   Batch
 	numbers []int32
 	records []core.Record
+	// confirmed is how many of them were when that was last looked at.
+	confirmed int
 }
 
 // number is the number in the chunk of record i of the batch.
@@ -106,6 +108,12 @@ func (in *Instance) handOver(ctx context.Context, d *delivery) {
 	parts := in.divide(d)
 	d.all, d.missing = false, nil
 	for _, s := range parts {
+		if in.givenUp(s.stream) {
+			for i := range s.records {
+				d.missing = append(d.missing, s.number(i))
+			}
+			continue
+		}
 		batch, err := in.producer.PutBatch(ctx, s.stream, s.records)
 		if batch == nil {
 			in.healthOf(s.stream).problem(outage{reason: "producer", detail: errorText(err)})
@@ -181,17 +189,24 @@ func pick(records []core.Record, numbers []int32) []core.Record {
 // wait waits for the batches under way and evaluates those that have settled. again
 // tells that some records have to be handed over again.
 func (in *Instance) wait(ctx context.Context, tag string, d *delivery) (again bool) {
-	await(ctx, d.open)
+	in.await(ctx, d.open)
 	open := d.open[:0]
 	for i := range d.open {
 		s := &d.open[i]
 		health := in.healthOf(s.stream)
 		if !isDone(s.batch) {
+			if confirmed, _, _ := s.batch.Counts(); confirmed > s.confirmed {
+				s.confirmed = confirmed
+				health.progress()
+			}
 			health.problem(findOutage(s.batch))
 			open = append(open, *s)
 			continue
 		}
 		r := s.evaluate(in, true)
+		if r.confirmed > s.confirmed {
+			health.progress()
+		}
 		r.missing = append(r.missing, in.dispose(ctx, tag, s, r.finals, d)...)
 		d.missing = append(d.missing, r.missing...)
 		switch {
@@ -207,10 +222,10 @@ func (in *Instance) wait(ctx context.Context, tag string, d *delivery) (again bo
 	return d.all || len(d.missing) > 0
 }
 
-// await returns when every batch has settled or ctx has ended. Each is waited for
+// awaitAll returns when every batch has settled or ctx has ended. Each is waited for
 // at the same time: the producer sends what it has collected for a stream when
 // everybody waits.
-func await(ctx context.Context, open []shipment) {
+func awaitAll(ctx context.Context, open []shipment) {
 	if len(open) == 0 {
 		return
 	}

@@ -49,6 +49,9 @@ type Deps struct {
 	// Letters keeps what can never be delivered; the Instance closes it. Default: a
 	// file if the configuration names one, else nothing.
 	Letters deadletter.Sink
+	// Stopping tells whether the host is about to end, if that can be known. It is called
+	// often. Default: nobody knows.
+	Stopping func() bool
 	// Board shows the metrics. Default: there are none.
 	Board Board
 }
@@ -108,6 +111,8 @@ type Instance struct {
 	n        counters
 	gather   gather // of flushes under way
 
+	hostStopping func() bool // nil: not known
+
 	work      sync.WaitGroup     // the goroutine of the startup check
 	stopCheck context.CancelFunc // nil if there is none
 
@@ -126,6 +131,8 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		log:      deps.Logger,
 		builders: make(chan *event.Builder, maxIdleBuilders),
 		healths:  map[string]*health{},
+
+		hostStopping: deps.Stopping,
 	}
 	if in.log == nil {
 		in.log = slog.New(slog.DiscardHandler)
@@ -210,6 +217,11 @@ func (in *Instance) Close(ctx context.Context) error {
 	if in.stopCheck != nil {
 		in.stopCheck()
 		in.work.Wait()
+	}
+	if in.stopping() && in.allDown() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lastWait)
+		defer cancel()
 	}
 	err := in.producer.Close(ctx)
 	in.meter.close()

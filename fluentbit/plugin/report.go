@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -232,6 +233,11 @@ var advice = map[string]string{
 // repeatAfter is how long the same trouble is kept quiet once it was logged.
 const repeatAfter = time.Minute
 
+// isThrottle tells whether a code is that of a stream that takes records, but not so many.
+func isThrottle(code string) bool {
+	return strings.Contains(code, "Throttling") || strings.Contains(code, "ThroughputExceeded") || strings.Contains(code, "LimitExceeded")
+}
+
 // health logs changes of state instead of one line a chunk.
 type health struct {
 	log    *slog.Logger
@@ -242,6 +248,8 @@ type health struct {
 	told    bool // a line about the trouble was logged
 	since   time.Time
 	retries int
+	good    time.Time            // when records were last confirmed
+	down    bool                 // since then a flush has ended, and not for the limits of the stream
 	logged  map[string]time.Time // by kind, when its last line was
 	remarks map[string]int       // by text, not logged yet
 }
@@ -271,6 +279,12 @@ func (h *health) problem(o outage) {
 		h.bad, h.since, h.retries = true, time.Now(), 0
 	}
 	h.retries++
+	switch {
+	case isThrottle(o.code):
+		h.down = false
+	case o.reason != "not_accepted" && o.reason != "dead_letter": // these say nothing about the stream
+		h.down = true
+	}
 	due := h.due(o.reason + "/" + o.code)
 	h.told = h.told || due
 	retries := h.retries
@@ -298,6 +312,21 @@ func (h *health) problem(o outage) {
 		level = slog.LevelWarn
 	}
 	h.log.Log(context.Background(), level, "chunks are not confirmed and will be retried", args...)
+}
+
+// progress notes that records were confirmed.
+func (h *health) progress() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.good, h.down = time.Now(), false
+}
+
+// isDown tells whether nothing was confirmed for a time, and why a flush has ended without
+// that is not that the stream is at its limits.
+func (h *health) isDown(since time.Duration) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.down && time.Since(h.good) >= since
 }
 
 // forgettable tells whether there is nothing that later lines depend on.

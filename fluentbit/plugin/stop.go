@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// The host gives its outputs a time to finish (grace), but its workers go through all
+// chunks that wait for them even after it. While a stream cannot be reached each of those
+// would take flush_timeout, so that the exit takes minutes, for answers that the host no
+// longer hears. So once the host is stopping nothing is waited for that waits for a stream
+// of which it is known that it confirms nothing: the chunk is answered with Retry, which
+// keeps it in filesystem storage.
+
+// stopPoll is how often a flush that waits asks whether the host is stopping.
+const stopPoll = 250 * time.Millisecond
+
+// lastWait is what Close waits for a producer that is known to reach nothing.
+const lastWait = time.Second
+
+// givenUp tells whether the host is stopping and a stream has confirmed nothing for
+// longer than a flush may take, for another reason than its limits.
+func (in *Instance) givenUp(stream string) bool {
+	return in.stopping() && in.healthOf(stream).isDown(in.cfg.FlushTimeout)
+}
+
+// allGivenUp is givenUp for what is still open.
+func (in *Instance) allGivenUp(open []shipment) bool {
+	for i := range open {
+		if !isDone(open[i].batch) && !in.givenUp(open[i].stream) {
+			return false
+		}
+	}
+	return true
+}
+
+// allDown tells whether there is a stream that confirms nothing, and none that may yet.
+func (in *Instance) allDown() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	down := false
+	for _, h := range append(slices.Collect(maps.Values(in.healths)), in.health) {
+		if h.isDown(in.cfg.FlushTimeout) {
+			down = true
+		} else if !h.forgettable() {
+			return false
+		}
+	}
+	return down
+}
+
+// await returns when every batch has settled, ctx has ended, or all that is open is given
+// up.
+func (in *Instance) await(ctx context.Context, open []shipment) {
+	if in.hostStopping == nil {
+		awaitAll(ctx, open)
+		return
+	}
+	for {
+		step, cancel := context.WithTimeout(ctx, stopPoll)
+		if in.stopping() && in.allGivenUp(open) {
+			cancel() // but what has settled is seen
+		}
+		awaitAll(step, open)
+		late := step.Err() != nil
+		cancel()
+		if !late || ctx.Err() != nil || in.stopping() && in.allGivenUp(open) {
+			return
+		}
+	}
+}
+
+func (in *Instance) stopping() bool { return in.hostStopping != nil && in.hostStopping() }
