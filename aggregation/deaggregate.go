@@ -66,7 +66,7 @@ func unframe(blob []byte) ([]byte, bool) {
 // The Kinesis Client Library differs in the last two: it delivers nothing of an
 // aggregate without a record, and fails on an entry that does not exist.
 //
-// It is lenient where that loses nothing: unknown fields are skipped, tables may
+// It is lenient where that loses nothing: unknown fields and groups are skipped, tables may
 // follow the records, and explicit hash key indices without any explicit hash
 // key table (some writers produce them) are ignored. The Kinesis Client Library fails
 // on those.
@@ -116,18 +116,19 @@ func parseAggregate(msg []byte) ([]UserRecord, bool) {
 	return recs, true
 }
 
-// parseRecord parses a Record message. A field given twice counts as last given.
+// parseRecord parses a Record message. A field given twice counts as last given. Of an
+// index 32 bits count, as for the Kinesis Client Library.
 func parseRecord(msg []byte, pks, ehks []string) (rec UserRecord, ok bool) {
 	const tagTag = 4<<3 | wireBytes
-	var pk, ehk uint64
+	var pk, ehk int32
 	var hasPK, hasEHK, hasData bool
 	r := wireReader{rest: msg}
 	for r.next() {
 		switch r.tag() {
 		case tagPartitionKeyIndex:
-			pk, hasPK = r.value, true
+			pk, hasPK = int32(uint32(r.value)), true
 		case tagExplicitHashKeyIndex:
-			ehk, hasEHK = r.value, true
+			ehk, hasEHK = int32(uint32(r.value)), true
 		case tagData:
 			rec.Data, hasData = r.bytes, true
 		case tagTag:
@@ -138,12 +139,12 @@ func parseRecord(msg []byte, pks, ehks []string) (rec UserRecord, ok bool) {
 			rec.Tags = append(rec.Tags, tag)
 		}
 	}
-	if r.bad || !hasPK || !hasData || pk >= uint64(len(pks)) {
+	if r.bad || !hasPK || !hasData || pk < 0 || int(pk) >= len(pks) {
 		return rec, false
 	}
 	rec.PartitionKey = pks[pk]
 	if hasEHK && len(ehks) > 0 {
-		if ehk >= uint64(len(ehks)) {
+		if ehk < 0 || int(ehk) >= len(ehks) {
 			return rec, false
 		}
 		rec.ExplicitHashKey = ehks[ehk]

@@ -102,9 +102,12 @@ func TestMalformedMessageIsPlain(t *testing.T) {
 		{"unknown fixed32 cut short", inRecord("\x08\x00\x1a\x00\x2d\x00\x00\x00")},
 		{"unknown varint cut short", inRecord("\x08\x00\x1a\x00\x28\xff")},
 		{"unknown bytes cut short", inRecord("\x08\x00\x1a\x00\x2a\x02x")},
-		{"group", inRecord("\x08\x00\x1a\x00\x2b\x2c")},
+		{"group without an end", inRecord("\x08\x00\x1a\x00\x2b")},
+		{"end of another group", inRecord("\x08\x00\x1a\x00\x2b\x34")},
+		{"group with a field cut short", inRecord("\x08\x00\x1a\x00\x2b\x12\x05x\x2c")},
+		{"101 groups in each other", inRecord("\x08\x00\x1a\x00" + strings.Repeat("\x2b", 101) + strings.Repeat("\x2c", 101))},
 		{"end of a group", inRecord("\x08\x00\x1a\x00\x2c")},
-		{"group at the top", "\x23\x24" + inRecord("\x08\x00\x1a\x00")},
+		{"end of a group at the top", inRecord("\x08\x00\x1a\x00") + "\x24"},
 		{"wire type 6", inRecord("\x08\x00\x1a\x00\x2e\x00")},
 		{"wire type 7", inRecord("\x08\x00\x1a\x00\x2f\x00")},
 
@@ -189,5 +192,24 @@ func TestHugeLengthsReserveNothing(t *testing.T) {
 	// The table, its entry and the plain record.
 	if allocs > 3 {
 		t.Errorf("unexpected allocations; got %v; want at most 3", allocs)
+	}
+}
+
+// What the Kinesis Client Library delivers is not shown as damaged.
+func TestWhatTheKCLTakesIsAnAggregate(t *testing.T) {
+	const tables = "\x0a\x01a\x12\x017"
+	record := func(msg string) string { return "\x1a" + string(rune(len(msg))) + msg }
+	for name, msg := range map[string]string{
+		"group in a record":              tables + record("\x08\x00\x1a\x01x\x2b\x2c"),
+		"group at the top":               "\x23\x24" + tables + record("\x08\x00\x1a\x01x"),
+		"groups with fields":             tables + record("\x08\x00\x2b\x08\x07\x33\x12\x01y\x34\x11abcdefgh\x15abcd\x2c\x1a\x01x"),
+		"100 groups in each other":       tables + "\x1a\xcd\x01\x08\x00\x1a\x01x" + strings.Repeat("\x2b", 100) + strings.Repeat("\x2c", 100),
+		"partition key index of 33 bits": tables + record("\x08\x80\x80\x80\x80\x10\x1a\x01x"),
+		"explicit key index of 33 bits":  tables + record("\x08\x00\x10\x80\x80\x80\x80\x10\x1a\x01x"),
+	} {
+		recs, aggregated := Deaggregate("outer", "", frame([]byte(msg)))
+		if !aggregated || len(recs) != 1 || recs[0].PartitionKey != "a" || string(recs[0].Data) != "x" {
+			t.Errorf("%s: unexpected result; got %v, %v; want one user record", name, recs, aggregated)
+		}
 	}
 }

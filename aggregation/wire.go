@@ -4,15 +4,21 @@ package aggregation
 
 import "math"
 
-// Protobuf wire types. Groups (3 and 4) have been deprecated since proto2 and no
-// writer of this format uses them; they are refused like the unused 6 and 7.
+// Protobuf wire types. Groups have been deprecated since proto2 and no writer of this
+// format uses them, but the Kinesis Client Library skips them like all that it does not
+// know.
 // Source: https://protobuf.dev/programming-guides/encoding/ (checked 2026-11-24).
 const (
 	wireVarint  = 0
 	wireFixed64 = 1
 	wireBytes   = 2
+	wireGroup   = 3
+	wireEnd     = 4
 	wireFixed32 = 5
 )
+
+// maxGroups is how many groups may lie inside each other, as in Java.
+const maxGroups = 100
 
 const maxFieldNumber = 1<<29 - 1
 
@@ -53,10 +59,39 @@ func (r *wireReader) next() bool {
 		r.take(8)
 	case wireFixed32:
 		r.take(4)
+	case wireGroup:
+		r.skipGroup(r.field)
 	default:
 		return r.fail()
 	}
 	return !r.bad
+}
+
+// skipGroup steps over the fields of a group and its end.
+func (r *wireReader) skipGroup(field uint64) {
+	open := append(make([]uint64, 0, maxGroups), field) // their field numbers
+	for len(open) > 0 && !r.bad {
+		tag := r.varint()
+		n, wire := tag>>3, tag&7
+		switch {
+		case r.bad || n == 0 || n > maxFieldNumber:
+			r.bad = true
+		case wire == wireVarint:
+			r.varint()
+		case wire == wireBytes:
+			r.take(r.varint())
+		case wire == wireFixed64:
+			r.take(8)
+		case wire == wireFixed32:
+			r.take(4)
+		case wire == wireGroup && len(open) < maxGroups:
+			open = append(open, n)
+		case wire == wireEnd && n == open[len(open)-1]:
+			open = open[:len(open)-1]
+		default:
+			r.bad = true
+		}
+	}
 }
 
 // tag returns field number and wire type as one number. A known field with an

@@ -93,13 +93,19 @@ var strange = []struct {
 	{"table behind the records", message{}.record(0, none, "1").bytes(1, "a"), asUsers, asUsers, []string{"1"}},
 	{"unknown fields", tables("a").record(0, none, "1").bytes(9, "x").number(8, 1), asUsers, asUsers, []string{"1"}},
 	{"tag", tables("a").bytes(3, string(message{}.number(1, 0).bytes(3, "1").bytes(4, string(message{}.bytes(1, "k"))))), asUsers, asUsers, []string{"1"}},
+	{"index of 33 bits", tables("a").record(1<<32, none, "1"), asUsers, asUsers, []string{"1"}}, // it looks at 32 bits
+	{"hash key index of 33 bits", tables("a", "7", "8").record(0, 1<<32+1, "1"), asUsers, asUsers, []string{"1"}},
+	{"group", append(tables("a").record(0, none, "1"), 0x2b, 0x2c), asUsers, asUsers, []string{"1"}},
+	{"group in a group, with fields", append(tables("a").record(0, none, "1"), 0x2b, 0x08, 0x07, 0x33, 0x12, 0x01, 'x', 0x34, 0x2c), asUsers, asUsers, []string{"1"}},
+	{"group in a user record", tables("a").bytes(3, string(append(message{}.number(1, 0).bytes(3, "1"), 0x2b, 0x2c))), asUsers, asUsers, []string{"1"}},
+	{"group without an end", append(tables("a").record(0, none, "1"), 0x2b), asPlain, asPlain, nil},
+	{"end of another group", append(tables("a").record(0, none, "1"), 0x2b, 0x34), asPlain, asPlain, nil},
+	{"end of no group", append(tables("a").record(0, none, "1"), 0x2c), asPlain, asPlain, nil},
 	{"key that is not UTF-8", tables("k\xff").record(0, none, "1"), asUsers, asUsers, []string{"1"}},
 
 	// Here the KCL takes more than we do.
 	{"hash key with a sign", tables("a", "+7").record(0, 0, "1"), asUsers, asBadKey, []string{"1"}},
 	{"hash key in Arabic digits", tables("a", "\u0663").record(0, 0, "1"), asUsers, asBadKey, []string{"1"}},
-	{"index of 32 bits", tables("a").record(1<<32, none, "1"), asUsers, asPlain, []string{"1"}}, // it looks at 32 bits
-	{"group", append(tables("a").record(0, none, "1"), 0x2b, 0x2c), asUsers, asPlain, []string{"1"}},
 
 	// Here we take more than the KCL does, and so tell nobody that it drops them.
 	{"empty hash key", tables("a", "").record(0, none, "1").record(0, 0, "2"), asError, asUsers, []string{"1"}},

@@ -33,6 +33,6 @@
 //
 // # Limits
 //
-// Digits of other scripts than the Latin one are numbers for Java and not for this
-// package. No producer writes them.
+// Which characters are digits is taken from the Unicode version of Go, not from that of
+// the JVM of the consumer. No producer writes other digits than the Latin ones.
 package kcl

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -140,12 +141,12 @@ func (a *aggregate) hashKey(r record, hashes []aggregation.HashKey) (k aggregati
 	return parseNumber(a.hashKeys[i])
 }
 
-// parseNumber reads a number as Java's BigInteger does, except that Java also takes
-// the digits of other scripts. A number out of the ring is no error.
+// parseNumber reads a number as Java's BigInteger does, which takes the digits of all
+// scripts up to U+FFFF. A number out of the ring is no error.
 func parseNumber(s string) (k aggregation.HashKey, inRing bool, err error) {
-	digits := s
+	digits := strings.Map(latinDigit, s)
 	if s != "" && (s[0] == '+' || s[0] == '-') {
-		digits = s[1:]
+		digits = digits[1:]
 	}
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return k, false, errors.New("its explicit hash key is not a number")
@@ -155,6 +156,19 @@ func parseNumber(s string) (k aggregation.HashKey, inRing bool, err error) {
 		return k, false, nil
 	}
 	return k, true, nil
+}
+
+// latinDigit is the Latin digit of the same value for the digit of another script. Digits
+// come in tens, zero first.
+func latinDigit(c rune) rune {
+	if c > unicode.MaxASCII && c <= 0xffff {
+		for _, r := range unicode.Nd.R16 {
+			if rune(r.Lo) <= c && c <= rune(r.Hi) {
+				return '0' + (c-rune(r.Lo))%10
+			}
+		}
+	}
+	return c
 }
 
 // hashOf does not use the producer's arithmetic: a mistake in it shall show.

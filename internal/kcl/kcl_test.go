@@ -5,6 +5,7 @@ package kcl
 import (
 	"crypto/md5"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,12 @@ var cases = []struct {
 }{
 	{"not an aggregate", []byte("x"), false, nil, ""},
 	{"a wrong checksum", wrongSum(table.record(0, 1).frame()), false, nil, ""},
+	{"digits of other scripts", message(nil).key("k").hashKey("\u0661\uff15").hashKey("+1\u0668").record(0, 0).record(0, 1).frame(), false, nil, ""},
+	{"digits of other scripts out of range", message(nil).key("k").hashKey("\u09e8\u09e7").record(0, 0).frame(), true, []bool{true}, ""},
+	{"digits beyond U+FFFF", message(nil).key("k").hashKey("1\U0001d7d8").record(0, 0).frame(), false, nil, "is not a number"},
+	{"an empty explicit hash key", message(nil).key("k").hashKey("").record(0, 0).frame(), false, nil, "is not a number"},
+	{"an index of 33 bits", table.record(1<<32, 1<<32).frame(), false, nil, ""},
+	{"a group", append(table.record(0, 0), 0x2b, 0x2c).frame(), false, nil, ""},
 	{"all in range, to both ends", table.record(0, 0).record(0, 3).frame(), false, nil, ""},
 	{"the last is out of range", table.record(0, 0).record(0, 1).frame(), true, []bool{false, true}, ""},
 	{"the first is out of range", table.record(0, 2).record(0, 0).frame(), true, []bool{true, false}, ""},
@@ -164,4 +171,25 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("unexpected result of an aggregate of the builder; got %+v; want it delivered", got)
 		}
 	})
+}
+
+// Whatever is given to the encoder, KCL does not fail on it.
+func TestTheEncoderMakesNothingThatKCLFailsOn(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 10))
+	for range 2000 {
+		var b aggregation.Builder
+		for range 1 + r.IntN(40) {
+			key := strings.Repeat(string(rune(r.IntN(0x3000))), r.IntN(9))
+			if r.IntN(2) == 0 {
+				b.Add(key, make([]byte, r.IntN(30)))
+				continue
+			}
+			k := aggregation.HashKey{Hi: r.Uint64() >> r.IntN(65), Lo: r.Uint64() >> r.IntN(65)}
+			b.AddExplicit(key, k, make([]byte, r.IntN(30)))
+		}
+		blob := b.AppendTo(nil)
+		if res := Read(blob, aggregation.HashKey{}, aggregation.MaxHashKey); res.Dropped() {
+			t.Fatalf("unexpected result for %x; got %+v; want it delivered", blob, res)
+		}
+	}
 }
