@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+
+	"github.com/outkpl/outkpl/aggregation"
 )
 
 const (
@@ -66,6 +69,9 @@ func catFile(ctx context.Context, name, form string, v *view, stdin io.Reader, w
 	if form == "auto" {
 		form = detect(head)
 	}
+	if form != "raw" && bytes.HasPrefix(head, utf8BOM) {
+		_, _ = r.Discard(len(utf8BOM)) // of text it is no part; it was peeked at
+	}
 	f := &blobFile{name: name, v: v, in: r, warn: warn}
 	switch form {
 	case "json":
@@ -118,6 +124,9 @@ func peek(r *bufio.Reader) []byte {
 	}
 }
 
+// utf8BOM begins text files of Windows.
+var utf8BOM = []byte("\xef\xbb\xbf")
+
 // base64Magic is how an aggregate begins in base64. It is no hex.
 const base64Magic = "84mawg"
 
@@ -126,7 +135,7 @@ func detect(head []byte) string {
 	if bytes.HasPrefix(head, aggregateMagic) {
 		return "raw"
 	}
-	text := bytes.TrimLeft(head, " \t\r\n")
+	text := bytes.TrimLeft(bytes.TrimPrefix(head, utf8BOM), " \t\r\n")
 	if len(text) > 0 && (text[0] == '{' || text[0] == '[') {
 		return "json"
 	}
@@ -186,23 +195,66 @@ func (f *blobFile) whole() error {
 	return f.v.add(record{source: f.name, data: b})
 }
 
-// lines takes each line as a blob.
+// wrapAt are the widths at which base64 (coreutils, PEM) and xxd -p break lines.
+var wrapAt = map[string][]int{"base64": {76, 64}, "hex": {60}}
+
+// wrapped collects the lines of an aggregate that may have been broken into several.
+type wrapped struct {
+	form  string
+	first int // line number
+	size  int
+	lines []string
+}
+
+// begins tells whether a line may be the first of several: it has one of the widths, and
+// what is in it is an aggregate without its end.
+func (w *wrapped) begins(line string, data []byte) bool {
+	return slices.Contains(wrapAt[w.form], len(line)) && bytes.HasPrefix(data, aggregateMagic) && !aggregation.IsAggregated(data)
+}
+
+// goesOn tells whether a line may belong to those before it.
+func (w *wrapped) goesOn(line string, data []byte) bool {
+	return len(w.lines) > 0 && line != "" && len(line) <= len(w.lines[0]) && w.size+len(line) <= maxLine && !bytes.HasPrefix(data, aggregateMagic)
+}
+
+func (w *wrapped) add(line string) {
+	w.lines = append(w.lines, line)
+	w.size += len(line)
+}
+
+// ended tells whether no further line can follow.
+func (w *wrapped) ended() bool {
+	last := w.lines[len(w.lines)-1]
+	return len(last) < len(w.lines[0]) || strings.HasSuffix(last, "=")
+}
+
+// lines takes each line as a blob, or several of them if an aggregate was broken into lines.
 func (f *blobFile) lines(form string) error {
 	s := bufio.NewScanner(f.in)
 	s.Buffer(make([]byte, 0, 64<<10), maxLine)
+	w := wrapped{form: form}
 	for n := 1; s.Scan(); n++ {
 		line := strings.TrimSpace(s.Text())
-		if line == "" {
-			continue
-		}
 		b, err := decodeLine(form, line)
-		if err != nil {
-			// The error of package hex and base64 quotes bytes of the line.
-			f.skip("line %d is not %s", n, form)
-			continue
+		if w.goesOn(line, b) {
+			if w.add(line); !w.ended() {
+				continue
+			}
+			line = ""
 		}
-		if err := f.v.add(record{source: fmt.Sprintf("%s:%d", f.name, n), data: b}); err != nil {
+		if err := f.finish(&w); err != nil {
 			return err
+		}
+		switch {
+		case line == "":
+		case err == nil && w.begins(line, b):
+			w.first = n
+			w.add(line)
+			continue // even if nothing more comes for now
+		default:
+			if err := f.line(form, n, line); err != nil {
+				return err
+			}
 		}
 		if f.in.Buffered() == 0 { // nothing more for now
 			if err := f.v.flush(); err != nil {
@@ -213,7 +265,38 @@ func (f *blobFile) lines(form string) error {
 	if err := s.Err(); err != nil {
 		return fmt.Errorf("cannot read lines from %s: %w", f.name, err)
 	}
+	if err := f.finish(&w); err != nil {
+		return err
+	}
 	return f.end()
+}
+
+// finish takes what was collected: one aggregate, or else each line by itself.
+func (f *blobFile) finish(w *wrapped) error {
+	lines := w.lines
+	w.lines, w.size = nil, 0
+	if len(lines) > 1 {
+		if b, err := decodeLine(w.form, strings.Join(lines, "")); err == nil && aggregation.IsAggregated(b) {
+			return f.v.add(record{source: fmt.Sprintf("%s:%d", f.name, w.first), data: b})
+		}
+	}
+	for i, line := range lines {
+		if err := f.line(w.form, w.first+i, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// line takes line n as a blob.
+func (f *blobFile) line(form string, n int, line string) error {
+	b, err := decodeLine(form, line)
+	if err != nil {
+		// The error of package hex and base64 quotes bytes of the line.
+		f.skip("line %d is not %s", n, form)
+		return nil
+	}
+	return f.v.add(record{source: fmt.Sprintf("%s:%d", f.name, n), data: b})
 }
 
 func (f *blobFile) skip(format string, args ...any) {

@@ -41,6 +41,33 @@ func captured(t *testing.T) (out []struct {
 	return out
 }
 
+// wrap breaks text into lines.
+func wrap(s string, width int) string {
+	var b strings.Builder
+	for ; len(s) > width; s = s[width:] {
+		b.WriteString(s[:width] + "\n")
+	}
+	return b.String() + s + "\n"
+}
+
+func TestWrappedAggregatesBesideOtherLines(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	one := aggregate(t, ur{"k", "", strings.Repeat("v", 300)}, ur{"k", "", "w"})
+	short := aggregate(t, ur{"s", "", "x"})
+	plain := b64([]byte(strings.Repeat("p", 57))) // 76 columns, like the lines of an aggregate
+	cut := b64(one[:57])
+	in := strings.Join([]string{wrap(b64(one), 76), b64(short), plain, plain, wrap(b64(one), 76), wrap(b64(one), 76), plain, cut, plain, b64(short)}, "\n") + "\n"
+	got := ""
+	for _, r := range kplcat(t, in, "-", "--input", "base64", "--data", "base64").ok(t).lines(t) {
+		if got += r.Key + string(r.DataBase64[:1]) + " "; r.Key == "" && string(r.DataBase64[:1]) != "p" && !bytes.Equal(r.DataBase64, one[:57]) {
+			t.Errorf("unexpected record; got %q", r.DataBase64)
+		}
+	}
+	if want := "kv kw sx p p kv kw kv kw p \xf3 p sx "; got != want {
+		t.Errorf("unexpected records; got %q; want %q", got, want)
+	}
+}
+
 func TestBlobsOfTheKPLInEveryForm(t *testing.T) {
 	for _, c := range captured(t) {
 		blob, err := hex.DecodeString(c.BlobHex)
@@ -63,6 +90,13 @@ func TestBlobsOfTheKPLInEveryForm(t *testing.T) {
 			"json one":       fmt.Sprintf("\n {\"data\":%q}\n", b64),
 			"lambda event":   fmt.Sprintf(`{"Records":[{"eventID":"shardId-000000000006:17","kinesis":{"data":%q,"partitionKey":"a","sequenceNumber":"17","approximateArrivalTimestamp":1795510800.25}}]}`, b64),
 			"forced base64":  b64,
+			"base64 wrapped": wrap(b64, 76),
+			"base64 as PEM":  "\r\n" + strings.ReplaceAll(wrap(b64, 64), "\n", "\r\n"),
+			"base64 unended": strings.TrimRight(wrap(b64, 76), "=\n"),
+			"hex wrapped":    wrap(c.BlobHex, 60),
+			"BOM, base64":    "\ufeff" + wrap(b64, 76),
+			"BOM, hex":       "\ufeff" + c.BlobHex,
+			"BOM, json":      "\ufeff" + page,
 			"json in pieces": strings.ReplaceAll(page, ",", ",\n\t"),
 		} {
 			t.Run(c.Name+"/"+form, func(t *testing.T) {

@@ -12,6 +12,9 @@
 // twice. If it is killed, the letters that were under way (at most 2,000) are sent
 // again, and the next run says how many. FILE is not changed.
 //
+// A file that was compressed with gzip is unpacked, and one that begins with a byte order
+// mark is read without it. FILE.gz shares the notes of FILE.
+//
 // A file that a process is writing to is not replayed, only its full predecessors
 // are; --list and --dry-run work at any time. FILE may be "-" for standard input,
 // without memory of what is done.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -54,23 +57,46 @@ func (c *counts) complete() bool {
 	return c.broken == 0 && c.moved == 0 && c.refused == 0 && c.noStream == 0
 }
 
-// openInput opens a file to be read.
+// openInput opens a file to be read. What is compressed with gzip is unpacked, whatever
+// its name is, and a byte order mark is skipped.
 func openInput(name string, stdin io.Reader) (io.ReadCloser, error) {
-	if name == stdinName {
-		return io.NopCloser(stdin), nil
+	in := io.NopCloser(stdin)
+	if name != stdinName {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot read letters: %w", err)
+		}
+		in = f
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read letters: %w", err)
+	r := bufio.NewReaderSize(in, 64<<10)
+	if head, _ := r.Peek(2); string(head) == "\x1f\x8b" {
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot read letters of %s: %w", name, err), in.Close())
+		}
+		r = bufio.NewReaderSize(z, 64<<10)
 	}
-	return f, nil
+	if head, _ := r.Peek(3); string(head) == "\ufeff" {
+		_, _ = r.Discard(3) // they were there
+	}
+	return readCloser{r, in}, nil
+}
+
+// plainName is the name of a file before gzip gave it another one. Progress is kept under
+// it, so that what was done before is not sent again.
+func plainName(name string) string { return strings.TrimSuffix(name, ".gz") }
+
+// readCloser reads what was unpacked of what it closes.
+type readCloser struct {
+	io.Reader
+	io.Closer
 }
 
 // lockInput keeps a process from writing to the file while it is replayed: it
 // would give the file and its progress other names. It does nothing for a file
 // that never was written to under this name.
 func lockInput(name string) (unlock func() error, err error) {
-	f, err := os.OpenFile(name+deadletter.LockSuffix, os.O_RDWR, 0)
+	f, err := os.OpenFile(plainName(name)+deadletter.LockSuffix, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return func() error { return nil }, nil
 	}

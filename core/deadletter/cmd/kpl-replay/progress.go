@@ -44,7 +44,7 @@ type progress struct {
 // loadProgress reads the progress of a file, which may not exist.
 func loadProgress(path string) (*progress, error) {
 	p := &progress{}
-	f, err := os.Open(path + deadletter.ProgressSuffix)
+	f, err := os.Open(plainName(path) + deadletter.ProgressSuffix)
 	if errors.Is(err, os.ErrNotExist) {
 		return p, nil
 	}
@@ -58,7 +58,7 @@ func loadProgress(path string) (*progress, error) {
 
 // openProgress reads the progress of a file and locks it for adding to it.
 func openProgress(path string) (*progress, error) {
-	f, err := os.OpenFile(path+deadletter.ProgressSuffix, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(plainName(path)+deadletter.ProgressSuffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the progress: %w", err)
 	}
