@@ -45,6 +45,7 @@ type settings struct {
 	grace   int      // default 10
 	service []string // more lines
 	inputs  [][]string
+	filters [][]string
 	outputs [][]string // the first line of each is its name
 }
 
@@ -88,7 +89,10 @@ func (h *host) write(s settings) {
 	for _, section := range []struct {
 		name  string
 		items [][]string
-	}{{"inputs", s.inputs}, {"outputs", s.outputs}} {
+	}{{"inputs", s.inputs}, {"filters", s.filters}, {"outputs", s.outputs}} {
+		if len(section.items) == 0 {
+			continue
+		}
 		b.WriteString("  " + section.name + ":\n")
 		for _, item := range section.items {
 			for i, l := range item {
