@@ -149,7 +149,7 @@ func TestOversizeLogKeyText(t *testing.T) {
 // Docker and FireLens mark the pieces of a long line with the same keys.
 func TestSplitKeepsKeysOfAnOuterSplit(t *testing.T) {
 	text := strings.Repeat("x", 9000)
-	own := [][]byte{str("partial_message"), str("true"), str("partial_id"), str("docker"), str("partial_ordinal"), []byte{7}, str("partial.last"), str("false")}
+	own := [][]byte{str("partial_message"), str("true"), str("partial_id"), str("docker"), str("partial_ordinal"), {7}, str("partial.last"), str("false")}
 	body := cat([]byte{0x86}, bytes.Join(own, nil), str("log"), str(text), str("outer_partial"), str("older"))
 	for _, c := range []struct {
 		name string
