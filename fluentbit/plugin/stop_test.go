@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,16 +14,16 @@ import (
 )
 
 // stoppable is an instance whose host can be told to stop, with flush_timeout 4s.
-func stoppable(t *testing.T, put func(number int, b *fakeBatch) error, kv ...string) (in *Instance, p *fakeProducer, stop *bool) {
+func stoppable(t *testing.T, put func(number int, b *fakeBatch) error, kv ...string) (in *Instance, p *fakeProducer, stop *atomic.Bool) {
 	t.Helper()
 	cfg, err := ParseConfig(with(kv...), noEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, stop = &fakeProducer{put: put}, new(bool)
+	p, stop = &fakeProducer{put: put}, new(atomic.Bool)
 	in, err = New(cfg, Deps{
 		NewProducer: func(*Config, *slog.Logger) (Producer, error) { return p, nil },
-		Stopping:    func() bool { return *stop },
+		Stopping:    func() bool { return stop.Load() },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func TestChunksAreHandedBackAtOnceWhileTheHostStopsAndTheStreamIsDown(t *testing
 				t.Errorf("unexpected flush %d before the stop; took %v; want 4s", n, took)
 			}
 		}
-		*stop = true
+		stop.Store(true)
 		for n := range 100 {
 			if took := flushed(t, in, chunkOf(n), Retry); took > maxLinger {
 				t.Fatalf("unexpected flush %d after the stop; took %v; want next to nothing", n, took)
@@ -77,7 +78,7 @@ func TestAFlushThatWaitsEndsWhenTheHostStopsAndTheStreamIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, _, stop := stoppable(t, never)
 		flushed(t, in, chunkOf(1), Retry)
-		time.AfterFunc(time.Second, func() { *stop = true })
+		time.AfterFunc(time.Second, func() { stop.Store(true) })
 		if took := flushed(t, in, chunkOf(2), Retry); took < time.Second || took > time.Second+stopPoll+maxLinger {
 			t.Errorf("unexpected flush; took %v; want little more than the 1s until the stop", took)
 		}
@@ -99,7 +100,7 @@ func TestTheEndIsShortWhenTheStreamIsDown(t *testing.T) {
 			in, p, stop := stoppable(t, c.put)
 			in.producer = slowToClose{p}
 			flushed(t, in, chunkOf(1), c.code)
-			*stop = true
+			stop.Store(true)
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 			begun := time.Now()
 			_ = in.Close(ctx)
@@ -115,7 +116,7 @@ func TestAStreamThatWorksIsWaitedForWhileTheHostStops(t *testing.T) {
 	t.Run("slow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in, p, stop := stoppable(t, after(3*time.Second))
-			*stop = true
+			stop.Store(true)
 			for n := range 3 {
 				if took := flushed(t, in, chunkOf(n), OK); took < 3*time.Second {
 					t.Errorf("unexpected flush; took %v; want 3s", took)
@@ -130,6 +131,23 @@ func TestAStreamThatWorksIsWaitedForWhileTheHostStops(t *testing.T) {
 			flushed(t, in, chunkOf(11), OK)
 		})
 	})
+	t.Run("one chunk is stuck and others are confirmed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			in, _, stop := stoppable(t, func(n int, b *fakeBatch) error {
+				if n == 1 {
+					return nil
+				}
+				return after(time.Second)(n, b)
+			})
+			stop.Store(true)
+			stuck := make(chan Code)
+			go func() { stuck <- in.Flush("tag", chunkOf(1)) }()
+			time.Sleep(2 * time.Second)
+			flushed(t, in, chunkOf(2), OK)
+			wantCode(t, <-stuck, Retry)
+			flushed(t, in, chunkOf(3), OK)
+		})
+	})
 	t.Run("throttled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in, p, stop := stoppable(t, func(_ int, b *fakeBatch) error {
@@ -138,7 +156,7 @@ func TestAStreamThatWorksIsWaitedForWhileTheHostStops(t *testing.T) {
 				}
 				return nil
 			})
-			*stop = true
+			stop.Store(true)
 			for n := range 3 {
 				if took := flushed(t, in, chunkOf(n), Retry); took < 4*time.Second {
 					t.Errorf("unexpected flush; took %v; want 4s", took)
@@ -161,7 +179,7 @@ func TestOtherStreamsGetTheirEventsWhileTheHostStopsAndOneIsDown(t *testing.T) {
 			return after(time.Second)(n, b)
 		}, "stream", "$s")
 		flushed(t, in, streamed(t, "down", "up"), Retry)
-		*stop = true
+		stop.Store(true)
 		if took := flushed(t, in, streamed(t, "up", "down", "up"), Retry); took < time.Second || took > time.Second+stopPoll+maxLinger {
 			t.Errorf("unexpected flush; took %v; want the 1s of the stream that works", took)
 		}
