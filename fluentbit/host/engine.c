@@ -5,6 +5,7 @@
  * engine thread (no workers) or on N threads. A chunk that is to be retried comes
  * again with the same bytes after a random wait that grows.
  */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -77,6 +78,9 @@ static int coroutine_run(struct coroutine *co, struct job *j)
     return co->code;
 }
 
+/* Fluent Bit keeps the signal that ends it here, where plugins can see it. */
+volatile sig_atomic_t exit_signal;
+
 static void chunk_done(struct job *j)
 {
     if (--j->chunk->refs == 0) {
@@ -103,7 +107,7 @@ static struct job *pop(struct engine *e, double *due)
 
     *due = now + 1;
     for (at = &e->jobs; (j = *at) != NULL; at = &j->next) {
-        if (j->due <= now) {
+        if (j->due <= now || exit_signal != 0) {
             *at = j->next;
             if (e->jobs_tail == &j->next) {
                 e->jobs_tail = at;
@@ -151,6 +155,11 @@ static void flush(struct engine *e, struct coroutine *co, struct job *j)
     e->busy--;
     if (took > t->longest) {
         t->longest = took;
+    }
+    if (code == 2 && exit_signal != 0) {
+        t->left++; /* nobody hears of it any more */
+        chunk_done(j);
+        return;
     }
     if (code == 2 && (e->retry_limit < 0 || j->attempts < e->retry_limit)) {
         t->retried++;
@@ -270,6 +279,11 @@ void engine_finish(struct engine *e)
 
     pthread_mutex_lock(&e->mu);
     work(e, 1, e->max_seconds > 0 ? now_seconds() + e->max_seconds : 0);
+    if (e->jobs != NULL || e->busy > 0) {
+        /* The time is over. As in Fluent Bit, workers go through all that waits for them. */
+        exit_signal = SIGTERM;
+        work(e, 1, 0);
+    }
     e->stop = 1;
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->mu);

@@ -23,7 +23,7 @@ static const char usage[] =
 "  --chunk-bytes N      default 2048000\n"
 "  --workers N          default 0: flush on the engine thread\n"
 "  --retry-ms N         first wait before a retry, doubled up to 5 times; default 50\n"
-"  --max-seconds N      give up on what is left N seconds after the last input\n"
+"  --max-seconds N      end N seconds after the last input; what waits for a worker is flushed once more, as the host does\n"
 "  --reload N           exit and start again N times, each time with all inputs\n"
 "  --refuse N           N reloads that are refused, while flushes are under way\n"
 "  --segv               replace the handler of SIGSEGV, as the host does when it gets certain signals\n"

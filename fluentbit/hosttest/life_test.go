@@ -53,6 +53,15 @@ func TestEnd(t *testing.T) {
 			t.Errorf("unexpected end; got code %d, %+v; want 1 and chunks left; log:\n%s", r.code, r.summary, r.log)
 		}
 	})
+	t.Run("chunks that wait for a worker are handed back when the stream is down", func(t *testing.T) {
+		srv := newServer(t)
+		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Hang()})
+		// A hundred chunks, each of which would take the 2 s of a flush.
+		r := run(t, to(srv, "logs", "--kubernetes", "10000", "--chunk-bytes", "70000", "--workers", "1", "--max-seconds", "3", "-p", "flush_timeout=2s")...)
+		if r.Left < 50 || r.Seconds > 60 {
+			t.Errorf("unexpected end; got %d chunks left after %.1f s; want at least 50, soon after the 3 s", r.Left, r.Seconds)
+		}
+	})
 	t.Run("a second output that cannot start ends the host", func(t *testing.T) {
 		srv := newServer(t)
 		args := append(to(srv, "logs", "--workers", "1", "--kubernetes", "10"), "--instance")
