@@ -16,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/emulators"
+	"github.com/outkpl/outkpl/internal/emulators/emulatorstest"
 	"github.com/outkpl/outkpl/internal/emulators/kcltest"
 )
 
@@ -213,6 +214,7 @@ func TestKCLReadsOurAggregatesWholeOrNotAtAll(t *testing.T) {
 
 // Without a range the KCL drops nothing.
 func TestKCLWithoutRangesReadsEverything(t *testing.T) {
+	emulatorstest.RequireJVM(t)
 	fake, stored := storeRandomly(t, 16, 300)
 	want, _ := expectKCL(fake, nil)
 	shards := kcltest.Shards(fake, kclStream)
