@@ -148,7 +148,7 @@ func TestUnresolvedAggregateIsResentWhenItsGraceIsOver(t *testing.T) {
 			pl.resolve()
 			wantVerdicts(t, pl, "before the end", verdicts{parked: 40})
 		})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		locked(pl, func() {
 			pl.resolve()
 			wantVerdicts(t, pl, "at the end", verdicts{wrong: 40, uncertain: 40})

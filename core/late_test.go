@@ -54,7 +54,7 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 						t.Errorf("unexpected end of %d records at their last moment", n)
 					}
 				})
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				locked(pl, func() {
 					if at := pl.nextEvent(); at > pl.now {
 						t.Errorf("unexpected sleep of the loop for %v", time.Duration(at-pl.now))

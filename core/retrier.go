@@ -247,14 +247,6 @@ func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
 	pl.recycle(kr)
 }
 
-// separate sends each user record of an aggregate again, alone.
-func (pl *pipeline) separate(kr *kinesisRecord) {
-	for _, it := range kr.items {
-		it.flags |= itemAlone
-	}
-	pl.dissolve(kr)
-}
-
 // dissolve routes the user records of a Kinesis record anew.
 func (pl *pipeline) dissolve(kr *kinesisRecord) { pl.dissolveLater(kr, 0) }
 

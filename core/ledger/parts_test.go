@@ -26,8 +26,8 @@ func (w *words) Hash(h hash.Hash, i int) {
 
 func wordsOf(s string) *words { return &words{list: strings.Fields(s)} }
 
-func (l *words) put(to *Ledger[*item], scope, name string) int {
-	return to.PutParts(scope, []byte(strings.Join(l.list, " ")), l, solid(name, 1))
+func (w *words) put(to *Ledger[*item], scope, name string) int {
+	return to.PutParts(scope, []byte(strings.Join(w.list, " ")), w, solid(name, 1))
 }
 
 // wantBeginning takes what the words begin with; "" means nothing.

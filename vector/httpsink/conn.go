@@ -41,7 +41,7 @@ func (s *Server) connState(option string) func(net.Conn, http.ConnState) {
 			if most := s.cfg.Server.MaxConnections; open.Add(1) >= int64(most) {
 				s.throttled.log("connections of "+option, func(skipped int) {
 					s.log.Warn("all connections are taken; further clients wait until one is closed; raise server.max_connections, or lower server.idle_timeout",
-						"listener", option, "server.max_connections", most, "not_shown", skipped)
+						"listener", option, "max_connections", most, "not_shown", skipped)
 				})
 			}
 		case http.StateClosed, http.StateHijacked:

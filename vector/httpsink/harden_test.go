@@ -209,7 +209,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		_ = first.Close()
 		r.post(t.Context(), "/", nil).want(t, 200, "")
 		_ = other.Close()
-		if text := logs.String(); strings.Count(text, full) != 1 || !strings.Contains(text, "listener=server.listen server.max_connections=2") {
+		if text := logs.String(); strings.Count(text, full) != 1 || !strings.Contains(text, "listener=server.listen max_connections=2") {
 			t.Errorf("unexpected log; got %s; want one line that all connections are taken", text)
 		}
 	})
