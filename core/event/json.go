@@ -74,7 +74,15 @@ func AppendMembers(dst []byte, object int, value []byte) (out, rest []byte, err 
 			h = mixBytes(h, dst[at:colon], 3)
 			at = skipJSON(written, colon+1)
 		}
+		none := len(dst) == object+1
+		if none {
+			dst = dst[:object]
+		}
 		out, i, reason = appendPairs(dst, b, i, n, 1, &plainJSON, object, h)
+		if none {
+			dst = dst[:object+1]
+			dst[object] = '{' // a comma may be there
+		}
 	}
 	if reason != ReasonNone {
 		return dst, value, &ValueError{Offset: i, Reason: reason}
@@ -172,24 +180,22 @@ func appendBool(dst []byte, t byte) []byte {
 
 // appendMap appends n pairs that begin at b[i].
 func appendMap(dst, b []byte, i, n, depth int, o *jsonOptions) ([]byte, int, Reason) {
-	return appendPairs(append(dst, '{'), b, i, n, depth, o, len(dst), namesSeed)
+	return appendPairs(dst, b, i, n, depth, o, len(dst), namesSeed)
 }
 
-// appendPairs is appendMap for an object that begins at dst[object]. h is the hash of the
-// names that are there already.
+// appendPairs is appendMap for an object that begins at dst[object]: what is there already
+// is members, the first behind a comma or a bracket. h is the hash of their names.
 func appendPairs(dst, b []byte, i, n, depth int, o *jsonOptions, object int, h uint64) ([]byte, int, Reason) {
 	var reason Reason
 	one := n == 1 && h == namesSeed
 	for range n {
-		if len(dst) > object+1 {
-			dst = append(dst, ',')
-		}
 		key := i
 		// Keys and values are short texts nearly always.
-		if p, end := shortText(b, i); end > 0 && o.dots == "" {
+		if p, end := shortText(b, i); end > 0 && (o.dots == "" || !hasDot(b[p:end])) {
 			dst, h = appendName(dst, b[p:end], h)
 			i = end
 		} else {
+			dst = append(dst, ',')
 			name := len(dst)
 			if dst, i, reason = appendKey(dst, b, i, depth, o); reason != ReasonNone {
 				return dst, i, reason
@@ -206,7 +212,7 @@ func appendPairs(dst, b []byte, i, n, depth int, o *jsonOptions, object int, h u
 			return dst, i, reason
 		}
 	}
-	dst = append(dst, '}')
+	dst = closeObject(dst, object)
 	if !one {
 		dst = endObject(dst, object, h)
 	}

@@ -34,20 +34,21 @@ func mixBytes(h uint64, s []byte, kind uint64) uint64 {
 	for ; len(s) >= 8; s = s[8:] {
 		h = mix(h, binary.LittleEndian.Uint64(s))
 	}
-	var w uint64
-	for k, c := range s {
-		w |= uint64(c) << (8 * k)
+	if len(s) > 0 {
+		h = mix(h, lastWord(s)&(1<<(8*uint(len(s)))-1))
 	}
-	return mix(h, w)
+	return h
 }
 
-// appendName is appendQuoted for a key, with the colon behind it. It adds the key to h.
+// appendName is appendQuoted for a key, with a comma before it and a colon behind it. It
+// adds the key to h.
 func appendName(dst, s []byte, h uint64) ([]byte, uint64) {
-	n, j := len(s), len(dst)
+	n, j := len(s), len(dst)+1
 	if cap(dst)-j < n+slack {
-		dst = slices.Grow(dst, n+slack)
+		dst = slices.Grow(dst, n+slack+1)
 	}
-	dst[:j+1][j] = '"'
+	dst = dst[:j]
+	dst[:j+1][j-1], dst[:j+1][j] = ',', '"'
 	out := dst[j+1 : j+n+slack]
 	if h ^= uint64(n) << 56; n == 0 {
 		h = mix(h, 1<<63)
@@ -62,14 +63,7 @@ func appendName(dst, s []byte, h uint64) ([]byte, uint64) {
 		h = mix(h, w)
 	}
 	if i < n {
-		var w uint64
-		if tail := s[i:]; cap(tail) >= 8 {
-			w = binary.LittleEndian.Uint64(tail[:8])
-		} else {
-			for k, c := range tail {
-				w |= uint64(c) << (8 * k)
-			}
-		}
+		w := lastWord(s[i:])
 		binary.LittleEndian.PutUint64(out[i:], w)
 		beyond := uint(n-i) * 8
 		w &= 1<<beyond - 1
@@ -80,6 +74,27 @@ func appendName(dst, s []byte, h uint64) ([]byte, uint64) {
 	}
 	out[n], out[n+1] = '"', ':'
 	return dst[: j+n+3 : cap(dst)], h
+}
+
+// lastWord returns less than eight bytes as a word, with whatever lies behind them.
+func lastWord(s []byte) (w uint64) {
+	if cap(s) >= 8 {
+		return binary.LittleEndian.Uint64(s[:8])
+	}
+	for k, c := range s {
+		w |= uint64(c) << (8 * k)
+	}
+	return w
+}
+
+// closeObject ends the object whose members are dst[object:], each with a comma before it.
+// The bracket takes the place of the first one, so that members need not be told apart.
+func closeObject(dst []byte, object int) []byte {
+	if len(dst) == object {
+		return append(dst, '{', '}')
+	}
+	dst[object] = '{'
+	return append(dst, '}')
 }
 
 // endObject returns dst, which ends with the object at dst[object], with one member for

@@ -157,7 +157,9 @@ type Shaper struct {
 	newline    bool
 
 	metadataKey, groupKey       string
-	metadataPrefix, groupPrefix []byte      // the keys as JSON and a colon
+	metadataPrefix, groupPrefix []byte // the keys as JSON and a colon
+	timeName, metadataName      uint64 // what the keys are in a hash of names
+	groupName                   uint64
 	metadataJSON                jsonOptions // ids in hexadecimal
 
 	dropEmpty bool
@@ -236,6 +238,9 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	s.timePrefix = append(appendKeyText(nil, []byte(cfg.TimeKey), &s.json), ':', '"')
 	s.metadataPrefix = append(appendKeyText(nil, []byte(cfg.MetadataKey), &s.json), ':')
 	s.groupPrefix = append(appendKeyText(nil, []byte(cfg.GroupKey), &s.json), ':')
+	s.timeName = mixBytes(namesSeed, s.timePrefix, 3)
+	s.metadataName = mixBytes(namesSeed, s.metadataPrefix, 3)
+	s.groupName = mixBytes(namesSeed, s.groupPrefix, 3)
 	s.metadataJSON = s.json
 	s.metadataJSON.special, s.metadataJSON.hexIDs = true, true
 	return s, nil
@@ -385,8 +390,6 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 		return dst, 0, ReasonBody
 	}
 	object, h := len(dst), namesSeed
-	dst = append(dst, '{')
-	start := len(dst)
 	for range n {
 		key, next, reason := readKey(body, i)
 		if reason != ReasonNone {
@@ -398,10 +401,10 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 			}
 			continue
 		}
-		dst = appendComma(dst, start)
-		if key != nil && o.dots == "" {
+		if key != nil && (o.dots == "" || !hasDot(key)) {
 			dst, h = appendName(dst, key, h)
 		} else {
+			dst = append(dst, ',')
 			name := len(dst)
 			if dst, _, reason = appendKey(dst, body, i, 1, o); reason != ReasonNone {
 				return dst, i, reason
@@ -415,23 +418,23 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 			return dst, i, reason
 		}
 	}
-	if s.dropEmpty && len(dst) == start && !add.metadata {
-		return dst[:object], i, ReasonNone
+	if s.dropEmpty && len(dst) == object && !add.metadata {
+		return dst, i, ReasonNone
 	}
 	if add.metadata {
-		h = mixBytes(h, s.metadataPrefix, 3)
-		dst = append(appendComma(dst, start), s.metadataPrefix...)
+		h = mix(h, s.metadataName)
+		dst = append(append(dst, ','), s.metadataPrefix...)
 		dst = appendSide(dst, slices.Clip(ev.Metadata), &s.metadataJSON)
 	}
 	if add.group {
-		h = mixBytes(h, s.groupPrefix, 3)
-		dst = append(appendComma(dst, start), b.groupText(s)...)
+		h = mix(h, s.groupName)
+		dst = append(append(dst, ','), b.groupText(s)...)
 	}
 	if s.timeKey != "" {
-		h = mixBytes(h, s.timePrefix, 3)
-		dst = b.clock.append(appendComma(dst, start), s, ev.Sec, uint32(ev.Nsec))
+		h = mix(h, s.timeName)
+		dst = b.clock.append(append(dst, ','), s, ev.Sec, uint32(ev.Nsec))
 	}
-	return endObject(append(dst, '}'), object, h), i, ReasonNone
+	return endObject(closeObject(dst, object), object, h), i, ReasonNone
 }
 
 // appendComma appends a comma unless nothing was written since start.
