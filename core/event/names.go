@@ -100,13 +100,18 @@ func closeObject(dst []byte, object int) []byte {
 // endObject returns dst, which ends with the object at dst[object], with one member for
 // each name of the object: the last one, at its place. h is the hash of its keys.
 func endObject(dst []byte, object int, h uint64) []byte {
-	known := &distinct[h%uint64(len(distinct))]
-	if known.Load() == h {
+	if distinct[h%uint64(len(distinct))].Load() == h {
 		return dst
 	}
+	return endNewObject(dst, object, h)
+}
+
+// endNewObject is endObject for keys that are not known. It is apart from that, which is
+// inlined so.
+func endNewObject(dst []byte, object int, h uint64) []byte {
 	out, twice := lastOfEach(dst, object)
 	if !twice {
-		known.Store(h)
+		distinct[h%uint64(len(distinct))].Store(h)
 	}
 	return out
 }

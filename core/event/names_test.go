@@ -177,3 +177,26 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+// The bracket of an object is written last, in the place of a comma; what the caller has is
+// not to show that.
+func TestMembersAreAddedToAnObjectThatIsLeftAsItIsOnAnError(t *testing.T) {
+	bad := []byte{0x82, 0xa1, 'a', 0x01, 0xa1, 'b', 0xc1} // the second value is none
+	for _, begun := range []string{`x{`, `x{"a":2`} {
+		dst := append(make([]byte, 0, 100), begun...)
+		if out, rest, err := AppendMembers(dst, 1, bad); err == nil || string(out) != begun || string(dst) != begun || len(rest) != len(bad) {
+			t.Errorf("unexpected result for %q; got %q, %q, %v; want what it was and an error", begun, out, dst, err)
+		}
+	}
+	for begun, want := range map[string]string{`x{`: `x{"a":1}`, `x{"a":2`: `x{"a":1}`, `x{"b":2`: `x{"b":2,"a":1}`} {
+		for _, room := range []int{0, 100} {
+			dst := append(make([]byte, 0, len(begun)+room), begun...)
+			if out, _, err := AppendMembers(dst, 1, []byte{0x81, 0xa1, 'a', 0x01}); err != nil || string(out) != want {
+				t.Errorf("unexpected object; got %q, %v; want %q", out, err, want)
+			}
+		}
+	}
+	if out, _, err := AppendMembers([]byte("{"), 0, []byte{0x80}); err != nil || string(out) != "{}" {
+		t.Errorf("unexpected object; got %q, %v; want {}", out, err)
+	}
+}

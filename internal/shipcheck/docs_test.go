@@ -3,12 +3,16 @@
 package shipcheck
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/outkpl/outkpl/core/event"
+	"github.com/outkpl/outkpl/vector/body"
 )
 
 // sources is the text of all Go and C files that are no tests, with the pieces of
@@ -91,4 +95,12 @@ func TestOptionsThatPagesNameExist(t *testing.T) {
 var foreign = map[string]bool{
 	"retry_limit": true, "no_limits": true, "producer.json": true, "mem_buf_limit": true, "read_from_head": true, "drop_oldest": true,
 	"too_large": true, "access_denied": true, "stream_not_found": true, "drain_delay": true, "refused_alone": true, "client_max_body_size": true,
+}
+
+// How deep a body may be nested is a constant, not an option; so it stands in the text.
+func TestLimitsOfNestingAreDocumented(t *testing.T) {
+	want := fmt.Sprintf("Arrays and objects may lie %d deep in each other, in MessagePack %d;", body.DefaultDepth, event.MaxDepth)
+	if !strings.Contains(read(t, "docs", "http.md"), want) {
+		t.Errorf("docs/http.md: %q is missing", want)
+	}
 }
