@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outkpl/outkpl/core/internal/pace"
 	"github.com/outkpl/outkpl/internal/invariants"
 )
 
@@ -59,6 +60,7 @@ type pipeline struct {
 
 	// Shard map and stream facts.
 	shards         map[string]*shard
+	peers          pace.Peers // of all shards that the stream has had
 	closed         map[string]hashRange
 	refreshing     bool
 	refreshAgain   bool

@@ -369,6 +369,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 			if sh.origin != nil {
 				sh.origin.since = pl.now
 			}
+			sh.pace.Beside(&pl.peers)
 			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh

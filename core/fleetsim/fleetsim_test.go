@@ -15,23 +15,31 @@ func TestThreeProducersShareAShardFairlyAndUseIt(t *testing.T) {
 		for _, size := range []int{aggregate, single} {
 			sc := scenario{model: m, producers: 3, size: size, seconds: 300}
 			s := sc.repeat()
-			if s.used < 0.9 || s.throttled > 0.02 || s.fair < 0.95 {
-				t.Errorf("unexpected outcome with %v and records of %d bytes; got %.1f %% used, %.2f %% throttled, fairness %.3f; want at least 90, at most 2, at least 0.95",
-					m, size, 100*s.used, 100*s.throttled, s.fair)
+			fair, worst := 0.97, 0.93
+			if m == fixedSecond && size == single {
+				fair, worst = 0.95, 0.91 // so few are refused that they come together more slowly
+			}
+			if s.used < 0.9 || s.throttled > 0.02 || s.fair < fair || s.worst < worst {
+				t.Errorf("unexpected outcome with %v and records of %d bytes; got %.1f %% used, %.2f %% throttled, fairness %.3f, %.3f at worst; want at least 90, at most 2, at least %.2f, %.2f",
+					m, size, 100*s.used, 100*s.throttled, s.fair, s.worst, fair, worst)
 			}
 		}
 	}
 }
 
-func TestWriterThatNeverGivesWayLeavesAPart(t *testing.T) {
+func TestWriterThatNeverGivesWayLeavesAThirdAndIsNotRefusedMore(t *testing.T) {
 	for _, h := range besides {
 		ours, _ := h.repeat(true)
-		want := 0.35
-		if h.producers == 1 && h.model == tokenBucket && !h.rests && h.size == aggregate {
-			want = 0.25 // full aggregates seldom find room for themselves there; a fixed limiter has 4 %
+		fixed, _ := h.repeat(false)
+		// Where a shard counts by the second, what comes late in it is refused, so more is
+		// refused the more of the shard they get.
+		most := fixed.throttled + 0.01
+		if h.model == fixedSecond {
+			most += 0.1
 		}
-		if ours.ours < want || ours.used < 0.95 {
-			t.Errorf("unexpected part for %s; got %.1f %%, %.1f %% in all; want at least %.0f, 95", h.name, 100*ours.ours, 100*ours.used, 100*want)
+		if ours.ours < 0.35 || ours.used < fixed.used-0.01 || ours.throttled > most {
+			t.Errorf("unexpected part for %s; got %.1f %%, %.1f %% in all, %.1f %% throttled; want at least 35, %.1f, at most %.1f",
+				h.name, 100*ours.ours, 100*ours.used, 100*ours.throttled, 100*fixed.used, 100*most)
 		}
 	}
 }
@@ -61,7 +69,7 @@ func TestProducersDoNotTakeEachOtherForBackground(t *testing.T) {
 		if h.unsynced {
 			continue
 		}
-		h.begin, h.until, h.seconds = 1, 20, 300
+		h.begin, h.until, h.seconds = 1, 20, 900
 		if ours, _ := h.repeat(true); ours.throttled > 0.1 {
 			t.Errorf("unexpected part throttled for %s; got %.1f %%; want a tenth at most", h.name, 100*ours.throttled)
 		}

@@ -29,12 +29,16 @@ const (
 	blockRecords = 12
 	blockLost    = 8
 	// suspect is the proportion of throttled records in a block that is looked
-	// into. At heavy, half of blockLost is enough: where each has two records a
-	// second, blockLost takes too long.
-	suspect, heavy = 0.05, 0.15
+	// into; ten producers of full aggregates have 5 % among themselves. At heavy, half of
+	// blockLost is enough: where each has two records a second, blockLost takes too long.
+	suspect, heavy = 0.08, 0.15
 	// tryPart is the part of what got through at which it is tried. With less,
 	// trials of few records become long; with more, those who come late disturb.
-	tryPart = 0.7
+	tryPart = 0.75
+	// A block under way with this many records tells better what gets through now than the last
+	// one that is complete. That may be of the first second, which uses up the shard's reserve:
+	// all together would then try more than the shard takes.
+	freshRecords = 3
 	// A trial begins within together after a multiple of tryEvery or, if a background is known
 	// that is to be proven again, of proveEvery.
 	tryEvery, proveEvery = int64(4 * time.Second), int64(32 * time.Second)
@@ -42,7 +46,7 @@ const (
 	// Who sends less than tryLeast of a shard cannot tell, and goes by throttles
 	// alone: where a thousand agents want a shard, each has one record a
 	// minute. Nobody tries less than tryFloor, or a trial of full aggregates would take minutes.
-	tryLeast, tryFloor = 0.03, 0.02
+	tryLeast, tryFloor = 0.03, 0.04
 	// A trial weighs two cases. If it is our doing, ours of the former proportion is
 	// left, by chance and by those who come late; if not, notOurs of it. Each
 	// record adds the logarithm of the ratio of its likelihoods until one case is
@@ -52,6 +56,14 @@ const (
 	sureNot, sureOurs = 6.0, -5.0
 	tryRecords        = 6
 	tryMost           = int64(15 * time.Second)
+	likelyNot         = 2.0
+	// A trial also ends as our doing when nothing was refused for tryQuiet from its beginning, or
+	// when so many records in a row were stored that the other case has but one chance in
+	// e^sureRow: the trouble has ended, and few records would take long to outweigh its throttles.
+	tryQuiet = int64(4 * time.Second)
+	sureRow  = -5.0
+	// A trial has few records. They are mixed with priorRecords of those expected before.
+	priorRecords = 4
 	// What is tolerated beside a background: small ones threefold; tolerateRoom if
 	// that is less, at which producers of this kind together offer a shard that
 	// gets 150 % from a KPL another 100 to 140 %; and tolerateMore above large ones.
@@ -59,7 +71,7 @@ const (
 	backgroundMost                                          = 0.99
 	// A block with a smaller proportion throttled than goneAt ends the background;
 	// one with less than doubtBelow of it has it proven soon.
-	goneAt, doubtBelow = suspect / 2, 0.5
+	goneAt, doubtBelow = 0.025, 0.5
 )
 
 // cause finds out whether what is throttled is the producer's doing.
@@ -79,6 +91,36 @@ type cause struct {
 	through, former float32
 	lookedAt        int32   // the second in which that block or the last trial ended
 	usual           float32 // the proportion throttled in the last block
+
+	peers *Peers // nil if there are none
+}
+
+// Peers is what the shards of one stream tell each other: what strikes one of them from
+// outside often strikes the others, and each alone may see few records a second. The zero
+// value knows nothing. It is not safe for concurrent use.
+type Peers struct {
+	foundAt int64 // when one of them last found a background
+	any     bool
+}
+
+// Evidence of others counts peerScore in a trial, which is half of what it takes, and
+// fades over peerTime.
+const (
+	peerScore = 3.0
+	peerTime  = int64(time.Minute)
+)
+
+func (p *Peers) found(at int64) {
+	if p != nil {
+		p.foundAt, p.any = at, true
+	}
+}
+
+func (p *Peers) evidence(at int64) float64 {
+	if p == nil || !p.any || at-p.foundAt >= peerTime {
+		return 0
+	}
+	return peerScore * (1 - float64(at-p.foundAt)/float64(peerTime))
 }
 
 func (s *share) newBlock(at int64) {
@@ -162,7 +204,7 @@ func (s *share) endBlock(at, age int64, all float32) {
 	case s.rate == 0:
 		s.rate, s.through, s.former, s.lookedAt = float32(rate), float32(1-lost), former, seconds(at)
 	default:
-		s.rate, s.through = max(s.rate, float32(rate)), float32(1-lost)
+		s.rate, s.through = float32(rate), float32(1-lost)
 	}
 }
 
@@ -171,9 +213,14 @@ func seconds(at int64) int32 { return int32(at / int64(time.Second)) }
 
 // try slows down.
 func (s *share) try(at int64) {
+	delivered := float64(s.rate * s.through)
+	if age, all := at-s.blockAt, s.kept+s.refusal; age >= blockTime && all >= freshRecords {
+		rate := float64(s.sent) / float64(age) * float64(time.Second)
+		delivered = min(delivered, rate*float64((s.kept+priorRecords*s.through)/(all+priorRecords)))
+	}
 	s.newBlock(at)
 	s.trying = true
-	low := max(tryFloor, tryPart*float64(s.rate)*float64(s.through))
+	low := max(tryFloor, tryPart*delivered)
 	s.now = max(min(s.now, low), min(leastShare, float64(s.ceiling)))
 	s.plateau(s.now, 0)
 	s.cut = at
@@ -183,15 +230,17 @@ func (s *share) try(at int64) {
 func (s *share) weigh(at, age int64, all float32) bool {
 	before := float64(1 - s.through)
 	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
+	others := s.peers.evidence(at)
 	switch {
-	case score > sureNot && all >= tryRecords:
-		lost := s.refusal / all
-		if s.background > 0 {
-			lost = (lost + s.background) / 2 // few records tell little
+	case score+others > sureNot && all >= tryRecords, score+others > likelyNot && age >= tryMost:
+		expected := s.background
+		if expected == 0 {
+			expected = float32(notOurs * before)
 		}
-		s.background = min(lost, backgroundMost)
+		s.background = min((s.refusal+priorRecords*expected)/(all+priorRecords), backgroundMost)
+		s.peers.found(at)
 		s.restore(at, float64(s.former))
-	case score < sureOurs:
+	case score+others < sureOurs, s.refusal == 0 && age >= tryQuiet && others == 0, float64(s.row)*math.Log(1-notOurs*before)+others < sureRow:
 		s.background, s.usual = 0, 0
 		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
 	case age >= tryMost:

@@ -17,6 +17,13 @@ const (
 // one time must not use that up at once.
 const burst = 0.25
 
+// Beside a background a producer rests when more than restAfter in a row are refused, and for
+// restMost at most: a trial begins within a second, and everybody must be there.
+const (
+	restAfter = 3
+	restMost  = 200 * time.Millisecond
+)
+
 // Limits holds what is the same for all shards of a producer. It must not change.
 type Limits struct {
 	// Records and Bytes are what a shard gets in a second at most. Both are
@@ -54,11 +61,15 @@ type Shard struct {
 
 // Init makes the shard ready for its first record, with full buckets.
 func (s *Shard) Init(l *Limits, now int64) {
-	*s = Shard{limits: l, updated: now, throttle: now}
+	*s = Shard{limits: l, updated: now, throttle: now, share: share{cause: cause{peers: s.share.peers}}}
 	s.share.init(l.ceiling(), now)
 	s.setRates()
 	s.records, s.bytes = s.capacities()
 }
+
+// Beside makes the shard one of a stream whose shards tell each other what they find out. It
+// is to be called before Init.
+func (s *Shard) Beside(p *Peers) { s.share.peers = p }
 
 func (s *Shard) setRates() {
 	s.recordRate = min(s.limits.Records, s.share.now*ShardRecords) / float64(time.Second)
@@ -153,19 +164,34 @@ func (s *Shard) Refused(now, sent int64, random float64) {
 	if s.limits.Adaptive && s.share.refused(s.limits, now, sent) {
 		s.setRates()
 	}
-	if s.share.background > 0 || s.share.trying {
+	if s.share.trying && s.share.background == 0 {
 		return
 	}
-	// Somebody else writes to the shard as well: what the bucket still holds
-	// is not there.
-	s.records, s.bytes = min(s.records, 0), min(s.bytes, 0)
-	s.share.limited = false
+	n, most := s.throttles+1, s.limits.BackoffMax
+	if s.share.background > 0 {
+		// Beside a writer that sends again at once, who rests is left with nothing; and throttles at
+		// random say nothing about the next record. But if several in a row are refused, the shard is
+		// full for the moment.
+		n, most = n-restAfter, min(most, restMost)
+	} else {
+		s.empty()
+	}
 	if sent < s.throttle && s.throttles > 0 {
 		return // it was on its way when the shard began to rest
 	}
 	s.throttle = now
 	s.throttles++
-	s.Rest(now + Backoff(s.limits.BackoffMin, s.limits.BackoffMax, int(s.throttles), random))
+	if n > 0 {
+		s.empty()
+		s.Rest(now + Backoff(min(s.limits.BackoffMin, most), most, int(n), random))
+	}
+}
+
+// empty leaves nothing in the buckets. Somebody else writes to the shard as well: what they
+// still hold is not there.
+func (s *Shard) empty() {
+	s.records, s.bytes = min(s.records, 0), min(s.bytes, 0)
+	s.share.limited = false
 }
 
 // Rest keeps the shard from sending until a moment.

@@ -111,7 +111,7 @@ type share struct {
 }
 
 func (s *share) init(ceiling float64, now int64) {
-	*s = share{now: ceiling, ceiling: float32(ceiling), cut: now - cutEvery, counted: now}
+	*s = share{now: ceiling, ceiling: float32(ceiling), cut: now - cutEvery, counted: now, cause: cause{peers: s.peers}}
 	s.newBlock(now)
 }
 
@@ -257,6 +257,9 @@ func (s *share) refused(l *Limits, now, sent int64) bool {
 	peak := min(s.now, 1) * (1 - min(lost, cutMost))
 	drop := peak * (cutBase + cutSlope*peak)
 	least := max(min(leastShare, float64(s.ceiling)), min(keptMost, keptPart*float64(s.delivered)*s.fade(now)))
+	if s.rate >= tryLeast && s.background == 0 { // what got through is low enough until a trial tells the cause
+		least = max(least, float64(s.rate*s.through))
+	}
 	s.now = max(peak-drop, min(s.now, least))
 	peak = max(peak, s.now)
 	s.plateau(peak, peak-s.now)
