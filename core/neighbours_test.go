@@ -137,9 +137,8 @@ func TestWriterThatNeverGivesWayLeavesAThirdAndMore(t *testing.T) {
 			if ours < 0.35 || all < allFixed-0.02 {
 				t.Errorf("unexpected part of the shard; got %.1f %%, %.1f %% in all; want at least 35, %.1f", 100*ours, 100*all, 100*allFixed)
 			}
-			// Two of ours do not rest after throttles, so it is up to 5 % more; chance does the rest.
-			if throttled > throttledFixed+0.1 {
-				t.Errorf("unexpected part throttled; got %.1f %%; want hardly more than with a fixed rate, %.1f", 100*throttled, 100*throttledFixed)
+			if throttled > throttledFixed+0.05 { // chance may make it more
+				t.Errorf("unexpected part throttled; got %.1f %%; want no more than with a fixed rate, %.1f", 100*throttled, 100*throttledFixed)
 			}
 		})
 	}
@@ -178,12 +177,12 @@ func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
 	}{
 		{size: 100, most: 1.5},
 		// Each shard has seven records a second, and to judge by eight throttles takes
-		// longer. Mostly it is 1.3 times; one shard of a hundred judges wrongly at first.
-		{size: 1000, most: 3},
+		// longer. Mostly it is 1.3 times; one of four runs takes 1.6 times and more.
+		{size: 1000, most: 2},
 	} {
 		t.Run(fmt.Sprint(c.size, " bytes"), func(t *testing.T) {
 			t.Parallel()
-			const runs = 5
+			const runs = 9
 			var took, fixed []time.Duration
 			for range runs {
 				took, fixed = append(took, timeFor(t, true, c.size)), append(fixed, timeFor(t, false, c.size))

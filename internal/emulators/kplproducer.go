@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net"
 	"net/url"
 	"os"
@@ -40,6 +41,16 @@ type KPLResult struct {
 // must be valid UTF-8. The native program is unpacked below the folder that "make
 // jvm" makes; it is only there for Linux on x86-64 and arm64 and for macOS.
 func RunKPL(ctx context.Context, c KPLConfig, records []Record) ([]KPLResult, error) {
+	results, err := FeedKPL(ctx, c, slices.Values(records))
+	if err == nil && len(results) != len(records) {
+		err = fmt.Errorf("cannot run the KPL: got %d results for %d records", len(results), len(records))
+	}
+	return results, err
+}
+
+// FeedKPL is [RunKPL] with records that come one by one, as fast as the sequence gives them. To
+// end the KPL before it has written all of them, cancel the context.
+func FeedKPL(ctx context.Context, c KPLConfig, records iter.Seq[Record]) ([]KPLResult, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || u.Scheme != "https" || u.Hostname() != "127.0.0.1" || u.Port() == "" {
 		return nil, fmt.Errorf("cannot run the KPL: endpoint %q is not like https://127.0.0.1:1234", c.Endpoint)
@@ -60,20 +71,19 @@ func RunKPL(ctx context.Context, c KPLConfig, records []Record) ([]KPLResult, er
 	for k, v := range c.Options {
 		call.args = append(call.args, k+"="+v)
 	}
+	written := 0
 	var results []KPLResult
 	err = runJVM(ctx, call, func(enc *json.Encoder) error {
-		for i := range records {
-			if err := enc.Encode(&records[i]); err != nil {
+		for r := range records {
+			if err := enc.Encode(&r); err != nil {
 				return err
 			}
+			written++
 		}
 		return nil
 	}, func(dec *json.Decoder) error {
 		return eachLine(dec, func(r *KPLResult) { results = append(results, *r) })
 	})
-	if err == nil && len(results) != len(records) {
-		err = fmt.Errorf("cannot run the KPL: got %d results for %d records", len(results), len(records))
-	}
-	count("KPL", len(records), len(results))
+	count("KPL", written, len(results))
 	return slices.Clip(results), err
 }
