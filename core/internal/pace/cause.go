@@ -58,9 +58,10 @@ const (
 	tryMost           = int64(15 * time.Second)
 	likelyNot         = 2.0
 	// A trial also ends as our doing when nothing was refused for tryQuiet from its beginning, or
-	// when so many records in a row were stored that the other case has but one chance in
-	// e^sureRow: the trouble has ended, and few records would take long to outweigh its throttles.
+	// when longRow records in a row were stored, or so many that the other case has but one chance
+	// in e^sureRow: the trouble has ended, and few records would take long to outweigh its throttles.
 	tryQuiet = int64(4 * time.Second)
+	longRow  = 32
 	sureRow  = -5.0
 	// A trial has few records. They are mixed with priorRecords of those expected before.
 	priorRecords = 4
@@ -186,7 +187,8 @@ func (s *share) endBlock(at, age int64, all float32) {
 	// Half a record is as much as one block cannot tell.
 	lost := 1 - (float64(s.kept)+0.5)/(float64(all)+0.5)
 	enough := s.refusal >= blockLost || s.refusal >= blockLost/2 && lost >= heavy
-	former := max(s.former, s.atFirst, float32(rate))
+	atFirst := s.atFirst
+	former := max(s.former, atFirst, float32(rate))
 	s.usual = float32(lost)
 	s.learn(at, rate, 1-lost)
 	s.newBlock(at)
@@ -199,7 +201,7 @@ func (s *share) endBlock(at, age int64, all float32) {
 	case lost < suspect || !enough:
 		s.rate = 0
 		if lost < suspect {
-			s.former = 0
+			s.former = atFirst // the trouble may have begun in this block, and cut the share
 		}
 	case s.rate == 0:
 		s.rate, s.through, s.former, s.lookedAt = float32(rate), float32(1-lost), former, seconds(at)
@@ -231,6 +233,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 	before := float64(1 - s.through)
 	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
 	others := s.peers.evidence(at)
+	run := float64(s.row) * math.Log(1-notOurs*before)
 	switch {
 	case score+others > sureNot && all >= tryRecords, score+others > likelyNot && age >= tryMost:
 		expected := s.background
@@ -240,7 +243,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		s.background = min((s.refusal+priorRecords*expected)/(all+priorRecords), backgroundMost)
 		s.peers.found(at)
 		s.restore(at, float64(s.former))
-	case score+others < sureOurs, s.refusal == 0 && age >= tryQuiet && others == 0, float64(s.row)*math.Log(1-notOurs*before)+others < sureRow:
+	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryQuiet, s.row >= longRow, run+others < sureRow:
 		s.background, s.usual = 0, 0
 		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
 	case age >= tryMost:
