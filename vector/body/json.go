@@ -187,9 +187,12 @@ func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
 			i = -1
 		}
 		var name []byte
-		if i >= 0 {
+		switch {
+		case i >= 0:
 			name = b[key+1 : i-1]
-		} else {
+		case s.strict:
+			return broken(key, wrongByte)
+		default:
 			if name, i = m.key(nil, key, 1); i < 0 {
 				return broken(m.sc.at, m.sc.wrong)
 			}

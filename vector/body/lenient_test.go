@@ -246,6 +246,7 @@ func TestLinesThatBeginWithJSON(t *testing.T) {
 		{"newlines", "{\"a\":1}\nx", Options{AppendNewline: true}, []string{"{\"a\":1}\n", "x\n"}, "jt"},
 		{"an array, then text", "[{\"a\":1},{\"b\":2}]\nx\n", Options{}, []string{`{"a":1}`, `{"b":2}`, "x"}, "jjt"},
 		{"a byte order mark", "\ufeff{\"a\":1}\nx\n", Options{}, []string{`{"a":1}`, "x"}, "jt"},
+		{"a key that is no string, in text", "\"GET\" {1:2,\"data\":[3]}\n", Options{Wrapper: "data"}, []string{"\"GET\" {1:2,\"data\":[3]}"}, "t"},
 		{"braces that are no JSON", "{main} started\n{\"a\":1}\n", Options{}, []string{"{main} started", `{"a":1}`}, "tt"},
 		{"pretty JSON", "{\n\"a\": 1\n}\n", Options{}, []string{`{"a":1}`}, "j"},
 	} {
@@ -316,6 +317,51 @@ func FuzzLenient(f *testing.F) {
 		}
 		if ok, twice := wellFormed(s.events[0].Data); !ok || twice {
 			t.Fatalf("unexpected event of %q; got %q; want valid JSON with each name once", body, s.events[0].Data)
+		}
+	})
+}
+
+// FuzzStrict compares whole bodies: the lenient reader makes the events of the strict one,
+// whatever the options, and whether a broken part costs the body or only itself.
+func FuzzStrict(f *testing.F) {
+	for i, s := range []string{
+		`[{"a":{"b":1}},{"c":{},"\u0061" : 2}]`, "{\n \"a\": 1\n}\n{\"a\":2}", `{"n":{"a":1},"data":[{"a":1}, "x",[2]],"data":3}{"a":[]}`, "\"x\\ny\" \"\xff\"\r\n1 true",
+		"\ufeff{\"a\":1}\x00{\"a\":2}\x00\x1e\ufeff[]", `{"data" : []}`, "{\"a\":1,\"a\":\"\xff\\n\"}", `{"a":1},{"a":2}`, `{"data":{"a":nan}}`,
+	} {
+		for bit := range 6 {
+			f.Add([]byte(s), uint8(1<<bit|i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, body []byte, options uint8) {
+		on := func(bit int) bool { return options>>bit&1 != 0 }
+		opt := Options{Limits: Limits{Depth: 8, Events: 1000}.withDefaults(), KeepLayout: on(0), AppendNewline: on(1), UnquoteStrings: on(2), RejectInvalidUTF8: on(3), Arena: new(Arena)}
+		if on(4) {
+			opt.Path = []string{"a", "b"}
+		}
+		if on(5) {
+			opt.Wrapper = "data"
+		}
+		s := splitter{opt: &opt, data: bytes.Clone(body), strict: true}
+		if s.json() != nil {
+			return
+		}
+		for _, broken := range []*[]Error{nil, new([]Error)} {
+			lenient := opt
+			lenient.Arena, lenient.Broken = nil, broken
+			got, err := Split(nil, body, FormatJSON, lenient)
+			if err != nil || broken != nil && len(*broken) > 0 || len(got) != len(s.events) {
+				t.Fatalf("unexpected events of %q, %+v; got %q, %v; want %q", body, lenient, texts(got), err, texts(s.events))
+			}
+			for i := range got {
+				g, w := &got[i], &s.events[i]
+				if g.Kind != w.Kind || !bytes.Equal(g.Data, w.Data) {
+					t.Fatalf("unexpected event %d of %q, %+v; got %q, %d; want %q, %d", i, body, lenient, g.Data, g.Kind, w.Data, w.Kind)
+				}
+				v, kind, ok := lenient.Field(nil, g)
+				if wv, wk, wok := opt.Field(nil, w); !bytes.Equal(v, wv) || kind != wk || ok != wok {
+					t.Fatalf("unexpected field of event %d of %q, %+v; got %q, %d, %t; want %q, %d, %t", i, body, lenient, v, kind, ok, wv, wk, wok)
+				}
+			}
 		}
 	})
 }
