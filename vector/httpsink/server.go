@@ -13,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -66,6 +67,7 @@ type Server struct {
 	draining atomic.Bool // /readyz says 503, connections are closed behind answers
 
 	listen          func(network, address string) (net.Listener, error)
+	now             func() time.Time // of the status page; nil: time.Now
 	main, admin     *http.Server
 	native          *http.Server // nil: off
 	adminMux        *http.ServeMux

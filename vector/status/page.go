@@ -43,6 +43,8 @@ type Config struct {
 	AggregationMaxBytes int
 	// Log is where warnings are kept. Default: none.
 	Log *Log
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
 }
 
 // Page serves the page and its JSON. It is safe for concurrent use.
@@ -73,7 +75,10 @@ func New(c Config) *Page {
 	if c.Listeners == nil {
 		c.Listeners = func() map[string]string { return map[string]string{} }
 	}
-	return &Page{cfg: c, started: time.Now()}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Page{cfg: c, started: c.Now()}
 }
 
 // Register puts everything on mux.
@@ -130,7 +135,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Page) json() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
+	now := p.cfg.Now()
 	if age := now.Sub(p.made); p.answer != nil && age >= 0 && age < freshFor {
 		return p.answer
 	}
