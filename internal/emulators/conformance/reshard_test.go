@@ -15,10 +15,25 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
-// testReshard puts batches without a pause while a shard is split and two others
-// are merged.
+// testReshard repeats the test where the server contradicts itself about the creation of
+// a shard, which kinesis-local does if it gets no processor between two readings of the
+// clock. Records of such a shard are taken for another stream's, and written again.
 func (g *target) testReshard(t *testing.T) {
-	const stream = "reshard"
+	tries := 1
+	if g.readsClockTwice {
+		tries = 10
+	}
+	for n := range tries {
+		if g.reshard(t, fmt.Sprint("reshard-", n)) {
+			return
+		}
+	}
+	t.Fatalf("unexpected sequence numbers; got shards whose numbers contradict the list in %d streams of %d; want one without", tries, tries)
+}
+
+// reshard puts batches without a pause while a shard is split and two others are merged.
+// It returns false, and nothing is checked, if the server contradicts itself.
+func (g *target) reshard(t *testing.T, stream string) bool {
 	g.createStream(t, stream, 4)
 	p := g.newProducer(t)
 
@@ -82,6 +97,9 @@ func (g *target) testReshard(t *testing.T) {
 	batches(3)
 	end()
 
+	if !g.sequenceNumbersFit(t, stream, all) {
+		return false
+	}
 	got := g.verify(t, p, stream, all...)
 	used := shardIDs(got)
 	for _, s := range g.openShards(t, stream) {
@@ -99,20 +117,19 @@ func (g *target) testReshard(t *testing.T) {
 	}
 	t.Logf("%d batches, %d user records, %d written again after landing in the wrong shard, %d shard maps", len(all), len(got.Records), stats.WrongShard, stats.MapRefreshes)
 
-	g.checkSequenceNumbers(t, stream, all)
-
 	// What comes after the dust has settled goes where it belongs at once.
 	before := stats.WrongShard
 	put(t, p, stream, keyed("last", 50))
 	if after := p.Stats().WrongShard; after != before {
 		t.Errorf("unexpected records in the wrong shard after the map was renewed; got %d; want 0", after-before)
 	}
+	return true
 }
 
-// checkSequenceNumbers fails unless the numbers of a shard have its number, and the second
-// of its creation as the list of shards tells it, where the producer looks for it. The
-// list may be a second or two off: kinesis-local reads the clock twice for it.
-func (g *target) checkSequenceNumbers(t *testing.T, stream string, batches []sent) {
+// sequenceNumbersFit tells whether the numbers of a shard have the second of its creation,
+// as the list of shards tells it, where the producer looks for it: two seconds off at most.
+// It fails if they do not have the number of the shard.
+func (g *target) sequenceNumbersFit(t *testing.T, stream string, batches []sent) bool {
 	t.Helper()
 	out, err := g.api.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &stream})
 	if err != nil {
@@ -133,11 +150,16 @@ func (g *target) checkSequenceNumbers(t *testing.T, stream string, batches []sen
 		for i := range b.records {
 			r := b.batch.Result(i)
 			second, shard := parts(r.SequenceNumber)
-			if d := second - began[r.ShardID]; d < -2 || d > 2 || r.ShardID != fmt.Sprintf("shardId-%012d", shard) {
-				t.Fatalf("unexpected sequence number %s; it tells shard %d, %d s after the creation of %s; want that shard and second", r.SequenceNumber, shard, d, r.ShardID)
+			if r.ShardID != fmt.Sprintf("shardId-%012d", shard) {
+				t.Fatalf("unexpected sequence number %s; it tells shard %d; want that of %s", r.SequenceNumber, shard, r.ShardID)
+			}
+			if d := second - began[r.ShardID]; d < -2 || d > 2 {
+				t.Logf("sequence number %s is %d s after the creation of %s in stream %s", r.SequenceNumber, d, r.ShardID, stream)
+				return false
 			}
 		}
 	}
+	return true
 }
 
 // middleOf returns the position half-way between two others.
