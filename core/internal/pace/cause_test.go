@@ -493,12 +493,12 @@ func TestProducerRestsAtTheFirstThrottle(t *testing.T) {
 	if got := s.Wait(second, 1); got != int64(100*time.Millisecond) || records != 0 || bytes != 0 {
 		t.Errorf("unexpected rest; got %v, %v records and %v bytes left; want 100 ms, 0, 0", time.Duration(got), records, bytes)
 	}
-	s.Refused(2*second, 2*second, 1)
+	s.Refused(2*second, second, 1)
 	if got := s.Wait(2*second, 1); got != int64(200*time.Millisecond) {
 		t.Errorf("unexpected rest after the second; got %v; want 200 ms", time.Duration(got))
 	}
 	s.Stored(2 * second)
-	s.Refused(3*second, 3*second, 1)
+	s.Refused(3*second, 2*second-1, 1)
 	if got := s.Wait(3*second, 1); got != int64(100*time.Millisecond) {
 		t.Errorf("unexpected rest after one that was stored; got %v; want 100 ms", time.Duration(got))
 	}
