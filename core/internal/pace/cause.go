@@ -69,7 +69,6 @@ const (
 	// that is less, at which producers of this kind together offer a shard that
 	// gets 150 % from a KPL another 100 to 140 %; and tolerateMore above large ones.
 	tolerateTimes, tolerateRoom, tolerateMore, tolerateMost = 3, 0.65, 0.1, 0.9
-	backgroundMost                                          = 0.99
 	// A block with a smaller proportion throttled than goneAt ends the background;
 	// one with less than doubtBelow of it has it proven soon.
 	goneAt, doubtBelow = 0.025, 0.5
@@ -194,7 +193,7 @@ func (s *share) endBlock(at, age int64, all float32) {
 	s.newBlock(at)
 	switch {
 	case s.background > 0 && lost < goneAt:
-		s.background, s.rate, s.former, s.doubtful = 0, 0, 0, false
+		s.background, s.rate, s.former = 0, 0, 0
 	case s.background > 0:
 		s.rate, s.through, s.former = float32(rate), float32(1-lost), float32(s.now)
 		s.doubtful = s.doubtful || lost < doubtBelow*float64(s.background)
@@ -223,8 +222,7 @@ func (s *share) try(at int64) {
 	s.newBlock(at)
 	s.trying = true
 	low := max(tryFloor, tryPart*delivered)
-	s.now = max(min(s.now, low), min(leastShare, float64(s.ceiling)))
-	s.plateau(s.now, 0)
+	s.now = min(s.now, low)
 	s.cut = at
 }
 
@@ -240,7 +238,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		if expected == 0 {
 			expected = float32(notOurs * before)
 		}
-		s.background = min((s.refusal+priorRecords*expected)/(all+priorRecords), backgroundMost)
+		s.background = (s.refusal + priorRecords*expected) / (all + priorRecords)
 		s.peers.found(at)
 		s.restore(at, float64(s.former))
 	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryQuiet, s.row >= longRow, run+others < sureRow:

@@ -61,7 +61,7 @@ type Shard struct {
 
 // Init makes the shard ready for its first record, with full buckets.
 func (s *Shard) Init(l *Limits, now int64) {
-	*s = Shard{limits: l, updated: now, throttle: now, share: share{cause: cause{peers: s.share.peers}}}
+	*s = Shard{limits: l, updated: now, share: share{cause: cause{peers: s.share.peers}}}
 	s.share.init(l.ceiling(), now)
 	s.setRates()
 	s.records, s.bytes = s.capacities()
@@ -183,7 +183,7 @@ func (s *Shard) Refused(now, sent int64, random float64) {
 	s.throttles++
 	if n > 0 {
 		s.empty()
-		s.Rest(now + Backoff(min(s.limits.BackoffMin, most), most, int(n), random))
+		s.Rest(now + Backoff(s.limits.BackoffMin, most, int(n), random))
 	}
 }
 

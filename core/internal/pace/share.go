@@ -250,13 +250,13 @@ func (s *share) refused(l *Limits, now, sent int64) bool {
 	// What came through is what the shard has for us; that is the new peak. No
 	// shard takes more than its capacity, whatever the ceiling is.
 	lost := (float64(s.lost) - expected) / (1 - tolerated) / (all + doubt)
-	if s.streak > 2 && now-s.streakAt > jamAfter {
+	if now-s.streakAt > jamAfter {
 		lost = max(lost, 1-2/float64(s.streak)) // nothing gets through
 	}
 	s.jammed = now-s.streakAt > 4*jamAfter
 	peak := min(s.now, 1) * (1 - min(lost, cutMost))
 	drop := peak * (cutBase + cutSlope*peak)
-	least := max(min(leastShare, float64(s.ceiling)), min(keptMost, keptPart*float64(s.delivered)*s.fade(now)))
+	least := max(leastShare, min(keptMost, keptPart*float64(s.delivered)*s.fade(now)))
 	if s.rate >= tryLeast && s.background == 0 { // what got through is low enough until a trial tells the cause
 		least = max(least, float64(s.rate*s.through))
 	}
