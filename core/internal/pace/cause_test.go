@@ -118,6 +118,7 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		{stored: 5, refused: 3, others: 4, age: 1, want: outside},  // 4.0 + 2.8
 		{stored: 5, refused: 3, others: 28, age: 1, want: lasts},   // 4.0 + 1.6
 		{stored: 3, refused: 3, others: 28, age: 1, want: outside}, // 4.9 + 1.6
+		{stored: 3, refused: 3, others: 36, age: 1, want: outside}, // 4.9 + 1.2
 		{stored: 3, refused: 3, others: 48, age: 1, want: lasts},   // 4.9 + 0.6
 		{stored: 1, refused: 3, others: 4, age: 1, want: lasts},    // too few records
 		{stored: 7, refused: 2, others: 4, age: 1, want: lasts},    // 1 + 2.8
@@ -190,6 +191,25 @@ func TestPeersThatFoundNothingChangeNothing(t *testing.T) {
 	}
 }
 
+func TestRecordsOfBeforeATrialDoNotCountInIt(t *testing.T) {
+	for name, told := range map[string]func(s *pace.Shard){
+		"refused": func(s *pace.Shard) { refuse(s, 3.9, 10, 1) },
+		"stored":  func(s *pace.Shard) { store(s, 3.9, 30, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s pace.Shard
+			trial(t, &s, limits(true), 0)
+			refuse(&s, 4.1, 1, 1)
+			told(&s)
+			store(&s, 5, 1, 1)
+			store(&s, 5.1, 1, 1)
+			if got := s.Share(); !near(got, aTried) {
+				t.Errorf("unexpected share; got %v; want %v: the trial goes on", got, aTried)
+			}
+		})
+	}
+}
+
 func TestTrialTriesAPartOfWhatGetsThroughNow(t *testing.T) {
 	for _, c := range []struct {
 		name                  string
@@ -229,6 +249,26 @@ func TestTrialTriesAPartOfWhatGetsThroughNow(t *testing.T) {
 	}
 }
 
+func TestTrialGoesByTheLastBlock(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 1, 20, 20, 20_000)
+	rate, through := block(&s, 1, 1, 30, 20, 10_000)
+	store(&s, 4, 1, aSize)
+	if got, want := s.Share(), 0.75*rate*through; !near(got, want) {
+		t.Errorf("unexpected share in the trial; got %v; want %v", got, want)
+	}
+
+	s.Init(limits(true), 0)
+	block(&s, 0, 1, 20, 20, 10_000)
+	block(&s, 1, 1, 300, 8, 1000)
+	before := s.Share()
+	store(&s, 4, 1, aSize)
+	if got := s.Share(); got != before {
+		t.Errorf("unexpected trial when the last block was good; got a share of %v; want %v", got, before)
+	}
+}
+
 func TestTrialNeverRaisesTheShareNorTriesAlmostNothing(t *testing.T) {
 	var s pace.Shard
 	s.Init(limits(true), 0)
@@ -241,12 +281,30 @@ func TestTrialNeverRaisesTheShareNorTriesAlmostNothing(t *testing.T) {
 		t.Errorf("unexpected share when %v gets through; got %v; want 0.04", rate*through, got)
 	}
 
+	store(&s, 8, 1, 1200)
+	if got := s.Share(); !near(got, 0.04) {
+		t.Errorf("unexpected share when it is our doing; got %v; want 0.04 still", got)
+	}
+
+	s.Init(limits(true), 0)
+	last := lower(&s, 0)
+	before := s.Share()
+	block(&s, last, 1, 20, 20, aSize)
+	store(&s, 8, 1, 1)
+	if got := s.Share(); !near(got, before) || got > 0.04 {
+		t.Errorf("unexpected share in a trial; got %v; want %v, as before", got, before)
+	}
+	store(&s, 12, 1, 1)
+	if got := s.Share(); !near(got, before) {
+		t.Errorf("unexpected share after the trial; got %v; want %v, as before", got, before)
+	}
+
 	var low pace.Shard
 	l := limits(true)
 	l.Records, l.Bytes = 10, 0.01*pace.ShardBytes
 	low.Init(l, 0)
 	block(&low, 0, 1, 20, 20, 1200)
-	before := low.Share()
+	before = low.Share()
 	store(&low, 4, 1, 1200)
 	if got := low.Share(); got != before || before > 0.01 {
 		t.Errorf("unexpected share with a limit of a hundredth; got %v; want %v still", got, before)
@@ -259,8 +317,8 @@ func TestBlockIsLookedIntoWhenEnoughIsThrottled(t *testing.T) {
 		age                   float64
 		want                  bool
 	}{
-		{stored: 102, refused: 8, age: 1}, // 7.2 %
-		{stored: 87, refused: 8, age: 1, want: true},
+		{stored: 102, refused: 8, size: 3000, age: 1}, // 7.2 %
+		{stored: 87, refused: 8, size: 3000, age: 1, want: true},
 		{stored: 13, refused: 7, age: 1}, // the block is not over
 		{stored: 12, refused: 8, age: 1, want: true},
 		{stored: 12, refused: 8, age: 0.9},
@@ -431,6 +489,140 @@ func TestBackgroundThatGetsLessIsProvenSoon(t *testing.T) {
 	}
 }
 
+func TestBackgroundThatIsGoneLeavesNothing(t *testing.T) {
+	var s pace.Shard
+	beside(t, &s, limits(true))
+	block(&s, 5, 1, 20, 20, aSize) // as before
+	refuse(&s, 6.5, 200, 1)
+	before := s.Share()
+	store(&s, 6.5, 9000, 1)
+	store(&s, 7, 1, 1) // it is gone
+	store(&s, 8, 1, 1)
+	if got := s.Share(); got != before || before == 1 {
+		t.Errorf("unexpected trial without a reason; got a share of %v; want %v", got, before)
+	}
+	block(&s, 8.1, 1, 40, 40, 3000)
+	find(&s, 12)
+	if got := s.Share(); !near(got, before) {
+		t.Errorf("unexpected share when a background comes back; got %v; want %v, as before it did", got, before)
+	}
+}
+
+func TestProofThatItIsOurDoingEndsABackground(t *testing.T) {
+	var s pace.Shard
+	beside(t, &s, limits(true))
+	store(&s, 32, 1, 1)
+	store(&s, 36, 1, 1)
+	refuse(&s, 36.1, 1, 1)
+	if !s.Paused(seconds(36.1)) {
+		t.Error("no rest after a throttle; want one: there is no background")
+	}
+}
+
+func TestBackgroundInDoubtIsProvenOnce(t *testing.T) {
+	var s pace.Shard
+	beside(t, &s, limits(true))
+	block(&s, 5.5, 1, 20, 8, aSize)
+	find(&s, 8)
+	for _, at := range []float64{12, 16, 20, 24, 28} {
+		store(&s, at, 1, 1)
+		if got := s.Share(); got != 1 {
+			t.Errorf("unexpected trial at %v s; got a share of %v; want 1 until 32 s", at, got)
+		}
+	}
+	store(&s, 32, 1, 1)
+	if got := s.Share(); got == 1 {
+		t.Error("no trial at 32 s")
+	}
+}
+
+func TestTrialIsNotFollowedByAnotherInTheSameSecond(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 25, 1, aStored, aRefused, aSize)
+	store(&s, 28.9, 3, 1)
+	refuse(&s, 28.9, 5, 1)
+	store(&s, 32.3, 1, 1)
+	if got := s.Share(); got != 1 {
+		t.Fatalf("unexpected share; got %v; want 1, as before the throttles", got)
+	}
+	store(&s, 32.5, 1, 1)
+	if got := s.Share(); got != 1 {
+		t.Errorf("unexpected share just after; got %v; want 1 until 64 s", got)
+	}
+}
+
+func TestShareReturnsToThatOfBeforeAProof(t *testing.T) {
+	for _, full := range []bool{false, true} { // whether a block is complete
+		var s pace.Shard
+		s.Init(limits(true), 0)
+		block(&s, 0, 1, 87, 8, 3000)
+		store(&s, 4, 20, 1)
+		refuse(&s, 4, 4, 1)
+		store(&s, 5, 1, 1)
+		refuse(&s, 6, 8, aSize)
+		before := s.Share()
+		if full {
+			store(&s, 6.1, 30, aSize)
+		}
+		if before == 1 || before != s.Share() {
+			t.Fatalf("unexpected share; got %v, %v; want a cut", before, s.Share())
+		}
+		store(&s, 32, 21, 1)
+		if got := s.Share(); got >= before {
+			t.Errorf("unexpected share; got %v; want a trial", got)
+		}
+		refuse(&s, 32, 12, 1)
+		store(&s, 33, 1, 1)
+		if got := s.Share(); !near(got, before) {
+			t.Errorf("unexpected share after the proof; got %v; want %v, as before", got, before)
+		}
+	}
+}
+
+func TestThrottlesOfAProofDoNotCut(t *testing.T) {
+	var s pace.Shard
+	beside(t, &s, limits(true))
+	store(&s, 32, 1, 1)
+	before := s.Share()
+	refuse(&s, 32.9, 30, 1)
+	if got := s.Share(); got != before {
+		t.Errorf("unexpected share after 30 throttles in a trial; got %v; want %v", got, before)
+	}
+}
+
+func TestShareBesideABackgroundIsCutBelowWhatGetsThrough(t *testing.T) {
+	var s pace.Shard
+	beside(t, &s, limits(true))
+	rate, through := block(&s, 5, 1, 20, 20, aSize)
+	for _, at := range []float64{6.1, 6.7, 7.3, 9.1} {
+		refuse(&s, at, 40, 1)
+	}
+	if got := s.Share(); got >= 0.9*rate*through {
+		t.Errorf("unexpected share; got %v; want less than the %v that got through", got, rate*through)
+	}
+}
+
+func TestStreakEndsWithATrial(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 1, aStored, aRefused, aSize)
+	refuse(&s, 1.1, 1, 1)
+	refuse(&s, 4, 6, 1) // the first begins the trial
+	refuse(&s, 5, 1, 1)
+	if got := s.Share(); got != 1 {
+		t.Fatalf("unexpected share; got %v; want 1", got)
+	}
+	for _, at := range []float64{5.9, 6.5, 7.1, 7.7} {
+		refuse(&s, at, 30, 1)
+	}
+	before := s.Share()
+	store(&s, 7.8, 1, 1)
+	if got := s.Share(); got != before || got > 0.3 {
+		t.Errorf("unexpected share when a record is stored after two seconds of throttles; got %v; want %v", got, before)
+	}
+}
+
 func TestShareIsNotCutBelowWhatGetsThroughBeforeATrial(t *testing.T) {
 	for _, c := range []struct {
 		stored, refused, size int
@@ -455,33 +647,70 @@ func TestShareIsNotCutBelowWhatGetsThroughBeforeATrial(t *testing.T) {
 	}
 }
 
-func TestShareReturnsToTheHighestSinceThrottlesBegan(t *testing.T) {
-	find := func(s *pace.Shard, at float64) {
-		store(s, at, 2, aSize)
-		refuse(s, at, 5, aSize)
-		store(s, at+1, 1, aSize)
-	}
-	var s pace.Shard
-	s.Init(limits(true), 0)
-	block(&s, 0, 1, 20, 20, aSize)
-	block(&s, 1.5, 1, 20, 20, aSize)
-	block(&s, 2.6, 1, 20, 20, aSize)
-	find(&s, 4)
-	if got := s.Share(); got != 1 {
-		t.Errorf("unexpected share after three blocks with throttles and a background; got %v; want 1, that of the first", got)
-	}
+// find has a trial begin, and find a background.
+func find(s *pace.Shard, at float64) {
+	store(s, at, 2, 1)
+	refuse(s, at, 6, 1)
+	store(s, at+1, 1, 1)
+}
 
-	s.Init(limits(true), 0)
-	for _, at := range []float64{0, 0.6, 1.2, 1.8, 2.4, 3, 3.6} {
-		refuse(&s, at, 1, aSize)
-	}
-	block(&s, 3.7, 1, 200, 1, aSize)
-	block(&s, 5, 10, 50, 0, aSize) // nothing is throttled
-	low := s.Share()
-	rate, _ := block(&s, 15, 1, 40, 40, aSize)
-	find(&s, 20)
-	if got := s.Share(); low >= rate || !near(got, rate) {
-		t.Errorf("unexpected share after a background; got %v; want %v, what was sent when throttles began, which is more than the share %v then", got, rate, low)
+func TestShareReturnsToTheHighestSinceThrottlesBegan(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		play func(s *pace.Shard) (want float64)
+	}{
+		{"three blocks", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, aSize)
+			block(s, 1, 1, 20, 20, aSize)
+			block(s, 2, 1, 20, 20, aSize)
+			find(s, 4)
+			return 1
+		}},
+		{"a trial that found nothing", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, aSize)
+			store(s, 4, 3, 1)
+			refuse(s, 4, 1, 1)
+			store(s, 19, 1, 1)
+			block(s, 19, 1, 20, 20, aSize)
+			find(s, 24)
+			return 1
+		}},
+		{"a block that does not say enough", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, aSize)
+			block(s, 1, 10.1, 20, 3, aSize)
+			block(s, 11.1, 1, 20, 20, aSize)
+			find(s, 16)
+			return 1
+		}},
+		{"a block without throttles", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, aSize)
+			block(s, 1, 1, 300, 8, 100)
+			low := s.Share()
+			block(s, 2, 1, 20, 20, aSize)
+			find(s, 4)
+			return low
+		}},
+		{"a share below what was sent", func(s *pace.Shard) float64 {
+			last := lower(s, 0)
+			store(s, last, 12, 1)
+			block(s, last, 1, 300, 8, 100)
+			rate, _ := block(s, last+1, 1, 20, 20, aSize)
+			find(s, 8)
+			return rate
+		}},
+		{"more sent than may be", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, 60_000)
+			find(s, 4)
+			return 1
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s pace.Shard
+			s.Init(limits(true), 0)
+			if want, got := c.play(&s), s.Share(); !near(got, want) {
+				t.Errorf("unexpected share after a background was found; got %v; want %v", got, want)
+			}
+		})
 	}
 }
 
@@ -505,6 +734,13 @@ func TestProducerRestsAtTheFirstThrottle(t *testing.T) {
 	s.Refused(3*second+1, 3*second-1, 1)
 	if got := s.Wait(3*second, 1); got != int64(100*time.Millisecond) {
 		t.Errorf("unexpected rest after one that had been on its way; got %v; want 100 ms still", time.Duration(got))
+	}
+	if records, _ := s.Tokens(7 * second / 2); records < 1 {
+		t.Fatalf("unexpected tokens after the rest; got %v", records)
+	}
+	s.Refused(7*second/2, 3*second-1, 1)
+	if records, bytes := s.Tokens(7 * second / 2); s.Paused(7*second/2) || records != 0 || bytes != 0 {
+		t.Errorf("unexpected tokens after another that had been on its way; got %v, %v; want 0, 0 and no rest", records, bytes)
 	}
 }
 

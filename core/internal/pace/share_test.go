@@ -80,8 +80,9 @@ func TestOneThrottleInTwoHundredIsChance(t *testing.T) {
 		chance int
 	}{{0, 5}, {9.9, 5}, {20, 2}} { // half of what was ten seconds ago counts
 		var s pace.Shard
-		s.Init(limits(true), 0)
-		store(&s, 0, 1000, 1)
+		s.Init(limits(true), 1000*second)
+		c.at += 1000
+		store(&s, 1000, 1000, 1)
 		refuse(&s, c.at, c.chance, 1)
 		if got := s.Share(); got != 1 {
 			t.Errorf("unexpected share after %d throttles at %v s; got %v; want 1", c.chance, c.at, got)
@@ -154,6 +155,146 @@ func TestJamIsNotOverBeforeAHalfIsBack(t *testing.T) {
 	store(&s, 16, 20, 1)
 	if got := s.Share(); !near(got, 0.5) {
 		t.Errorf("unexpected share after two jams with a record between them; got %v; want half of what it was before the first", got)
+	}
+}
+
+func TestRecordsSentBeforeACutDoNotCount(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	refuse(&s, 1, 1, 1)
+	share := s.Share()
+	for range 50 {
+		s.Stored(second - 1)
+		s.Refused(2*second, second-1, 0)
+	}
+	if got := s.Share(); got != share {
+		t.Errorf("unexpected share after throttles of records sent before the cut; got %v; want %v", got, share)
+	}
+	refuse(&s, 3, 1, 1)
+	if got, want := s.Share(), cut(share, 1.0/9); !near(got, want) {
+		t.Errorf("unexpected share after one sent since; got %v; want %v", got, want)
+	}
+}
+
+func TestCutNeverRaisesTheShare(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	last := lower(&s, 0)
+	block(&s, last, 10, 100, 0, 40_000) // sent before
+	before := s.Share()
+	refuse(&s, last+11, 1, 1)
+	if got := s.Share(); got > before || before >= 0.04 {
+		t.Errorf("unexpected share after a throttle; got %v; want %v at most", got, before)
+	}
+}
+
+func TestShareThatIsKeptGrowsNoFasterThanAnother(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 10, 100, 0, aSize)
+	last := lower(&s, 10)
+	before := s.Share()
+	hungry(&s, last+0.1, last+5)
+	if got := s.Share(); got < before || got > before+0.001 {
+		t.Errorf("unexpected share after five seconds; got %v; want %v and hardly more", got, before)
+	}
+}
+
+func TestJamEndsNoLowerThanItBegan(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 10, 100, 0, aSize)
+	last := lower(&s, 10)
+	store(&s, last, 1, 1)
+	for range 10 {
+		last += 0.7
+		refuse(&s, last, 1, 1)
+	}
+	before := s.Share()
+	store(&s, last, 3, 1)
+	if got := s.Share(); !near(got, before) {
+		t.Errorf("unexpected share after a jam that did not lower it; got %v; want %v", got, before)
+	}
+}
+
+// grows tells whether the share follows a curve that begins here.
+func grows(t *testing.T, s *pace.Shard, from float64, what string) {
+	t.Helper()
+	before := s.Share()
+	hungry(s, from, from+20)
+	if got, want := s.Share(), before+1.7e-5*math.Sqrt(before)*20*20*20; math.Abs(got-want) > 0.01*want {
+		t.Errorf("unexpected share 20 s %s; got %v; want %v", what, got, want)
+	}
+}
+
+func TestCurveBeginsAnewWhereTheShareWasSet(t *testing.T) {
+	for name, set := range map[string]func(s *pace.Shard) (at float64){
+		"after a way back": func(s *pace.Shard) float64 {
+			block(s, 0, 10, 94, 6, 30_000)
+			last := lower(s, 12)
+			store(s, last+0.1, 3, 1)
+			hungry(s, last+0.2, last+3.7)
+			return last + 3.7
+		},
+		"after a jam": func(s *pace.Shard) float64 {
+			for at := range 8 {
+				refuse(s, float64(at), 1, 1)
+			}
+			store(s, 7.1, 12, 1)
+			return 7.2
+		},
+		"after a trial": func(s *pace.Shard) float64 {
+			trial(t, s, limits(true), 0)
+			store(s, 4, 3, 1)
+			refuse(s, 4, 1, 1)
+			store(s, 19, 1, 1)
+			return 19
+		},
+		"after a background": func(s *pace.Shard) float64 {
+			beside(t, s, limits(true))
+			refuse(s, 5.6, 20, 1)
+			store(s, 6, 1, 1)
+			hungry(s, 6.1, 10)
+			s.Wait(seconds(15.9), 1)
+			store(s, 15.9, 11, 1)
+			store(s, 16.1, 1, 1) // it is gone
+			return 16.1
+		},
+	} {
+		var s pace.Shard
+		s.Init(limits(true), 0)
+		at := set(&s)
+		grows(t, &s, at, name)
+	}
+}
+
+func TestLimitThatIsNoBinaryFractionStays(t *testing.T) {
+	for _, adaptive := range []bool{false, true} {
+		l := limits(adaptive)
+		l.Records, l.Bytes = 300, 0.3*pace.ShardBytes
+		var s pace.Shard
+		s.Init(l, 0)
+		hungry(&s, 0, 10)
+		if got := s.Share(); math.Abs(got-0.3) > 1e-7 {
+			t.Errorf("unexpected share; got %v; want 0.3", got)
+		}
+	}
+}
+
+func TestLimitHoldsOnTheWayBack(t *testing.T) {
+	l := limits(true)
+	l.Records, l.Bytes = 10, 0.01*pace.ShardBytes
+	var s pace.Shard
+	s.Init(l, 0)
+	refuse(&s, 0, 1, 1)
+	hungry(&s, 0.1, 0.3)
+	store(&s, 1, 1, 1<<20)
+	block(&s, 1, 9, 50, 0, 1)
+	lower(&s, 10)
+	store(&s, 15, 3, 1)
+	hungry(&s, 160, 200)
+	if got := s.Share(); got > 0.01001 {
+		t.Errorf("unexpected share after the way back; got %v; want the limit of 0.01", got)
 	}
 }
 
@@ -262,6 +403,7 @@ func TestShareIsBackWhenItIsQuiet(t *testing.T) {
 		// Half of the records are throttled usually.
 		{5, 1.4, false},
 		{5, 1.6, true},
+		{256, 1.6, true},
 		{3, 1.6, false},
 		{3, 2.9, false},
 		{3, 3.1, true},
@@ -299,6 +441,7 @@ func TestShareIsBackToWhatWasGood(t *testing.T) {
 		{name: "fewer delivered, 6 % throttled", stored: 94, refused: 6, size: 10_000, at: 12, want: 0.7 * 10_000 * 100 / 10.0 / pace.ShardBytes * 94.5 / 100.5},
 		{name: "nothing waited, five minutes ago", stored: 100, size: 10_000, at: 309, want: 1},
 		{name: "much delivered five minutes ago", stored: 94, refused: 6, size: 60_000, at: 159, want: 0.1},
+		{name: "records waited for a whole shard", stored: 100, size: 1, waiting: true, at: 12, want: 1},
 		{name: "records waited", stored: 96, refused: 4, size: 10_000, waiting: true, at: 12},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -312,7 +455,7 @@ func TestShareIsBackToWhatWasGood(t *testing.T) {
 			}
 			store(&s, 10, 1, c.size)
 			switch {
-			case c.waiting:
+			case c.waiting && c.refused > 0:
 				c.want = 0.7 * (float64(100*c.size)/pace.ShardBytes + waited) / 10 * 96.5 / 100.5
 			case c.want == 1:
 				c.want = s.Share() // any share up to this one will do
@@ -330,6 +473,102 @@ func TestShareIsBackToWhatWasGood(t *testing.T) {
 	}
 }
 
+func TestWhatWasGoodFadesWhenMoreIsLearned(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		first  func(s *pace.Shard)
+		second func(s *pace.Shard)
+		want   func(share float64) float64
+	}{
+		{"less is known of now", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
+			func(s *pace.Shard) { block(s, 150, 10, 94, 6, aSize) },
+			func(float64) float64 { return math.Exp(-150.0 / 300) }},
+		{"fewer are sent now, and wait", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
+			func(s *pace.Shard) {
+				refuse(s, 10, 1, 1)
+				hungry(s, 10.1, 10.5)
+				s.Wait(seconds(15), 1)
+				block(s, 19.9, 0.6, 100, 0, 1)
+			},
+			func(float64) float64 { return math.Exp(-10.0 / 300) }},
+		{"none waits any more", func(s *pace.Shard) {
+			refuse(s, 0, 1, 1)
+			hungry(s, 0.1, 3)
+			block(s, 3, 7, 100, 0, 1)
+		}, func(s *pace.Shard) { block(s, 10, 10, 100, 0, 1) },
+			func(share float64) float64 { return share }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var s pace.Shard
+			s.Init(limits(true), 0)
+			c.first(&s)
+			c.second(&s)
+			at := 21.0
+			if c.name == "less is known of now" {
+				at = 161
+			}
+			want := c.want(s.Share())
+			last := lower(&s, at)
+			store(&s, last+0.1, 3, 1)
+			hungry(&s, last+0.2, last+9)
+			if got, want := s.Share(), want*math.Exp(-(last+3-at)/300); math.Abs(got-want) > 0.03*want {
+				t.Errorf("unexpected share after the way back; got %v; want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestShareThatGrewBeyondWhatWasGoodIsRemembered(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 10, 94, 6, 30_000)
+	last := lower(&s, 12)
+	store(&s, last+0.1, 2, 1)
+	hungry(&s, last+0.2, last+45)
+	share := s.Share()
+	refuse(&s, last+45, 1, 1)
+	last = lower(&s, last+46)
+	store(&s, last+0.1, 3, 1)
+	hungry(&s, last+0.2, last+9)
+	if got, want := s.Share(), 0.7*share*math.Exp(-9.0/300); share < 0.3 || math.Abs(got-want) > 0.03*want {
+		t.Errorf("unexpected share after the way back; got %v; want %v, as it had been at %v", got, want, share)
+	}
+}
+
+func TestWhatWasDeliveredFadesOnTheWayBackToo(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 10, 94, 6, 6000)
+	last := lower(&s, 160)
+	store(&s, last+0.1, 3, 1)
+	hungry(&s, last+0.2, last+4)
+	last = lower(&s, last+4.1)
+	want := 0.5 * 6e4 / pace.ShardBytes * 94.5 / 100.5 * math.Exp(-(last-10)/300)
+	if got := s.Share(); math.Abs(got-want) > 0.02*want {
+		t.Errorf("unexpected share after a way back and a throttle; got %v; want %v", got, want)
+	}
+}
+
+func TestUsualPartOfThrottlesIsForgottenWhenItWasOurDoing(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 10, 100, 0, aSize)
+	block(&s, 10, 1, aStored, aRefused, aSize)
+	store(&s, 12, 1, 1)
+	store(&s, 16, 1, 1)
+	refuse(&s, 17, 1, 1)
+	store(&s, 17.1, 5, 1)
+	before := s.Share()
+	hungry(&s, 17.2, 19.9)
+	if got := s.Share(); got > before+0.01 {
+		t.Errorf("unexpected share in three quiet seconds; got %v; want about %v", got, before)
+	}
+	hungry(&s, 20, 20.5)
+	if got := s.Share(); got < 1.5*before {
+		t.Errorf("unexpected share after three quiet seconds; got %v; want far more than %v", got, before)
+	}
+}
+
 func TestThrottleOnTheWayBackLowersWhatIsGood(t *testing.T) {
 	var s pace.Shard
 	s.Init(limits(true), 0)
@@ -340,7 +579,7 @@ func TestThrottleOnTheWayBackLowersWhatIsGood(t *testing.T) {
 	if got := s.Share(); got < 0.1 || got > 0.5 {
 		t.Fatalf("unexpected share on the way back; got %v; want some", got)
 	}
-	refuse(&s, last+4.1, 1, 1)
+	refuse(&s, last+4.1, 3, 1)
 	store(&s, last+4.2, 2, 1)
 	hungry(&s, last+4.3, last+11)
 	if got, want := s.Share(), 0.7*math.Exp(-math.Floor(last+11-10)/300); math.Abs(got-want) > 0.01 {
@@ -418,8 +657,9 @@ func TestTimeThatGoesBackGivesNothing(t *testing.T) {
 	s.Init(limits(false), second)
 	s.Take(1 << 20)
 	_, before := s.Tokens(second)
-	s.Tokens(0)
-	if _, got := s.Tokens(second); got != before {
-		t.Errorf("unexpected tokens; got %v; want %v", got, before)
+	for _, at := range []int64{0, second} {
+		if _, got := s.Tokens(at); got != before {
+			t.Errorf("unexpected tokens; got %v; want %v", got, before)
+		}
 	}
 }
