@@ -682,13 +682,22 @@ func TestShareReturnsToTheHighestSinceThrottlesBegan(t *testing.T) {
 			find(s, 16)
 			return 1
 		}},
-		{"a block without throttles", func(s *pace.Shard) float64 {
+		{"a block with few throttles, in which the trouble may have begun", func(s *pace.Shard) float64 {
 			block(s, 0, 1, 20, 20, aSize)
+			first := s.Share()
 			block(s, 1, 1, 300, 8, 100)
-			low := s.Share()
 			block(s, 2, 1, 20, 20, aSize)
 			find(s, 4)
-			return low
+			return first
+		}},
+		{"two blocks with few throttles", func(s *pace.Shard) float64 {
+			block(s, 0, 1, 20, 20, aSize)
+			block(s, 1, 1, 300, 8, 100)
+			first := s.Share()
+			block(s, 2, 1, 300, 8, 100)
+			block(s, 3, 1, 20, 20, aSize)
+			find(s, 8)
+			return first
 		}},
 		{"a share below what was sent", func(s *pace.Shard) float64 {
 			last := lower(s, 0)
@@ -798,5 +807,22 @@ func TestThrottlesOfATrialDoNotRest(t *testing.T) {
 	s.Refused(32*second+3, 32*second+3, 1)
 	if !s.Paused(32*second + 4) {
 		t.Error("no rest after four throttles when a background is proven again")
+	}
+}
+
+// Where few records were throttled, it takes many to outweigh them.
+func TestTrialEndsWithALongRowOfStoredRecords(t *testing.T) {
+	for row, ended := range map[int]bool{32: false, 33: true} {
+		var s pace.Shard
+		s.Init(limits(true), 0)
+		block(&s, 0, 1, 90, 10, 5000)
+		store(&s, 4, 1, 5000)
+		refuse(&s, 4.5, 3, 5000)
+		store(&s, 4.6, row-1, 5000)
+		store(&s, 5, 1, 5000)
+		refuse(&s, 5.1, 1, 5000)
+		if got := s.Paused(seconds(5.1)); got != ended {
+			t.Errorf("unexpected rest after %d stored in a row; got %v; want %v, the trial has ended", row, got, ended)
+		}
 	}
 }
