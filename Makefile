@@ -30,7 +30,7 @@ JVM_LIB := $(EMULATORS)/java/target/lib
 JVM_COUNTS := $(CURDIR)/build/jvm-counts
 version = $(patsubst amazon-kinesis-$(1)-%.jar,%,$(notdir $(wildcard $(JVM_LIB)/amazon-kinesis-$(1)-*.jar)))
 JVM_STAMP := $(EMULATORS)/java/target/classes/.built
-GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go' -not -name '*_test.go')
+GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit internal -name '*.go' -not -name '*_test.go')
 
 .PHONY: help
 help: ## List the targets
@@ -40,8 +40,7 @@ help: ## List the targets
 build: plugin host programs ## Build the plugin, the host program and the programs into build/
 
 programs: | check-tools ## Build kpl-http, kplcat and kpl-replay, which need no cgo, into build/
-	CGO_ENABLED=0 go build -trimpath -o build/kpl-http ./vector
-	CGO_ENABLED=0 go build -trimpath -o build/ ./aggregation/cmd/kplcat ./core/deadletter/cmd/kpl-replay
+	CGO_ENABLED=0 go build -trimpath -o build/ ./cmd/...
 
 plugin: $(SO) ## Build build/out_kpl.so
 
@@ -73,7 +72,7 @@ jvm-counts: # what the real KCL and KPL have done in the last run of the tests
 		|| echo 'the real KCL and KPL: nothing to count, since the results of the tests are those of an earlier run'
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
-	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...
+	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/... ./cmd/...
 	@found=$$(go list -deps ./core ./aggregation | grep -E 'prometheus|opentelemetry|cloudwatch|datadog|statsd' || true); \
 		[[ -z $$found ]] || { echo "core and aggregation must not need a metrics client; found:" $$found >&2; exit 1; }
 	@found=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/fluentbit' || true); \
@@ -82,7 +81,7 @@ check-build: $(SO) # what the packages may depend on, and what the plugin must e
 		grep -q " T FLBPlugin$$s$$" <<<"$$exports" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
 
 race: check-tools ## Run the pure Go tests with the race detector on one and on four processors
-	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/... ./vector/...
+	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./cmd/... ./core/... ./internal/pace ./vector/...
 
 fuzz: check-tools ## Run each fuzz target for FUZZTIME (60s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
