@@ -57,10 +57,6 @@ type Section struct {
 	Options []Option
 }
 
-// Sections returns the table of options in the order of documentation. Callers must
-// not change it.
-func Sections() []Section { return sections }
-
 // Options returns the options of all sections.
 func Options() []Option {
 	var all []Option

@@ -182,15 +182,6 @@ func Reasons() []Reason {
 	return list
 }
 
-// PoisonReasons returns every PoisonReason, in the order of Stats.Dropped.
-func PoisonReasons() []PoisonReason {
-	list := make([]PoisonReason, poisonCount)
-	for i := range list {
-		list[i] = PoisonReason(i)
-	}
-	return list
-}
-
 // counters is the live form of Stats.
 type counters struct {
 	requests                     [len(Statuses)]atomic.Uint64
