@@ -17,32 +17,15 @@ import (
 
 	"golang.org/x/text/encoding/unicode"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	pb "github.com/outkpl/outkpl/vector/internal/vectorpb"
 )
 
-func vText(s string) *pb.Value { return &pb.Value{Kind: &pb.Value_RawBytes{RawBytes: []byte(s)}} }
-func vInt(n int64) *pb.Value   { return &pb.Value{Kind: &pb.Value_Integer{Integer: n}} }
-func vTime(s, n int64) *pb.Value {
-	return &pb.Value{Kind: &pb.Value_Timestamp{Timestamp: &timestamppb.Timestamp{Seconds: s, Nanos: int32(n)}}}
-}
-func vFloat(f float64) *pb.Value { return &pb.Value{Kind: &pb.Value_Float{Float: f}} }
-func vMap(m map[string]*pb.Value) *pb.Value {
-	return &pb.Value{Kind: &pb.Value_Map{Map: &pb.ValueMap{Fields: m}}}
-}
-func vList(items ...*pb.Value) *pb.Value {
-	return &pb.Value{Kind: &pb.Value_Array{Array: &pb.ValueArray{Items: items}}}
-}
-func vLog(value *pb.Value, fields map[string]*pb.Value) *pb.Event {
-	return &pb.Event{Event: &pb.Event_Log{Log: &pb.Log{Fields: fields, Value: value, Metadata: vText("m"),
-		MetadataFull: &pb.Metadata{Value: vMap(nil), SourceEventId: []byte("0123456789abcdef")}}}}
-}
-
 // push is a request as Vector sends it: maps are sorted.
-func push(t testing.TB, events ...*pb.Event) []byte {
+func push(t testing.TB, events ...string) []byte {
 	t.Helper()
-	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.PushEventsRequest{Events: events})
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(pb.Request(events...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,39 +35,38 @@ func push(t testing.TB, events ...*pb.Event) []byte {
 func TestVectorEvents(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		event *pb.Event
+		event string
 		want  string
 		kind  EventKind
 	}{
-		{"log of a source", vLog(nil, map[string]*pb.Value{"timestamp": vTime(1_787_352_356, 123456789), "host": vText("h1"), "message": vText("hello"), "source_type": vText("stdin")}),
+		{"log of a source", pb.Log("", map[string]string{"timestamp": pb.Time(1_787_352_356, 123456789), "host": pb.Text("h1"), "message": pb.Text("hello"), "source_type": pb.Text("stdin")}),
 			`{"host":"h1","message":"hello","source_type":"stdin","timestamp":"2026-08-21T22:45:56.123456789Z"}`, EventJSON},
-		{"empty log", vLog(nil, nil), `{}`, EventJSON},
-		{"log that is a text", vLog(vText("line one"), map[string]*pb.Value{".": {Kind: &pb.Value_Null{}}}), `"line one"`, EventJSON},
-		{"log that is null", vLog(&pb.Value{Kind: &pb.Value_Null{}}, nil), `null`, EventJSON},
-		{"times are as short as they can be", vLog(vList(vTime(0, 0), vTime(0, 120_000_000), vTime(0, 120_000), vTime(-1, 1)), nil),
+		{"empty log", pb.Log("", nil), `{}`, EventJSON},
+		{"log that is a text", pb.Log(pb.Text("line one"), map[string]string{".": pb.Null}), `"line one"`, EventJSON},
+		{"log that is null", pb.Log(pb.Null, nil), `null`, EventJSON},
+		{"times are as short as they can be", pb.Log(pb.List(pb.Time(0, 0), pb.Time(0, 120_000_000), pb.Time(0, 120_000), pb.Time(-1, 1)), nil),
 			`["1970-01-01T00:00:00Z","1970-01-01T00:00:00.120Z","1970-01-01T00:00:00.000120Z","1969-12-31T23:59:59.000000001Z"]`, EventJSON},
-		{"numbers", vLog(vList(vInt(math.MinInt64), vInt(9007199254740993), vFloat(1), vFloat(0.1), vFloat(1e300), vFloat(math.Inf(-1))), nil),
+		{"numbers", pb.Log(pb.List(pb.Integer(math.MinInt64), pb.Integer(9007199254740993), pb.Float(1), pb.Float(0.1), pb.Float(1e300), pb.Float(math.Inf(-1))), nil),
 			`[-9223372036854775808,9007199254740993,1.0,0.1,1e+300,"-Infinity"]`, EventJSON},
-		{"booleans and nulls", vLog(vList(&pb.Value{Kind: &pb.Value_Boolean{Boolean: true}}, &pb.Value{Kind: &pb.Value_Boolean{}}, &pb.Value{Kind: &pb.Value_Null{}}, &pb.Value{}), nil),
+		{"booleans and nulls", pb.Log(pb.List(pb.Boolean(true), pb.Boolean(false), pb.Null, ""), nil),
 			`[true,false,null,null]`, EventJSON},
-		{"what is not UTF-8", vLog(nil, map[string]*pb.Value{"message": vText("a\xffb\n\"")}), "{\"message\":\"a\ufffdb\\n\\\"\"}", EventJSON},
-		{"what is not UTF-8, as Vector's own JSON", vLog(nil, map[string]*pb.Value{"message": vText("\xe2\x82\xc3\x9f\xf0\x9f\x98x\xed\xa0\x80\xc0\xaf\xf4\x90\xe0\x9f\xf0\x80\xe2\x82")}),
+		{"what is not UTF-8", pb.Log("", map[string]string{"message": pb.Text("a\xffb\n\"")}), "{\"message\":\"a\ufffdb\\n\\\"\"}", EventJSON},
+		{"what is not UTF-8, as Vector's own JSON", pb.Log("", map[string]string{"message": pb.Text("\xe2\x82\xc3\x9f\xf0\x9f\x98x\xed\xa0\x80\xc0\xaf\xf4\x90\xe0\x9f\xf0\x80\xe2\x82")}),
 			"{\"message\":\"\ufffd\u00df\ufffdx\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\"}", EventJSON},
-		{"nested", vLog(nil, map[string]*pb.Value{"a": vMap(map[string]*pb.Value{"b": vList(vMap(nil), vInt(1))})}), `{"a":{"b":[{},1]}}`, EventJSON},
-		{"trace", &pb.Event{Event: &pb.Event_Trace{Trace: &pb.Trace{Fields: map[string]*pb.Value{"span": vInt(1)}}}}, `{"span":1}`, EventTrace},
-		{"counter", metric(&pb.Metric{Name: "hits", Namespace: "app", TagsV1: map[string]string{"host": "h", "az": "a"}, Timestamp: &timestamppb.Timestamp{Seconds: 1}, IntervalMs: 10000,
-			Value: &pb.Metric_Counter{Counter: &pb.Number{Value: 1}}}),
+		{"nested", pb.Log("", map[string]string{"a": pb.Map(map[string]string{"b": pb.List(pb.Map(nil), pb.Integer(1))})}), `{"a":{"b":[{},1]}}`, EventJSON},
+		{"trace", pb.Trace(map[string]string{"span": pb.Integer(1)}), `{"span":1}`, EventTrace},
+		{"counter", pb.Metric(`name: "hits" namespace: "app" tags_v1 { key: "host" value: "h" } tags_v1 { key: "az" value: "a" } timestamp { seconds: 1 } interval_ms: 10000 counter { value: 1 }`),
 			`{"name":"hits","namespace":"app","tags":{"az":"a","host":"h"},"timestamp":"1970-01-01T00:00:01Z","interval_ms":10000,"kind":"incremental","counter":{"value":1.0}}`, EventMetric},
-		{"gauge of zero", metric(&pb.Metric{Name: "g", Kind: pb.Metric_ABSOLUTE, Value: &pb.Metric_Gauge{Gauge: &pb.Number{}}}),
+		{"gauge of zero", pb.Metric(`name: "g" kind: ABSOLUTE gauge {}`),
 			`{"name":"g","kind":"absolute","gauge":{"value":0.0}}`, EventMetric},
-		{"set", metric(&pb.Metric{Name: "s", Value: &pb.Metric_Set{Set: &pb.Set{Values: []string{"a", "b"}}}}), `{"name":"s","kind":"incremental","set":{"values":["a","b"]}}`, EventMetric},
-		{"distribution", metric(&pb.Metric{Name: "d", Value: &pb.Metric_Distribution{Distribution: &pb.Distribution{Samples: []*pb.Distribution_Sample{{Value: 1, Rate: 2}, {Value: 3, Rate: 4}}, Statistic: pb.Distribution_SUMMARY}}}),
+		{"set", pb.Metric(`name: "s" set { values: ["a", "b"] }`), `{"name":"s","kind":"incremental","set":{"values":["a","b"]}}`, EventMetric},
+		{"distribution", pb.Metric(`name: "d" distribution { samples { value: 1 rate: 2 } samples { value: 3 rate: 4 } statistic: SUMMARY }`),
 			`{"name":"d","kind":"incremental","distribution":{"samples":[{"value":1.0,"rate":2},{"value":3.0,"rate":4}],"statistic":"summary"}}`, EventMetric},
-		{"histogram", metric(&pb.Metric{Name: "h", Value: &pb.Metric_Histogram{Histogram: &pb.Histogram{Buckets: []*pb.Histogram_Bucket{{UpperLimit: 1, Count: 1 << 40}}, Count: 1 << 40, Sum: 2}}}),
+		{"histogram", pb.Metric(`name: "h" histogram { buckets { upper_limit: 1 count: 1099511627776 } count: 1099511627776 sum: 2 }`),
 			`{"name":"h","kind":"incremental","aggregated_histogram":{"buckets":[{"upper_limit":1.0,"count":1099511627776}],"count":1099511627776,"sum":2.0}}`, EventMetric},
-		{"summary", metric(&pb.Metric{Name: "y", Value: &pb.Metric_Summary{Summary: &pb.Summary{Quantiles: []*pb.Summary_Quantile{{Quantile: 0.5, Value: 1}}, Count: 2, Sum: 3}}}),
+		{"summary", pb.Metric(`name: "y" summary { quantiles { quantile: 0.5 value: 1 } count: 2 sum: 3 }`),
 			`{"name":"y","kind":"incremental","aggregated_summary":{"quantiles":[{"quantile":0.5,"value":1.0}],"count":2,"sum":3.0}}`, EventMetric},
-		{"sketch", metric(&pb.Metric{Name: "k", Value: &pb.Metric_Sketch{Sketch: &pb.Sketch{AgentDdSketch: &pb.Sketch_Bins{Count: 3, Min: 1, Max: 2, Sum: 4, Avg: 1.5, K: []int32{-3, 7}, N: []uint32{1, 2}}}}}),
+		{"sketch", pb.Metric(`name: "k" sketch { agent_dd_sketch { count: 3 min: 1 max: 2 sum: 4 avg: 1.5 k: [-3, 7] n: [1, 2] } }`),
 			`{"name":"k","kind":"incremental","sketch":{"agent_dd_sketch":{"count":3,"min":1.0,"max":2.0,"sum":4.0,"avg":1.5,"k":[-3,7],"n":[1,2]}}}`, EventMetric},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,11 +81,6 @@ func TestVectorEvents(t *testing.T) {
 	}
 }
 
-func metric(m *pb.Metric) *pb.Event {
-	m.MetadataFull = &pb.Metadata{}
-	return &pb.Event{Event: &pb.Event_Metric{Metric: m}}
-}
-
 func dataOf(events []Event) []string {
 	var list []string
 	for i := range events {
@@ -113,11 +90,11 @@ func dataOf(events []Event) []string {
 }
 
 func TestVectorRefuses(t *testing.T) {
-	deep := vInt(1)
+	deep := pb.Integer(1)
 	for range 200 {
-		deep = vList(deep)
+		deep = pb.List(deep)
 	}
-	good := vLog(nil, map[string]*pb.Value{"a": vText("\xff")})
+	good := pb.Log("", map[string]string{"a": pb.Text("\xff")})
 	for _, c := range []struct {
 		name string
 		data []byte
@@ -126,9 +103,9 @@ func TestVectorRefuses(t *testing.T) {
 	}{
 		{"no protobuf", []byte("abc"), Options{}, "malformed: " + wrongVector},
 		{"half a request", push(t, good)[:10], Options{}, "malformed: " + wrongVector},
-		{"event of no kind", push(t, &pb.Event{}), Options{}, "malformed: " + wrongKind},
-		{"metric without a value", push(t, metric(&pb.Metric{Name: "m"})), Options{}, "malformed: " + wrongKind},
-		{"too deep", push(t, vLog(deep, nil)), Options{}, "malformed: " + wrongTooDeep},
+		{"event of no kind", push(t, ""), Options{}, "malformed: " + wrongKind},
+		{"metric without a value", push(t, pb.Metric(`name: "m"`)), Options{}, "malformed: " + wrongKind},
+		{"too deep", push(t, pb.Log(deep, nil)), Options{}, "malformed: " + wrongTooDeep},
 		{"too many events", push(t, good, good), Options{Limits: Limits{Events: 1}}, "too_large: too many events"},
 		{"too much", push(t, good, good), Options{Limits: Limits{ConvertedBytes: 12}}, "too_large: converted events are too large"},
 		{"not UTF-8 and not wanted", push(t, good), Options{RejectInvalidUTF8: true}, "malformed: " + wrongText},
@@ -143,35 +120,37 @@ func TestVectorRefuses(t *testing.T) {
 	}
 }
 
-// FuzzVector compares with the generated types: what these refuse is refused, and what
-// they read means the same.
+// FuzzVector compares with the protobuf library: what this refuses is refused, and what
+// it reads means the same.
 func FuzzVector(f *testing.F) {
-	f.Add(push(f, vLog(nil, map[string]*pb.Value{"a": vText("b"), "t": vTime(5, 6), "l": vList(vInt(1), vFloat(2))})))
-	f.Add(push(f, metric(&pb.Metric{Name: "m", Value: &pb.Metric_Gauge{Gauge: &pb.Number{Value: 1}}})))
-	f.Add(push(f, vLog(vText("x"), map[string]*pb.Value{".": {}})))
+	f.Add(push(f, pb.Log("", map[string]string{"a": pb.Text("b"), "t": pb.Time(5, 6), "l": pb.List(pb.Integer(1), pb.Float(2))})))
+	f.Add(push(f, pb.Metric(`name: "m" gauge { value: 1 }`)))
+	f.Add(push(f, pb.Log(pb.Text("x"), map[string]string{".": ""})))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		events, err := Split(nil, data, FormatVector, Options{})
-		var req pb.PushEventsRequest
-		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, &req) != nil {
-			return // the generated types refuse what is not UTF-8, too
+		req := pb.New("PushEventsRequest")
+		if (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, req) != nil {
+			return // the library refuses what is not UTF-8, too
 		}
 		if err != nil {
-			return // no kind, too deep, or broken where the generated types do not look
+			return // no kind, too deep, or broken where the library does not look
 		}
-		if len(events) != len(req.Events) {
-			t.Fatalf("unexpected number of events; got %d; want %d", len(events), len(req.Events))
+		list := fieldOf(req.ProtoReflect(), "events").List()
+		if len(events) != list.Len() {
+			t.Fatalf("unexpected number of events; got %d; want %d", len(events), list.Len())
 		}
 		for i := range events {
 			if !json.Valid(events[i].Data) || !utf8.Valid(events[i].Data) || bytes.ContainsRune(events[i].Data, '\n') {
 				t.Fatalf("unexpected event; got %q; want JSON on one line", events[i].Data)
 			}
-			l := req.Events[i].GetLog()
-			if l == nil {
+			event := list.Get(i).Message()
+			if chosen(event) != "log" {
 				continue
 			}
-			value := l.Value
-			if value == nil {
-				value = vMap(l.Fields)
+			l := fieldOf(event, "log").Message()
+			want := plainFields(fieldOf(l, "fields").Map())
+			if value := fieldOf(l, "value").Message(); value.IsValid() {
+				want = plainValue(value)
 			}
 			var got any
 			d := json.NewDecoder(bytes.NewReader(events[i].Data))
@@ -179,63 +158,88 @@ func FuzzVector(f *testing.F) {
 			if err := d.Decode(&got); err != nil {
 				t.Fatal(err)
 			}
-			if want := plainValue(value); !reflect.DeepEqual(got, want) {
+			if !reflect.DeepEqual(got, want) {
 				t.Fatalf("unexpected event; got %#v; want %#v", got, want)
 			}
 		}
 	})
 }
 
+// fieldOf returns what a field of a message has.
+func fieldOf(m protoreflect.Message, name protoreflect.Name) protoreflect.Value {
+	return m.Get(m.Descriptor().Fields().ByName(name))
+}
+
+// chosen names the field that is set of the first oneof of a message.
+func chosen(m protoreflect.Message) protoreflect.Name {
+	if f := m.WhichOneof(m.Descriptor().Oneofs().Get(0)); f != nil {
+		return f.Name()
+	}
+	return ""
+}
+
 // plainValue is what a JSON reader makes of a value.
-func plainValue(v *pb.Value) any {
-	switch k := v.GetKind().(type) {
-	case *pb.Value_RawBytes:
-		return repaired(k.RawBytes)
-	case *pb.Value_Timestamp:
-		s := time.Unix(k.Timestamp.GetSeconds(), int64(k.Timestamp.GetNanos())).UTC().Format("2006-01-02T15:04:05.000000000")
-		switch n := k.Timestamp.GetNanos(); {
-		case n == 0:
+func plainValue(m protoreflect.Message) any {
+	kind := chosen(m)
+	if kind == "" || kind == "null" {
+		return nil
+	}
+	v := fieldOf(m, kind)
+	switch kind {
+	case "raw_bytes":
+		return repaired(v.Bytes())
+	case "timestamp":
+		nanos := fieldOf(v.Message(), "nanos").Int()
+		s := time.Unix(fieldOf(v.Message(), "seconds").Int(), nanos).UTC().Format("2006-01-02T15:04:05.000000000")
+		switch {
+		case nanos == 0:
 			s = s[:len(s)-10]
-		case n%1e6 == 0:
+		case nanos%1e6 == 0:
 			s = s[:len(s)-6]
-		case n%1e3 == 0:
+		case nanos%1e3 == 0:
 			s = s[:len(s)-3]
 		}
 		return s + "Z"
-	case *pb.Value_Integer:
-		return json.Number(fmt.Sprint(k.Integer))
-	case *pb.Value_Float:
-		text := string(appendDouble(nil, k.Float))
+	case "integer":
+		return json.Number(fmt.Sprint(v.Int()))
+	case "float":
+		text := string(appendDouble(nil, v.Float()))
 		if text[0] == '"' {
 			return strings.Trim(text, `"`)
 		}
 		return json.Number(text)
-	case *pb.Value_Boolean:
-		return k.Boolean
-	case *pb.Value_Map:
-		m := map[string]any{}
-		for key, value := range k.Map.GetFields() {
-			m[repaired([]byte(key))] = plainValue(value)
-		}
-		return m
-	case *pb.Value_Array:
+	case "boolean":
+		return v.Bool()
+	case "map":
+		return plainFields(fieldOf(v.Message(), "fields").Map())
+	case "array":
 		list := []any{}
-		for _, item := range k.Array.GetItems() {
-			list = append(list, plainValue(item))
+		items := fieldOf(v.Message(), "items").List()
+		for i := range items.Len() {
+			list = append(list, plainValue(items.Get(i).Message()))
 		}
 		return list
 	}
-	return nil
+	panic("unexpected kind of value: " + kind)
+}
+
+func plainFields(fields protoreflect.Map) any {
+	m := map[string]any{}
+	fields.Range(func(key protoreflect.MapKey, value protoreflect.Value) bool {
+		m[repaired([]byte(key.String()))] = plainValue(value.Message())
+		return true
+	})
+	return m
 }
 
 // repaired is text with each byte that is not UTF-8 replaced.
 func repaired(b []byte) string { return string(appendValid(nil, b)) }
 
 func BenchmarkVector(b *testing.B) {
-	var events []*pb.Event
+	var events []string
 	for i := range 1000 {
-		events = append(events, vLog(nil, map[string]*pb.Value{"host": vText("ip-10-0-1-7"), "message": vText(fmt.Sprintf("GET /api/v1/items/%d 200 in %d ms", i, i%97)),
-			"source_type": vText("file"), "timestamp": vTime(1_787_352_356, int64(i)), "status": vInt(200)}))
+		events = append(events, pb.Log("", map[string]string{"host": pb.Text("ip-10-0-1-7"), "message": pb.Text(fmt.Sprintf("GET /api/v1/items/%d 200 in %d ms", i, i%97)),
+			"source_type": pb.Text("file"), "timestamp": pb.Time(1_787_352_356, int64(i)), "status": pb.Integer(200)}))
 	}
 	data := push(b, events...)
 	var arena Arena
@@ -253,11 +257,11 @@ func BenchmarkVector(b *testing.B) {
 
 // An event that cannot be read costs only itself, as its length is known.
 func TestVectorBrokenEvents(t *testing.T) {
-	deep := vInt(1)
+	deep := pb.Integer(1)
 	for range 200 {
-		deep = vList(deep)
+		deep = pb.List(deep)
 	}
-	body := push(t, vLog(nil, map[string]*pb.Value{"n": vInt(0)}), &pb.Event{}, vLog(deep, nil), vLog(nil, map[string]*pb.Value{"n": vInt(1)}))
+	body := push(t, pb.Log("", map[string]string{"n": pb.Integer(0)}), "", pb.Log(deep, nil), pb.Log("", map[string]string{"n": pb.Integer(1)}))
 	got, broken, err := brokenSplit(t, body, FormatVector, Options{})
 	if err != nil || len(got) != 4 || got[0] != `{"n":0}` || got[3] != `{"n":1}` || len(broken) != 2 || broken[0].Detail != wrongKind || broken[1].Detail != wrongTooDeep {
 		t.Errorf("unexpected events; got %.200q, %v, %v; want the two good ones", got, broken, err)

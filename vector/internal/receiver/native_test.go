@@ -25,7 +25,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/internal/vectorpb"
@@ -65,8 +66,8 @@ func (r *rig) vectorSink(c credentials.TransportCredentials, opts ...grpc.CallOp
 	return &vectorSink{r.t, conn, opts}
 }
 
-func (v *vectorSink) push(ctx context.Context, req *vectorpb.PushEventsRequest) codes.Code {
-	err := v.conn.Invoke(ctx, nativePush, req, &vectorpb.PushEventsResponse{}, v.opts...)
+func (v *vectorSink) push(ctx context.Context, req proto.Message) codes.Code {
+	err := v.conn.Invoke(ctx, nativePush, req, vectorpb.New("PushEventsResponse"), v.opts...)
 	return status.Code(err)
 }
 
@@ -80,28 +81,15 @@ func retriable(c codes.Code) bool {
 	return true
 }
 
-func text(s string) *vectorpb.Value {
-	return &vectorpb.Value{Kind: &vectorpb.Value_RawBytes{RawBytes: []byte(s)}}
-}
-
-func integer(n int64) *vectorpb.Value {
-	return &vectorpb.Value{Kind: &vectorpb.Value_Integer{Integer: n}}
-}
-
-func logEvent(fields map[string]*vectorpb.Value) *vectorpb.Event {
-	return &vectorpb.Event{Event: &vectorpb.Event_Log{Log: &vectorpb.Log{Fields: fields,
-		MetadataFull: &vectorpb.Metadata{SourceEventId: []byte("0123456789abcdef")}}}}
-}
-
 // numbered makes logs with the numbers from lo to hi-1.
-func numbered(lo, hi int) *vectorpb.PushEventsRequest {
-	req := &vectorpb.PushEventsRequest{}
+func numbered(lo, hi int) proto.Message {
+	var events []string
 	for i := lo; i < hi; i++ {
-		req.Events = append(req.Events, logEvent(map[string]*vectorpb.Value{
-			"message": text(strings.Repeat("x", i%50)), "n": integer(int64(i)), "timestamp": {Kind: &vectorpb.Value_Timestamp{Timestamp: &timestamppb.Timestamp{Seconds: 1_790_000_000}}},
+		events = append(events, vectorpb.Log("", map[string]string{
+			"message": vectorpb.Text(strings.Repeat("x", i%50)), "n": vectorpb.Integer(int64(i)), "timestamp": vectorpb.Time(1_790_000_000, 0),
 		}))
 	}
-	return req
+	return vectorpb.Request(events...)
 }
 
 func TestNativeEventsArriveOnce(t *testing.T) {
@@ -131,21 +119,23 @@ func TestNativeEventsArriveOnce(t *testing.T) {
 func TestNativeHealthChecks(t *testing.T) {
 	r := nativeRig(t, "--native.credentials=true", "--auth.bearer_env=TOKENS")
 	sink := r.vectorSink(insecure.NewCredentials())
-	check := func(want vectorpb.HealthCheckResponse_Status, wantStandard grpc_health_v1.HealthCheckResponse_ServingStatus) {
+	check := func(want protoreflect.Name, wantStandard grpc_health_v1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
-		var res vectorpb.HealthCheckResponse
-		if err := sink.conn.Invoke(t.Context(), nativeHealth, &vectorpb.HealthCheckRequest{}, &res); err != nil || res.Status != want {
-			t.Errorf("unexpected health; got %s, error %v; want %s", res.Status, err, want)
+		res := vectorpb.New("HealthCheckResponse")
+		err := sink.conn.Invoke(t.Context(), nativeHealth, vectorpb.New("HealthCheckRequest"), res)
+		field := res.Descriptor().Fields().ByName("status")
+		if got := field.Enum().Values().ByNumber(res.Get(field).Enum()).Name(); err != nil || got != want {
+			t.Errorf("unexpected health; got %s, error %v; want %s", got, err, want)
 		}
 		standard, err := grpc_health_v1.NewHealthClient(sink.conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{Service: "vector.Vector"})
 		if err != nil || standard.Status != wantStandard {
 			t.Errorf("unexpected health; got %s, error %v; want %s", standard.GetStatus(), err, wantStandard)
 		}
 	}
-	check(vectorpb.HealthCheckResponse_SERVING, grpc_health_v1.HealthCheckResponse_SERVING)
+	check("SERVING", grpc_health_v1.HealthCheckResponse_SERVING)
 	r.server.draining.Store(true)
-	check(vectorpb.HealthCheckResponse_NOT_SERVING, grpc_health_v1.HealthCheckResponse_NOT_SERVING)
-	if err := sink.conn.Invoke(t.Context(), "/vector.Vector/Other", &vectorpb.HealthCheckRequest{}, &vectorpb.HealthCheckResponse{}); status.Code(err) != codes.Unimplemented {
+	check("NOT_SERVING", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	if err := sink.conn.Invoke(t.Context(), "/vector.Vector/Other", vectorpb.New("HealthCheckRequest"), vectorpb.New("HealthCheckResponse")); status.Code(err) != codes.Unimplemented {
 		t.Errorf("unexpected error for another method; got %v; want Unimplemented", err)
 	}
 	r.stop()
@@ -157,17 +147,17 @@ func TestNativeCodes(t *testing.T) {
 		name  string
 		flags []string
 		fault *kinesistest.Fault
-		req   *vectorpb.PushEventsRequest
+		req   proto.Message
 		want  codes.Code
 	}{
-		{"no events", nil, nil, &vectorpb.PushEventsRequest{}, codes.OK},
+		{"no events", nil, nil, vectorpb.Request(), codes.OK},
 		{"Kinesis fails", []string{"--producer.record_ttl=200ms"}, &kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("InternalFailureException", "no")}, numbered(0, 3), codes.Unavailable},
 		{"no permission", []string{"--producer.record_ttl=200ms"}, &kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "no")}, numbered(0, 3), codes.Unavailable},
 		{"Kinesis is slow", []string{"--route.ack_timeout=200ms"}, &kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(time.Second)}, numbered(0, 3), codes.Unavailable},
 		{"too many events", []string{"--limits.events=2"}, nil, numbered(0, 3), codes.InvalidArgument},
 		{"too large unpacked", []string{"--limits.body_max_size=1KiB"}, nil, numbered(0, 1000), codes.InvalidArgument},
 		{"too large on the wire", []string{"--limits.wire_max_size=1KiB"}, nil, numbered(0, 1000), codes.InvalidArgument},
-		{"no event in the wrapper", nil, nil, &vectorpb.PushEventsRequest{Events: []*vectorpb.Event{{}}}, codes.InvalidArgument},
+		{"no event in the wrapper", nil, nil, vectorpb.Request(""), codes.InvalidArgument},
 		{"an event is refused", []string{"--route.record_max_size=20", "--route.too_large=reject"}, nil, numbered(0, 3), codes.InvalidArgument},
 		{"no stream", []string{"--route.stream="}, nil, numbered(0, 3), codes.InvalidArgument},
 		{"no credentials", []string{"--auth.bearer_env=TOKENS", "--native.credentials=true"}, nil, numbered(0, 3), codes.Unauthenticated},
@@ -225,8 +215,7 @@ func TestNativeRetriesWriteOnlyWhatIsMissing(t *testing.T) {
 	r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Delay(500 * time.Millisecond)})
 	sink := r.vectorSink(insecure.NewCredentials(), grpc.UseCompressor("gzip"))
 	// A map has no order in Go; Vector's has, so its bytes are the same each time.
-	req := numbered(0, 1)
-	req.Events[0].GetLog().Fields = map[string]*vectorpb.Value{"n": integer(0)}
+	req := vectorpb.Request(vectorpb.Log("", map[string]string{"n": vectorpb.Integer(0)}))
 	tries := 1
 	for ; retriable(sink.push(t.Context(), req)); tries++ {
 	}
@@ -240,11 +229,11 @@ func TestNativeRetriesWriteOnlyWhatIsMissing(t *testing.T) {
 }
 
 func TestNativeMetricsAndTraces(t *testing.T) {
-	req := &vectorpb.PushEventsRequest{Events: []*vectorpb.Event{
-		logEvent(map[string]*vectorpb.Value{"kind": text("log")}),
-		{Event: &vectorpb.Event_Metric{Metric: &vectorpb.Metric{Name: "m", Value: &vectorpb.Metric_Counter{Counter: &vectorpb.Number{Value: 2}}}}},
-		{Event: &vectorpb.Event_Trace{Trace: &vectorpb.Trace{Fields: map[string]*vectorpb.Value{"kind": text("trace")}}}},
-	}}
+	req := vectorpb.Request(
+		vectorpb.Log("", map[string]string{"kind": vectorpb.Text("log")}),
+		vectorpb.Metric(`name: "m" counter { value: 2 }`),
+		vectorpb.Trace(map[string]string{"kind": vectorpb.Text("trace")}),
+	)
 	for _, c := range []struct {
 		flags   []string
 		code    codes.Code
