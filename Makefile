@@ -30,7 +30,7 @@ JVM_LIB := $(EMULATORS)/java/target/lib
 JVM_COUNTS := $(CURDIR)/build/jvm-counts
 version = $(patsubst amazon-kinesis-$(1)-%.jar,%,$(notdir $(wildcard $(JVM_LIB)/amazon-kinesis-$(1)-*.jar)))
 JVM_STAMP := $(EMULATORS)/java/target/classes/.built
-GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit -name '*.go' -not -name '*_test.go')
+GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit internal -name '*.go' -not -name '*_test.go')
 
 .PHONY: help
 help: ## List the targets
@@ -40,22 +40,21 @@ help: ## List the targets
 build: plugin host programs ## Build the plugin, the host program and the programs into build/
 
 programs: | check-tools ## Build kpl-http, kplcat and kpl-replay, which need no cgo, into build/
-	CGO_ENABLED=0 go build -trimpath -o build/kpl-http ./vector
-	CGO_ENABLED=0 go build -trimpath -o build/ ./aggregation/cmd/kplcat ./core/deadletter/cmd/kpl-replay
+	CGO_ENABLED=0 go build -trimpath -o build/ ./cmd/...
 
 plugin: $(SO) ## Build build/out_kpl.so
 
 host: $(HOST) ## Build build/flb-host, a small program that loads the plugin as Fluent Bit does
 
 demo: build $(if $(filter kinesalite kinesis-local,$(KINESIS)),npm) ## Ship log lines through the plugin into a local Kinesis and read them back
-	@OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) LOGS='$(LOGS)' KINESIS='$(KINESIS)' FLUENT_BIT='$(FLUENT_BIT)' go run ./fluentbit/demo
+	@OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) LOGS='$(LOGS)' KINESIS='$(KINESIS)' FLUENT_BIT='$(FLUENT_BIT)' go run ./fluentbit/internal/demo
 
 $(SO): $(GO_SOURCES) $(wildcard fluentbit/*.c fluentbit/*.h) | check-tools
 	CGO_ENABLED=1 go build -trimpath -buildmode=c-shared -o $@ ./fluentbit
 
-$(HOST): $(wildcard fluentbit/host/*.c fluentbit/host/*.h) | check-tools
+$(HOST): $(wildcard fluentbit/internal/host/*.c fluentbit/internal/host/*.h) | check-tools
 	mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/host/*.c -lpthread -ldl
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/internal/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench chaos soak
 test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
@@ -73,7 +72,7 @@ jvm-counts: # what the real KCL and KPL have done in the last run of the tests
 		|| echo 'the real KCL and KPL: nothing to count, since the results of the tests are those of an earlier run'
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export
-	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/...
+	CGO_ENABLED=0 go build ./core/... ./aggregation/... ./vector/... ./cmd/...
 	@found=$$(go list -deps ./core ./aggregation | grep -E 'prometheus|opentelemetry|cloudwatch|datadog|statsd' || true); \
 		[[ -z $$found ]] || { echo "core and aggregation must not need a metrics client; found:" $$found >&2; exit 1; }
 	@found=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/fluentbit' || true); \
@@ -82,14 +81,14 @@ check-build: $(SO) # what the packages may depend on, and what the plugin must e
 		grep -q " T FLBPlugin$$s$$" <<<"$$exports" || { echo "$(SO) does not export FLBPlugin$$s" >&2; exit 1; }; done
 
 race: check-tools ## Run the pure Go tests with the race detector on one and on four processors
-	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./core/... ./vector/...
+	go test -race -shuffle=on -cpu 1,4 ./aggregation/... ./cmd/... ./core/... ./internal/event ./internal/ledger ./internal/pace ./vector/...
 
 fuzz: check-tools ## Run each fuzz target for FUZZTIME (60s)
 	@for p in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$p | grep ^Fuzz || true); do \
 		echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compare with aiokpl
-	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./fluentbit/plugin/... ./vector/...
+	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./internal/event ./internal/ledger ./internal/pace ./fluentbit/internal/plugin/... ./vector/...
 	@[[ -x $(AIOKPL) ]] || { python3 -m venv build/aiokpl && $(AIOKPL) -m pip install -q aiokpl==0.2.0; } || rm -rf build/aiokpl
 	go run ./internal/peerbench -python "$$(ls $(AIOKPL) 2>/dev/null)"
 
@@ -132,16 +131,16 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 
 .PHONY: e2e e2e-bench need-fluent-bit soak
 e2e: plugin need-fluent-bit $(if $(JVM),jvm,no-jvm) ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
-	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
+	cd fluentbit/internal/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
 
 e2e-bench: plugin need-fluent-bit ## Measure CPU seconds for each GB in FLUENT_BIT, beside the built-in output
-	cd fluentbit/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' E2E_BENCH=$${E2E_BENCH:-3} go test -count=1 -v -timeout 60m -run '^TestBench$$'
+	cd fluentbit/internal/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' E2E_BENCH=$${E2E_BENCH:-3} go test -count=1 -v -timeout 60m -run '^TestBench$$'
 
 need-fluent-bit:
 	@[[ -x '$(FLUENT_BIT)' ]] || { echo "error: FLUENT_BIT='$(FLUENT_BIT)' is no program; want: make $(MAKECMDGOALS) FLUENT_BIT=/path/to/fluent-bit (see docs/fluent-bit.md)" >&2; exit 1; }
 
 soak: check-tools ## Post bodies to kpl-http at full speed for SOAK (10m), and watch its memory
-	SOAK=$(SOAK) go test -v -count=1 -timeout 2h -run '^TestSoak$$' ./vector/httpsink
+	SOAK=$(SOAK) go test -v -count=1 -timeout 2h -run '^TestSoak$$' ./vector/internal/receiver
 
 .PHONY: lint tidy-check vuln clean
 lint: check-tools ## Run golangci-lint; building it takes minutes the first time

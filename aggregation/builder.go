@@ -26,8 +26,7 @@ type Builder struct {
 	// seed makes collisions unpredictable: keys often come from outside.
 	seed maphash.Seed
 
-	protoBytes    int // exact length of the protobuf message
-	estimateBytes int // the KPL's estimate, by its formula for two or more records
+	protoBytes int // exact length of the protobuf message
 }
 
 type builderRecord struct {
@@ -39,18 +38,14 @@ type builderRecord struct {
 // Add appends a record whose place on the hash ring follows from its partition
 // key.
 func (b *Builder) Add(partitionKey string, data []byte) {
-	exact, estimate := b.cost(partitionKey, data)
-	b.protoBytes += exact
-	b.estimateBytes += estimate
+	b.protoBytes += b.cost(partitionKey, data)
 	b.recs = append(b.recs, builderRecord{data: data, pk: b.usePartitionKey()})
 }
 
 // AddExplicit appends a record with an explicit hash key, which overrides the
 // partition key's place on the hash ring.
 func (b *Builder) AddExplicit(partitionKey string, ehk HashKey, data []byte) {
-	exact, estimate := b.costExplicit(partitionKey, ehk, data)
-	b.protoBytes += exact
-	b.estimateBytes += estimate
+	b.protoBytes += b.costExplicit(partitionKey, ehk, data)
 	pk := b.usePartitionKey()
 	if b.ehks.fresh() {
 		b.ehks.insert()
@@ -83,64 +78,44 @@ func (b *Builder) Size() int {
 // without adding anything. It takes constant time. A following Add with the same
 // partition key does not hash it again.
 func (b *Builder) SizeWith(partitionKey string, data []byte) int {
-	exact, _ := b.cost(partitionKey, data)
-	return frameBytes + b.protoBytes + exact
+	return frameBytes + b.protoBytes + b.cost(partitionKey, data)
 }
 
 // SizeWithExplicit returns what Size would return after AddExplicit with the
 // same arguments, like SizeWith.
 func (b *Builder) SizeWithExplicit(partitionKey string, ehk HashKey, data []byte) int {
-	exact, _ := b.costExplicit(partitionKey, ehk, data)
-	return frameBytes + b.protoBytes + exact
+	return frameBytes + b.protoBytes + b.costExplicit(partitionKey, ehk, data)
 }
 
-// EstimatedSize returns the KPL's estimate of the size in constant time; see the
-// function [EstimatedSize].
-func (b *Builder) EstimatedSize() int {
-	switch len(b.recs) {
-	case 0:
-		return 0
-	case 1:
-		return len(b.recs[0].data)
-	}
-	return b.estimateBytes
+// cost returns by how much one more record makes the protobuf message grow. It
+// leaves the key's table position in the memo.
+func (b *Builder) cost(partitionKey string, data []byte) int {
+	table := b.partitionKeyCost(partitionKey)
+	return table + fieldLen(recordLen(b.pks.memo.index, -1, len(data)))
 }
 
-// cost returns by how much one more record makes the protobuf message and the
-// KPL's estimate grow. It leaves the key's table position in the memo.
-func (b *Builder) cost(partitionKey string, data []byte) (exact, estimate int) {
-	exact, estimate = b.partitionKeyCost(partitionKey)
-	exact += fieldLen(recordLen(b.pks.memo.index, -1, len(data)))
-	estimate += len(data) + estimatePerField + estimatePerIndex
-	return exact, estimate
-}
-
-func (b *Builder) costExplicit(partitionKey string, ehk HashKey, data []byte) (exact, estimate int) {
-	exact, estimate = b.partitionKeyCost(partitionKey)
+func (b *Builder) costExplicit(partitionKey string, ehk HashKey, data []byte) int {
+	table := b.partitionKeyCost(partitionKey)
 	if !b.ehks.recall(ehk) {
 		b.ehks.search(ehk, b.hashHashKey(ehk))
 	}
 	if b.ehks.fresh() {
-		n := ehk.DecimalLen()
-		exact += fieldLen(n)
-		estimate += n + estimatePerField
+		table += fieldLen(ehk.DecimalLen())
 	}
-	exact += fieldLen(recordLen(b.pks.memo.index, b.ehks.memo.index, len(data)))
-	estimate += len(data) + estimatePerField + 2*estimatePerIndex
-	return exact, estimate
+	return table + fieldLen(recordLen(b.pks.memo.index, b.ehks.memo.index, len(data)))
 }
 
 // partitionKeyCost looks a partition key up and returns the cost of its table
 // entry, nothing if it has one already.
-func (b *Builder) partitionKeyCost(partitionKey string) (exact, estimate int) {
+func (b *Builder) partitionKeyCost(partitionKey string) int {
 	if !b.pks.recall(partitionKey) {
 		b.ensureSeed()
 		b.pks.search(partitionKey, uint32(maphash.String(b.seed, partitionKey)))
 	}
 	if !b.pks.fresh() {
-		return 0, 0
+		return 0
 	}
-	return fieldLen(len(partitionKey)), len(partitionKey) + estimatePerField
+	return fieldLen(len(partitionKey))
 }
 
 func (b *Builder) hashHashKey(k HashKey) uint32 {
@@ -230,12 +205,6 @@ func (r *builderRecord) appendTo(dst []byte) []byte {
 	return append(dst, r.data...)
 }
 
-// Grow makes room for n more user records, as if their keys were new.
-func (b *Builder) Grow(n int) {
-	b.recs = slices.Grow(b.recs, n)
-	b.pks.keys = slices.Grow(b.pks.keys, n)
-}
-
 // Reset empties the Builder. It keeps the memory of its tables for the next
 // aggregate and drops all references to keys and data.
 func (b *Builder) Reset() {
@@ -243,5 +212,5 @@ func (b *Builder) Reset() {
 	b.recs = b.recs[:0]
 	b.pks.reset()
 	b.ehks.reset()
-	b.protoBytes, b.estimateBytes = 0, 0
+	b.protoBytes = 0
 }

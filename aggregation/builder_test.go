@@ -14,8 +14,8 @@ import (
 
 func TestEmptyBuilder(t *testing.T) {
 	var b Builder
-	if b.Len() != 0 || b.Size() != 0 || b.EstimatedSize() != 0 {
-		t.Errorf("unexpected sizes; got Len %d, Size %d, EstimatedSize %d; want 0", b.Len(), b.Size(), b.EstimatedSize())
+	if b.Len() != 0 || b.Size() != 0 {
+		t.Errorf("unexpected sizes; got Len %d, Size %d; want 0", b.Len(), b.Size())
 	}
 	if got := b.AppendTo([]byte("x")); string(got) != "x" {
 		t.Errorf("unexpected output; got %q; want %q", got, "x")
@@ -152,8 +152,8 @@ func TestResetStartsAfresh(t *testing.T) {
 		// Several rounds, because a table shrinks step by step.
 		for round := range 12 {
 			used.Reset()
-			if used.Len() != 0 || used.Size() != 0 || used.EstimatedSize() != 0 {
-				t.Fatalf("unexpected sizes after reset; got Len %d, Size %d, EstimatedSize %d; want 0", used.Len(), used.Size(), used.EstimatedSize())
+			if used.Len() != 0 || used.Size() != 0 {
+				t.Fatalf("unexpected sizes after reset; got Len %d, Size %d; want 0", used.Len(), used.Size())
 			}
 			var fresh Builder
 			for i := range 20 + 100*(round%2) {

@@ -18,13 +18,12 @@ import (
 
 // vector is a blob with the records in it and its published check figures.
 type vector struct {
-	name     string
-	recs     []UserRecord
-	estimate int // 0 if not given
-	length   int
-	md5      string // of the message
-	sha256   string // of the blob
-	blob     []byte
+	name   string
+	recs   []UserRecord
+	length int
+	md5    string // of the message
+	sha256 string // of the blob
+	blob   []byte
 }
 
 // vectorRecords holds the records and check figures of testdata/vectors.tsv, by
@@ -132,9 +131,6 @@ func generatedVectors(tb testing.TB) []vector {
 			tb.Fatalf("no records for vector %q", cols[0])
 		}
 		v.name = cols[0]
-		if v.estimate, err = strconv.Atoi(cols[1]); err != nil {
-			tb.Fatalf("cannot parse estimate of %q: %v", cols[0], err)
-		}
 		if v.length, err = strconv.Atoi(cols[2]); err != nil {
 			tb.Fatalf("cannot parse length of %q: %v", cols[0], err)
 		}
@@ -236,15 +232,6 @@ func TestVectors(t *testing.T) {
 			}
 			if got := fmt.Sprintf("%x", sha256.Sum256(blob)); got != v.sha256 {
 				t.Errorf("unexpected sha256; got %s; want %s", got, v.sha256)
-			}
-			if v.estimate == 0 {
-				return
-			}
-			if got := b.EstimatedSize(); got != v.estimate {
-				t.Errorf("unexpected estimate of the builder; got %d; want %d", got, v.estimate)
-			}
-			if got := EstimatedSize(v.recs); got != v.estimate {
-				t.Errorf("unexpected estimate of the records; got %d; want %d", got, v.estimate)
 			}
 		})
 		t.Run("decode "+v.name, func(t *testing.T) {

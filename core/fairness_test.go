@@ -14,7 +14,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-// TestProducersShareAShard is what the adaptive share is for; core/fleetsim has
+// TestProducersShareAShard is what the adaptive share is for; internal/fleetsim has
 // the same with models, more producers and other sizes.
 func TestProducersShareAShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

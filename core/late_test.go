@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // Nothing but the search looks at these: each is behind something that waits for longer

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // shard is one open shard of the stream: its place on the hash ring, its open

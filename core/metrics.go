@@ -210,10 +210,6 @@ type Observation struct {
 	Sum, Min, Max float64
 }
 
-// Value returns the mean of the data points: the value of each of them, if the
-// metric is a Distribution.
-func (o *Observation) Value() float64 { return o.Sum / float64(o.Count) }
-
 // Observer takes what the producer measures. Observe is called in bursts from
 // several goroutines, without any lock held. It must not block, since it holds
 // up what called it, and must not keep the slice. Gauges are not observed; read

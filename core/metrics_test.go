@@ -39,7 +39,7 @@ func (s *sums) Observe(list []core.Observation) {
 			s.count[name] += o.Count
 		}
 		s.shards[o.Shard] = true
-		if o.Metric.Info().Kind == core.Distribution && (o.Min != o.Max || math.Abs(o.Value()-o.Max) > 1e-9*o.Max) {
+		if o.Metric.Info().Kind == core.Distribution && (o.Min != o.Max || math.Abs(o.Sum/float64(o.Count)-o.Max) > 1e-9*o.Max) {
 			s.uneven = append(s.uneven, o)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // Option changes one setting of a Producer. Options are made by the With

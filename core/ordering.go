@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // Ordering says what is promised about the order of records with equal keys.

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/outkpl/outkpl/core/internal/pace"
 	"github.com/outkpl/outkpl/internal/invariants"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // never is a moment that does not come.

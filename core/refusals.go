@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // A call that is refused as a whole (actBisect) says that a record is not acceptable, or

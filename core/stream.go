@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"github.com/outkpl/outkpl/core/internal/pace"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // streamID is a stream as the caller named it, taken apart.

@@ -14,7 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/outkpl/outkpl/core"
-	"github.com/outkpl/outkpl/fluentbit/plugin"
+	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
 )
 
 // board shows numbers as metrics of the host. It is used by one goroutine at a time,

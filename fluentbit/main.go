@@ -19,7 +19,7 @@ import (
 
 	"github.com/fluent/fluent-bit-go/output"
 
-	"github.com/outkpl/outkpl/fluentbit/plugin"
+	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
 )
 
 const (

@@ -10,7 +10,7 @@ import "C"
 import (
 	"unsafe"
 
-	"github.com/outkpl/outkpl/fluentbit/plugin"
+	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
 )
 
 // optionMap lists the options for hosts that check keys. It is made once and never

@@ -106,10 +106,11 @@ func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source
 	}
 }
 
-// FromBatch makes a letter of each record of a batch that failed for good, or that was
-// refused while nothing told whether it is at fault (core.ReasonRefusedAlone), and yields it with the record's index. records are those that were handed over as
-// this batch. The letters refer to the records' data.
-func FromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
+// fromBatch makes a letter of each record of a batch that failed for good, or that was
+// refused while nothing told whether it is at fault (core.ReasonRefusedAlone), and
+// yields it with the record's index. records are those that were handed over as this
+// batch. The letters refer to the records' data.
+func fromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
 	return func(yield func(int, Letter) bool) {
 		b.Failures(func(i int, err *core.RecordError) bool {
 			return !err.Reason.DeadLetter() || yield(i, FromRecord(b, i, &records[i], err, source))
@@ -125,7 +126,7 @@ func Settle(ctx context.Context, b Outcomes, records []core.Record, source strin
 	if sink == nil {
 		return nil, nil
 	}
-	return Keep(ctx, sink, FromBatch(b, records, source))
+	return Keep(ctx, sink, fromBatch(b, records, source))
 }
 
 // Keep writes letters to sink, as they come and in pieces, so that not all of them are

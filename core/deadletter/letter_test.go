@@ -27,12 +27,12 @@ func recordsOf(n int) []core.Record {
 	return records
 }
 
-func TestFromBatch(t *testing.T) {
+func TestLettersOfABatch(t *testing.T) {
 	records := recordsOf(40)
 	records[2].ExplicitHashKey = "17"
 	b := outcomes{0: refusal(core.ReasonAccessDenied), 2: refusal(core.ReasonInvalid), 3: refusal(core.ReasonExpired), 39: refusal(core.ReasonTooLarge)}
 	var got []int
-	for i, l := range FromBatch(b, records, "tag") {
+	for i, l := range fromBatch(b, records, "tag") {
 		got = append(got, i)
 		if time.Since(l.Time) > time.Hour || time.Since(l.Time) < 0 {
 			t.Errorf("unexpected time of letter %d; got %v; want now", i, l.Time)

@@ -7,7 +7,7 @@ import (
 	"os"
 	"runtime"
 
-	"github.com/outkpl/outkpl/core/deadletter/internal/filelock"
+	"github.com/outkpl/outkpl/internal/filelock"
 )
 
 // lockFile creates the file if it is missing and locks it until it is closed. It

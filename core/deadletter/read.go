@@ -44,11 +44,11 @@ func Read(r io.Reader) iter.Seq2[Letter, error] {
 	}
 }
 
-// Reader is Read for those who need the lines and their numbers. It is not safe for
+// Reader is Read for those who need the lines as well. It is not safe for
 // concurrent use.
 type Reader struct {
 	in    *bufio.Reader
-	line  int
+	line  int // the number of the line that was read last, from 1
 	buf   []byte
 	limit int
 }
@@ -57,9 +57,6 @@ type Reader struct {
 func NewReader(r io.Reader) *Reader {
 	return &Reader{in: bufio.NewReaderSize(r, 64<<10), limit: MaxLineBytes}
 }
-
-// Line returns the number of the line that Next has read last, from 1.
-func (r *Reader) Line() int { return r.line }
 
 // Raw returns the line that Next has read last, as it is in the file. It is valid
 // until the next call of Next, and empty if the line was too long.

@@ -85,8 +85,8 @@ func TestRead(t *testing.T) {
 		if _, err := r.Next(); !errors.Is(err, io.EOF) || cap(r.buf) > 1000 {
 			t.Errorf("unexpected end; got %v, a buffer of %d bytes; want EOF and a small one", err, cap(r.buf))
 		}
-		if r.Line() != 5 { // behind the last line
-			t.Errorf("unexpected line; got %d; want 5", r.Line())
+		if r.line != 5 { // behind the last line
+			t.Errorf("unexpected line; got %d; want 5", r.line)
 		}
 	})
 }

@@ -29,7 +29,7 @@ func (s *Server) getShardIterator(in *kinesis.GetShardIteratorInput) (*kinesis.G
 	sh := st.shard(aws.ToString(in.ShardId))
 	st.mu.RUnlock()
 	if sh == nil {
-		return nil, fail("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist", aws.ToString(in.ShardId), st.name, s.cfg.account)
+		return nil, fail("ResourceNotFoundException", "Shard %s in stream %s under account %s does not exist", aws.ToString(in.ShardId), st.name, account)
 	}
 	recs := sh.snapshot()
 	it := iterator{Stream: st.name, Generation: st.generation, Shard: sh.id, Issued: s.cfg.now()}

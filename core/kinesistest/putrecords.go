@@ -244,7 +244,7 @@ func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed i
 }
 
 func (s *Server) rateMessage(st *stream, sh *shard) string {
-	return "Rate exceeded for shard " + sh.id + " in stream " + st.name + " under account " + s.cfg.account + "."
+	return "Rate exceeded for shard " + sh.id + " in stream " + st.name + " under account " + account + "."
 }
 
 func (s *Server) putRecords(r *request) (*kinesis.PutRecordsOutput, *failure) {

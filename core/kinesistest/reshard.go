@@ -91,7 +91,7 @@ func (s *Server) reshard(st *stream, parents []*shard, spans []span) {
 // busy refuses to reshard a stream that is not ACTIVE. Called with its lock held.
 func (s *Server) busy(st *stream) *failure {
 	if st.creating || st.pending != nil {
-		return fail("ResourceInUseException", "Stream %s under account %s not ACTIVE, instead in state %s", st.name, s.cfg.account, st.status())
+		return fail("ResourceInUseException", "Stream %s under account %s not ACTIVE, instead in state %s", st.name, account, st.status())
 	}
 	return nil
 }
@@ -100,10 +100,10 @@ func (s *Server) busy(st *stream) *failure {
 func (s *Server) openShard(st *stream, id string) (*shard, *failure) {
 	sh := st.shard(id)
 	if sh == nil {
-		return nil, fail("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s.", id, st.name, s.cfg.account)
+		return nil, fail("ResourceNotFoundException", "Could not find shard %s in stream %s under account %s.", id, st.name, account)
 	}
 	if sh.slot < 0 {
-		return nil, invalid("Shard %s in stream %s under account %s is closed", id, st.name, s.cfg.account)
+		return nil, invalid("Shard %s in stream %s under account %s is closed", id, st.name, account)
 	}
 	return sh, nil
 }
@@ -140,7 +140,7 @@ func (s *Server) split(name, arn *string, shardID, at string) *failure {
 	}
 	if !sh.start.less(k) || sh.end.less(k) {
 		return invalid("NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s is not above its StartingHashKey %s and at most its EndingHashKey %s.",
-			k, sh.id, st.name, s.cfg.account, sh.startStr, sh.endStr)
+			k, sh.id, st.name, account, sh.startStr, sh.endStr)
 	}
 	s.reshard(st, []*shard{sh}, []span{{sh.start, k.sub(hashKey{0, 1})}, {k, sh.end}})
 	return nil
@@ -169,7 +169,7 @@ func (s *Server) merge(name, arn *string, shardID, adjacentID string) *failure {
 		lo, hi = hi, lo
 	}
 	if a == b || lo.end.add(hashKey{0, 1}) != hi.start {
-		return invalid("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging", shardID, adjacentID, st.name, s.cfg.account)
+		return invalid("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging", shardID, adjacentID, st.name, account)
 	}
 	s.reshard(st, []*shard{a, b}, []span{{lo.start, hi.end}})
 	return nil

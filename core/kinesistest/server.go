@@ -37,17 +37,17 @@ type Server struct {
 }
 
 type config struct {
-	now             func() time.Time
-	region, account string
-	limits          Limits
-	countOnly       bool
-	maxRequest      int
-	createTime      time.Duration
-	reshardTime     time.Duration
-	manualReshard   bool
-	listShardsLag   time.Duration
-	tls             bool
-	streams         []namedStream
+	now           func() time.Time
+	region        string
+	limits        Limits
+	countOnly     bool
+	maxRequest    int
+	createTime    time.Duration
+	reshardTime   time.Duration
+	manualReshard bool
+	listShardsLag time.Duration
+	tls           bool
+	streams       []namedStream
 }
 
 type namedStream struct {
@@ -88,9 +88,6 @@ func WithCountOnly() Option { return option(func(c *config) { c.countOnly = true
 // WithRegion sets the region in ARNs. Default us-east-1.
 func WithRegion(region string) Option { return option(func(c *config) { c.region = region }) }
 
-// WithAccount sets the account in ARNs and messages. Default 123456789012.
-func WithAccount(account string) Option { return option(func(c *config) { c.account = account }) }
-
 // WithMaxRequestBytes sets the limit of a PutRecords call: data and partition
 // keys of all its entries. Default 10 MiB, as the service says today; it was 5 MiB
 // before records larger than 1 MiB came.
@@ -121,11 +118,14 @@ func WithListShardsLag(d time.Duration) Option {
 // [Server.CertPool]. Default: plain HTTP.
 func WithTLS() Option { return option(func(c *config) { c.tls = true }) }
 
+// account is the one in ARNs and messages.
+const account = "123456789012"
+
 // New makes a server. It starts no goroutine. It panics if a stream of the
 // options is not valid, because that is a mistake in the test's source.
 func New(opts ...Option) *Server {
 	s := &Server{
-		cfg:     config{now: time.Now, region: "us-east-1", account: "123456789012", maxRequest: defaultMaxRequestBytes},
+		cfg:     config{now: time.Now, region: "us-east-1", maxRequest: defaultMaxRequestBytes},
 		streams: map[string]*stream{},
 		deleted: map[string]int64{},
 		past:    map[string][]*stream{},

@@ -69,7 +69,7 @@ func (s *Server) lookup(name, arn *string) (*stream, *failure) {
 }
 
 func (s *Server) notFound(name string) *failure {
-	return fail("ResourceNotFoundException", "Stream %s under account %s not found.", name, s.cfg.account)
+	return fail("ResourceNotFoundException", "Stream %s under account %s not found.", name, account)
 }
 
 // settle ends what has been under way long enough.
@@ -203,7 +203,7 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.streams[name] != nil {
-		return fail("ResourceInUseException", "Stream %s under account %s already exists.", name, s.cfg.account)
+		return fail("ResourceInUseException", "Stream %s under account %s already exists.", name, account)
 	}
 	// The service takes time to delete a stream and to create it again.
 	st.second = max(now.Unix(), s.deleted[name]+recreateSeconds, 0)
@@ -279,5 +279,5 @@ func (s *Server) update(what, name string, change func(*stream)) error {
 
 // ARN returns the ARN that a stream of this name has or would have.
 func (s *Server) ARN(name string) string {
-	return "arn:aws:kinesis:" + s.cfg.region + ":" + s.cfg.account + ":stream/" + name
+	return "arn:aws:kinesis:" + s.cfg.region + ":" + account + ":stream/" + name
 }

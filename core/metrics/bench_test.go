@@ -39,11 +39,6 @@ func BenchmarkWindow(b *testing.B) {
 	})
 }
 
-func BenchmarkLimit(b *testing.B) {
-	benchmark(b, metrics.Limit(metrics.NewWindow(metrics.WindowConfig{}),
-		metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}))
-}
-
 // BenchmarkProducer is a whole producer with a client that only counts, without an
 // observer and with several. One operation is one record.
 func BenchmarkProducer(b *testing.B) {

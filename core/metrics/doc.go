@@ -18,8 +18,8 @@
 // is reported, as the KPL has them. docs/metrics.md lists all metrics and their
 // names in each sink.
 //
-// For sinks of your own there are Limit, Window (sums by series, for whoever
-// reports from time to time), Gauges and Sources.
+// For sinks of your own there are Window (sums by series, for whoever reports from
+// time to time), Gauges and Sources.
 //
 // # Guarantees
 //

@@ -72,8 +72,7 @@ type Window struct {
 	streams map[string]struct{}
 	swept   int64 // seconds, when idle series were dropped
 
-	overflowed atomic.Uint64
-	logged     atomic.Bool
+	logged atomic.Bool
 }
 
 type trait struct {
@@ -147,7 +146,6 @@ func (w *Window) Observe(list []core.Observation) {
 		w.rules.fold(k.metric, &k.stream, &k.shard, &k.code)
 		s := w.find(k, now)
 		if s.stream == Overflow {
-			w.overflowed.Add(uint64(o.Count))
 		}
 		s.add(o, &w.traits[o.Metric], now)
 	}
@@ -252,9 +250,6 @@ func (w *Window) sweep(now int64) {
 		}
 	}
 }
-
-// Overflowed returns how many data points went to the stream Overflow.
-func (w *Window) Overflowed() uint64 { return w.overflowed.Load() }
 
 // Take returns what was observed since the last Take, in no order, and starts
 // anew. No data point is lost or in two windows.

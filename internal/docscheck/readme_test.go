@@ -60,7 +60,7 @@ func checkTwoCommands(t *testing.T, c *clone, text string) {
 	}
 }
 
-// The configuration is run as a whole, and with events, by fluentbit/conftest. Here the
+// The configuration is run as a whole, and with events, by fluentbit/internal/conftest. Here the
 // command line has to name files that exist, and the block to set all that the
 // configuration takes from the environment.
 const fluentBitStub = `

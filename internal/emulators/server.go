@@ -49,7 +49,6 @@ const (
 
 // Server is a running emulator. Its methods are safe for concurrent use.
 type Server struct {
-	kind  Kind
 	url   string
 	cmd   *exec.Cmd
 	stdin io.Closer
@@ -61,11 +60,6 @@ type Server struct {
 // StartKinesalite is Start with Kinesalite.
 func StartKinesalite(ctx context.Context, c Config) (*Server, error) {
 	return Start(ctx, Kinesalite, c)
-}
-
-// StartKinesisLocal is Start with KinesisLocal.
-func StartKinesisLocal(ctx context.Context, c Config) (*Server, error) {
-	return Start(ctx, KinesisLocal, c)
 }
 
 // Start starts an emulator and returns when it answers requests; that takes 0.3 s
@@ -98,7 +92,7 @@ func Start(ctx context.Context, kind Kind, c Config) (*Server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", kind, err)
 	}
-	s := &Server{kind: kind, cmd: cmd, stdin: stdin, out: out, ended: make(chan struct{})}
+	s := &Server{cmd: cmd, stdin: stdin, out: out, ended: make(chan struct{})}
 	// The goroutine collects the process when it ends; Stop waits for it.
 	go func() {
 		_ = cmd.Wait() // killed, as a rule; what it printed says more
@@ -163,12 +157,6 @@ func (s *Server) ready(ctx context.Context) error {
 
 // URL returns the endpoint, such as http://127.0.0.1:34567.
 func (s *Server) URL() string { return s.url }
-
-// Kind returns which emulator it is.
-func (s *Server) Kind() Kind { return s.kind }
-
-// Ended is closed when the process has ended, by Stop or by a crash.
-func (s *Server) Ended() <-chan struct{} { return s.ended }
 
 // Output returns the last 4 KiB of what the process has printed.
 func (s *Server) Output() string { return s.out.Tail() }

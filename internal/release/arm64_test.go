@@ -33,7 +33,7 @@ func TestPluginForARM64DeliversUnderQemu(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := filepath.Glob("../../fluentbit/host/*.c")
+	sources, err := filepath.Glob("../../fluentbit/internal/host/*.c")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,9 +36,9 @@ func targets() []target {
 		list = append(list, target{"out_kpl", "./fluentbit", "linux", arch, true})
 		for _, goos := range []string{"linux", "darwin", "windows"} {
 			list = append(list,
-				target{"kpl-http", "./vector", goos, arch, false},
-				target{"kplcat", "./aggregation/cmd/kplcat", goos, arch, false},
-				target{"kpl-replay", "./core/deadletter/cmd/kpl-replay", goos, arch, false},
+				target{"kpl-http", "./cmd/kpl-http", goos, arch, false},
+				target{"kplcat", "./cmd/kplcat", goos, arch, false},
+				target{"kpl-replay", "./cmd/kpl-replay", goos, arch, false},
 			)
 		}
 	}

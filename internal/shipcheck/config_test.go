@@ -3,91 +3,22 @@
 package shipcheck
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
-	"os"
+	"fmt"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/outkpl/outkpl/fluentbit/plugin"
-	"github.com/outkpl/outkpl/vector/config"
+	"github.com/outkpl/outkpl/vector"
 )
-
-// hostKeys are those of an output that the host takes for itself.
-var hostKeys = []string{"name", "match", "workers", "retry_limit", "storage.total_limit_size", "log-driver-buffer-limit"}
-
-// checkOutput parses an output of the plugin as the plugin does, and checks what it needs
-// of the host.
-func checkOutput(t *testing.T, name string, vals map[string]string) plugin.Config {
-	t.Helper()
-	set := plugin.MapConfig{}
-	for k, v := range vals {
-		if slices.Contains(hostKeys, k) {
-			continue
-		}
-		if !slices.ContainsFunc(plugin.Options(), func(o plugin.Option) bool { return o.Name == k }) {
-			t.Errorf("%s: unexpected key of the output; got %s", name, k)
-		}
-		set[k] = os.Expand(v, func(variable string) string {
-			switch variable {
-			case "AWS_REGION":
-				return "eu-west-1"
-			case "KINESIS_STREAM":
-				return "logs"
-			case "KINESIS_ENDPOINT":
-				return "http://127.0.0.1:4567"
-			}
-			return "$" + variable // the plugin's own
-		})
-	}
-	cfg, err := plugin.ParseConfig(set, func(string) string { return "" })
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
-	if vals["workers"] == "" || vals["retry_limit"] != "no_limits" {
-		t.Errorf("%s: workers is missing, or retry_limit is not no_limits: the host would drop chunks", name)
-	}
-	return cfg
-}
-
-func TestConfigurationsOfFluentBit(t *testing.T) {
-	for path, wantOutputs := range map[string]int{
-		"conf/fluent-bit.conf": 1, "conf/kubernetes/fluent-bit/fluent-bit.conf": 1, "docker/compose/fluent-bit.conf": 1, "conf/ecs/firelens.conf": 0,
-	} {
-		outputs := 0
-		grace := 5 * time.Second // the host's default
-		list := sections(t, path, read(t, path))
-		for _, s := range list {
-			if v := s.vals["grace"]; s.kind == "service" && v != "" {
-				d, err := time.ParseDuration(v + "s")
-				if err != nil {
-					t.Errorf("%s: grace: %v", path, err)
-				}
-				grace = d
-			}
-			if !slices.Contains([]string{"service", "input", "filter", "output"}, s.kind) || s.kind != "service" && s.vals["name"] == "" {
-				t.Errorf("%s: unexpected section; got %s %s", path, s.kind, s.vals["name"])
-			}
-		}
-		for _, s := range list {
-			if s.kind != "output" || s.vals["name"] != "kpl" {
-				continue
-			}
-			outputs++
-			if cfg := checkOutput(t, path, s.vals); cfg.FlushTimeout >= grace {
-				t.Errorf("%s: unexpected flush_timeout; got %s; want less than grace, %s", path, cfg.FlushTimeout, grace)
-			}
-		}
-		if outputs != wantOutputs {
-			t.Errorf("%s: unexpected number of outputs; got %d; want %d", path, outputs, wantOutputs)
-		}
-	}
-}
 
 // The same for Kubernetes in three forms: for kustomize, in YAML, and for Helm.
 func TestFormsForKubernetesSayTheSame(t *testing.T) {
@@ -154,11 +85,56 @@ func TestValuesOfCharts(t *testing.T) {
 	}
 }
 
+// inEffect is what kpl-http makes of a configuration, as its print-config says it.
+type inEffect struct {
+	Server struct {
+		Listen       string
+		DrainDelay   duration `yaml:"drain_delay"`
+		DrainTimeout duration `yaml:"drain_timeout"`
+	}
+	Limits struct {
+		Memory      size
+		BodyMaxSize size `yaml:"body_max_size"`
+	}
+	Route struct {
+		AckTimeout duration `yaml:"ack_timeout"`
+	}
+}
+
+type duration struct{ time.Duration }
+
+func (d *duration) UnmarshalYAML(b []byte) (err error) {
+	d.Duration, err = time.ParseDuration(strings.TrimSpace(string(b)))
+	return err
+}
+
+// size is in bytes.
+type size int64
+
+func (s *size) UnmarshalYAML(b []byte) error {
+	number, unit, ok := strings.Cut(strings.TrimSpace(string(b)), "MiB")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || !ok || unit != "" {
+		return fmt.Errorf("unexpected size; got %q; want MiB", b)
+	}
+	*s = size(n << 20)
+	return nil
+}
+
+// load reads a configuration as kpl-http does.
+func load(path string) (cfg inEffect, err error) {
+	var out, problems bytes.Buffer
+	if code := vector.Main(context.Background(), []string{"print-config", filepath.Join(root, path)}, nil, &out, &problems); code != 0 {
+		return cfg, fmt.Errorf("exit code %d: %s", code, problems.Bytes())
+	}
+	return cfg, yaml.Unmarshal(out.Bytes(), &cfg)
+}
+
 func TestConfigurationsOfKplHTTP(t *testing.T) {
 	for path, listen := range map[string]string{
 		"conf/kpl-http.yaml": "127.0.0.1:8080", "conf/kubernetes/kpl-http/kpl-http.yaml": "0.0.0.0:8080", "docker/compose/kpl-http.yaml": "0.0.0.0:8080",
 	} {
-		cfg, err := config.Load(config.Sources{File: filepath.Join(root, path)})
+		cfg, err := load(path)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -171,12 +147,12 @@ func TestConfigurationsOfKplHTTP(t *testing.T) {
 
 // The times of the Deployment and of the configuration in it have to fit.
 func TestTimesOfTheDeployment(t *testing.T) {
-	cfg, err := config.Load(config.Sources{File: filepath.Join(root, "conf/kubernetes/kpl-http/kpl-http.yaml")})
+	cfg, err := load("conf/kubernetes/kpl-http/kpl-http.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := read(t, "conf", "kubernetes", "kpl-http", "deployment.yaml")
-	if want := cfg.Server.DrainDelay + cfg.Server.DrainTimeout; number(t, text, `terminationGracePeriodSeconds: (\d+)`) <= want.Seconds() {
+	if want := cfg.Server.DrainDelay.Duration + cfg.Server.DrainTimeout.Duration; number(t, text, `terminationGracePeriodSeconds: (\d+)`) <= want.Seconds() {
 		t.Errorf("the pod is killed before it has drained, which takes up to %s", want)
 	}
 	if number(t, text, `limits: \{memory: (\d+)Mi\}`)*(1<<20) < 2*float64(cfg.Limits.Memory) {
@@ -264,7 +240,7 @@ func TestConfigurationsOfVector(t *testing.T) {
 		doc
 		conf string
 	}{"conf/vector.yaml": {plain, "conf/kpl-http.yaml"}, "conf/helm/vector-values.yaml": {chart, "conf/kubernetes/kpl-http/kpl-http.yaml"}} {
-		cfg, err := config.Load(config.Sources{File: filepath.Join(root, d.conf)})
+		cfg, err := load(d.conf)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,80 +253,14 @@ func TestConfigurationsOfVector(t *testing.T) {
 		if s.Type != "http" || s.Method != "post" || !s.Acknowledgements.Enabled || s.Buffer.WhenFull != "block" || s.Encoding.Codec != "json" {
 			t.Errorf("%s: unexpected sink; got %+v", name, s)
 		}
-		if wait := time.Duration(s.Request.TimeoutSecs) * time.Second; wait <= cfg.Route.AckTimeout {
+		if wait := time.Duration(s.Request.TimeoutSecs) * time.Second; wait <= cfg.Route.AckTimeout.Duration {
 			t.Errorf("%s: unexpected timeout; got %s; want more than ack_timeout, %s", name, wait, cfg.Route.AckTimeout)
 		}
-		if int64(s.Batch.MaxBytes) > cfg.Limits.BodyMaxBytes {
+		if size(s.Batch.MaxBytes) > cfg.Limits.BodyMaxSize {
 			t.Errorf("%s: a batch of %d bytes is answered with 413", name, s.Batch.MaxBytes)
 		}
 		if !strings.Contains(s.URI, ":8080/streams/logs-") {
 			t.Errorf("%s: unexpected address; got %s; want a stream that %s allows", name, s.URI, d.conf)
 		}
-	}
-}
-
-func TestTaskDefinition(t *testing.T) {
-	var task struct {
-		Family, NetworkMode, CPU, Memory, ExecutionRoleArn, TaskRoleArn string
-		ContainerDefinitions                                            []struct {
-			Name, Image string
-			Essential   bool
-			StopTimeout int
-			Memory      int
-			Firelens    *struct {
-				Type    string
-				Options map[string]string
-			} `json:"firelensConfiguration"`
-			Log struct {
-				LogDriver string
-				Options   map[string]string
-			} `json:"logConfiguration"`
-			DependsOn []struct{ ContainerName, Condition string }
-		}
-	}
-	if err := json.Unmarshal([]byte(read(t, "conf", "ecs", "task-definition.json")), &task); err != nil {
-		t.Fatal(err)
-	}
-	if task.TaskRoleArn == "" || task.TaskRoleArn == task.ExecutionRoleArn {
-		t.Error("the task has no role of its own: the plugin uses that of the task, not that of the execution")
-	}
-	names := map[string]bool{}
-	routers, logs := 0, 0
-	for _, c := range task.ContainerDefinitions {
-		names[c.Name] = true
-		if c.Firelens != nil {
-			routers++
-			if c.Firelens.Type != "fluentbit" || !c.Essential || c.StopTimeout <= 30 {
-				t.Errorf("unexpected log router; got %+v", c)
-			}
-			if !strings.HasSuffix(c.Firelens.Options["config-file-value"], "/firelens.conf") {
-				t.Errorf("unexpected configuration of the log router; got %v", c.Firelens.Options)
-			}
-		}
-		if c.Log.LogDriver != "awsfirelens" {
-			continue
-		}
-		logs++
-		vals := map[string]string{}
-		for k, v := range c.Log.Options {
-			vals[strings.ToLower(k)] = v
-		}
-		if vals["name"] != "kpl" {
-			t.Errorf("unexpected output; got %q", vals["name"])
-		}
-		// FireLens sets grace to 30 s.
-		if cfg := checkOutput(t, "task-definition.json", vals); cfg.FlushTimeout >= 30*time.Second {
-			t.Errorf("unexpected flush_timeout; got %s; want less than 30 s", cfg.FlushTimeout)
-		}
-	}
-	for _, c := range task.ContainerDefinitions {
-		for _, d := range c.DependsOn {
-			if !names[d.ContainerName] {
-				t.Errorf("%s depends on %s, which is not there", c.Name, d.ContainerName)
-			}
-		}
-	}
-	if routers != 1 || logs == 0 {
-		t.Errorf("unexpected containers; got %d log routers and %d that log through it", routers, logs)
 	}
 }

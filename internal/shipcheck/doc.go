@@ -8,5 +8,5 @@
 //
 // What takes the libraries of others is in internal/schemacheck. Links and the table of
 // docs/parity.md are checked by internal/docscheck, the configurations that ship files by
-// fluentbit/conftest.
+// fluentbit/internal/conftest.
 package shipcheck

@@ -33,7 +33,7 @@ func metricNames(t *testing.T) map[string]bool {
 	// What a door has beside these is written in its code.
 	literal := regexp.MustCompile(`"(kpl_[a-z_]+)"`)
 	family := regexp.MustCompile(`Family\{Name: "([a-z_]+)"`)
-	for _, dir := range []string{"core/metrics/prometheus", "vector/httpsink", "fluentbit/plugin"} {
+	for _, dir := range []string{"core/metrics/prometheus", "vector/internal/receiver", "fluentbit/internal/plugin"} {
 		for _, path := range glob(t, dir+"/*.go") {
 			if strings.HasSuffix(path, "_test.go") {
 				continue
@@ -108,7 +108,7 @@ func TestEveryFileIsCovered(t *testing.T) {
 		"docker/README.md", "conf/README.md", // links by internal/docscheck
 		// internal/schemacheck
 		"docker/compose.yml", "conf/kubernetes/*/*", "conf/terraform/*.tf", "conf/prometheus/*.yaml", "conf/grafana/*.json",
-		// fluentbit/conftest
+		// fluentbit/internal/conftest
 		"conf/fluent-bit.conf", "conf/fluent-bit.yaml",
 	}
 	for _, dir := range []string{"docker", "conf"} {

@@ -35,7 +35,7 @@ type Shown struct {
 func BuildKplcat(t testing.TB) Kplcat {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "kplcat")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/outkpl/outkpl/aggregation/cmd/kplcat").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "github.com/outkpl/outkpl/cmd/kplcat").CombinedOutput(); err != nil {
 		t.Fatalf("cannot build kplcat: %v: %s", err, out)
 	}
 	return Kplcat(path)

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/outkpl/outkpl/cmd/kplcat/internal/doctor"
+	"github.com/outkpl/outkpl/core/awsclient"
+)
+
+const groupDoctor = "Doctor"
+
+var roles = []string{"both", "producer", "consumer"}
+
+// doctorFlags are the flags of kplcat doctor.
+var doctorFlags = append(append([]flagSpec{
+	{name: "role", arg: "WHAT", values: roles, group: groupDoctor, help: "What the credentials are for: producer, consumer or both. Permissions that the other needs are not missed. Default both."},
+	{name: "json", group: groupDoctor, help: "Print findings as JSON, one a line."},
+}, awsFlags...), otherFlags...)
+
+const doctorHead = `kplcat doctor looks at all that is between this program and a Kinesis stream, and says
+what to do: endpoint, proxy, name, connection, credentials, permissions for each IAM
+action, clock, stream, shards. It writes no record.
+
+Usage:
+  kplcat doctor [flags] STREAM
+
+`
+
+const doctorTail = `
+Findings are ok, note (worth knowing, or not checked), warn (works, but not well or
+not for long) or fail (does not work).
+
+PutRecords is checked by a dry run, on AWS itself only: other servers do not know dry
+runs and would store the record. GetRecords is called once at the tip of one shard.
+
+Exit codes: 0 nothing failed; 1 something did; 2 the command line is wrong.
+`
+
+// runDoctor is kplcat doctor.
+func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error) {
+	v, rest, err := parseFlags(doctorFlags, args)
+	if err != nil {
+		return exitUsage, err
+	}
+	switch {
+	case v.has("help"):
+		return exitOK, writeString(stdout, doctorHead+flagHelp(doctorFlags)+doctorTail)
+	case v.has("version"):
+		return exitOK, writeString(stdout, version()+"\n")
+	}
+	var errs []error
+	o := &options{aws: awsConfig(v)}
+	role := v.oneOf("role", roles, "both", &errs)
+	if len(rest) == 1 {
+		o.setStream(v, rest[0], &errs)
+	} else {
+		errs = append(errs, usagef("%d arguments are given; allowed: one stream, by name or ARN", len(rest)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return exitUsage, err
+	}
+	shared, err := awsclient.Load(ctx, o.aws)
+	if err != nil {
+		return exitError, err
+	}
+	client, ok := shared.Kinesis().(doctor.Client)
+	if !ok {
+		return exitError, errors.New("cannot examine: the Kinesis client does not say its settings")
+	}
+	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(role)}
+	if client.Options().BaseEndpoint == nil || o.aws.STSEndpoint != "" {
+		if c.Identity, err = identity(shared, o.aws.STSEndpoint); err != nil {
+			return exitError, err
+		}
+	}
+	findings := doctor.Examine(ctx, c)
+	if err := ctx.Err(); err != nil {
+		return exitError, errors.New("interrupted")
+	}
+	if err := printFindings(stdout, findings, v.has("json")); err != nil {
+		return exitError, err
+	}
+	for _, f := range findings {
+		if f.Level == doctor.Fail {
+			return exitError, nil
+		}
+	}
+	return exitOK, nil
+}
+
+// identity asks STS with the settings and credentials of the Kinesis client.
+func identity(shared *awsclient.AWS, endpoint string) (func(context.Context) (string, error), error) {
+	var err error
+	client := sts.NewFromConfig(shared.Config(), func(o *sts.Options) {
+		err = shared.Address(sts.ServiceID, endpoint, &o.BaseEndpoint, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
+		o.Retryer = aws.NopRetryer{}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (string, error) {
+		out, err := client.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(out.Arn), nil
+	}, nil
+}
+
+func printFindings(w io.Writer, findings []doctor.Finding, asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		for _, f := range findings {
+			if err := e.Encode(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	width := 0
+	for _, f := range findings {
+		width = max(width, len(f.Check))
+	}
+	var b strings.Builder
+	for _, f := range findings {
+		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", f.Level, width, f.Check, f.Detail)
+		if f.Advice != "" {
+			fmt.Fprintf(&b, "%*s  -> %s\n", width+6, "", f.Advice)
+		}
+	}
+	return writeString(w, b.String())
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/outkpl/outkpl/cmd/kplcat/internal/doctor"
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+func TestDoctorPrintsFindingsAndFailsIfOneDoes(t *testing.T) {
+	s := newServer(t, 2)
+	r := kplcat(t, "", "doctor", stream, "--endpoint", s.URL()).ok(t)
+	for _, want := range []string{"ok    kinesis:ListShards             allowed\n", "note  kinesis:PutRecords             not checked: only AWS"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("unexpected output; got\n%s\nwant %q", r.stdout, want)
+		}
+	}
+	if s.Stats().Records != 0 || s.Calls("PutRecords") != 0 {
+		t.Error("unexpected write; want none")
+	}
+	s.Fault(kinesistest.Fault{Operation: "GetRecords", Effect: kinesistest.Fail("AccessDeniedException", "no")})
+	r = kplcat(t, "", "doctor", "--json", "--endpoint", s.URL(), stream)
+	if r.code != exitError || r.stderr != "" {
+		t.Errorf("unexpected result; got %+v; want code 1", r)
+	}
+	failed := 0
+	for l := range strings.Lines(r.stdout) {
+		var f doctor.Finding
+		if err := json.Unmarshal([]byte(l), &f); err != nil {
+			t.Fatalf("cannot read %q: %s", l, err)
+		}
+		if f.Level == doctor.Fail {
+			failed++
+			if f.Check != "kinesis:GetRecords" || f.Advice == "" {
+				t.Errorf("unexpected failure; got %+v", f)
+			}
+		}
+	}
+	if failed != 1 {
+		t.Errorf("unexpected number of failures; got %d; want 1", failed)
+	}
+	if r := kplcat(t, "", "doctor", "--role", "producer", "--endpoint", s.URL(), stream); r.code != exitOK {
+		t.Errorf("unexpected result; got %+v; want that a producer need not read", r)
+	}
+}
+
+func TestDoctorUsage(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                 "0 arguments are given; allowed: one stream",
+		"a b":              "2 arguments are given",
+		"a --role boss":    `--role: "boss" is not valid; allowed: both, producer, consumer`,
+		"a --follow":       "flag --follow does not exist",
+		"arn:aws:s3:::x":   "is not the ARN of a stream",
+		"bad/name --role=": "is not the name of a stream",
+	} {
+		r := kplcat(t, "", append([]string{"doctor"}, strings.Fields(args)...)...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, want) {
+			t.Errorf("unexpected result of %q; got %+v; want %q", args, r, want)
+		}
+	}
+	help := kplcat(t, "", "doctor", "--help").ok(t).stdout
+	for _, f := range doctorFlags {
+		if !strings.Contains(help, "--"+f.name) {
+			t.Errorf("unexpected help; it has no --%s", f.name)
+		}
+	}
+}
+
+// An address of STS that is given is asked, beside a fake and AWS_USE_FIPS_ENDPOINT, too.
+func TestDoctorAsksTheGivenSTS(t *testing.T) {
+	t.Setenv("AWS_USE_FIPS_ENDPOINT", "true")
+	calls := 0
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls++
+		_, _ = w.Write([]byte(`<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:sts::1:user/u</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>`))
+	}))
+	defer tokens.Close()
+	s := newServer(t, 1)
+	r := kplcat(t, "", "doctor", "--endpoint", s.URL(), "--sts-endpoint", tokens.URL, stream).ok(t)
+	if calls != 1 || !strings.Contains(r.stdout, "arn:aws:sts::1:user/u") {
+		t.Errorf("unexpected output; got %d calls, %q; want one, and whose credentials they are", calls, r.stdout)
+	}
+}

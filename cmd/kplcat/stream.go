@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
+	"github.com/outkpl/outkpl/core/awsclient"
+)
+
+// readBytesPerSecond is what a shard gives its consumers of this kind together
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html,
+// checked 2026-11-24).
+const readBytesPerSecond = 2 << 20
+
+// retries is how often in a row a call may fail by chance; see reader.Config.
+const retries = 5
+
+// catStream shows a stream.
+func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
+	client, err := awsclient.New(ctx, o.aws)
+	if err != nil {
+		return err
+	}
+	api, ok := client.(reader.API)
+	if !ok {
+		return errors.New("cannot read: the Kinesis client has no GetRecords")
+	}
+	c := reader.Config{
+		API: api, Stream: o.stream, ARN: o.arn, Shards: o.shards,
+		From: o.from, UntilNow: o.untilNow, Until: o.until, Poll: o.poll, Retries: retries,
+		Handle: func(b reader.Batch) error {
+			for i := range b.Records {
+				r := &b.Records[i]
+				if err := v.add(record{
+					shard: b.Shard, sequence: aws.ToString(r.SequenceNumber), arrival: aws.ToTime(r.ApproximateArrivalTimestamp),
+					key: aws.ToString(r.PartitionKey), data: r.Data,
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Idle: v.flush,
+		Warn: warn.warn,
+	}
+	if isEmulator(o.aws.Endpoint) {
+		c.ScanTimes = true
+	} else {
+		c.BytesPerSecond = readBytesPerSecond // emulators have no such limit
+	}
+	if v.stats != nil && o.interval > 0 {
+		c.Every = o.interval
+		c.Tick = func() error {
+			if err := v.stats.print(v.out, o); err != nil {
+				return err
+			}
+			if o.stats == "table" {
+				if err := v.out.WriteByte('\n'); err != nil {
+					return err
+				}
+			}
+			return v.flush()
+		}
+	}
+	return explain(reader.Run(ctx, c), o)
+}
+
+// isEmulator tells emulators from AWS and its VPC endpoints, which speak TLS.
+func isEmulator(endpoint string) bool { return strings.HasPrefix(endpoint, "http://") }
+
+// explain adds what to do to errors that users meet first.
+func explain(err error, o *options) error {
+	if err == nil {
+		return nil
+	}
+	var missing *types.ResourceNotFoundException
+	if errors.As(err, &missing) && o.stream != "" {
+		if st, statErr := os.Stat(o.stream); statErr == nil && st.Mode().IsRegular() {
+			return fmt.Errorf("%w\nthere is a file of that name; to read it, write .%c%s", err, os.PathSeparator, o.stream)
+		}
+	}
+	if reader.NoCredentials(err) && o.aws.Endpoint != "" {
+		return fmt.Errorf("%w\nfor an emulator any will do: AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x", err)
+	}
+	return err
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
+	"github.com/outkpl/outkpl/internal/kcl"
+)
+
+// errLimit ends reading when --limit is reached.
+var errLimit = errors.New("limit reached")
+
+// aggregateMagic is how aggregates begin.
+var aggregateMagic = []byte("\xf3\x89\x9a\xc2")
+
+// record is a Kinesis record from a stream or a file.
+type record struct {
+	shard    reader.Shard // without an id if not known
+	source   string       // file and line, for those
+	sequence string
+	arrival  time.Time // zero: not known
+	key, ehk string
+	data     []byte
+}
+
+// view shows or counts records. It is used from one goroutine.
+type view struct {
+	o     *options
+	out   *bufio.Writer
+	line  []byte
+	open  decompressor
+	began time.Time
+
+	stats *statistics // with --stats, else nil
+
+	// For the summary.
+	shown, records, users, aggregates, damaged int
+	misplaced                                  int // user records of misplacedAggregates
+	misplacedAggregates, outOfRange, kclErrors int
+	shards                                     map[string]struct{}
+}
+
+func newView(o *options, stdout io.Writer) (*view, error) {
+	v := &view{o: o, out: bufio.NewWriterSize(stdout, 64<<10), open: decompressor{mode: o.decompress}, began: time.Now(), shards: map[string]struct{}{}}
+	if o.stats != "" {
+		v.stats = newStatistics()
+	}
+	return v, nil
+}
+
+// mark is what kplcat says about a user record besides its content.
+type mark struct {
+	aggregated, damaged bool
+	// misplaced is set for all user records of an aggregate of which one is
+	// outOfRange, since KCL drops it as a whole.
+	misplaced, outOfRange bool
+	// kclError is what KCL fails on in this aggregate.
+	kclError string
+}
+
+// add takes a Kinesis record.
+func (v *view) add(r record) error {
+	users, aggregated := aggregation.Deaggregate(r.key, r.ehk, r.data)
+	m := mark{aggregated: aggregated, damaged: !aggregated && bytes.HasPrefix(r.data, aggregateMagic)}
+	read := readAsKCL(&r)
+	m.misplaced = read.Misplaced
+	if read.Err != nil {
+		m.kclError = read.Err.Error()
+		v.kclErrors++
+	}
+	v.records++
+	v.users += len(users)
+	if m.damaged {
+		v.damaged++
+	}
+	if m.misplaced {
+		v.misplacedAggregates++
+		v.misplaced += len(users)
+	}
+	if r.shard.ID != "" {
+		v.shards[r.shard.ID] = struct{}{}
+	}
+	var counted *counts
+	if v.stats != nil {
+		counted = v.stats.record(r, len(users), m)
+	}
+	if aggregated {
+		v.aggregates++
+	}
+	for i := range users {
+		u := &users[i]
+		m.outOfRange = i < len(read.OutOfRange) && read.OutOfRange[i]
+		if m.outOfRange {
+			v.outOfRange++
+		}
+		if v.stats != nil {
+			v.stats.user(counted, u, m)
+			continue
+		}
+		if !v.o.wants(u.PartitionKey) || read.Dropped() && v.o.kcl {
+			continue
+		}
+		if err := v.show(&r, u, i, m); err != nil {
+			return err
+		}
+	}
+	if v.stats != nil && v.o.limit > 0 && v.users >= v.o.limit {
+		return errLimit
+	}
+	return nil
+}
+
+// readAsKCL returns what KCL makes of a Kinesis record. Without the range of the shard
+// it can only be told what KCL drops in every shard.
+func readAsKCL(r *record) kcl.Result {
+	if r.shard.HasRange {
+		return kcl.Read(r.data, r.shard.First, r.shard.Last)
+	}
+	return kcl.Read(r.data, aggregation.HashKey{}, aggregation.MaxHashKey)
+}
+
+// show writes a user record, if its payload is wanted.
+func (v *view) show(r *record, u *aggregation.UserRecord, sub int, m mark) error {
+	payload, format := v.open.open(u.Data)
+	if v.o.grep != nil && !v.o.grep.Match(payload) {
+		return nil
+	}
+	if v.o.raw {
+		if _, err := v.out.Write(payload); err != nil {
+			return err
+		}
+		if _, err := v.out.WriteString(v.o.delimiter); err != nil {
+			return err
+		}
+		return v.count()
+	}
+	b := append(v.line[:0], '{')
+	b = field(b, "shard", r.shard.ID)
+	b = field(b, "source", r.source)
+	b = field(b, "sequence", r.sequence)
+	if m.aggregated {
+		b = appendInt(append(comma(b), `"subsequence":`...), int64(sub))
+	}
+	if !r.arrival.IsZero() {
+		b = field(b, "arrival", r.arrival.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	}
+	if utf8.ValidString(u.PartitionKey) {
+		b = appendString(append(comma(b), `"key":`...), u.PartitionKey)
+	} else {
+		b = field(b, "key_base64", base64.StdEncoding.EncodeToString([]byte(u.PartitionKey)))
+	}
+	b = field(b, "explicit_hash_key", u.ExplicitHashKey)
+	b = strconv.AppendBool(append(b, `,"aggregated":`...), m.aggregated)
+	if m.misplaced {
+		b = append(b, `,"misplaced":true`...)
+	}
+	if m.outOfRange {
+		b = append(b, `,"out_of_range":true`...)
+	}
+	b = field(b, "kcl_error", m.kclError)
+	if m.damaged {
+		b = append(b, `,"damaged_aggregate":true`...)
+	}
+	if len(u.Tags) > 0 {
+		b = appendTags(b, u.Tags)
+	}
+	b = field(b, "compression", format)
+	b = appendPayload(b, v.o.data, payload)
+	v.line = append(b, '}', '\n')
+	if _, err := v.out.Write(v.line); err != nil {
+		return err
+	}
+	return v.count()
+}
+
+func (v *view) count() error {
+	if v.shown++; v.shown == v.o.limit {
+		return errLimit
+	}
+	return nil
+}
+
+// flush hands on what was written, before a wait.
+func (v *view) flush() error { return v.out.Flush() }
+
+// finish writes the last table and the rest of the output.
+func (v *view) finish() error {
+	if v.stats != nil {
+		if err := v.stats.print(v.out, v.o); err != nil {
+			return err
+		}
+	}
+	return v.out.Flush()
+}
+
+// summary says in one line what was read, and what deserves a second look.
+func (v *view) summary(w io.Writer) {
+	s := fmt.Sprintf("%s in %s", plural(v.users, "user record"), plural(v.records, "Kinesis record"))
+	if n := len(v.shards); n > 0 {
+		s += " of " + plural(n, "shard")
+	}
+	s += ", " + plural(v.aggregates, "aggregate")
+	if v.stats == nil && v.shown != v.users {
+		s += fmt.Sprintf("; %d shown", v.shown)
+	}
+	if v.misplacedAggregates > 0 {
+		s += fmt.Sprintf("; KCL consumers drop %s with %s, %d of them out of range",
+			plural(v.misplacedAggregates, "aggregate"), plural(v.misplaced, "user record"), v.outOfRange)
+	}
+	if v.kclErrors > 0 {
+		s += fmt.Sprintf("; KCL consumers fail on %s", plural(v.kclErrors, "aggregate"))
+	}
+	if v.damaged > 0 {
+		s += fmt.Sprintf("; %s damaged", plural(v.damaged, "aggregate"))
+	}
+	if v.open.failed > 0 {
+		s += fmt.Sprintf("; %s not decompressed", plural(v.open.failed, "payload"))
+	}
+	fmt.Fprintln(w, "kplcat: "+s)
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
+}
+
+// field appends a string field, unless it is empty.
+func field(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	b = append(append(append(comma(b), '"'), name...), `":`...)
+	return appendString(b, value)
+}
+
+// comma appends a comma, except after an opening brace.
+func comma(b []byte) []byte {
+	if b[len(b)-1] == '{' {
+		return b
+	}
+	return append(b, ',')
+}
+
+// appendString appends a JSON string.
+func appendString(b []byte, s string) []byte {
+	plain := true // the usual case, and several times as fast
+	for i := 0; i < len(s) && plain; i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f && s[i] != '"' && s[i] != '\\'
+	}
+	if plain {
+		return append(append(append(b, '"'), s...), '"')
+	}
+	buf := bytes.NewBuffer(b)
+	e := json.NewEncoder(buf)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string can always be encoded
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}
+
+func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
+
+// appendTags appends the tags of a user record, which may repeat.
+func appendTags(b []byte, tags []aggregation.Tag) []byte {
+	b = append(b, `,"tags":[`...)
+	for i, t := range tags {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"key":`...), t.Key)
+		b = append(appendString(append(b, `,"value":`...), t.Value), '}')
+	}
+	return append(b, ']')
+}

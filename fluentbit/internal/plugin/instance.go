@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/ledger"
+)
+
+// Code is the answer to a flush.
+type Code int
+
+// The answers, with the host's values.
+const (
+	// Error makes the host count the chunk as dropped and, if it is set up so,
+	// keep its bytes in the dead letter folder.
+	Error Code = 0
+	// OK makes the host forget the chunk.
+	OK Code = 1
+	// Retry makes the host hand over the same bytes again, later.
+	Retry Code = 2
+)
+
+// maxIdleBuilders bounds the memory for shaped events that is kept for reuse. A
+// Builder keeps at most 24 MiB, so it is 96 MiB at the very most; with the usual
+// chunks of 2 MB it is a tenth of that.
+const maxIdleBuilders = 4
+
+// maxHealths bounds the streams of which it is remembered how they are.
+const maxHealths = 2 * event.MaxStreams
+
+// Deps are the things that an Instance gets from outside.
+type Deps struct {
+	// Logger takes the instance's lines. Default: nowhere.
+	Logger *slog.Logger
+	// NewProducer is for tests. Default: a core.Producer that writes to AWS.
+	NewProducer func(cfg *Config, logger *slog.Logger) (Producer, error)
+	// Letters keeps what can never be delivered; the Instance closes it. Default: a
+	// file if the configuration names one, else nothing.
+	Letters deadletter.Sink
+	// Stopping tells whether the host is about to end, if that can be known. It is called
+	// often. Default: nobody knows.
+	Stopping func() bool
+	// Board shows the metrics. Default: there are none.
+	Board Board
+}
+
+// Stats counts what an Instance has done. All are totals since New.
+type Stats struct {
+	// Chunks counts flushes by their answer.
+	OK, Retry, Error uint64
+	// Records counts the records made from events, once for each chunk.
+	Records uint64
+	// Broken counts pieces of chunks that are no events, BrokenBytes their bytes;
+	// LostBytes is the part of them behind which nothing could be read any more.
+	Broken, BrokenBytes, LostBytes uint64
+	// KeyMissing, KeyCut, LogKeyMissing and Dropped count remarks on events.
+	KeyMissing, KeyCut, LogKeyMissing, Dropped uint64
+	// StreamMissing and StreamRefused count events whose stream is not the one that
+	// the template says; Unroutable is the part of them that has none.
+	StreamMissing, StreamRefused, Unroutable uint64
+	// Empty counts events dropped by empty_events.
+	Empty uint64
+	// Truncated and Split count events that were changed to fit.
+	Truncated, Split uint64
+	// Refused counts records that can never be accepted: too large or invalid.
+	// Expired counts those given up by record_ttl.
+	Refused, Expired uint64
+	// Letters counts what was written to the dead letter file.
+	Letters uint64
+	// Resumed counts chunks that came again and were continued, not repeated.
+	Resumed uint64
+	// Forgotten counts chunks whose progress was given up for lack of room.
+	Forgotten uint64
+}
+
+type counters struct {
+	ok, retry, failed                          atomic.Uint64
+	records                                    atomic.Uint64
+	broken, brokenBytes, lostBytes             atomic.Uint64
+	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
+	streamMissing, streamRefused, unroutable   atomic.Uint64
+	truncated, split, empty                    atomic.Uint64
+	refused, expired, letters                  atomic.Uint64
+	resumed, forgotten                         atomic.Uint64
+}
+
+// Instance is one output section of the host's configuration. Flush is safe for
+// concurrent use; Close is called once, after the last Flush has returned.
+type Instance struct {
+	cfg      Config
+	log      *slog.Logger
+	producer Producer
+	ledger   *ledger.Ledger[*delivery]
+	letters  deadletter.Sink     // nil: what can never be delivered is not kept
+	meter    *meter              // nil: no metrics
+	health   *health             // of what concerns no stream, or the only one
+	limitOf  func(string) int    // recordLimit
+	builders chan *event.Builder // idle ones
+	n        counters
+	gather   gather // of flushes under way
+
+	hostStopping func() bool // nil: not known
+
+	work      sync.WaitGroup     // the goroutine of the startup check
+	stopCheck context.CancelFunc // nil if there is none
+
+	mu      sync.Mutex // guards healths
+	healths map[string]*health
+}
+
+// New starts an instance. It does not use the network, so it cannot fail because
+// of it, unless the option startup_check says so.
+func New(cfg Config, deps Deps) (*Instance, error) {
+	if cfg.shaper == nil {
+		return nil, errors.New("cannot start: the configuration was not made by ParseConfig")
+	}
+	in := &Instance{
+		cfg:      cfg,
+		log:      deps.Logger,
+		builders: make(chan *event.Builder, maxIdleBuilders),
+		healths:  map[string]*health{},
+
+		hostStopping: deps.Stopping,
+	}
+	if in.log == nil {
+		in.log = slog.New(slog.DiscardHandler)
+	}
+	if deps.NewProducer == nil {
+		deps.NewProducer = newProducer
+	}
+	var err error
+	if in.letters = deps.Letters; in.letters == nil && cfg.DeadLetterFile != "" {
+		if in.letters, err = openLetters(&in.cfg, in.log); err != nil {
+			return nil, fmt.Errorf("cannot start: %w", err)
+		}
+	}
+	in.meter = newMeter(in, deps.Board)
+	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
+		if in.letters != nil {
+			_ = in.letters.Close(context.Background()) // nothing is in it
+		}
+		return nil, fmt.Errorf("cannot start: %w", err)
+	}
+	in.limitOf = in.recordLimit
+	in.ledger = newLedger(&in.cfg)
+	in.health = newHealth(in.log, cfg.Stream)
+	in.meter.start()
+	if err := in.startCheck(); err != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // nothing is under way
+		_ = in.Close(ctx)
+		return nil, fmt.Errorf("cannot start: %w", err)
+	}
+	for _, n := range cfg.notices {
+		in.log.Warn(n.text, "option", n.option)
+	}
+	in.log.LogAttrs(context.Background(), slog.LevelInfo, "started", cfg.LogAttrs()...)
+	return in, nil
+}
+
+// Flush delivers one chunk and returns when it is done or FlushTimeout has
+// passed. It keeps no reference to chunk. It does not panic.
+func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
+	defer func() {
+		if p := recover(); p != nil {
+			in.log.Error("flush failed by a mistake in the plugin, the chunk will be retried; please report this",
+				"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			code = Retry
+		}
+		switch code {
+		case OK:
+			in.n.ok.Add(1)
+		case Retry:
+			in.n.retry.Add(1)
+		default:
+			in.n.failed.Add(1)
+		}
+	}()
+	if len(chunk) == 0 {
+		return OK
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.FlushTimeout)
+	defer cancel()
+
+	d, again := in.ledger.Take(tag, chunk)
+	if again {
+		in.n.resumed.Add(1)
+	} else {
+		d = &delivery{in: in}
+	}
+	if in.deliver(ctx, tag, chunk, d) {
+		in.release(d)
+		return d.code()
+	}
+	in.release(d)
+	if d.worthKeeping() {
+		in.forgot(in.ledger.Put(tag, chunk, d))
+	}
+	return Retry
+}
+
+// Close delivers what is under way until ctx ends. The error says how much is
+// left.
+func (in *Instance) Close(ctx context.Context) error {
+	if in.stopCheck != nil {
+		in.stopCheck()
+		in.work.Wait()
+	}
+	if in.stopping() && in.allDown() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lastWait)
+		defer cancel()
+	}
+	err := in.producer.Close(ctx)
+	in.meter.close()
+	if in.letters != nil {
+		// With a time of its own: nothing is written any more, and if the file stayed
+		// locked because ctx has ended, the next instance could not start after a reload.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letterTime)
+		defer cancel()
+		if e := in.letters.Close(ctx); e != nil {
+			in.log.Error("cannot close the dead letter file", "error", e)
+		}
+	}
+	in.health.close()
+	in.mu.Lock()
+	rest := slices.Collect(maps.Values(in.healths))
+	in.mu.Unlock()
+	for _, h := range rest {
+		h.close()
+	}
+	if err != nil {
+		in.log.Error("stopped before everything was delivered", "error", err)
+		return fmt.Errorf("cannot deliver everything before the end: %w", err)
+	}
+	return nil
+}
+
+// Stats returns the counters.
+func (in *Instance) Stats() Stats {
+	n := &in.n
+	return Stats{
+		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Records: n.records.Load(),
+		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
+		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
+		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),
+		Unroutable: n.unroutable.Load(), Truncated: n.truncated.Load(), Split: n.split.Load(), Empty: n.empty.Load(),
+		Refused: n.refused.Load(), Expired: n.expired.Load(), Letters: n.letters.Load(),
+		Resumed: n.resumed.Load(), Forgotten: n.forgotten.Load(),
+	}
+}
+
+// healthOf returns the health of a stream. What is in good health is forgotten when
+// there are many: streams come and go.
+func (in *Instance) healthOf(stream string) *health {
+	if stream == in.health.stream {
+		return in.health
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	h := in.healths[stream]
+	if h == nil && len(in.healths) >= maxHealths {
+		maps.DeleteFunc(in.healths, func(_ string, h *health) bool { return h.forgettable() })
+	}
+	if h == nil && len(in.healths) >= maxHealths {
+		clear(in.healths) // at the price of lines that come again too early
+	}
+	if h == nil {
+		h = newHealth(in.log, stream)
+		in.healths[stream] = h
+	}
+	return h
+}
+
+func (in *Instance) builder() *event.Builder {
+	select {
+	case b := <-in.builders:
+		return b
+	default:
+		return &event.Builder{}
+	}
+}
+
+// release gives the memory of d back. Memory of a batch that is still open is left
+// to the garbage collector: the producer reads it.
+func (in *Instance) release(d *delivery) {
+	b := d.builder
+	if b == nil || len(d.open) > 0 {
+		return
+	}
+	d.builder, d.records = nil, nil
+	b.Reset()
+	select {
+	case in.builders <- b:
+	default:
+	}
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// errTooMuch is a need that the budget can never meet.
+var errTooMuch = errors.New("more than the budget holds")
+
+// budget bounds the memory of all bodies: on the wire, unpacked, and their tables of
+// records, from admission until the last record has settled.
+type budget struct {
+	mu   sync.Mutex // guards all below
+	size int64
+	used int64
+	// Claims of those who hold a part already. As soon as there is room for one of
+	// them it has it, and nobody new comes in while any of them waits: what they hold
+	// comes back only when they are done.
+	growing list.List
+	waiters list.List // claims of the others; first come, first served
+}
+
+type claim struct {
+	n       int64
+	granted chan struct{}
+}
+
+func newBudget(size int64) *budget { return &budget{size: size} }
+
+// take waits for n bytes until ctx ends; grows tells that the caller holds some.
+func (b *budget) take(ctx context.Context, n int64, grows bool) error {
+	b.mu.Lock()
+	if n > b.size {
+		b.mu.Unlock()
+		return errTooMuch
+	}
+	// Who comes while others wait queues up behind them, so that large bodies get
+	// their turn.
+	queue, turn := &b.waiters, b.growing.Len()+b.waiters.Len() == 0
+	if grows {
+		queue, turn = &b.growing, true
+	}
+	if turn && b.used+n <= b.size {
+		b.used += n
+		b.mu.Unlock()
+		return nil
+	}
+	c := &claim{n: n, granted: make(chan struct{})}
+	el := queue.PushBack(c)
+	b.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-c.granted: // in the meantime
+		return nil
+	default:
+	}
+	queue.Remove(el)
+	b.grant() // the next one may need less
+	return ctx.Err()
+}
+
+// give returns n bytes.
+func (b *budget) give(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= n
+	b.grant()
+}
+
+// grant serves those whose turn it is. Called with the lock held.
+func (b *budget) grant() {
+	for el := b.growing.Front(); el != nil; {
+		next := el.Next()
+		b.serve(&b.growing, el)
+		el = next
+	}
+	for b.growing.Len() == 0 && b.waiters.Len() > 0 {
+		if !b.serve(&b.waiters, b.waiters.Front()) {
+			return
+		}
+	}
+}
+
+// serve grants a claim if there is room for it.
+func (b *budget) serve(queue *list.List, el *list.Element) bool {
+	c := el.Value.(*claim)
+	if b.used+c.n > b.size {
+		return false
+	}
+	b.used += c.n
+	queue.Remove(el)
+	close(c.granted)
+	return true
+}
+
+// state returns what is taken and how many wait.
+func (b *budget) state() (used int64, waiting int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used, b.growing.Len() + b.waiters.Len()
+}
+
+// lease is the part of the budget that one body holds. Its owners are the handler of the
+// request and the attempts that deliver the body; when the last of them has released it,
+// everything is given back. Only the handler changes its size, before it shares it.
+type lease struct {
+	b      *budget
+	n      int64
+	shares atomic.Int32 // owners besides the first
+}
+
+// resize brings the lease to n bytes. Only growing can fail.
+func (l *lease) resize(ctx context.Context, n int64) error {
+	if n > l.n {
+		if n > l.b.size {
+			return errTooMuch // waiting for oneself would never end
+		}
+		if err := l.b.take(ctx, n-l.n, l.n > 0); err != nil {
+			return err
+		}
+	} else if n < l.n {
+		l.b.give(l.n - n)
+	}
+	l.n = n
+	return nil
+}
+
+// share adds an owner.
+func (l *lease) share() { l.shares.Add(1) }
+
+// release takes an owner away. It is called once for each.
+func (l *lease) release() {
+	if l.shares.Add(-1) < 0 && l.n > 0 {
+		l.b.give(l.n)
+		l.n = 0
+	}
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/version"
+	"github.com/outkpl/outkpl/vector/internal/config"
+	"github.com/outkpl/outkpl/vector/internal/status"
+)
+
+const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Data Streams.
+
+  kpl-http [run] [--config FILE] [--OPTION=VALUE ...]   serve
+  kpl-http check [FILE] [--OPTION=VALUE ...]            say what is wrong with a configuration
+  kpl-http print-config [FILE] [--OPTION=VALUE ...]     the configuration in effect, and where it comes from
+  kpl-http schema                                       JSON Schema of the file, for editors
+  kpl-http options                                      table of all options
+  kpl-http metrics                                      table of the metrics of the server
+  kpl-http manual                                       this text and all options
+  kpl-http completion bash|zsh|fish                     script for a shell
+  kpl-http version
+
+Each option can be a key of the file, an environment variable (server.listen is
+KPL_HTTP_SERVER_LISTEN) or a flag (--server.listen=...). Flags win over variables,
+those over the file. KPL_HTTP_CONFIG names the file if neither FILE nor --config does.
+`
+
+// Exit codes of Main.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Main is the program. It returns the exit code: 0, 1 if something failed, 2 if the
+// command line or the configuration is wrong. It serves until ctx ends.
+func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	command := "run"
+	switch {
+	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
+		command, args = args[0], args[1:]
+	case len(args) > 0 && args[0] == "--version":
+		command = "version"
+	}
+	switch command {
+	case "schema":
+		_, _ = stdout.Write(config.JSONSchema())
+		return exitOK
+	case "options":
+		_, _ = io.WriteString(stdout, config.Markdown())
+		return exitOK
+	case "metrics":
+		_, _ = io.WriteString(stdout, MetricsMarkdown())
+		return exitOK
+	case "version":
+		_, _ = fmt.Fprintln(stdout, "kpl-http", version.Version())
+		return exitOK
+	case "help":
+		_, _ = io.WriteString(stdout, usage)
+		return exitOK
+	case "manual":
+		_, _ = io.WriteString(stdout, manual())
+		return exitOK
+	case "completion":
+		script := ""
+		if len(args) == 1 {
+			script = completion(args[0])
+		}
+		if script == "" {
+			_, _ = fmt.Fprintln(stderr, "completion takes the name of a shell: bash, zsh or fish")
+			return exitUsage
+		}
+		_, _ = io.WriteString(stdout, script)
+		return exitOK
+	case "run", "check", "print-config":
+	default:
+		_, _ = fmt.Fprintf(stderr, "unknown command %q\n\n%s", command, usage)
+		return exitUsage
+	}
+	for _, a := range args {
+		if a == "-h" || a == "--help" || a == "-help" {
+			_, _ = io.WriteString(stdout, usage)
+			return exitOK
+		}
+	}
+	src, err := sourcesOf(command, args, environ)
+	if err != nil {
+		_, _ = fmt.Fprintf(stderr, "%v\n\n%s", err, usage)
+		return exitUsage
+	}
+	cfg, err := config.Load(src)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitUsage
+	}
+	switch command {
+	case "check":
+		_, _ = fmt.Fprintln(stdout, "ok")
+		return exitOK
+	case "print-config":
+		if err := cfg.Print(stdout); err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+		return exitOK
+	}
+	kept := status.NewLog(NewLogger(&cfg.Log, stderr).Handler())
+	log := slog.New(kept)
+	if err := runWith(ctx, cfg, log, kept); err != nil {
+		log.Error("ended with an error", "error", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// sourcesOf takes the file out of the arguments.
+func sourcesOf(command string, args, environ []string) (config.Sources, error) {
+	src := config.Sources{Environ: environ}
+	for _, kv := range environ {
+		if v, ok := strings.CutPrefix(kv, config.ConfigEnv+"="); ok {
+			src.File = v
+		}
+	}
+	if command != "run" && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		src.File, args = args[0], args[1:]
+	}
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(strings.TrimPrefix(args[i], "-"), "=")
+		if name != "-config" && name != "config" {
+			src.Args = append(src.Args, args[i])
+			continue
+		}
+		if !joined {
+			if i++; i == len(args) {
+				return src, errors.New("--config needs a file")
+			}
+			value = args[i]
+		}
+		src.File = value
+	}
+	return src, nil
+}
+
+// runWith puts the parts together and serves.
+func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *status.Log) error {
+	awsConfig := cfg.AWS.Client()
+	awsConfig.Product, awsConfig.Version = "kpl-http", version.Version()
+	awsConfig.Logger = log
+	shared, err := awsclient.Load(ctx, awsConfig)
+	if err != nil {
+		return err
+	}
+	observers, err := openObservers(ctx, cfg, shared, log)
+	if err != nil {
+		return err
+	}
+	options := append(cfg.Producer.Options(), core.WithLogger(log))
+	if observers.sink != nil {
+		options = append(options, core.WithObserver(observers.sink))
+	}
+	producer, err := core.New(shared.Kinesis(), options...)
+	if err != nil {
+		return errors.Join(err, observers.close(ctx))
+	}
+	if observers.sink != nil {
+		observers.sink.Watch(producer)
+	}
+	switch cfg.AWS.StartupCheck {
+	case "fail":
+		if err := checkStreams(ctx, cfg, producer, log); err != nil {
+			return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+		}
+	case "warn":
+		// Nobody waits for it: without a network it takes long.
+		checking, cancel := context.WithCancel(ctx)
+		var check sync.WaitGroup
+		check.Go(func() { _ = checkStreams(checking, cfg, producer, log) }) // logged there
+		defer check.Wait()
+		defer cancel()
+	}
+	letters, err := openLetters(&cfg.DeadLetter, producer, log)
+	if err != nil {
+		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+	}
+	deps := Deps{Logger: log, Letters: letters, Getenv: os.Getenv}
+	if observers.sink != nil {
+		deps.Observer = observers.sink
+	}
+	s, err := New(cfg, producer, deps)
+	if err == nil {
+		err = observers.serve(s, log)
+	}
+	if err != nil {
+		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+	}
+	page := s.StatusPage(kept)
+	page.Register(s.Handle)
+	sampling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var samples sync.WaitGroup
+	samples.Go(func() { page.Run(sampling) })
+	err = s.Run(ctx)
+	stop()
+	samples.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), observersTimeout)
+	defer cancel()
+	return errors.Join(err, observers.close(last))
+}
+
+// observersTimeout is how long the last metrics may take at the end. They are worth less
+// than an exit in time.
+const observersTimeout = 3 * time.Second
+
+func openLetters(cfg *config.DeadLetter, producer *core.Producer, log *slog.Logger) (deadletter.Sink, error) {
+	switch {
+	case cfg.File != "":
+		return deadletter.OpenFile(deadletter.FileConfig{
+			Path: cfg.File, MaxBytes: cfg.MaxBytes, MaxAge: cfg.MaxAge, MaxFiles: cfg.MaxFiles, DropOldest: cfg.DropOldest, Logger: log,
+		})
+	case cfg.Stream != "":
+		return deadletter.NewStream(producer, cfg.Stream), nil
+	}
+	return nil, nil
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Run is Start, the wait for the end of ctx, and Shutdown. It returns nil if everything
+// that was taken is in Kinesis.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.Start(); err != nil {
+		return errors.Join(err, s.Shutdown(context.Background()))
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-s.serveErr:
+	}
+	return errors.Join(failed, s.Shutdown(context.Background()))
+}
+
+// Start opens the listeners and serves. Shutdown must be called, also after an error.
+func (s *Server) Start() error {
+	var err error
+	if s.mainLn, err = s.listen("tcp", s.cfg.Server.Listen); err != nil {
+		return fmt.Errorf("cannot listen on server.listen %s: %w", s.cfg.Server.Listen, err)
+	}
+	if a := s.cfg.Server.AdminListen; a != "off" && a != "" {
+		if s.adminLn, err = s.listen("tcp", a); err != nil {
+			return errors.Join(fmt.Errorf("cannot listen on server.admin_listen %s: %w", a, err), s.mainLn.Close())
+		}
+		s.serve(func() error { return s.admin.Serve(s.adminLn) })
+	}
+	if s.native != nil {
+		if s.nativeLn, err = s.listen("tcp", s.cfg.Native.Listen); err != nil {
+			return fmt.Errorf("cannot listen on native.listen %s: %w", s.cfg.Native.Listen, err)
+		}
+		ln := netutil.LimitListener(s.nativeLn, s.cfg.Server.MaxConnections)
+		s.serve(func() error {
+			if s.native.TLSConfig != nil {
+				return s.native.ServeTLS(ln, "", "")
+			}
+			return s.native.Serve(ln)
+		})
+	}
+	ln := netutil.LimitListener(s.mainLn, s.cfg.Server.MaxConnections)
+	s.serve(func() error {
+		if s.main.TLSConfig != nil {
+			return s.main.ServeTLS(ln, "", "")
+		}
+		return s.main.Serve(ln)
+	})
+	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil,
+		"authentication", s.cfg.Auth.Enabled())
+	if !s.cfg.Auth.Enabled() && s.cfg.TLS.ClientCAFile == "" && !loopback(s.mainLn.Addr()) {
+		s.log.Warn("other machines reach server.listen and need no credentials; set auth or tls.client_ca_file")
+	}
+	return nil
+}
+
+// serve runs one http.Server; its goroutine ends with Shutdown.
+func (s *Server) serve(f func() error) {
+	s.serving.Add(1)
+	go func() {
+		defer s.serving.Done()
+		if err := f(); !errors.Is(err, http.ErrServerClosed) {
+			s.serveErr <- fmt.Errorf("cannot go on serving: %w", err)
+		}
+	}()
+}
+
+func loopback(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && t.IP.IsLoopback()
+}
+
+// Addr is the address of the main listener, after Start.
+func (s *Server) Addr() string { return s.mainLn.Addr().String() }
+
+// NativeAddr is the address of the listener for Vector's protocol, or "off".
+func (s *Server) NativeAddr() string {
+	if s.nativeLn == nil {
+		return "off"
+	}
+	return s.nativeLn.Addr().String()
+}
+
+// AdminAddr is the address of the admin listener, or "off".
+func (s *Server) AdminAddr() string {
+	if s.adminLn == nil {
+		return "off"
+	}
+	return s.adminLn.Addr().String()
+}
+
+// Shutdown ends in order: /readyz says 503 and connections are closed behind their
+// answers; after drain_delay no connection is accepted; requests under way get their
+// outcome; the producer delivers what it holds; dead letters and listeners are closed.
+// Everything but the delay has drain_timeout, or as long as ctx if that is less.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.log.Info("draining", "requests", s.counters.inFlight.Load())
+	if s.mainLn != nil {
+		wait(ctx, s.cfg.Server.DrainDelay)
+	}
+	total := s.cfg.Server.DrainTimeout
+	ctx, cancel := context.WithTimeout(ctx, total)
+	defer cancel()
+	// Requests may take most of the time. What they leave to the producer has been
+	// answered with 503 or not at all, so that it is worth less.
+	requests, cancelRequests := context.WithTimeout(ctx, total*4/5)
+	defer cancelRequests()
+	var errs []error
+	if err := s.shutdownDoors(requests); err != nil {
+		errs = append(errs, fmt.Errorf("cannot finish %d requests in time: %w", s.counters.inFlight.Load(), err))
+	}
+	if err := s.producer.Close(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	// With the producer every record has settled. A place for dead letters that hangs
+	// has the time that is left.
+	stopLetters := context.AfterFunc(ctx, s.cancelLetters)
+	s.stop()
+	stopLetters()
+	s.cancelLetters()
+	if s.letters != nil {
+		if err := s.letters.Close(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("cannot close the dead letters: %w", err))
+		}
+	}
+	// Requests whose records the producer gave up are being answered.
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancelLast()
+	_ = s.shutdownDoors(last)
+	_ = s.main.Close()
+	if s.native != nil {
+		_ = s.native.Close()
+	}
+	_ = s.admin.Shutdown(last)
+	_ = s.admin.Close()
+	s.serving.Wait()
+	err := errors.Join(errs...)
+	s.log.Info("drained", "everything_delivered", err == nil)
+	return err
+}
+
+// shutdownDoors ends both servers that take events.
+func (s *Server) shutdownDoors(ctx context.Context) error {
+	if s.native == nil {
+		return s.main.Shutdown(ctx)
+	}
+	native := make(chan error, 1)
+	go func() { native <- s.native.Shutdown(ctx) }()
+	return errors.Join(s.main.Shutdown(ctx), <-native)
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

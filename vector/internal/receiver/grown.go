@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash"
+	"slices"
+	"sort"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+)
+
+// A shipper such as syslog-ng fills a batch up before it sends it again: the body then
+// begins with the events of the one that failed. The ledger knows such a body by its
+// events, as they are to be stored. So it does not matter how the body was compressed,
+// or whether its events are in an array, and events that this body would store otherwise
+// are not taken for stored.
+
+// Len implements ledger.Parts. The parts are the events of the body, those that are no
+// records among them.
+func (c *content) Len() int {
+	gaps := len(c.letters)
+	for _, n := range c.dropped {
+		gaps += n
+	}
+	if gaps != len(c.gaps) {
+		return 0 // a body that cannot be read, of which nothing is known
+	}
+	return len(c.records) + gaps
+}
+
+// Hash implements ledger.Parts. What the client calls itself belongs to the first event,
+// since two clients of one address send bodies that begin alike more often than equal
+// ones.
+func (c *content) Hash(h hash.Hash, i int) {
+	if i == 0 {
+		c.hash(h, 'a', c.dest.agent, nil)
+	}
+	// The number of gaps before event i, and whether it is one itself.
+	g := sort.Search(len(c.gaps), func(k int) bool { return int(c.gaps[k].before)+k >= i })
+	if g == len(c.gaps) || int(c.gaps[g].before)+g > i {
+		r := &c.records[i-g]
+		c.hash(h, 'r', r.PartitionKey, r.Data)
+		return
+	}
+	what := c.gaps[g].what
+	if what < 0 {
+		c.hash(h, 'd', PoisonReason(-1-what).String(), nil)
+		return
+	}
+	l := &c.letters[what]
+	c.hash(h, 'l', l.PartitionKey, l.Data)
+}
+
+func (c *content) hash(h hash.Hash, kind byte, key string, data []byte) {
+	b := append(c.scratch[:0], kind)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(key)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(data)))
+	b = append(b, key...)
+	c.scratch = b
+	_, _ = h.Write(b) // never fails
+	_, _ = h.Write(data)
+}
+
+// telling tells whether the events are more than words. Without a single digit there is no
+// time and no counter in them; the next body that begins like that is as likely another
+// one, and is written whole.
+func (c *content) telling() bool {
+	const digits = "0123456789"
+	return slices.ContainsFunc(c.records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
+		slices.ContainsFunc(c.letters, func(l deadletter.Letter) bool { return bytes.ContainsAny(l.Data, digits) })
+}

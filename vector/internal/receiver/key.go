@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/vector/internal/body"
+	"github.com/outkpl/outkpl/vector/internal/config"
+)
+
+// keyRule says where partition keys come from: nowhere (the producer spreads the
+// events), a text, or a field.
+type keyRule struct {
+	text     string // as it was configured
+	constant string
+	path     []string
+}
+
+// parseKeyRule reads a, a->b->c, $a['b'][0] and constant:TEXT. Package event checks
+// the grammar, so that both doors have the same one.
+func parseKeyRule(s string) (keyRule, error) {
+	k := keyRule{text: s}
+	if s == "" {
+		return k, nil
+	}
+	if s == "$TAG" || strings.HasPrefix(s, "$TAG[") {
+		return k, errors.New("requests have no tag")
+	}
+	if _, err := event.NewShaper(event.Config{PartitionKey: s}); err != nil {
+		return k, fmt.Errorf("cannot use the partition key: %w", err)
+	}
+	switch {
+	case strings.HasPrefix(s, config.ConstantPrefix):
+		k.constant = s[len(config.ConstantPrefix):]
+	case strings.HasPrefix(s, "$"):
+		k.path = accessorPath(s[1:])
+	default:
+		k.path = strings.Split(s, "->")
+	}
+	return k, nil
+}
+
+// accessorPath takes a['b'][0] apart, which is known to be valid.
+func accessorPath(s string) []string {
+	var p []string
+	name, rest, found := strings.Cut(s, "[")
+	if name != "" {
+		p = append(p, name)
+	}
+	for found {
+		var step string
+		if q := rest[:1]; q == "'" || q == `"` {
+			step, rest, _ = strings.Cut(rest[1:], q+"]")
+		} else {
+			step, rest, _ = strings.Cut(rest, "]")
+		}
+		p = append(p, step)
+		rest, found = strings.CutPrefix(rest, "[")
+	}
+	return p
+}
+
+// keyFinder finds the partition keys of one body's events.
+type keyFinder struct {
+	rule    keyRule
+	fields  body.Options // with the Path that the events were split with
+	scratch []byte
+	// seen saves memory and copies where few keys are shared by many events.
+	seen map[string]string
+}
+
+// maxSeenKeys bounds keyFinder.seen.
+const maxSeenKeys = 4096
+
+// find returns the key, or "" if the event has none or none is asked for.
+func (k *keyFinder) find(ev *body.Event) string {
+	if len(k.rule.path) == 0 {
+		return k.rule.constant
+	}
+	if k.scratch == nil {
+		k.scratch = make([]byte, 0, 256)
+	}
+	value, kind, ok := k.fields.Field(k.scratch, ev)
+	if !ok || kind != body.ValueString && kind != body.ValueNumber && kind != body.ValueBool {
+		return ""
+	}
+	value = cutKey(value)
+	if s, ok := k.seen[string(value)]; ok {
+		return s
+	}
+	s := string(value)
+	if len(k.seen) < maxSeenKeys {
+		if k.seen == nil {
+			k.seen = map[string]string{}
+		}
+		k.seen[s] = s
+	}
+	return s
+}
+
+// cutKey cuts a key at the length that Kinesis takes.
+func cutKey(b []byte) []byte {
+	if len(b) <= event.MaxKeyCharacters {
+		return b
+	}
+	end := 0
+	for range event.MaxKeyCharacters {
+		_, n := utf8.DecodeRune(b[end:])
+		if end += n; end == len(b) {
+			break
+		}
+	}
+	return b[:end]
+}

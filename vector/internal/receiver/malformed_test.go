@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/outkpl/outkpl/core/kinesistest"
+)
+
+// One event that cannot be read costs only itself, by the policy for such events.
+func TestMalformedEventsCostThemselves(t *testing.T) {
+	const body = "{\"n\":0}\n{\"v\":x}\n{\"n\":1,\"v\":nan}\n"
+	for _, c := range []struct {
+		name, contentType, body string
+		flags                   []string
+		status                  int
+		inBody                  string
+		stored                  []string
+		letters                 []string
+	}{
+		{"auto without a place for dead letters", "application/x-ndjson", body, nil, 200, `{"events":3,"dropped":1}`, []string{`{"n":0}`, `{"n":1,"v":null}`}, nil},
+		{"auto with one", "application/x-ndjson", body, []string{"--dead_letter.stream=unused"}, 200, `{"events":3,"dead_lettered":1}`, []string{`{"n":0}`, `{"n":1,"v":null}`}, []string{`{"v":x}`}},
+		{"drop", "application/json", `[{"n":0},{"v":x}]`, []string{"--route.malformed=drop"}, 200, `{"events":2,"dropped":1}`, []string{`{"n":0}`}, nil},
+		{"dead letter", "application/json", `[{"n":0},{"v":x}]`, []string{"--route.malformed=dead_letter", "--dead_letter.stream=unused"}, 200, `{"events":2,"dead_lettered":1}`, []string{`{"n":0}`}, []string{`{"v":x}`}},
+		{"reject", "application/x-ndjson", body, []string{"--route.malformed=reject"}, 422, "malformed", nil, nil},
+		{"nothing can be read, auto", "application/x-ndjson", "x\ny\n", nil, 422, "malformed", nil, nil},
+		{"nothing can be read, drop", "application/x-ndjson", "x\ny\n", []string{"--route.malformed=drop"}, 200, `{"events":1,"dropped":1}`, nil, nil},
+		{"nothing can be read, dead letter", "application/x-ndjson", "x\ny\n", []string{"--dead_letter.stream=unused"}, 200, `{"events":1,"dead_lettered":1}`, nil, []string{"x\ny\n"}},
+		{"MessagePack", "application/msgpack", "\x81\xa1n\x00\x92\x01\x05\x81\xa1n\x01", nil, 200, `{"events":3,"dropped":1}`, []string{`{"n":0}`, `{"n":1}`}, nil},
+		{"lines that begin with JSON, by curl's content type", "application/x-www-form-urlencoded", "{\"n\":0}\npanic: x\n", nil, 200, `{"events":2}`, []string{"panic: x", `{"n":0}`}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := &memory{}
+				r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
+				r.configure(c.flags...)
+				r.start()
+				defer r.stop()
+				r.post(t.Context(), "/", []byte(c.body), "Content-Type", c.contentType).want(t, c.status, c.inBody)
+				var stored, letters []string
+				for _, rec := range r.kinesis.Consume("logs").Records {
+					stored = append(stored, string(rec.Data))
+				}
+				for _, l := range m.letters {
+					letters = append(letters, string(l.Data))
+					if l.Reason != "broken" || !strings.Contains(l.Detail, "malformed") || l.Stream != "logs" {
+						t.Errorf("unexpected letter; got %+v; want a broken one with its error", l)
+					}
+				}
+				slices.Sort(stored)
+				if !slices.Equal(stored, c.stored) || !slices.Equal(letters, c.letters) {
+					t.Errorf("unexpected outcome; got %q stored, %q as letters; want %q and %q", stored, letters, c.stored, c.letters)
+				}
+				if st := r.server.Stats(); int(st.Dropped[PoisonMalformed])+int(st.DeadLettered[PoisonMalformed]) != min(1, strings.Count(c.inBody, "drop")+len(c.letters)) {
+					t.Errorf("unexpected counts; got %d dropped, %d kept", st.Dropped[PoisonMalformed], st.DeadLettered[PoisonMalformed])
+				}
+			})
+		})
+	}
+}

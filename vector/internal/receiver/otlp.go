@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/outkpl/outkpl/vector/internal/body"
+)
+
+// otlpForm is how a client of OTLP wants its answer: as it sent its request
+// (https://opentelemetry.io/docs/specs/otlp/#otlphttp-response, checked 2026-11-24).
+type otlpForm uint8
+
+const (
+	otlpNone otlpForm = iota
+	otlpProto
+	otlpJSON
+)
+
+func otlpFormOf(rt *route, r *http.Request) otlpForm {
+	switch rt.Format {
+	case "otlp":
+	case "auto":
+		// As the body will be read. A type that is refused is OTLP's if the path is.
+		f, err := body.FormatOf(r.Header.Get("Content-Type"), r.URL.Path)
+		onPath := strings.HasSuffix(strings.TrimSuffix(r.URL.Path, "/"), otlpPath)
+		if !onPath && (err != nil || f != body.FormatOTLPProto) {
+			return otlpNone
+		}
+	default:
+		return otlpNone
+	}
+	if strings.Contains(strings.ToLower(r.Header.Get("Content-Type")), "json") {
+		return otlpJSON
+	}
+	return otlpProto
+}
+
+// answer makes the answer's message. Events that were dropped are a partial success,
+// which tells the client not to send them again.
+func (o otlpForm) answer(ok success, f *failure) (contentType string, body []byte) {
+	var m proto.Message
+	if f != nil {
+		m = &status.Status{Code: int32(codeOf(f.status)), Message: f.text}
+	} else {
+		res := &collogs.ExportLogsServiceResponse{}
+		if ok.Dropped > 0 {
+			res.PartialSuccess = &collogs.ExportLogsPartialSuccess{
+				RejectedLogRecords: int64(ok.Dropped),
+				ErrorMessage:       strconv.Itoa(ok.Dropped) + " log records can never be stored and were dropped",
+			}
+		}
+		m = res
+	}
+	if o == otlpJSON {
+		b, err := protojson.Marshal(m)
+		if err != nil {
+			b = []byte("{}") // cannot happen: all text is valid UTF-8
+		}
+		return "application/json", b
+	}
+	b, err := proto.Marshal(m)
+	if err != nil {
+		b = nil
+	}
+	return "application/x-protobuf", b
+}
+
+func codeOf(httpStatus int) code.Code {
+	switch httpStatus {
+	case http.StatusUnauthorized:
+		return code.Code_UNAUTHENTICATED
+	case http.StatusForbidden:
+		return code.Code_PERMISSION_DENIED
+	case http.StatusNotFound:
+		return code.Code_NOT_FOUND
+	case http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
+		return code.Code_UNIMPLEMENTED
+	case http.StatusServiceUnavailable:
+		return code.Code_UNAVAILABLE
+	default:
+		return code.Code_INVALID_ARGUMENT
+	}
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/ledger"
+	"github.com/outkpl/outkpl/vector/internal/body"
+	"github.com/outkpl/outkpl/vector/internal/config"
+)
+
+// Deps is what a server may be given besides its configuration.
+type Deps struct {
+	// Logger takes changes of state. Default: nowhere.
+	Logger *slog.Logger
+	// Letters takes events that can never be stored; the server closes it. Default:
+	// none, and then the configuration must not ask for it.
+	Letters deadletter.Sink
+	// Observer takes the metrics that the server adds to those of the producer:
+	// LedgerHits and DeadLetters. Default: none.
+	Observer core.Observer
+	// Getenv finds secrets. Default: os.Getenv.
+	Getenv func(string) string
+	// Listen opens the listeners. Default: net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+}
+
+// Server takes events over HTTP. It is safe for concurrent use.
+type Server struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	producer *core.Producer
+	putBatch func(stream string, records []core.Record) (outcomes, error) // of producer
+	letters  deadletter.Sink
+	observer core.Observer // nil: none
+	auth     *authenticator
+	routes   []*route
+	fallback *route
+	budget   *budget
+	ledger   *ledger.Ledger[*delivery] // nil: none
+	unpacker body.Unpacker
+	tables   sync.Pool // of *[]body.Event
+
+	counters  counters
+	throttled throttle
+	attempts  sync.WaitGroup
+	startMu   sync.Mutex // guards stopped, and adding to attempts
+	stopped   bool       // no attempt is begun any more
+
+	// lettersContext ends when the program has no more time for dead letters.
+	lettersContext context.Context
+	cancelLetters  context.CancelFunc
+
+	draining atomic.Bool // /readyz says 503, connections are closed behind answers
+
+	listen          func(network, address string) (net.Listener, error)
+	now             func() time.Time // of the status page; nil: time.Now
+	main, admin     *http.Server
+	native          *http.Server // nil: off
+	adminMux        *http.ServeMux
+	mainLn, adminLn net.Listener
+	nativeLn        net.Listener
+	serving         sync.WaitGroup
+	serveErr        chan error
+}
+
+// New makes a server. It uses no network yet, but reads the files of tls and auth.
+// The server closes the producer when Run or Shutdown ends.
+func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error) {
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	if deps.Getenv == nil {
+		deps.Getenv = os.Getenv
+	}
+	if deps.Listen == nil {
+		deps.Listen = net.Listen
+	}
+	s := &Server{
+		listen: deps.Listen,
+		cfg:    cfg, log: deps.Logger, producer: producer, letters: deps.Letters, observer: deps.Observer,
+		budget:   newBudget(cfg.Limits.Memory),
+		adminMux: http.NewServeMux(),
+		serveErr: make(chan error, 3),
+	}
+	s.putBatch = func(stream string, records []core.Record) (outcomes, error) {
+		// No context ends this: see attempt.
+		b, err := producer.PutBatch(context.Background(), stream, records)
+		if b == nil {
+			return nil, err
+		}
+		return b, nil
+	}
+	s.lettersContext, s.cancelLetters = context.WithCancel(context.Background())
+	if l := cfg.Ledger; l.Entries > 0 {
+		s.ledger = ledger.New[*delivery](ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age})
+	}
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	var err error
+	s.fallback, err = newRoute(cfg.Route, &cfg.Limits, "route")
+	note(err)
+	for i := range cfg.Routes {
+		r, err := newRoute(cfg.Routes[i], &cfg.Limits, cfg.Routes[i].Match)
+		note(err)
+		s.routes = append(s.routes, r)
+	}
+	s.auth, err = newAuthenticator(&cfg.Auth, deps.Getenv, s.log)
+	note(err)
+	tlsConfig, err := newTLS(&cfg.TLS, cfg.Server.HTTP2, s.log)
+	note(err)
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("cannot make the server: %w", errors.Join(errs...))
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(cfg.Server.HTTP2)
+	s.main = &http.Server{
+		Handler:           s.Handler(),
+		TLSConfig:         tlsConfig,
+		Protocols:         protocols,
+		ReadHeaderTimeout: cfg.Server.HeaderTimeout,
+		IdleTimeout:       cfg.Server.IdleTimeout,
+		MaxHeaderBytes:    cfg.Server.HeaderMaxBytes,
+		ConnContext:       s.connContext,
+		ConnState:         s.connState("server.listen"),
+		// What net/http has to say is about single connections, such as handshakes
+		// that strangers break off.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		// No ReadTimeout and no WriteTimeout: see paced and exchange.write.
+	}
+	s.admin = &http.Server{
+		Handler:           s.adminMux,
+		ReadHeaderTimeout: cfg.Server.HeaderTimeout,
+		ReadTimeout:       cfg.Server.HeaderTimeout,
+		IdleTimeout:       cfg.Server.IdleTimeout,
+		ErrorLog:          s.main.ErrorLog,
+	}
+	if s.native, err = s.newNative(); err != nil {
+		return nil, fmt.Errorf("cannot make the server: %w", err)
+	}
+	s.Handle("/healthz", http.HandlerFunc(s.serveHealth))
+	s.Handle("/readyz", http.HandlerFunc(s.serveReady))
+	return s, nil
+}
+
+// Handle registers a handler on the admin listener, with a pattern as of
+// http.ServeMux. It must be called before Start or Run. Note that there is no
+// authentication on that listener.
+func (s *Server) Handle(pattern string, h http.Handler) { s.adminMux.Handle(pattern, h) }
+
+// Handler returns what the main listener serves, for use under another server. The
+// timeouts and bounds of connections are then the other server's business.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := s.plainPath(r.URL.Path); p != r.URL.Path {
+			r = withPath(r, p)
+		}
+		if r.Method == "PRI" && r.ProtoMajor == 2 {
+			s.anotherProtocol(r, "server.listen", "HTTP/2 without TLS")
+		}
+		switch r.URL.Path {
+		case "/healthz":
+			s.serveHealth(w, r)
+		case "/readyz":
+			s.serveReady(w, r)
+		default:
+			s.serveEvents(w, r)
+		}
+	})
+}
+
+// serveHealth says that the process lives.
+func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
+	plain(w, r, http.StatusOK, "ok\n")
+}
+
+// serveReady says whether requests should be sent here. It does not ask Kinesis: if
+// that has trouble, all replicas have, and to take them all away helps nobody.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close")
+		plain(w, r, http.StatusServiceUnavailable, "draining\n")
+		return
+	}
+	plain(w, r, http.StatusOK, "ready\n")
+}
+
+func plain(w http.ResponseWriter, r *http.Request, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		status, text = http.StatusMethodNotAllowed, "want GET or HEAD\n"
+	}
+	w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"strconv"
+
+	"github.com/outkpl/outkpl/internal/version"
+	"github.com/outkpl/outkpl/vector/internal/status"
+)
+
+// StatusPage makes the status page of the server. Its Run has to be started, and
+// Register puts it on the admin listener: page.Register(server.Handle). log may be nil.
+func (s *Server) StatusPage(log *status.Log) *status.Page {
+	return status.New(status.Config{
+		Program: "kpl-http", Version: version.Version(), Producer: s.producer, Server: s.status, Log: log,
+		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes, Now: s.now,
+		Listeners: func() map[string]string {
+			m := map[string]string{"requests": s.Addr(), "admin": s.AdminAddr()}
+			if s.cfg.Native.Enabled() {
+				m["native"] = s.NativeAddr()
+			}
+			return m
+		},
+	})
+}
+
+// status is Stats in the form of the page.
+func (s *Server) status() status.Server {
+	st := s.Stats()
+	out := status.Server{
+		Draining: st.Draining, Requests: byStatus(&st.Requests), Rejected: byReason(&st.Rejected),
+		InFlight: st.InFlight, Connections: st.Connections, MaxConnections: int64(s.cfg.Server.MaxConnections),
+		WireBytes: st.WireBytes, BodyBytes: st.BodyBytes, Events: st.Events, Confirmed: st.Confirmed,
+		Dropped: byPoison(&st.Dropped), DeadLettered: byPoison(&st.DeadLettered),
+		Resumed: st.Resumed, EventsSaved: st.EventsSaved, Gone: st.GoneBeforeAnswer,
+		Memory: status.Memory{Used: st.BudgetUsed, Limit: st.BudgetSize, Waiting: st.BudgetWaiting},
+		Ledger: status.Ledger{
+			Entries: st.Ledger.Entries, MaxEntries: s.cfg.Ledger.Entries, Bytes: st.Ledger.Bytes, MaxBytes: s.cfg.Ledger.Bytes,
+			Hits: st.Ledger.Hits, Expired: st.Ledger.Expired, Forgotten: st.Ledger.Forgotten,
+		},
+		Buckets: st.AckLatency.Counts[:],
+	}
+	for i := range st.Routes {
+		r := &st.Routes[i]
+		out.Routes = append(out.Routes, status.Route{
+			Match: r.Match, Requests: byStatus(&r.Requests), Rejected: byReason(&r.Rejected),
+			WireBytes: r.WireBytes, BodyBytes: r.BodyBytes, Events: r.Events, Confirmed: r.Confirmed,
+		})
+	}
+	return out
+}
+
+// The maps hold only what is not 0, which keeps the answer short.
+
+func byStatus(counts *[len(Statuses)]uint64) map[string]uint64 {
+	m := map[string]uint64{}
+	for i, n := range counts {
+		if n > 0 {
+			m[strconv.Itoa(Statuses[i])] = n
+		}
+	}
+	return m
+}
+
+func byReason(counts *[reasonCount]uint64) map[string]uint64 {
+	m := map[string]uint64{}
+	for i, n := range counts {
+		if n > 0 {
+			m[Reason(i).String()] = n
+		}
+	}
+	return m
+}
+
+func byPoison(counts *[poisonCount]uint64) map[string]uint64 {
+	m := map[string]uint64{}
+	for i, n := range counts {
+		if n > 0 {
+			m[PoisonReason(i).String()] = n
+		}
+	}
+	return m
+}
