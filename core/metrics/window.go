@@ -145,8 +145,6 @@ func (w *Window) Observe(list []core.Observation) {
 		k := key{o.Metric, o.Stream, o.Shard, o.Code}
 		w.rules.fold(k.metric, &k.stream, &k.shard, &k.code)
 		s := w.find(k, now)
-		if s.stream == Overflow {
-		}
 		s.add(o, &w.traits[o.Metric], now)
 	}
 	w.mu.RUnlock()
