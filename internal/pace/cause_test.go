@@ -594,11 +594,10 @@ func TestThrottlesOfAProofDoNotCut(t *testing.T) {
 func TestShareBesideABackgroundIsCutBelowWhatGetsThrough(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
-	rate, through := block(&s, 5, 1, 20, 20, aSize)
-	for _, at := range []float64{6.1, 6.7, 7.3, 9.1} {
-		refuse(&s, at, 40, 1)
-	}
-	if got := s.Share(); got >= 0.9*rate*through {
+	rate, through := block(&s, 5, 1, 20, 20, 2*aSize)
+	refuse(&s, 6.2, 100, 1)
+	refuse(&s, 6.8, 100, 1)
+	if got := s.Share(); got >= 0.95*rate*through {
 		t.Errorf("unexpected share; got %v; want less than the %v that got through", got, rate*through)
 	}
 }
