@@ -76,13 +76,13 @@ func TestShareAboveAShardIsCutFromAWholeOne(t *testing.T) {
 
 func TestOneThrottleInTwoHundredIsChance(t *testing.T) {
 	for _, c := range []struct {
-		at     float64 // of the throttles, after a thousand records that were stored
+		at     float64 // of the throttles, after 995 records that were stored
 		chance int
 	}{{0, 5}, {9.9, 5}, {20, 2}} { // half of what was ten seconds ago counts
 		var s pace.Shard
 		s.Init(limits(true), 1000*second)
 		c.at += 1000
-		store(&s, 1000, 1000, 1)
+		store(&s, 1000, 995, 1)
 		refuse(&s, c.at, c.chance, 1)
 		if got := s.Share(); got != 1 {
 			t.Errorf("unexpected share after %d throttles at %v s; got %v; want 1", c.chance, c.at, got)
@@ -173,6 +173,10 @@ func TestRecordsSentBeforeACutDoNotCount(t *testing.T) {
 	refuse(&s, 3, 1, 1)
 	if got, want := s.Share(), cut(share, 1.0/9); !near(got, want) {
 		t.Errorf("unexpected share after one sent since; got %v; want %v", got, want)
+	}
+	s.Refused(4*second, 3*second, 0)
+	if got, want := s.Share(), cut(cut(share, 1.0/9), 1.0/3); !near(got, want) {
+		t.Errorf("unexpected share after one sent at the moment of the cut; got %v; want %v", got, want)
 	}
 }
 
