@@ -220,7 +220,7 @@ func (s *share) try(at int64) {
 		delivered = min(delivered, rate*float64((s.kept+priorRecords*s.through)/(all+priorRecords)))
 	}
 	s.newBlock(at)
-	s.trying = true
+	s.trying, s.jammed = true, false // or each record that is stored doubled the share
 	low := max(tryFloor, tryPart*delivered)
 	s.now = min(s.now, low)
 	s.cut = at

@@ -825,3 +825,39 @@ func TestTrialEndsWithALongRowOfStoredRecords(t *testing.T) {
 		}
 	}
 }
+
+func TestJamEndsWithATrial(t *testing.T) {
+	var s pace.Shard
+	s.Init(limits(true), 0)
+	block(&s, 0, 1, aStored, aRefused, aSize)
+	for at := 1.1; at < 7.9; at += 0.2 {
+		if at < 4 || at >= 5 { // a trial would begin
+			refuse(&s, at, 1, aSize)
+		}
+	}
+	for i := range 5 {
+		store(&s, 8+float64(i)/10, 1, aSize)
+	}
+	if got := s.Share(); got > aTried {
+		t.Errorf("unexpected share in a trial after records were stored; got %v; want %v at most", got, aTried)
+	}
+}
+
+// At a limit that is rounded where it is kept, no record must look as if it waited for more.
+func TestShareIsBackAtAnyLimit(t *testing.T) {
+	for percent := 20; percent <= 60; percent++ {
+		l := limits(true)
+		limit := float64(percent) / 100
+		l.Records, l.Bytes = limit*pace.ShardRecords, limit*pace.ShardBytes
+		var s pace.Shard
+		s.Init(l, 0)
+		send(&s, 0, 15*second, 2000)
+		for at := 15.0; at < 17; at += 0.1 {
+			refuse(&s, at, 1, 2000)
+		}
+		send(&s, 25*second, 40*second, 2000)
+		if got := s.Share(); got < 0.9*limit {
+			t.Errorf("unexpected share after trouble with a limit of %d %%; got %v; want nine tenths of the limit at least", percent, got)
+		}
+	}
+}

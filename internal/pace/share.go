@@ -111,6 +111,7 @@ type share struct {
 }
 
 func (s *share) init(ceiling float64, now int64) {
+	ceiling = float64(float32(ceiling)) // or a share at the ceiling was below it
 	*s = share{now: ceiling, ceiling: float32(ceiling), cut: now - cutEvery, counted: now, cause: cause{peers: s.peers}}
 	s.newBlock(now)
 }
