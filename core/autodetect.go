@@ -4,7 +4,6 @@ package core
 
 import (
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
@@ -255,15 +254,6 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 		p.trustedAt, p.patience = pl.now, 0
 		pl.setAuto(false)
 	}
-}
-
-// describeSoon asks for the facts of the stream again before their time.
-func (pl *pipeline) describeSoon() {
-	if pl.placement.denied || pl.cfg.distribution != DistributionDetect {
-		return
-	}
-	at := max(pl.now, pl.described+int64(describeSpacing)) + rand.Int64N(int64(time.Second))
-	pl.describeDue = min(pl.describeDue, at)
 }
 
 // keyless reports whether records may go without a partition key. The key is

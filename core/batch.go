@@ -51,29 +51,6 @@ type Result struct {
 // Confirmed reports whether Kinesis has confirmed the record.
 func (r Result) Confirmed() bool { return r.Settled && r.Err == nil }
 
-// attemptNode links the attempts of a record, newest first. User records that
-// travelled together share nodes.
-type attemptNode struct {
-	*Attempt                // what the records of a request have in common
-	shardID, sequenceNumber string
-	prev                    *attemptNode
-}
-
-// attempt returns the whole of it.
-func (n *attemptNode) attempt() Attempt {
-	a := *n.Attempt
-	a.ShardID, a.SequenceNumber = n.shardID, n.sequenceNumber
-	return a
-}
-
-// with returns the node with another code and message.
-func (n attemptNode) with(code, message string) *attemptNode {
-	a := *n.Attempt
-	a.Code, a.Message = code, message
-	n.Attempt = &a
-	return &n
-}
-
 // item is one user record on its way. Items of a batch live in one slice. In large
 // streams those of one aggregate lie far apart, so what the stages ask for again and
 // again is in here, and an item has 64 bytes: one line of the processor's cache.

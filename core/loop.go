@@ -130,3 +130,13 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	return at
 }
+
+// arm wakes the loop if it would oversleep.
+func (pl *pipeline) arm() {
+	if pl.nextEvent() < pl.armed {
+		select {
+		case pl.wake <- struct{}{}:
+		default:
+		}
+	}
+}

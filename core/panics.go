@@ -85,3 +85,10 @@ func (pl *pipeline) settleBatch(b *Batch) {
 		}
 	}
 }
+
+// recoverTo turns a panic of the client into an error.
+func recoverTo(err *error, operation string) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic in %s: %v", operation, r)
+	}
+}

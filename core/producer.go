@@ -317,3 +317,6 @@ func (p *Producer) Stats() Stats {
 	s.BufferedBytes = uint64(bytes)
 	return s
 }
+
+// sinceStart is the time of the pipelines' clock.
+func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }

@@ -113,8 +113,3 @@ func (s *shard) state(now int64) ShardSnapshot {
 	}
 	return out
 }
-
-// sinceStart is the time of the pipelines' clock.
-func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

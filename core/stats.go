@@ -82,3 +82,17 @@ func (s *Stats) add(o *Stats) {
 	s.Retries += o.Retries
 	s.MapRefreshes += o.MapRefreshes
 }
+
+func (pl *pipeline) snapshot() (s Stats) {
+	pl.read("stats", func() {
+		s = pl.stats
+		if pl.facts.auto {
+			s.AutoStreams = 1
+		}
+	})
+	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
+	if int64(s.PutPayloadUnitsSaved) < 0 {
+		s.PutPayloadUnitsSaved = 0 // see Stats
+	}
+	return s
+}

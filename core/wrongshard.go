@@ -2,7 +2,9 @@
 
 package core
 
-import "slices"
+import (
+	"slices"
+)
 
 // reconcile compares a stored aggregate with the range of the shard that took it.
 //
@@ -86,4 +88,24 @@ func (pl *pipeline) resolve() {
 			}
 		}
 	}
+}
+
+// rangeOf returns the range of the shard that gave an answer, if it is open or was
+// until a short while ago.
+func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
+	r, known := pl.closed[a.shardID]
+	if sh, ok := pl.shards[a.shardID]; ok {
+		r, known = hashRange{start: sh.start, end: sh.end, origin: sh.origin}, true
+	}
+	switch {
+	case !known:
+	case r.origin.gave(a.sequenceNumber):
+		r.origin.agree(a.sequenceNumber)
+	case r.origin.before(a.sequenceNumber) && pl.trusted():
+		// It was given by a shard of a stream that is deleted. Nobody can read there.
+		return hashRange{empty: true}, true
+	default:
+		return hashRange{}, false
+	}
+	return r, known
 }

@@ -3,69 +3,8 @@
 package core
 
 import (
-	"fmt"
-
 	"github.com/outkpl/outkpl/aggregation"
 )
-
-// route sends one item on its way: into the aggregate of its shard, alone if
-// it must not or cannot be aggregated, or to its end if it is too late or too
-// large. Called with the lock held.
-func (pl *pipeline) route(it *item) {
-	sh, ok := pl.place(it)
-	switch {
-	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted:
-		pl.alone(it, sh)
-	default:
-		pl.aggregate(it, sh)
-	}
-}
-
-// place predicts the shard of an item, nil if that cannot be done. It reports
-// false if the item goes nowhere now: it is settled, or held.
-func (pl *pipeline) place(it *item) (*shard, bool) {
-	if pl.broken != nil {
-		pl.settle(it, pl.broken)
-		return nil, false
-	}
-	if e := it.batch.expires; e != 0 && pl.now > e {
-		pl.expire(it)
-		return nil, false
-	}
-	if pl.holding() {
-		pl.held = append(pl.held, it)
-		pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
-		return nil, false
-	}
-	if n := it.size(); n > pl.facts.maxRecordBytes {
-		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
-			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
-		return nil, false
-	}
-	if pl.missing != nil {
-		pl.settle(it, pl.missing)
-		return nil, false
-	}
-	if len(pl.refusals.aside) > 0 && pl.behind(it) {
-		return nil, false
-	}
-	m := pl.shardMap.Load()
-	var sh *shard
-	switch {
-	case pl.facts.auto:
-	case m == nil:
-		sh = pl.soleLane()
-	case it.is(itemSpread):
-		sh = pl.spreadShard(m)
-	case it.shard != nil && it.shard.current:
-		sh = it.shard
-	default:
-		sh = m.lookup(it.hash)
-		it.shard = sh
-	}
-	return sh, true
-}
 
 // alone makes a Kinesis record of one item.
 func (pl *pipeline) alone(it *item, sh *shard) {
@@ -228,15 +167,6 @@ func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 		pl.spread = nil // the next spread record picks anew
 	}
 	return kr
-}
-
-// closeOpen forgets the open aggregate, which goes its own way.
-func (s *shard) closeOpen() {
-	items := s.open.items
-	if cap(items) > maxOpenItems {
-		items = nil
-	}
-	s.open = openAggregate{items: items}
 }
 
 // openList is the list of shards with an open aggregate, and what these hold in the

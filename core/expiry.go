@@ -4,13 +4,40 @@ package core
 
 import (
 	"container/heap"
+	"fmt"
 	"slices"
+	"time"
 )
 
 // late reports whether a Kinesis record has user records that are expired. To
 // dissolve it settles them.
 func (pl *pipeline) late(kr *kinesisRecord) bool {
 	return kr.expires != 0 && pl.now > kr.expires
+}
+
+// late is pipeline.late for an open aggregate.
+func (o *openAggregate) late(now int64) bool {
+	expires := o.expires
+	if o.record != nil {
+		expires = o.record.expires
+	}
+	return expires != 0 && now > expires
+}
+
+// notAfterExpiry returns the moment at which to look at a record that waits.
+func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
+	if kr.expires != 0 {
+		at = min(at, kr.expires+1)
+	}
+	return at
+}
+
+// expire settles a user record whose TTL has passed.
+func (pl *pipeline) expire(it *item) {
+	at := pl.p.start.Add(time.Duration(pl.now))
+	pl.attempted(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
+	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
+		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }
 
 // expireHeld settles what expires while it waits for the shard map and the facts.
@@ -99,72 +126,4 @@ func (pl *pipeline) expireLanes() {
 		pl.requeueFront(items, 0)
 		pl.freed = append(pl.freed, sh) // nothing may be left of it
 	}
-}
-
-// late is pipeline.late for an open aggregate.
-func (o *openAggregate) late(now int64) bool {
-	expires := o.expires
-	if o.record != nil {
-		expires = o.record.expires
-	}
-	return expires != 0 && now > expires
-}
-
-// notAfterExpiry returns the moment at which to look at a record that waits.
-func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
-	if kr.expires != 0 {
-		at = min(at, kr.expires+1)
-	}
-	return at
-}
-
-// retryLater keeps a record until its backoff has passed.
-func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
-	if pl.cfg.ordering == OrderingStrict && kr.shard != nil && !pl.facts.auto {
-		pl.retryInPlace(kr, wait)
-		return
-	}
-	pl.leave(kr)
-	kr.due = notAfterExpiry(kr, pl.now+wait)
-	heap.Push(&pl.retries, kr)
-}
-
-// retryDue sends records on whose backoff has passed: as they are if their
-// shard is still there, else taken apart and routed anew.
-func (pl *pipeline) retryDue() {
-	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now {
-		late := pl.late(pl.retries[0])
-		if !late && !pl.budget.take(pl.now, pl.retries[0].size, pl.cfg) {
-			return
-		}
-		kr := heap.Pop(&pl.retries).(*kinesisRecord)
-		switch {
-		case late:
-			pl.dissolve(kr)
-		case kr.shard != nil && kr.shard.current && !pl.facts.auto:
-			kr.deadline = pl.now // it has waited enough
-			pl.limit(kr)
-		default:
-			pl.dissolve(kr)
-		}
-	}
-}
-
-// retryHeap orders the records that wait for a retry by time.
-type retryHeap []*kinesisRecord
-
-func (h retryHeap) Len() int           { return len(h) }
-func (h retryHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-
-// Push implements heap.Interface.
-func (h *retryHeap) Push(x any) { *h = append(*h, x.(*kinesisRecord)) }
-
-// Pop implements heap.Interface.
-func (h *retryHeap) Pop() any {
-	old := *h
-	kr := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return kr
 }

@@ -4,7 +4,6 @@ package core
 
 import (
 	"context"
-	"fmt"
 	"math/bits"
 	"runtime/debug"
 	"sync"
@@ -114,13 +113,6 @@ func (pl *pipeline) call(entries []types.PutRecordsRequestEntry) (out *kinesis.P
 		StreamName: &pl.stream.name,
 		StreamARN:  pl.stream.arn,
 	})
-}
-
-// recoverTo turns a panic of the client into an error.
-func recoverTo(err *error, operation string) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic in %s: %v", operation, r)
-	}
 }
 
 // encodeGuarded is encode; a panic in it is a defect of ours, unlike one in the client,

@@ -4,7 +4,6 @@ package core
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -120,18 +119,6 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.park(kr, a, foreign || contradiction)
 }
 
-// confirm settles every user record of a stored Kinesis record.
-func (pl *pipeline) confirm(kr *kinesisRecord, a attemptNode) {
-	node := &a
-	for _, it := range kr.items {
-		pl.attempted(it, node)
-	}
-	for _, it := range kr.items {
-		pl.settle(it, nil)
-	}
-	pl.recycle(kr)
-}
-
 // uncertain counts records that may be stored twice.
 func (pl *pipeline) uncertain(kr *kinesisRecord) {
 	pl.stats.Uncertain += uint64(len(kr.items))
@@ -233,52 +220,6 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	}
 }
 
-// fail settles every user record of a Kinesis record with an error.
-func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
-	if v.action == actThrottle {
-		v.reason = ReasonThrottled
-	}
-	a.Uncertain = v.uncertain
-	pl.attemptedAll(kr, v, a)
-	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
-	for _, it := range kr.items {
-		pl.settle(it, err)
-	}
-	pl.recycle(kr)
-}
-
-// dissolve routes the user records of a Kinesis record anew.
-func (pl *pipeline) dissolve(kr *kinesisRecord) { pl.dissolveLater(kr, 0) }
-
-// dissolveLater is dissolve for records that should wait. In strict ordering they
-// do; else they have waited already.
-func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
-	again := append(pl.scratch[:0], kr.items...)
-	pl.recycle(kr)
-	pl.routeAgain(again, wait)
-}
-
-// takeApart takes the aggregates out of a request that has not left yet, if the
-// stream may not get any, and returns their user records.
-func (pl *pipeline) takeApart(req *request) (again []*item) {
-	if !pl.facts.auto {
-		return nil
-	}
-	keep := req.records[:0]
-	for _, kr := range req.records {
-		if len(kr.items) > 1 {
-			req.bytes -= kr.size
-			again = append(again, kr.items...)
-			pl.recycle(kr)
-			continue
-		}
-		keep = append(keep, kr)
-	}
-	clear(req.records[len(keep):])
-	req.records = keep
-	return again
-}
-
 // streamGone is told that the stream does not exist. If it comes back, it
 // may have other shards under the same ids.
 func (pl *pipeline) streamGone(req *request) {
@@ -286,77 +227,4 @@ func (pl *pipeline) streamGone(req *request) {
 		pl.facts.known, pl.describeDue = false, pl.now
 		pl.dropMap()
 	}
-}
-
-// routeAgain routes records that were on their way already. In strict ordering
-// they go before those that were handed over later.
-func (pl *pipeline) routeAgain(items []*item, wait int64) {
-	if pl.cfg.ordering == OrderingStrict {
-		pl.requeueFront(items, wait)
-		return
-	}
-	pl.routeAll(items)
-}
-
-// routeAll routes items that were collected in the scratch slice.
-func (pl *pipeline) routeAll(items []*item) {
-	pl.scratch = nil // routing may come here again
-	for _, it := range items {
-		pl.route(it)
-	}
-	clear(items)
-	pl.scratch = items[:0]
-}
-
-// attempted adds an attempt to the history of a user record. The first node of
-// a record is shared with its companions; later ones need the link back.
-func (pl *pipeline) attempted(it *item, node *attemptNode) {
-	if it.tries < math.MaxUint16 {
-		it.tries++
-	}
-	if it.last == nil {
-		it.last = node
-		return
-	}
-	pl.stats.Retries++
-	if pl.linkFrom != it.last || pl.linkOf != node {
-		pl.linkFrom, pl.linkOf = it.last, node
-		link := *node
-		link.prev = it.last.shorten(it.tries)
-		pl.link = &link
-	}
-	it.last = pl.link
-}
-
-// shorten makes one node of the last two of a history that is to have more than
-// maxAttempts with the next: in an outage attempts go on for as long as it lasts.
-func (n *attemptNode) shorten(tries uint16) *attemptNode {
-	if tries <= maxAttempts {
-		return n
-	}
-	one := *n
-	one.prev = n.prev.prev
-	if n.prev.Uncertain {
-		a := *n.Attempt // others share it
-		a.Uncertain = true
-		one.Attempt = &a
-	}
-	return &one
-}
-
-// attemptedAll adds a failed attempt to every user record of a Kinesis record.
-func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
-	a.Code, a.Message = v.code, v.message
-	node := &attemptNode{Attempt: &a}
-	for _, it := range kr.items {
-		pl.attempted(it, node)
-	}
-}
-
-// expire settles a user record whose TTL has passed.
-func (pl *pipeline) expire(it *item) {
-	at := pl.p.start.Add(time.Duration(pl.now))
-	pl.attempted(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
-	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
-		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"slices"
+)
+
+// drain has a channel closed when every batch handed over so far is settled. Called
+// with the lock held.
+func (pl *pipeline) drain(done chan struct{}) {
+	if pl.oldest == nil {
+		close(done)
+	} else {
+		pl.drained = append(pl.drained, drainWaiter{seq: pl.seq, done: done})
+	}
+}
+
+// drainWaiter waits until every batch up to seq is settled.
+type drainWaiter struct {
+	seq  uint64
+	done chan struct{}
+}
+
+// undrain forgets a channel of drain, whose caller may have given up. Callers that
+// flush again and again in an outage must leave nothing behind. Called with the
+// lock held.
+func (pl *pipeline) undrain(done <-chan struct{}) {
+	pl.drained = slices.DeleteFunc(pl.drained, func(w drainWaiter) bool { return w.done == done })
+}
+
+// flush is drain for a caller who does not want to wait for aggregates to be filled
+// up: all that is handed over by now leaves. What comes later is not concerned.
+func (pl *pipeline) flush(done chan struct{}) {
+	pl.flushing++
+	pl.flushSeq = pl.seq
+	pl.drain(done)
+	for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+		pl.leaveNow(&sh.open)
+	}
+	for _, kr := range pl.collector.ready {
+		kr.deadline = pl.now
+	}
+	pl.collector.deadline = pl.now
+}
+
+// endFlush ends a call of flush.
+func (pl *pipeline) endFlush(done chan struct{}) {
+	if pl.flushing--; pl.flushing == 0 {
+		pl.flushSeq = 0
+	}
+	pl.undrain(done)
+}
+
+// waiting counts the callers that wait for a batch.
+func (pl *pipeline) waiting(b *Batch, d int) {
+	pl.locked("wait", func() {
+		had := b.waiters > 0
+		b.waiters += d
+		if has := b.waiters > 0; has != had && b.open > 0 {
+			pl.waited += d
+		}
+	})
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+// moveOn sends on what need not wait any longer.
+func (pl *pipeline) moveOn() {
+	if pl.aborted {
+		return
+	}
+	if len(pl.refusals.released) > 0 {
+		pl.releaseBehind()
+	}
+	pl.admitFreed()
+	switch {
+	case pl.quiet():
+		pl.closeSome(never)
+	case pl.blocked > 0:
+		pl.makeWay()
+	}
+	if pl.flushing > 0 {
+		pl.closeSome(pl.now)
+	}
+	pl.pump()
+}
+
+// quiet reports whether waiting for more records cannot help: everybody who has
+// an open batch has handed it over whole and waits for its outcome. Who is blocked
+// for room in the buffer gets it from what is under way; only if nothing is,
+// what waits to be filled up has to leave to make room.
+func (pl *pipeline) quiet() bool {
+	switch {
+	case pl.closing:
+		return true
+	case pl.submitting > 0 || pl.open == 0:
+		return false
+	case pl.blocked > 0:
+		return !pl.underWay()
+	}
+	return pl.waited == pl.open
+}
+
+// stuck reports whether everybody who hands records over is blocked for room, so
+// that what is closed already finds no company.
+func (pl *pipeline) stuck() bool { return pl.blocked > 0 && pl.submitting == 0 }
+
+// underWay reports whether anything is on its way beyond aggregation.
+func (pl *pipeline) underWay() bool {
+	return len(pl.refusals.waiting) > 0 || pl.underWayUntried()
+}
+
+// underWayUntried is underWay but for the suspects that wait.
+func (pl *pipeline) underWayUntried() bool {
+	c := &pl.collector
+	return c.inFlight > 0 || len(c.ready) > 0 || len(c.requests) > 0 ||
+		len(pl.retries) > 0 || len(pl.wakes) > 0 || len(pl.held) > 0 || len(pl.unresolved) > 0
+}
+
+// makeWay closes the oldest aggregates if callers wait for room and more than half
+// of the buffer is in open aggregates: then too little is under way.
+func (pl *pipeline) makeWay() {
+	for range maxCloses {
+		o := &pl.openList
+		if o.head == nil || 2*o.bytes <= pl.cfg.bufferBytes && 2*o.records <= pl.cfg.bufferRecords {
+			return
+		}
+		pl.dispatch(o.head)
+	}
+}
+
+// closeSome closes the open aggregates whose deadline is not after the time given,
+// but not so many that the lock is held for long; the loop goes on with the rest.
+func (pl *pipeline) closeSome(until int64) {
+	for fetched, i := 0, 0; i < maxCloses; i++ {
+		sh := pl.openList.head
+		if sh == nil || sh.open.deadline > until {
+			return
+		}
+		if i == fetched {
+			fetched += pl.openList.fetch()
+		}
+		pl.dispatch(sh)
+	}
+}
+
+// maxCloses bounds the aggregates closed in one go to some milliseconds of work.
+const maxCloses = 1000

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Observation is one or more data points of a metric that have the same
+// dimensions.
+type Observation struct {
+	Metric Metric
+	// Stream is the name of the stream.
+	Stream string
+	// Shard is the id of the shard, or empty where none is known. Records are
+	// counted at the predicted shard, confirmed user records at the actual one.
+	Shard string
+	// Code is the error code, for MetricErrorsByCode only.
+	Code string
+	// Count is the number of data points, at least 1. Those of a Distribution
+	// are all equal.
+	Count         int
+	Sum, Min, Max float64
+}
+
+// Value returns the mean of the data points: the value of each of them, if the
+// metric is a Distribution.
+func (o *Observation) Value() float64 { return o.Sum / float64(o.Count) }
+
+// Observer takes what the producer measures. Observe is called in bursts from
+// several goroutines, without any lock held. It must not block, since it holds
+// up what called it, and must not keep the slice. Gauges are not observed; read
+// Producer.Snapshot for them.
+type Observer interface {
+	Observe(list []Observation)
+}
+
+// observe adds n equal data points to what is told to the observer after the lock
+// has been given back.
+func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) {
+	if pl.cfg.observer != nil {
+		pl.observeRun(m, shard, code, value*float64(n), value, value, n)
+	}
+}
+
+// observeRun is observe for n data points with the given sum, minimum and maximum.
+// Runs with equal dimensions become one observation, so that the work of the
+// observer grows with Kinesis records, not with user records.
+func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high float64, n int) {
+	if i := pl.lastObserved[m]; i < len(pl.observed) {
+		if o := &pl.observed[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
+			(metricInfos[m].Kind == Counter || o.Max == high) {
+			o.Count += n
+			o.Sum += sum
+			o.Min, o.Max = min(o.Min, low), max(o.Max, high)
+			return
+		}
+	}
+	if pl.observed == nil {
+		if p, _ := pl.p.observations.Get().(*[]Observation); p != nil {
+			pl.observed = *p
+		}
+	}
+	pl.lastObserved[m] = len(pl.observed)
+	pl.observed = append(pl.observed, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
+		Count: n, Sum: sum, Min: low, Max: high})
+}
+
+// tell gives the observer what was measured under the lock. Called without it. A
+// panic of the observer must not take the host down.
+func (p *Producer) tell(list []Observation) {
+	if len(list) == 0 {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			l := line{slog.LevelError, "panic of the observer; its measurements are incomplete", []any{"cause", fmt.Sprint(r)}}
+			l.write(p.cfg.logger)
+		}
+	}()
+	p.cfg.observer.Observe(list)
+	clear(list)
+	list = list[:0]
+	p.observations.Put(&list)
+}
+
+// endRun is a run of user records that settled in the same way: as a rule, those of
+// one batch in one Kinesis record.
+type endRun struct {
+	batch         *Batch
+	last          *attemptNode
+	err           *RecordError
+	shard         *shard
+	tries         uint16
+	n             int
+	sum, min, max int // bytes of data
+}
+
+// observeEnd reports a user record that has settled.
+func (pl *pipeline) observeEnd(it *item, err *RecordError) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	e, size := &pl.ends, int(it.dataBytes)
+	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
+		pl.observeEnds()
+		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
+	}
+	e.n++
+	e.sum += size
+	e.min, e.max = min(e.min, size), max(e.max, size)
+}
+
+// observeEnds reports the run of records that settled last.
+func (pl *pipeline) observeEnds() {
+	e := pl.ends
+	if e.n == 0 {
+		return
+	}
+	pl.ends = endRun{}
+	shard := ""
+	if e.shard != nil {
+		shard = e.shard.id
+	}
+	if e.err == nil {
+		shard = e.last.shardID
+		pl.observe(MetricUserRecordsPut, shard, "", 1, e.n)
+		pl.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
+	} else {
+		pl.observe(MetricUserRecordsPut, shard, "", 0, e.n)
+		if e.err.Reason == ReasonExpired {
+			pl.observe(MetricUserRecordExpired, shard, "", 1, e.n)
+		}
+	}
+	if e.tries > 0 {
+		pl.observe(MetricRetriesPerRecord, shard, "", float64(e.tries-1), e.n)
+	}
+	for a := e.last; a != nil; a = a.prev {
+		since := pl.p.start.Add(time.Duration(e.batch.arrived))
+		if a.prev != nil {
+			since = a.prev.End
+		}
+		pl.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), e.n)
+	}
+}
+
+// observeCall reports a PutRecords call that has ended.
+func (pl *pipeline) observeCall(req *request, a Attempt) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	users := 0
+	for _, kr := range req.records {
+		users += len(kr.items)
+		pl.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), 1)
+	}
+	pl.observe(MetricRequestTime, "", "", milliseconds(a.End.Sub(a.Start)), 1)
+	pl.observe(MetricKinesisRecordsPerPutRecordsRequest, "", "", float64(len(req.records)), 1)
+	pl.observe(MetricUserRecordsPerPutRecordsRequest, "", "", float64(users), 1)
+}
+
+// observeStored reports a Kinesis record that was stored.
+func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
+	if pl.cfg.observer == nil {
+		return
+	}
+	shard := kr.shardID()
+	pl.observe(MetricKinesisRecordsPut, shard, "", 1, 1)
+	pl.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
+	pl.observe(MetricAllErrors, shard, "", 0, 1)
+	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
+	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
+	if len(kr.items) > 1 {
+		full := max(pl.cfg.aggregationMaxBytes, units*PutPayloadUnit)
+		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
+	}
+}
+
+// observeRefused reports a Kinesis record that was refused.
+func (pl *pipeline) observeRefused(kr *kinesisRecord, code string) {
+	pl.observe(MetricKinesisRecordsPut, kr.shardID(), "", 0, 1)
+	pl.observe(MetricErrorsByCode, kr.shardID(), code, 1, 1)
+	pl.observe(MetricAllErrors, kr.shardID(), "", 1, 1)
+}
+
+// observeFailed reports a call that failed as a whole.
+func (pl *pipeline) observeFailed(code string) {
+	pl.observe(MetricErrorsByCode, "", code, 1, 1)
+	pl.observe(MetricAllErrors, "", "", 1, 1)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
