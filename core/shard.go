@@ -40,7 +40,6 @@ type shard struct {
 	readyBytes   int // in the collector
 	requestBytes int // scratch of the collector, 0 outside
 
-	_ [8]byte // to a multiple of 64, so that the first fields share a line of the cache
 }
 
 func (s *shard) contains(h aggregation.HashKey) bool {
