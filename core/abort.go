@@ -7,7 +7,7 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 	pl.locked("abort", func() {
 		pl.aborted = true
 		err := &RecordError{Stream: pl.stream.name, Reason: reason, Detail: "the producer was closed before the record was confirmed"}
-		for b := pl.oldest; b != nil; {
+		for b := pl.batches.oldest; b != nil; {
 			next := b.next
 			for i := range b.items {
 				if it := &b.items[i]; !it.is(itemSettled) {
@@ -17,9 +17,9 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 			}
 			b = next
 		}
-		pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-		pl.outgoing, pl.freed = nil, nil
-		pl.openList, pl.collector, pl.refusals = openList{}, collector{}, refusals{}
+		pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
+		pl.ordering.draining, pl.ordering.freed = nil, nil
+		pl.aggregates.open, pl.collector, pl.refusals = openList{}, collector{}, refusals{}
 	})
 	if pl.isBroken() {
 		pl.lock()

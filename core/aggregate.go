@@ -12,7 +12,7 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 	kr.shard = sh
 	kr.chooseSpread(it)
 	if it.is(itemSpread) {
-		pl.spread = nil // the next one picks anew
+		pl.aggregates.unkeyed = nil // the next one picks anew
 	}
 	kr.add(it)
 	kr.deadline = pl.now + pl.bufferedNanos
@@ -45,11 +45,11 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		if len(o.items) == 0 {
 			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
 		}
-		if bound <= pl.aggregateMax && len(o.items)+1 < pl.cfg.aggregationMaxCount {
+		if bound <= pl.aggregates.maxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
 			if len(o.items) == 0 {
 				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
-				pl.openList.push(sh)
+				pl.aggregates.open.push(sh)
 				if cap(o.items) == 0 {
 					o.items = make([]*item, 0, firstItems)
 				}
@@ -57,7 +57,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			o.items = append(o.items, it)
 			o.bound = bound
 			o.expires = earlier(o.expires, it.batch.expires)
-			pl.openList.grow(sh, it)
+			pl.aggregates.open.grow(sh, it)
 			pl.hurry(sh, it)
 			return
 		}
@@ -76,7 +76,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	}
 	kr.add(it)
 	if !kr.queued {
-		pl.openList.grow(sh, it)
+		pl.aggregates.open.grow(sh, it)
 		pl.hurry(sh, it)
 	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
@@ -88,11 +88,11 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 // waits: one that had to wait for the shard map, or goes on again. An item of a batch
 // that is still being handed over was not there when Flush was called.
 func (pl *pipeline) hurry(sh *shard, it *item) {
-	if it.batch.seq > pl.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
+	if it.batch.seq > pl.callers.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
 		return
 	}
-	pl.openList.unlink(sh)
-	pl.openList.pushFront(sh)
+	pl.aggregates.open.unlink(sh)
+	pl.aggregates.open.pushFront(sh)
 	pl.leaveNow(&sh.open)
 }
 
@@ -109,12 +109,12 @@ func (pl *pipeline) leaveNow(o *openAggregate) {
 // payload unit empty, which is paid for all the same; so such an aggregate goes on
 // until its units are used.
 func (pl *pipeline) roomAfter(size int) int {
-	limit := pl.aggregateMax
+	limit := pl.aggregates.maxBytes
 	paid := max(payloadUnits(size)*PutPayloadUnit, limit)
 	if paid-size <= paid/25 || limit%PutPayloadUnit != 0 {
 		return limit
 	}
-	return max(limit, min(pl.aggregateGrow, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
+	return max(limit, min(pl.aggregates.growBytes, pl.meta.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
 // build makes the Kinesis record of an open aggregate, if it has none yet, and its
@@ -135,7 +135,7 @@ func (pl *pipeline) pack(sh *shard) {
 	kr.shard = sh
 	if len(o.items) == 0 {
 		o.deadline = pl.now + pl.bufferedNanos
-		pl.openList.push(sh)
+		pl.aggregates.open.push(sh)
 	}
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
@@ -160,13 +160,21 @@ func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 	pl.pack(sh)
 	kr := sh.open.record
 	if !kr.queued {
-		pl.openList.remove(sh)
+		pl.aggregates.open.remove(sh)
 	}
 	sh.closeOpen()
-	if pl.spread == sh {
-		pl.spread = nil // the next spread record picks anew
+	if pl.aggregates.unkeyed == sh {
+		pl.aggregates.unkeyed = nil // the next spread record picks anew
 	}
 	return kr
+}
+
+// openAggregates are those that wait to be filled up, and how large they may be.
+type openAggregates struct {
+	open      openList
+	unkeyed   *shard // which gets the records without a key; see spreadShard
+	maxBytes  int    // AggregationMaxBytes, or less; see limitAggregates
+	growBytes int    // likewise AggregationGrowBytes
 }
 
 // openList is the list of shards with an open aggregate, and what these hold in the

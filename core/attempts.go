@@ -45,6 +45,12 @@ func (n *attemptNode) shorten(tries uint16) *attemptNode {
 	return &one
 }
 
+// attemptLink is the last node that attempted made for records which had one before.
+type attemptLink struct {
+	from, of *attemptNode // the node before, and that of the attempt
+	node     *attemptNode
+}
+
 // attempted adds an attempt to the history of a user record. The first node of
 // a record is shared with its companions; later ones need the link back.
 func (pl *pipeline) attempted(it *item, node *attemptNode) {
@@ -56,13 +62,13 @@ func (pl *pipeline) attempted(it *item, node *attemptNode) {
 		return
 	}
 	pl.stats.Retries++
-	if pl.linkFrom != it.last || pl.linkOf != node {
-		pl.linkFrom, pl.linkOf = it.last, node
+	if pl.link.from != it.last || pl.link.of != node {
+		pl.link.from, pl.link.of = it.last, node
 		link := *node
 		link.prev = it.last.shorten(it.tries)
-		pl.link = &link
+		pl.link.node = &link
 	}
-	it.last = pl.link
+	it.last = pl.link.node
 }
 
 // attemptedAll adds a failed attempt to every user record of a Kinesis record.

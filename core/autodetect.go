@@ -110,10 +110,10 @@ type doubt struct {
 // It reports whether the two contradict each other.
 func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
 	sh := kr.shard
-	if !pl.facts.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
+	if !pl.meta.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
 		return false
 	}
-	actual := pl.shards[a.shardID]
+	actual := pl.shards.byID[a.shardID]
 	if actual == nil {
 		if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
 			pl.refreshSoon()
@@ -121,7 +121,7 @@ func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bo
 		return false
 	}
 	if actual.contains(kr.outer) {
-		if pl.facts.auto {
+		if pl.meta.auto {
 			pl.agreed(actual)
 		}
 		return false
@@ -136,14 +136,14 @@ func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bo
 func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
 	p := &pl.placement
 	p.matches, p.switches, p.evidence = 0, 0, pl.now
-	if pl.facts.auto {
+	if pl.meta.auto {
 		return
 	}
 	if p.trustedAt != 0 && pl.sinceStart(a.Start) > p.trustedAt {
 		p.distrust = true
 	}
 	p.inferred = true
-	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.fetches}
+	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.listing.count}
 	pl.setAuto(true)
 	pl.refreshSoon()
 	pl.describeSoon()
@@ -156,11 +156,11 @@ func (pl *pipeline) settleDoubt() {
 	if p.doubt == nil || m == nil || m.gen <= p.doubt.gen {
 		return
 	}
-	sh := pl.shards[p.doubt.shard]
+	sh := pl.shards.byID[p.doubt.shard]
 	confirmed := sh != nil && !sh.contains(p.doubt.hash)
 	p.doubt = nil
 	switch {
-	case !pl.facts.auto || !p.inferred:
+	case !pl.meta.auto || !p.inferred:
 	case confirmed:
 		pl.stats.AutoInferred++
 		pl.announceAuto("the shards in the answers are not those that the keys lead to")
@@ -200,10 +200,10 @@ func (pl *pipeline) agreed(actual *shard) {
 func (pl *pipeline) setAuto(auto bool) {
 	p := &pl.placement
 	p.matches, p.switches = 0, 0
-	if auto == pl.facts.auto {
+	if auto == pl.meta.auto {
 		return
 	}
-	pl.facts.auto = auto
+	pl.meta.auto = auto
 	if auto {
 		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
 		return
@@ -233,7 +233,7 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 	p := &pl.placement
 	switch {
 	case pl.cfg.distribution != DistributionDetect:
-		if !p.disagreed && auto != pl.facts.auto {
+		if !p.disagreed && auto != pl.meta.auto {
 			p.disagreed = true
 			pl.log(slog.LevelWarn, "record distribution was set by hand to something else than the stream has",
 				"set", pl.cfg.distribution.String(), "stream_is_auto", auto)
@@ -246,7 +246,7 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 		p.inferred, p.doubt, p.distrust = false, nil, false
 		pl.setAuto(true)
 		pl.announceAuto("DescribeStreamSummary says so")
-	case !pl.facts.auto:
+	case !pl.meta.auto:
 	case asked < p.evidence:
 		pl.describeSoon() // the answer may be older than the change
 	case !p.distrust:
@@ -260,5 +260,5 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 // optional on AUTO streams only, and only certainty will do.
 // Source: PutRecordsRequestEntry in the API reference (checked 2026-11-24).
 func (pl *pipeline) keyless() bool {
-	return pl.facts.auto && !pl.placement.inferred && !pl.placement.keysNeeded
+	return pl.meta.auto && !pl.placement.inferred && !pl.placement.keysNeeded
 }

@@ -2,30 +2,37 @@
 
 package core
 
+// awaiting are the records that wait for the first shard map and the stream's metadata.
+type awaiting struct {
+	items   []*item
+	expires int64 // when the first of them does, 0 for never
+	since   int64 // since when records may have to wait
+}
+
 // holding reports whether records must wait, because it is not known yet which
 // shards the stream has and whether it may get aggregates.
 func (pl *pipeline) holding() bool {
-	if pl.missing != nil {
+	if pl.meta.missing != nil {
 		return false
 	}
-	return !pl.facts.known || pl.stale || pl.shardMap.Load() == nil && !pl.unaggregated
+	return !pl.meta.known || pl.shards.stale || pl.shardMap.Load() == nil && !pl.shards.unavailable
 }
 
 // heldUntil returns when records go although the map or the facts are missing.
 func (pl *pipeline) heldUntil() int64 {
-	if pl.facts.known && pl.shardMap.Load() != nil {
-		return pl.heldSince + int64(staleGrace)
+	if pl.meta.known && pl.shardMap.Load() != nil {
+		return pl.awaiting.since + int64(staleGrace)
 	}
-	return pl.heldSince + int64(startupGrace)
+	return pl.awaiting.since + int64(startupGrace)
 }
 
 // releaseHeld routes the records that waited for the shard map and the facts.
 func (pl *pipeline) releaseHeld() {
-	if pl.holding() || len(pl.held) == 0 {
+	if pl.holding() || len(pl.awaiting.items) == 0 {
 		return
 	}
-	list := pl.held
-	pl.held, pl.heldExpires = nil, 0
+	list := pl.awaiting.items
+	pl.awaiting.items, pl.awaiting.expires = nil, 0
 	for _, it := range list {
 		pl.route(it)
 	}

@@ -9,10 +9,10 @@ import (
 // drain has a channel closed when every batch handed over so far is settled. Called
 // with the lock held.
 func (pl *pipeline) drain(done chan struct{}) {
-	if pl.oldest == nil {
+	if pl.batches.oldest == nil {
 		close(done)
 	} else {
-		pl.drained = append(pl.drained, drainWaiter{seq: pl.seq, done: done})
+		pl.batches.drains = append(pl.batches.drains, drainWaiter{seq: pl.batches.seq, done: done})
 	}
 }
 
@@ -26,16 +26,16 @@ type drainWaiter struct {
 // flush again and again in an outage must leave nothing behind. Called with the
 // lock held.
 func (pl *pipeline) undrain(done <-chan struct{}) {
-	pl.drained = slices.DeleteFunc(pl.drained, func(w drainWaiter) bool { return w.done == done })
+	pl.batches.drains = slices.DeleteFunc(pl.batches.drains, func(w drainWaiter) bool { return w.done == done })
 }
 
 // flush is drain for a caller who does not want to wait for aggregates to be filled
 // up: all that is handed over by now leaves. What comes later is not concerned.
 func (pl *pipeline) flush(done chan struct{}) {
-	pl.flushing++
-	pl.flushSeq = pl.seq
+	pl.callers.flushing++
+	pl.callers.flushSeq = pl.batches.seq
 	pl.drain(done)
-	for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+	for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
 		pl.leaveNow(&sh.open)
 	}
 	for _, kr := range pl.collector.ready {
@@ -46,8 +46,8 @@ func (pl *pipeline) flush(done chan struct{}) {
 
 // endFlush ends a call of flush.
 func (pl *pipeline) endFlush(done chan struct{}) {
-	if pl.flushing--; pl.flushing == 0 {
-		pl.flushSeq = 0
+	if pl.callers.flushing--; pl.callers.flushing == 0 {
+		pl.callers.flushSeq = 0
 	}
 	pl.undrain(done)
 }
@@ -58,7 +58,7 @@ func (pl *pipeline) waiting(b *Batch, d int) {
 		had := b.waiters > 0
 		b.waiters += d
 		if has := b.waiters > 0; has != had && b.open > 0 {
-			pl.waited += d
+			pl.batches.waited += d
 		}
 	})
 }

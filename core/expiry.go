@@ -42,13 +42,13 @@ func (pl *pipeline) expire(it *item) {
 
 // expireHeld settles what expires while it waits for the shard map and the facts.
 func (pl *pipeline) expireHeld() {
-	if pl.heldExpires == 0 || pl.now <= pl.heldExpires {
+	if pl.awaiting.expires == 0 || pl.now <= pl.awaiting.expires {
 		return
 	}
-	pl.heldExpires = 0
-	pl.held = slices.DeleteFunc(pl.held, func(it *item) bool {
+	pl.awaiting.expires = 0
+	pl.awaiting.items = slices.DeleteFunc(pl.awaiting.items, func(it *item) bool {
 		if e := it.batch.expires; e == 0 || pl.now <= e {
-			pl.heldExpires = earlier(pl.heldExpires, e)
+			pl.awaiting.expires = earlier(pl.awaiting.expires, e)
 			return false
 		}
 		pl.expire(it)
@@ -59,10 +59,10 @@ func (pl *pipeline) expireHeld() {
 // lateDue returns when to search all stages for expired records. Batches expire in
 // their order, so the oldest tells.
 func (pl *pipeline) lateDue() int64 {
-	if pl.oldest == nil || pl.oldest.expires == 0 {
+	if pl.batches.oldest == nil || pl.batches.oldest.expires == 0 {
 		return never
 	}
-	return max(pl.oldest.expires+1, pl.lateSwept+int64(lateTick))
+	return max(pl.batches.oldest.expires+1, pl.batches.swept+int64(lateTick))
 }
 
 // expireLate settles what has expired, in whatever stage it waits. Nothing else looks at
@@ -72,24 +72,24 @@ func (pl *pipeline) expireLate() {
 	if pl.lateDue() > pl.now {
 		return
 	}
-	pl.lateSwept = pl.now
+	pl.batches.swept = pl.now
 	pl.expireHeld()
 	var late []*kinesisRecord
-	retries := pl.retries[:0]
-	for _, kr := range pl.retries {
+	retries := pl.retries.waiting[:0]
+	for _, kr := range pl.retries.waiting {
 		if pl.late(kr) {
 			late = append(late, kr)
 		} else {
 			retries = append(retries, kr)
 		}
 	}
-	clear(pl.retries[len(retries):])
-	pl.retries = retries
-	heap.Init(&pl.retries)
+	clear(pl.retries.waiting[len(retries):])
+	pl.retries.waiting = retries
+	heap.Init(&pl.retries.waiting)
 	if pl.cfg.ordering == OrderingStrict {
 		pl.expireLanes()
 	} else {
-		for sh := pl.openList.head; sh != nil; {
+		for sh := pl.aggregates.open.head; sh != nil; {
 			next := sh.open.next
 			if sh.open.late(pl.now) {
 				late = append(late, pl.detach(sh))
@@ -124,6 +124,6 @@ func (pl *pipeline) expireLanes() {
 			pl.recycle(kr)
 		}
 		pl.requeueFront(items, 0)
-		pl.freed = append(pl.freed, sh) // nothing may be left of it
+		pl.ordering.freed = append(pl.ordering.freed, sh) // nothing may be left of it
 	}
 }

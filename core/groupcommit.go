@@ -14,10 +14,10 @@ func (pl *pipeline) moveOn() {
 	switch {
 	case pl.quiet():
 		pl.closeSome(never)
-	case pl.blocked > 0:
+	case pl.callers.blocked > 0:
 		pl.makeWay()
 	}
-	if pl.flushing > 0 {
+	if pl.callers.flushing > 0 {
 		pl.closeSome(pl.now)
 	}
 	pl.pump()
@@ -31,17 +31,17 @@ func (pl *pipeline) quiet() bool {
 	switch {
 	case pl.closing:
 		return true
-	case pl.submitting > 0 || pl.open == 0:
+	case pl.callers.submitting > 0 || pl.batches.open == 0:
 		return false
-	case pl.blocked > 0:
+	case pl.callers.blocked > 0:
 		return !pl.underWay()
 	}
-	return pl.waited == pl.open
+	return pl.batches.waited == pl.batches.open
 }
 
 // stuck reports whether everybody who hands records over is blocked for room, so
 // that what is closed already finds no company.
-func (pl *pipeline) stuck() bool { return pl.blocked > 0 && pl.submitting == 0 }
+func (pl *pipeline) stuck() bool { return pl.callers.blocked > 0 && pl.callers.submitting == 0 }
 
 // underWay reports whether anything is on its way beyond aggregation.
 func (pl *pipeline) underWay() bool {
@@ -52,14 +52,14 @@ func (pl *pipeline) underWay() bool {
 func (pl *pipeline) underWayUntried() bool {
 	c := &pl.collector
 	return c.inFlight > 0 || len(c.ready) > 0 || len(c.requests) > 0 ||
-		len(pl.retries) > 0 || len(pl.wakes) > 0 || len(pl.held) > 0 || len(pl.unresolved) > 0
+		len(pl.retries.waiting) > 0 || len(pl.wakes) > 0 || len(pl.awaiting.items) > 0 || len(pl.unresolved) > 0
 }
 
 // makeWay closes the oldest aggregates if callers wait for room and more than half
 // of the buffer is in open aggregates: then too little is under way.
 func (pl *pipeline) makeWay() {
 	for range maxCloses {
-		o := &pl.openList
+		o := &pl.aggregates.open
 		if o.head == nil || 2*o.bytes <= pl.cfg.bufferBytes && 2*o.records <= pl.cfg.bufferRecords {
 			return
 		}
@@ -71,12 +71,12 @@ func (pl *pipeline) makeWay() {
 // but not so many that the lock is held for long; the loop goes on with the rest.
 func (pl *pipeline) closeSome(until int64) {
 	for fetched, i := 0, 0; i < maxCloses; i++ {
-		sh := pl.openList.head
+		sh := pl.aggregates.open.head
 		if sh == nil || sh.open.deadline > until {
 			return
 		}
 		if i == fetched {
-			fetched += pl.openList.fetch()
+			fetched += pl.aggregates.open.fetch()
 		}
 		pl.dispatch(sh)
 	}

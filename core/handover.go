@@ -11,6 +11,14 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
+// callers counts those who are in the middle of a call; see quiet.
+type callers struct {
+	submitting int    // hand records over
+	blocked    int    // of those who did, wait for room
+	flushing   int    // wait in Flush
+	flushSeq   uint64 // for the batches up to this one
+}
+
 // newBatch checks the records and computes their hash keys. It runs without
 // any lock.
 func (pl *pipeline) newBatch(records []Record) *Batch {
@@ -122,18 +130,18 @@ func (p *placer) place(it *item, h aggregation.HashKey) {
 
 // begin registers a batch. Called with the lock held.
 func (pl *pipeline) begin(b *Batch) {
-	pl.submitting++
+	pl.callers.submitting++
 	b.handing = true
-	pl.open++
-	pl.seq++
-	b.seq = pl.seq
+	pl.batches.open++
+	pl.batches.seq++
+	b.seq = pl.batches.seq
 	b.arrived = pl.now
-	if b.prev = pl.newest; b.prev != nil {
+	if b.prev = pl.batches.newest; b.prev != nil {
 		b.prev.next = b
 	} else {
-		pl.oldest = b
+		pl.batches.oldest = b
 	}
-	pl.newest = b
+	pl.batches.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
 		b.expires = pl.now + int64(ttl)
@@ -218,7 +226,7 @@ func (pl *pipeline) endHandOver(b *Batch) {
 	pl.lock()
 	defer pl.unlock()
 	pl.guarded("end of hand-over", func() {
-		pl.submitting--
+		pl.callers.submitting--
 		b.handing = false
 	})
 	if pl.broken != nil {
@@ -246,7 +254,7 @@ func (pl *pipeline) turnAway(items []item) {
 // waitForRoom counts the callers that cannot go on until there is room.
 func (pl *pipeline) waitForRoom(d int) {
 	pl.locked("wait for room", func() {
-		pl.submitting -= d
-		pl.blocked += d
+		pl.callers.submitting -= d
+		pl.callers.blocked += d
 	})
 }

@@ -200,7 +200,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 			pl := p.all()[0]
 			pl.mu.Lock()
 			defer pl.mu.Unlock()
-			return pl.describing
+			return pl.meta.describing
 		}
 		s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Hang()})
 		for i := 0; !described(); i++ {

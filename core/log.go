@@ -7,6 +7,14 @@ import (
 	"log/slog"
 )
 
+// streamLog is what is logged of a stream.
+type streamLog struct {
+	lines    []line // to log after the lock
+	outage   outage
+	lastCode string // the last that was logged, and when
+	lastAt   int64
+}
+
 // line is one line for the log.
 type line struct {
 	level   slog.Level
@@ -16,7 +24,7 @@ type line struct {
 
 // log has unlock log a line about the stream.
 func (pl *pipeline) log(level slog.Level, message string, args ...any) {
-	pl.lines = append(pl.lines, line{level, message, append([]any{"stream", pl.stream.name}, args...)})
+	pl.logs.lines = append(pl.logs.lines, line{level, message, append([]any{"stream", pl.stream.name}, args...)})
 }
 
 // write logs the line. A logger that panics loses it, and harms nobody else.

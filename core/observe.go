@@ -37,6 +37,13 @@ type Observer interface {
 	Observe(list []Observation)
 }
 
+// observation is what was measured under the lock, for the observer.
+type observation struct {
+	list []Observation
+	last [metricCount]int // index in list, by metric
+	ends endRun
+}
+
 // observe adds n equal data points to what is told to the observer after the lock
 // has been given back.
 func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) {
@@ -49,8 +56,8 @@ func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) 
 // Runs with equal dimensions become one observation, so that the work of the
 // observer grows with Kinesis records, not with user records.
 func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high float64, n int) {
-	if i := pl.lastObserved[m]; i < len(pl.observed) {
-		if o := &pl.observed[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
+	if i := pl.observation.last[m]; i < len(pl.observation.list) {
+		if o := &pl.observation.list[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
 			(metricInfos[m].Kind == Counter || o.Max == high) {
 			o.Count += n
 			o.Sum += sum
@@ -58,13 +65,13 @@ func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high floa
 			return
 		}
 	}
-	if pl.observed == nil {
+	if pl.observation.list == nil {
 		if p, _ := pl.p.observations.Get().(*[]Observation); p != nil {
-			pl.observed = *p
+			pl.observation.list = *p
 		}
 	}
-	pl.lastObserved[m] = len(pl.observed)
-	pl.observed = append(pl.observed, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
+	pl.observation.last[m] = len(pl.observation.list)
+	pl.observation.list = append(pl.observation.list, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
 		Count: n, Sum: sum, Min: low, Max: high})
 }
 
@@ -103,7 +110,7 @@ func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 	if pl.cfg.observer == nil {
 		return
 	}
-	e, size := &pl.ends, int(it.dataBytes)
+	e, size := &pl.observation.ends, int(it.dataBytes)
 	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
 		pl.observeEnds()
 		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
@@ -115,11 +122,11 @@ func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 
 // observeEnds reports the run of records that settled last.
 func (pl *pipeline) observeEnds() {
-	e := pl.ends
+	e := pl.observation.ends
 	if e.n == 0 {
 		return
 	}
-	pl.ends = endRun{}
+	pl.observation.ends = endRun{}
 	shard := ""
 	if e.shard != nil {
 		shard = e.shard.id

@@ -66,6 +66,13 @@ func WithOrdering(o Ordering) Option {
 //   - What was under way and has to go again is older than all that waits, so it goes
 //     to the front (requeueFront); a retry of a whole Kinesis record likewise.
 
+// strictOrder is what strict ordering keeps beside the shards.
+type strictOrder struct {
+	sole     *shard   // without a map: stands for all shards
+	draining []*shard // busy shards of earlier maps
+	freed    []*shard // may go on
+}
+
 // laneWait is how long a lane sleeps that will be woken by an event.
 const laneWait = int64(time.Hour)
 
@@ -118,7 +125,7 @@ func (pl *pipeline) dispatch(sh *shard) {
 		return
 	}
 	pl.pack(sh)
-	pl.openList.remove(sh)
+	pl.aggregates.open.remove(sh)
 	kr := sh.open.record
 	kr.queued = true
 	pl.limit(kr)
@@ -138,14 +145,14 @@ func (pl *pipeline) leave(kr *kinesisRecord) {
 	}
 	sh.busy = nil
 	if sh.current {
-		pl.freed = append(pl.freed, sh)
+		pl.ordering.freed = append(pl.ordering.freed, sh)
 		return
 	}
-	if i := slices.Index(pl.outgoing, sh); i >= 0 {
-		pl.outgoing = slices.Delete(pl.outgoing, i, i+1)
+	if i := slices.Index(pl.ordering.draining, sh); i >= 0 {
+		pl.ordering.draining = slices.Delete(pl.ordering.draining, i, i+1)
 		pl.eachLane(sh, func(lane *shard) {
 			if lane.blockers--; lane.blockers == 0 {
-				pl.freed = append(pl.freed, lane)
+				pl.ordering.freed = append(pl.ordering.freed, lane)
 			}
 		})
 	}
@@ -154,9 +161,9 @@ func (pl *pipeline) leave(kr *kinesisRecord) {
 // admitFreed lets the lanes go on whose turn it is. It comes after everything
 // that had to go to their fronts.
 func (pl *pipeline) admitFreed() {
-	for len(pl.freed) > 0 {
-		list := pl.freed
-		pl.freed = nil
+	for len(pl.ordering.freed) > 0 {
+		list := pl.ordering.freed
+		pl.ordering.freed = nil
 		for _, sh := range list {
 			if sh.current {
 				pl.admitStrict(sh)
@@ -170,22 +177,22 @@ func (pl *pipeline) installLanes(m *shardMap) {
 	if pl.cfg.ordering != OrderingStrict {
 		return
 	}
-	if pl.lane != nil {
-		pl.retireShard(pl.lane)
-		pl.lane = nil
+	if pl.ordering.sole != nil {
+		pl.retireShard(pl.ordering.sole)
+		pl.ordering.sole = nil
 	}
 	for _, a := range m.ring {
 		a.shard.blockers = 0
 	}
-	for _, old := range pl.outgoing {
+	for _, old := range pl.ordering.draining {
 		pl.eachLane(old, func(lane *shard) { lane.blockers++ })
 	}
 }
 
 // eachLane calls f for the lanes in use that have keys in common with sh.
 func (pl *pipeline) eachLane(sh *shard, f func(*shard)) {
-	if pl.lane != nil {
-		f(pl.lane)
+	if pl.ordering.sole != nil {
+		f(pl.ordering.sole)
 	}
 	m := pl.shardMap.Load()
 	if m == nil {
@@ -203,11 +210,11 @@ func (pl *pipeline) soleLane() *shard {
 	if pl.cfg.ordering != OrderingStrict {
 		return nil
 	}
-	if pl.lane == nil {
-		pl.lane = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.outgoing)}
-		pl.lane.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
+	if pl.ordering.sole == nil {
+		pl.ordering.sole = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.ordering.draining)}
+		pl.ordering.sole.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
 	}
-	return pl.lane
+	return pl.ordering.sole
 }
 
 // retryInPlace puts a Kinesis record back to the head of its lane, where it waits
@@ -228,9 +235,9 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	pl.scratch = nil
 	if pl.holding() {
-		pl.held = append(slices.Clone(items), pl.held...)
+		pl.awaiting.items = append(slices.Clone(items), pl.awaiting.items...)
 		for _, it := range items {
-			pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
+			pl.awaiting.expires = earlier(pl.awaiting.expires, it.batch.expires)
 		}
 		return
 	}
@@ -253,19 +260,19 @@ func (pl *pipeline) requeueFront(items []*item, wait int64) {
 		sh.queue = append(sh.front, sh.queue...)
 		sh.front = nil
 		sh.pace.Rest(pl.now + wait)
-		pl.freed = append(pl.freed, sh)
+		pl.ordering.freed = append(pl.ordering.freed, sh)
 	}
 }
 
 // addToFront adds an item to the last of the Kinesis records that will be put in
 // front of the lane, or makes a new one.
 func (pl *pipeline) addToFront(sh *shard, it *item) {
-	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted
+	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted
 	if n := len(sh.front); n > 0 && !alone {
 		kr := sh.front[n-1]
 		kr.chooseSpread(it)
 		size := kr.sizeWith(it)
-		if size <= pl.aggregateMax && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
+		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
 			kr.add(it)
 			return
 		}

@@ -7,17 +7,24 @@ import (
 	"time"
 )
 
+// outage is a time in which requests fail.
+type outage struct {
+	code   string // empty if none lasts
+	since  int64
+	logged bool
+}
+
 // trouble logs that requests fail: when the cause changes, and at most once a
 // minute for the same cause, whether it lasts or comes and goes.
 func (pl *pipeline) trouble(v verdict) {
-	if pl.troubleCode == "" {
-		pl.troubleSince, pl.troubleShown = pl.now, false
+	if pl.logs.outage.code == "" {
+		pl.logs.outage.since, pl.logs.outage.logged = pl.now, false
 	}
-	pl.troubleCode = v.code
-	if pl.loggedCode == v.code && pl.now-pl.logged < int64(time.Minute) {
+	pl.logs.outage.code = v.code
+	if pl.logs.lastCode == v.code && pl.now-pl.logs.lastAt < int64(time.Minute) {
 		return
 	}
-	pl.loggedCode, pl.logged, pl.troubleShown = v.code, pl.now, true
+	pl.logs.lastCode, pl.logs.lastAt, pl.logs.outage.logged = v.code, pl.now, true
 	next := "retrying"
 	if v.action == actFail {
 		next = "records fail"
@@ -38,15 +45,15 @@ func neededAction(code string) string {
 }
 
 func (pl *pipeline) recovered() {
-	if pl.troubleCode == "" {
+	if pl.logs.outage.code == "" {
 		return
 	}
-	if pl.troubleShown {
-		pl.log(slog.LevelInfo, "records are put again", "after", pl.troubleCode,
-			"outage", time.Duration(pl.now-pl.troubleSince).Round(time.Millisecond))
+	if pl.logs.outage.logged {
+		pl.log(slog.LevelInfo, "records are put again", "after", pl.logs.outage.code,
+			"outage", time.Duration(pl.now-pl.logs.outage.since).Round(time.Millisecond))
 	}
-	pl.troubleCode = ""
-	if pl.shardMap.Load() == nil && !pl.refreshing {
-		pl.refreshDue = pl.now // what kept the map away has likely ended, too
+	pl.logs.outage.code = ""
+	if pl.shardMap.Load() == nil && !pl.listing.active {
+		pl.listing.due = pl.now // what kept the map away has likely ended, too
 	}
 }

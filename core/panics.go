@@ -33,8 +33,8 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
 	pl.aborted = true
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
-	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.outgoing, pl.freed, pl.openList = nil, nil, openList{}
+	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
+	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}
 	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
 	if pl.collector.inFlight == 0 {
 		pl.settleBroken()
@@ -68,7 +68,7 @@ func (pl *pipeline) read(name string, work func()) {
 // settleBroken fails everything that is open. One batch that cannot be settled
 // does not keep the others from it.
 func (pl *pipeline) settleBroken() {
-	for b := pl.oldest; b != nil; {
+	for b := pl.batches.oldest; b != nil; {
 		next := b.next
 		pl.settleBatch(b)
 		b = next

@@ -9,16 +9,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/outkpl/outkpl/core/internal/pace"
 	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // never is a moment that does not come.
 const never = math.MaxInt64
 
-// pipeline is everything the producer knows and holds of one stream. The stages
-// are methods in files of their own, in the order of the data: handover.go,
-// aggregator.go, limiter.go, collector.go, sender.go, retrier.go.
+// pipeline is everything the producer knows and holds of one stream. What belongs
+// together is in groups; each is declared in the file of the stage that it is for. The
+// way of a record, with a file of the same name for each step:
+//
+//	handover -> route -> aggregate -> limit -> collect -> send -> respond -> settle
+//	              ^                                                  |
+//	              +------------------------ retry <------------------+
 //
 // One lock guards the state. It is held for short stretches: encoding, hashing
 // and calls happen outside. Times are nanoseconds since the producer's start.
@@ -39,112 +42,62 @@ type pipeline struct {
 
 	mu sync.Mutex // guards all that follows
 	// now is the time at which the lock was taken.
-	now   int64
-	armed int64 // when the loop will look next by itself
+	now     int64
+	armed   int64 // when the loop will look next by itself
+	closing bool
+	aborted bool
+	broken  *RecordError // a panic ended the work
 
-	// Who is handing records over and who waits; see quiet.
-	submitting int
-	blocked    int    // of those who were, the callers that wait for room
-	open       int    // batches not settled
-	waited     int    // open batches that somebody waits for
-	flushing   int    // callers of Flush
-	flushSeq   uint64 // they wait for the batches up to this one
-	closing    bool
-	aborted    bool
-	seq        uint64
-	oldest     *Batch // list of open batches
-	newest     *Batch
-	drained    []drainWaiter
+	// Who hands records over, and what is handed over and not settled.
+	callers callers
+	batches openBatches
 
-	// Shard map and stream facts.
-	shards         map[string]*shard
-	peers          pace.Peers // of all shards that the stream has had
-	closed         map[string]hashRange
-	refreshing     bool
-	refreshAgain   bool
-	refreshDue     int64
-	refreshBackoff int64
-	mapTrouble     string
-	mapOutage      bool         // no answer of Kinesis came
-	refreshed      int64        // when the last fetch began
-	fetches        uint64       // fetches begun
-	staleGen       uint64       // maps of fetches up to this one are of no use
-	listClosed     bool         // the next fetch lists closed shards, too
-	closedListed   bool         // the last one did
-	foreignSince   int64        // since when answers do not fit the list of shards; 0: they do
-	foreignTold    bool         // the log says so
-	stale          bool         // records wait for a new map, though there is one
-	missing        *RecordError // the stream does not exist
-	unaggregated   bool         // the shard map cannot be had
-	undescribed    bool         // DescribeStreamSummary has had no outcome in time
-	facts          facts
-	factsWarned    bool
-	describing     bool
-	describeDue    int64
-	describeLimits int   // refusals in a row because of the account's call limit
-	described      int64 // when the last call ended
-	heldSince      int64 // since when records may be held
-	placement      placement
-	aggregateMax   int   // AggregationMaxBytes, or less; see limitAggregates
-	aggregateGrow  int   // likewise AggregationGrowBytes
-	idleSince      int64 // while no batch is open: since when
+	// What is known of the stream.
+	meta      streamMetadata
+	placement placement
+	shards    knownShards
+	listing   listing
 
-	// Records on their way.
-	held        []*item // waiting for the first shard map and the facts
-	heldExpires int64   // when the first of them does, 0 for never
-	lateSwept   int64   // when all stages were searched for expired records
-	openList    openList
-	spread      *shard
-	wakes       wakeHeap
-	collector   collector
-	retries     retryHeap
-	budget      retryBudget
-	refusals    refusals
-	lane        *shard   // strict ordering without a map: stands for all shards
-	outgoing    []*shard // strict ordering: busy shards of earlier maps
-	freed       []*shard // strict ordering: shards that may go on
-	unresolved  []unresolved
-	scratch     []*item
+	// Where records are on their way.
+	awaiting   awaiting
+	aggregates openAggregates
+	wakes      wakeHeap // the shards with a queue
+	ordering   strictOrder
+	collector  collector
+	unresolved []unresolved
+	retries    retries
+	refusals   refusals
+	scratch    []*item // of routeAll
 
-	// Cache of attempted.
-	linkFrom, linkOf, link *attemptNode
+	// What is told: to callers, to the log, to the observer.
+	link        attemptLink
+	settled     settled
+	stats       Stats
+	logs        streamLog
+	observation observation
 
-	// Bookkeeping.
-	broken         *RecordError // a panic ended the work
-	accepted       bool         // Kinesis has taken at least one record
-	stats          Stats
-	troubleCode    string // of the outage that lasts, empty if none does
-	troubleSince   int64
-	troubleShown   bool   // the outage has been logged
-	loggedCode     string // the last that was logged, and when
-	logged         int64
-	ends           endRun
-	finished       []chan struct{} // of batches and drains, to close after the lock
-	lines          []line          // to log after the lock
-	observed       []Observation
-	lastObserved   [metricCount]int // index in observed, by metric
-	releaseBytes   int              // to give back after the lock
-	releaseRecords int
-	checks         *checks // nil unless they are on; see invariants.go
+	checks *checks // nil unless they are on; see invariants.go
 }
 
 func newPipeline(p *Producer, key string, id streamID) *pipeline {
+	now := int64(time.Since(p.start))
 	pl := &pipeline{
 		p: p, cfg: &p.cfg, key: key, stream: id,
 		wake:          make(chan struct{}, 1),
 		bufferedNanos: int64(p.cfg.maxBufferedTime),
 		slackNanos:    int64(p.cfg.maxBufferedTime) / 5,
-		shards:        map[string]*shard{},
-		closed:        map[string]hashRange{},
 		armed:         never,
-		budget:        newRetryBudget(),
-		facts:         facts{maxRecordBytes: defaultMaxRecordBytes},
-		checks:        newChecks(),
+		batches:       openBatches{idleSince: now},
+		meta: streamMetadata{
+			maxRecordBytes: defaultMaxRecordBytes, auto: p.cfg.distribution == DistributionAuto,
+			describeDue: now, described: -int64(time.Hour),
+		},
+		shards:   knownShards{byID: map[string]*shard{}, closed: map[string]hashRange{}},
+		listing:  listing{due: now, began: -int64(time.Hour)},
+		awaiting: awaiting{since: now},
+		retries:  retries{budget: newRetryBudget()},
+		checks:   newChecks(),
 	}
-	now := int64(time.Since(p.start))
-	pl.heldSince, pl.refreshDue, pl.describeDue, pl.idleSince = now, now, now, now
-	pl.refreshed, pl.described = -int64(time.Hour), -int64(time.Hour)
-	pl.facts.auto = p.cfg.distribution == DistributionAuto
 	pl.limitAggregates()
 	pl.ctx, pl.cancel = context.WithCancel(p.ctx)
 	return pl
@@ -171,10 +124,10 @@ func (pl *pipeline) unlock() {
 	pl.guarded("move on", pl.moveOn)
 	pl.guarded("arm", pl.arm)
 	pl.guarded("observe", pl.observeEnds)
-	observed, finished, lines := pl.observed, pl.finished, pl.lines
-	pl.observed, pl.finished, pl.lines = nil, nil, nil
-	bytes, records := pl.releaseBytes, pl.releaseRecords
-	pl.releaseBytes, pl.releaseRecords = 0, 0
+	observed, finished, lines := pl.observation.list, pl.settled.done, pl.logs.lines
+	pl.observation.list, pl.settled.done, pl.logs.lines = nil, nil, nil
+	bytes, records := pl.settled.bytes, pl.settled.records
+	pl.settled.bytes, pl.settled.records = 0, 0
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.
 	pl.p.buffer.release(bytes, records)
 	if invariants.Enabled {
@@ -194,7 +147,7 @@ func (pl *pipeline) unlock() {
 func (pl *pipeline) idle() (since int64, ok bool) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	return pl.idleSince, pl.open == 0 && pl.users.Load() == 0
+	return pl.batches.idleSince, pl.batches.open == 0 && pl.users.Load() == 0
 }
 
 // sinceStart turns a time into the pipeline's clock.

@@ -172,7 +172,7 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 	}
 	pl.begin(b)
 	pl.submit(b.items)
-	pl.submitting--
+	pl.callers.submitting--
 	b.handing = false
 	return b, nil
 }

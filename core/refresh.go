@@ -13,7 +13,36 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/core/internal/pace"
 )
+
+// knownShards are the shards of the map in use, and what is known beside it.
+type knownShards struct {
+	byID   map[string]*shard
+	closed map[string]hashRange // until a while ago
+	peers  pace.Peers           // of all shards that the stream has had
+
+	stale         bool  // records wait for a new map, though there is one
+	unavailable   bool  // the map cannot be had; records are not aggregated
+	foreignSince  int64 // since when answers do not fit the list of shards; 0: they do
+	foreignLogged bool  // the log says so
+}
+
+// listing is the state of the calls of ListShards.
+type listing struct {
+	active     bool
+	again      bool // another one has to follow
+	due        int64
+	backoff    int64
+	began      int64  // when the last one did
+	count      uint64 // of those that began
+	staleGen   uint64 // maps of those up to this one are of no use
+	withClosed bool   // the next one lists closed shards, too
+	hadClosed  bool   // the last one did
+	lastError  string
+	unanswered bool // no answer of Kinesis came
+}
 
 // suspect is told of an answer from another shard than predicted. The map is
 // fetched again if it still holds the predicted shard and was fetched before
@@ -31,10 +60,10 @@ func (pl *pipeline) suspect(predicted *shard, requestStart int64) {
 // make a storm of them.
 func (pl *pipeline) refreshSoon() {
 	switch {
-	case pl.refreshing:
-		pl.refreshAgain = true
-	case pl.refreshBackoff == 0:
-		pl.refreshDue = min(pl.refreshDue, max(pl.now, pl.refreshed+int64(refreshSpacing)))
+	case pl.listing.active:
+		pl.listing.again = true
+	case pl.listing.backoff == 0:
+		pl.listing.due = min(pl.listing.due, max(pl.now, pl.listing.began+int64(refreshSpacing)))
 	}
 	// While failed fetches are backed off, the next one is due soon anyway.
 }
@@ -45,10 +74,10 @@ func (pl *pipeline) refreshSoon() {
 // batch has been opened.
 func (pl *pipeline) freshen() {
 	m := pl.shardMap.Load()
-	if m == nil || pl.stale || pl.open > 1 || pl.now-max(pl.idleSince, m.fetched) < int64(mapIdleLimit) {
+	if m == nil || pl.shards.stale || pl.batches.open > 1 || pl.now-max(pl.batches.idleSince, m.fetched) < int64(mapIdleLimit) {
 		return
 	}
-	pl.stale, pl.heldSince = true, pl.now
+	pl.shards.stale, pl.awaiting.since = true, pl.now
 	pl.refreshSoon()
 }
 
@@ -57,7 +86,7 @@ func (pl *pipeline) refresh(started int64, withClosed bool) {
 	defer pl.p.work.Done()
 	open, closed, err := pl.listShards(withClosed)
 	pl.locked("refresh", func() {
-		pl.closedListed = withClosed
+		pl.listing.hadClosed = withClosed
 		pl.refreshEnded(open, closed, err, started)
 	})
 }
@@ -106,7 +135,7 @@ func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err
 }
 
 func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
-	pl.refreshing = false
+	pl.listing.active = false
 	if pl.ctx.Err() != nil || pl.aborted {
 		return
 	}
@@ -120,28 +149,28 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 		pl.refreshFailed(errors.New("the ranges of the open shards have gaps or overlaps, so that strict ordering cannot use them"))
 		return
 	}
-	if pl.fetches <= pl.staleGen {
+	if pl.listing.count <= pl.listing.staleGen {
 		// It began before the stream was found to be another one.
-		pl.refreshAgain, pl.refreshDue = false, pl.now
+		pl.listing.again, pl.listing.due = false, pl.now
 		return
 	}
 	pl.stats.MapRefreshes++
 	pl.observe(MetricShardMapRefreshes, "", "", 1, 1)
-	pl.refreshBackoff, pl.refreshDue = 0, never
-	if pl.refreshAgain {
-		pl.refreshAgain = false
+	pl.listing.backoff, pl.listing.due = 0, never
+	if pl.listing.again {
+		pl.listing.again = false
 		pl.refreshSoon()
 	}
-	if pl.mapTrouble != "" {
-		pl.mapTrouble, pl.mapOutage = "", false
+	if pl.listing.lastError != "" {
+		pl.listing.lastError, pl.listing.unanswered = "", false
 		pl.log(slog.LevelInfo, "shard map is available", "shards", len(list))
 	}
-	if pl.missing != nil {
+	if pl.meta.missing != nil {
 		// The stream exists now; what it is like has to be asked before it
 		// gets an aggregate.
-		pl.facts.known, pl.describeDue = false, pl.now
+		pl.meta.known, pl.meta.describeDue = false, pl.now
 	}
-	pl.missing, pl.unaggregated, pl.stale = nil, false, false
+	pl.meta.missing, pl.shards.unavailable, pl.shards.stale = nil, false, false
 	pl.install(list, started)
 	pl.learnClosed(closed)
 	pl.settleDoubt()
@@ -151,20 +180,20 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 
 func (pl *pipeline) refreshFailed(err error) {
 	v := classifyCall(err)
-	pl.refreshAgain = false
-	pl.refreshBackoff = min(max(pl.refreshBackoff+pl.refreshBackoff/2, int64(refreshBackoffMin)), int64(refreshBackoffMax))
-	pl.refreshDue = pl.now + int64(float64(pl.refreshBackoff)*(0.8+0.4*rand.Float64()))
-	if pl.mapTrouble != v.code {
-		pl.mapTrouble, pl.mapOutage = v.code, v.foreign || v.code == codeNoAnswer
+	pl.listing.again = false
+	pl.listing.backoff = min(max(pl.listing.backoff+pl.listing.backoff/2, int64(refreshBackoffMin)), int64(refreshBackoffMax))
+	pl.listing.due = pl.now + int64(float64(pl.listing.backoff)*(0.8+0.4*rand.Float64()))
+	if pl.listing.lastError != v.code {
+		pl.listing.lastError, pl.listing.unanswered = v.code, v.foreign || v.code == codeNoAnswer
 		pl.log(slog.LevelWarn, "cannot list shards; trying again", "code", v.code, "detail", v.message)
 	}
-	pl.missing = nil
+	pl.meta.missing = nil
 	if pl.shardMap.Load() != nil && v.action == actFail && v.reason == ReasonStreamNotFound {
 		pl.dropMap()
 	}
 	if pl.shardMap.Load() != nil {
-		if pl.stale && v.action != actRetry {
-			pl.stale = false
+		if pl.shards.stale && v.action != actRetry {
+			pl.shards.stale = false
 			pl.releaseHeld()
 		}
 		pl.resolve()
@@ -173,9 +202,9 @@ func (pl *pipeline) refreshFailed(err error) {
 	switch {
 	case v.action == actFail && v.reason == ReasonStreamNotFound:
 		// Records could only fail later and slower.
-		pl.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
-	case (v.action == actFail || v.action == actBisect) && !pl.unaggregated:
-		pl.unaggregated = true
+		pl.meta.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	case (v.action == actFail || v.action == actBisect) && !pl.shards.unavailable:
+		pl.shards.unavailable = true
 		pl.log(slog.LevelWarn, "without the shard map every record goes alone, which costs more",
 			"needs", "kinesis:ListShards")
 	}
@@ -199,7 +228,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		if next[id] != nil {
 			continue // listed twice
 		}
-		sh := pl.shards[id]
+		sh := pl.shards.byID[id]
 		// The same id with another range or origin is a stream that was recreated.
 		other := sh != nil && (sh.start != r.start || sh.end != r.end || sh.origin.differs(r.origin))
 		anew = anew || other
@@ -208,39 +237,39 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 			if sh.origin != nil {
 				sh.origin.since = pl.now
 			}
-			sh.pace.Beside(&pl.peers)
+			sh.pace.Beside(&pl.shards.peers)
 			sh.pace.Init(&pl.cfg.pace, pl.now)
 		}
 		next[id] = sh
 		shards = append(shards, sh)
 	}
-	for id, r := range pl.closed {
+	for id, r := range pl.shards.closed {
 		if pl.now > r.until {
-			delete(pl.closed, id)
+			delete(pl.shards.closed, id)
 		}
 	}
-	for id, sh := range pl.shards {
+	for id, sh := range pl.shards.byID {
 		if next[id] == sh {
 			continue
 		}
 		pl.retireShard(sh)
 		if next[id] == nil {
-			pl.closed[id] = hashRange{start: sh.start, end: sh.end, origin: sh.origin, until: pl.now + int64(closedRangeTTL)}
+			pl.shards.closed[id] = hashRange{start: sh.start, end: sh.end, origin: sh.origin, until: pl.now + int64(closedRangeTTL)}
 		}
 	}
 	for _, sh := range shards {
 		sh.current = true
-		delete(pl.closed, sh.id)
+		delete(pl.shards.closed, sh.id)
 	}
 	if anew {
-		clear(pl.closed) // ranges of another stream
-		pl.foreignSince, pl.foreignTold = 0, false
-		pl.facts.made, pl.describeDue = time.Time{}, pl.now // it may have other properties
+		clear(pl.shards.closed) // ranges of another stream
+		pl.shards.foreignSince, pl.shards.foreignLogged = 0, false
+		pl.meta.created, pl.meta.describeDue = time.Time{}, pl.now // it may have other properties
 		pl.log(slog.LevelWarn, "stream was deleted and recreated: the same shard ids are other shards")
 	}
-	pl.shards = next
+	pl.shards.byID = next
 	m := newShardMap(shards)
-	m.fetched, m.gen = started, pl.fetches
+	m.fetched, m.gen = started, pl.listing.count
 	pl.shardMap.Store(m)
 	pl.installLanes(m)
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
@@ -250,7 +279,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 func (pl *pipeline) retireShard(sh *shard) {
 	sh.current = false
 	if sh.busy != nil {
-		pl.outgoing = append(pl.outgoing, sh)
+		pl.ordering.draining = append(pl.ordering.draining, sh)
 	}
 }
 
@@ -271,37 +300,37 @@ func (pl *pipeline) learnClosed(list []types.Shard) {
 		closed[aws.ToString(s.ShardId)] = r
 		oldest, told = oldest.earlier(r.origin), told && r.origin != nil
 	}
-	for _, sh := range pl.shards {
+	for _, sh := range pl.shards.byID {
 		oldest, told = oldest.earlier(sh.origin), told && sh.origin != nil
 	}
 	for _, u := range pl.unresolved {
 		id := u.attempt.shardID
 		r, known := closed[id]
 		switch {
-		case pl.shards[id] != nil:
+		case pl.shards.byID[id] != nil:
 			continue
 		case known:
-		case pl.closedListed && told && oldest.before(u.attempt.sequenceNumber) && pl.trusted():
+		case pl.listing.hadClosed && told && oldest.before(u.attempt.sequenceNumber) && pl.trusted():
 			r = hashRange{empty: true, origin: originOf(u.attempt.sequenceNumber)}
 		default:
 			continue
 		}
 		r.until = pl.now + int64(closedRangeTTL)
-		pl.closed[id] = r
+		pl.shards.closed[id] = r
 	}
 }
 
 // dropMap forgets everything about the shards, because the stream is another
 // one: the same ids may have other ranges. Records wait for the new map.
 func (pl *pipeline) dropMap() {
-	for _, sh := range pl.shards {
+	for _, sh := range pl.shards.byID {
 		pl.retireShard(sh)
 	}
-	clear(pl.shards)
-	clear(pl.closed)
+	clear(pl.shards.byID)
+	clear(pl.shards.closed)
 	pl.shardMap.Store(nil)
-	pl.foreignSince, pl.foreignTold = 0, false
-	pl.heldSince, pl.staleGen = pl.now, pl.fetches
+	pl.shards.foreignSince, pl.shards.foreignLogged = 0, false
+	pl.awaiting.since, pl.listing.staleGen = pl.now, pl.listing.count
 	pl.refreshSoon()
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
 }

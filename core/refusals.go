@@ -193,7 +193,7 @@ func (pl *pipeline) bisect(req *request, v verdict, a Attempt) {
 // too large, in two aggregates. They are in the range of its shard, for which it has paid.
 func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 	size := 1
-	if strict := pl.cfg.ordering == OrderingStrict; v.reason == ReasonTooLarge && (!strict || pl.aggregateMax < kr.size) {
+	if strict := pl.cfg.ordering == OrderingStrict; v.reason == ReasonTooLarge && (!strict || pl.aggregates.maxBytes < kr.size) {
 		size = (len(kr.items) + 1) / 2 // in strict ordering, the aggregator makes smaller ones
 	}
 	if size == 1 {
@@ -251,7 +251,7 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 		pl.convict(kr, v, a)
 		return
 	case v.reason != ReasonNone && (r.lone == it || p.strikes > 0) && pl.now-r.loneSince >= int64(loneTime) &&
-		pl.accepted && pl.now-r.passedAt < int64(takenLately):
+		pl.everStored() && pl.now-r.passedAt < int64(takenLately):
 		v.action, v.reason = actFail, ReasonRefusedAlone
 		v.message += "; nothing else was sent to the stream meanwhile that could tell whether the record is at fault"
 		pl.trouble(v)
@@ -282,7 +282,7 @@ func (pl *pipeline) stepAside(s *suspect) {
 		r.aside = map[aggregation.HashKey]*suspect{}
 	}
 	r.aside[s.it.hash] = s
-	lane := pl.lane
+	lane := pl.ordering.sole
 	if m := pl.shardMap.Load(); m != nil {
 		lane = m.lookup(s.it.hash)
 	}
@@ -375,8 +375,8 @@ func (pl *pipeline) suspectsDue() {
 			return false
 		case pl.late(s.kr):
 			late = append(late, s.kr)
-		case !pl.budget.take(pl.now, s.kr.size, pl.cfg):
-			s.due = max(pl.now+1, pl.budget.due())
+		case !pl.retries.budget.take(pl.now, s.kr.size, pl.cfg):
+			s.due = max(pl.now+1, pl.retries.budget.due())
 			return false
 		default:
 			req := pl.newRequest()
@@ -446,12 +446,15 @@ func (pl *pipeline) freshTurn() bool {
 	return r.turn%3 == 1
 }
 
+// everStored reports whether Kinesis has taken at least one record.
+func (pl *pipeline) everStored() bool { return pl.stats.KinesisRecords > 0 }
+
 // giveUp ends the search in a stream that has never taken anything, once all has been
 // tried or searchCalls calls were refused: then the configuration is the likely cause, and
 // whoever handed the records over should know. It is no fault of the records.
 func (pl *pipeline) giveUp(v verdict) {
 	c, r := &pl.collector, &pl.refusals
-	if pl.accepted || len(r.waiting) == 0 && len(c.requests) == 0 || r.inRow < searchCalls && (pl.underWayUntried() || pl.openList.head != nil) {
+	if pl.everStored() || len(r.waiting) == 0 && len(c.requests) == 0 || r.inRow < searchCalls && (pl.underWayUntried() || pl.aggregates.open.head != nil) {
 		return
 	}
 	v.action, v.reason = actFail, ReasonRefused

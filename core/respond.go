@@ -82,14 +82,13 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
-	pl.budget.earn(len(pl.retries))
+	pl.retries.budget.earn(len(pl.retries.waiting))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
 	pl.observeStored(kr, units)
-	pl.accepted = true
-	if pl.shardMap.Load() == nil && pl.mapOutage && !pl.refreshing {
-		pl.refreshDue = pl.now // the network is back
+	if pl.shardMap.Load() == nil && pl.listing.unanswered && !pl.listing.active {
+		pl.listing.due = pl.now // the network is back
 	}
 	sh := kr.shard
 	foreign := pl.foreign(kr, a)
@@ -149,7 +148,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *reques
 		p.refused(pl.refusals.passed, pl.stats.Requests)
 		pl.refusals.refused = max(pl.refusals.refused, req.number)
 		pl.refusedAlone(kr, p, v, a)
-	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.facts.auto:
+	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.meta.auto:
 		pl.attemptedAll(kr, v, a)
 		kr.shard.pace.Refused(pl.now, pl.sinceStart(a.Start), rand.Float64())
 		if pl.cfg.ordering == OrderingStrict {
@@ -224,7 +223,7 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 // may have other shards under the same ids.
 func (pl *pipeline) streamGone(req *request) {
 	if m := pl.shardMap.Load(); m != nil && m.gen <= req.gen {
-		pl.facts.known, pl.describeDue = false, pl.now
+		pl.meta.known, pl.meta.describeDue = false, pl.now
 		pl.dropMap()
 	}
 }

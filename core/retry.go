@@ -9,30 +9,36 @@ import (
 	"github.com/outkpl/outkpl/core/internal/pace"
 )
 
+// retries are the Kinesis records that wait to be sent again.
+type retries struct {
+	waiting retryHeap
+	budget  retryBudget
+}
+
 // retryLater keeps a record until its backoff has passed.
 func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
-	if pl.cfg.ordering == OrderingStrict && kr.shard != nil && !pl.facts.auto {
+	if pl.cfg.ordering == OrderingStrict && kr.shard != nil && !pl.meta.auto {
 		pl.retryInPlace(kr, wait)
 		return
 	}
 	pl.leave(kr)
 	kr.due = notAfterExpiry(kr, pl.now+wait)
-	heap.Push(&pl.retries, kr)
+	heap.Push(&pl.retries.waiting, kr)
 }
 
 // retryDue sends records on whose backoff has passed: as they are if their
 // shard is still there, else taken apart and routed anew.
 func (pl *pipeline) retryDue() {
-	for len(pl.retries) > 0 && pl.retries[0].due <= pl.now {
-		late := pl.late(pl.retries[0])
-		if !late && !pl.budget.take(pl.now, pl.retries[0].size, pl.cfg) {
+	for len(pl.retries.waiting) > 0 && pl.retries.waiting[0].due <= pl.now {
+		late := pl.late(pl.retries.waiting[0])
+		if !late && !pl.retries.budget.take(pl.now, pl.retries.waiting[0].size, pl.cfg) {
 			return
 		}
-		kr := heap.Pop(&pl.retries).(*kinesisRecord)
+		kr := heap.Pop(&pl.retries.waiting).(*kinesisRecord)
 		switch {
 		case late:
 			pl.dissolve(kr)
-		case kr.shard != nil && kr.shard.current && !pl.facts.auto:
+		case kr.shard != nil && kr.shard.current && !pl.meta.auto:
 			kr.deadline = pl.now // it has waited enough
 			pl.limit(kr)
 		default:

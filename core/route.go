@@ -13,7 +13,7 @@ func (pl *pipeline) route(it *item) {
 	sh, ok := pl.place(it)
 	switch {
 	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted:
+	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted:
 		pl.alone(it, sh)
 	default:
 		pl.aggregate(it, sh)
@@ -32,17 +32,17 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		return nil, false
 	}
 	if pl.holding() {
-		pl.held = append(pl.held, it)
-		pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
+		pl.awaiting.items = append(pl.awaiting.items, it)
+		pl.awaiting.expires = earlier(pl.awaiting.expires, it.batch.expires)
 		return nil, false
 	}
-	if n := it.size(); n > pl.facts.maxRecordBytes {
+	if n := it.size(); n > pl.meta.maxRecordBytes {
 		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
-			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
+			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes)})
 		return nil, false
 	}
-	if pl.missing != nil {
-		pl.settle(it, pl.missing)
+	if pl.meta.missing != nil {
+		pl.settle(it, pl.meta.missing)
 		return nil, false
 	}
 	if len(pl.refusals.aside) > 0 && pl.behind(it) {
@@ -51,7 +51,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 	m := pl.shardMap.Load()
 	var sh *shard
 	switch {
-	case pl.facts.auto:
+	case pl.meta.auto:
 	case m == nil:
 		sh = pl.soleLane()
 	case it.is(itemSpread):
@@ -109,7 +109,7 @@ func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
 // takeApart takes the aggregates out of a request that has not left yet, if the
 // stream may not get any, and returns their user records.
 func (pl *pipeline) takeApart(req *request) (again []*item) {
-	if !pl.facts.auto {
+	if !pl.meta.auto {
 		return nil
 	}
 	keep := req.records[:0]

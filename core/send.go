@@ -71,7 +71,7 @@ func (pl *pipeline) start(req *request) {
 	if invariants.Enabled {
 		pl.checks.started(pl, req)
 	}
-	req.keyless, req.gen, req.number = pl.keyless(), pl.fetches, pl.stats.Requests
+	req.keyless, req.gen, req.number = pl.keyless(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
 }

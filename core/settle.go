@@ -2,6 +2,23 @@
 
 package core
 
+// openBatches are the batches that are not settled, oldest first.
+type openBatches struct {
+	oldest, newest *Batch
+	seq            uint64 // of the newest there was
+	open           int    // how many there are
+	waited         int    // of them, those that somebody waits for
+	drains         []drainWaiter
+	idleSince      int64 // while there is none: since when
+	swept          int64 // when all stages were searched for expired records
+}
+
+// settled is what unlock gives back.
+type settled struct {
+	done           []chan struct{} // of batches and drains, to close after the lock
+	bytes, records int             // room in the buffer
+}
+
 // settle gives a user record its final outcome. Called with the lock held.
 func (pl *pipeline) settle(it *item, err *RecordError) {
 	// What can panic comes first, so that breakDown can still settle the record.
@@ -20,8 +37,8 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 		pl.stats.ConfirmedBytes += uint64(it.dataBytes)
 	}
 	if it.is(itemBuffered) {
-		pl.releaseBytes += it.cost()
-		pl.releaseRecords++
+		pl.settled.bytes += it.cost()
+		pl.settled.records++
 	}
 	b.open--
 	if b.open == 0 {
@@ -32,33 +49,33 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 // closeBatch has unlock tell those who wait for a batch that it is settled. They
 // must see its room in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
-	pl.open--
-	pl.idleSince = pl.now
+	pl.batches.open--
+	pl.batches.idleSince = pl.now
 	if b.waiters > 0 {
-		pl.waited--
+		pl.batches.waited--
 	}
 	if b.prev != nil {
 		b.prev.next = b.next
 	} else {
-		pl.oldest = b.next
+		pl.batches.oldest = b.next
 	}
 	if b.next != nil {
 		b.next.prev = b.prev
 	} else {
-		pl.newest = b.prev
+		pl.batches.newest = b.prev
 	}
 	b.prev, b.next = nil, nil
-	pl.finished = append(pl.finished, b.done)
-	keep := pl.drained[:0]
-	for _, w := range pl.drained {
-		if pl.oldest == nil || pl.oldest.seq > w.seq {
-			pl.finished = append(pl.finished, w.done)
+	pl.settled.done = append(pl.settled.done, b.done)
+	keep := pl.batches.drains[:0]
+	for _, w := range pl.batches.drains {
+		if pl.batches.oldest == nil || pl.batches.oldest.seq > w.seq {
+			pl.settled.done = append(pl.settled.done, w.done)
 		} else {
 			keep = append(keep, w)
 		}
 	}
-	clear(pl.drained[len(keep):])
-	pl.drained = keep
+	clear(pl.batches.drains[len(keep):])
+	pl.batches.drains = keep
 }
 
 // confirm settles every user record of a stored Kinesis record.

@@ -81,7 +81,7 @@ func (pl *pipeline) learnSize(wire int) {
 // passed, an aggregate that was refused for its size is halved.
 func (pl *pipeline) limitAggregates() {
 	l := &pl.refusals.size
-	pl.aggregateMax, pl.aggregateGrow = pl.cfg.aggregationMaxBytes, pl.cfg.aggregationGrowBytes
+	pl.aggregates.maxBytes, pl.aggregates.growBytes = pl.cfg.aggregationMaxBytes, pl.cfg.aggregationGrowBytes
 	if l.least == 0 {
 		return
 	}
@@ -90,7 +90,7 @@ func (pl *pipeline) limitAggregates() {
 		wire = l.least / 2
 	}
 	room := max(0, (wire-wireFrame-wireOverhead)/4*3)
-	pl.aggregateMax, pl.aggregateGrow = min(pl.aggregateMax, room), min(pl.aggregateGrow, room)
+	pl.aggregates.maxBytes, pl.aggregates.growBytes = min(pl.aggregates.maxBytes, room), min(pl.aggregates.growBytes, room)
 }
 
 // The HTTP body of PutRecords, about: names, quotes, the stream's name or ARN; and for

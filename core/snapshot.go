@@ -78,14 +78,14 @@ func (pl *pipeline) state() (s StreamSnapshot) {
 	s.Stats = pl.snapshot()
 	pl.read("snapshot", func() {
 		now := pl.p.sinceStart()
-		s.Stream, s.Auto = pl.stream.name, pl.facts.auto
-		s.Aggregating = pl.cfg.aggregation && !pl.facts.auto && !pl.unaggregated && !pl.undescribed
-		s.MaxRecordBytes = pl.facts.maxRecordBytes
+		s.Stream, s.Auto = pl.stream.name, pl.meta.auto
+		s.Aggregating = pl.cfg.aggregation && !pl.meta.auto && !pl.shards.unavailable && !pl.meta.undescribed
+		s.MaxRecordBytes = pl.meta.maxRecordBytes
 		s.InFlight = pl.collector.inFlight
-		s.Trouble = pl.troubleCode
+		s.Trouble = pl.logs.outage.code
 		s.MapAge = -1
-		s.Shards = make([]ShardSnapshot, 0, len(pl.shards))
-		if b := pl.oldest; b != nil {
+		s.Shards = make([]ShardSnapshot, 0, len(pl.shards.byID))
+		if b := pl.batches.oldest; b != nil {
 			s.OldestRecordAge = time.Duration(now - b.arrived)
 		}
 		m := pl.shardMap.Load()

@@ -86,7 +86,7 @@ func (s *Stats) add(o *Stats) {
 func (pl *pipeline) snapshot() (s Stats) {
 	pl.read("stats", func() {
 		s = pl.stats
-		if pl.facts.auto {
+		if pl.meta.auto {
 			s.AutoStreams = 1
 		}
 	})

@@ -11,7 +11,7 @@ import (
 func (pl *pipeline) withdraw(match func(*kinesisRecord) bool) []*kinesisRecord {
 	// In strict ordering, the stages of a shard must come out in their order.
 	var open []*kinesisRecord
-	for sh := pl.openList.head; sh != nil; {
+	for sh := pl.aggregates.open.head; sh != nil; {
 		next := sh.open.next
 		pl.pack(sh)
 		if match(sh.open.record) {
@@ -26,7 +26,7 @@ func (pl *pipeline) withdraw(match func(*kinesisRecord) bool) []*kinesisRecord {
 // collector.
 func (pl *pipeline) pull(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
 	out = pl.pullReady(match)
-	for _, sh := range pl.freed {
+	for _, sh := range pl.ordering.freed {
 		// What returned to its lane in this stretch is not in the heap before admitFreed.
 		if sh.wakePos < 0 {
 			sh.queue = filter(sh.queue, match, &out)

@@ -52,7 +52,7 @@ type unresolved struct {
 // park keeps a stored aggregate until a newer map tells the range of the shard that
 // took it. Resending everything at once would double what is in the right shard.
 func (pl *pipeline) park(kr *kinesisRecord, a attemptNode, fresh bool) {
-	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches, fresh: fresh})
+	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.listing.count, fresh: fresh})
 	pl.refreshSoon()
 }
 
@@ -79,8 +79,8 @@ func (pl *pipeline) resolve() {
 			if newer {
 				// The shard may have come and gone between two maps, or the list of
 				// shards lags behind: ask for the closed ones too.
-				pl.listClosed = true
-				if pl.foreignSince != 0 {
+				pl.listing.withClosed = true
+				if pl.shards.foreignSince != 0 {
 					pl.refreshForeign()
 				} else {
 					pl.refreshSoon()
@@ -93,8 +93,8 @@ func (pl *pipeline) resolve() {
 // rangeOf returns the range of the shard that gave an answer, if it is open or was
 // until a short while ago.
 func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
-	r, known := pl.closed[a.shardID]
-	if sh, ok := pl.shards[a.shardID]; ok {
+	r, known := pl.shards.closed[a.shardID]
+	if sh, ok := pl.shards.byID[a.shardID]; ok {
 		r, known = hashRange{start: sh.start, end: sh.end, origin: sh.origin}, true
 	}
 	switch {
