@@ -17,9 +17,7 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 			}
 			b = next
 		}
-		pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
-		pl.ordering.draining, pl.ordering.freed = nil, nil
-		pl.aggregates.open, pl.collector, pl.refusals = openList{}, collector{}, refusals{}
+		pl.discardStages()
 	})
 	if pl.isBroken() {
 		pl.lock()
@@ -27,4 +25,11 @@ func (pl *pipeline) abort(reason Reason) (left int) {
 		pl.settleBroken()
 	}
 	return left
+}
+
+// discardStages forgets where records are. Calls that are under way stay counted.
+func (pl *pipeline) discardStages() {
+	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
+	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}
+	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
 }

@@ -62,13 +62,18 @@ func (pl *pipeline) attempted(it *item, node *attemptNode) {
 		return
 	}
 	pl.stats.Retries++
-	if pl.link.from != it.last || pl.link.of != node {
-		pl.link.from, pl.link.of = it.last, node
-		link := *node
-		link.prev = it.last.shorten(it.tries)
-		pl.link.node = &link
+	it.last = pl.link.after(it.last, node, it.tries)
+}
+
+// after returns a node of the attempt that links back to the one before. Records that
+// had one before in common share it.
+func (l *attemptLink) after(before, attempt *attemptNode, tries uint16) *attemptNode {
+	if l.from != before || l.of != attempt {
+		node := *attempt
+		node.prev = before.shorten(tries)
+		l.from, l.of, l.node = before, attempt, &node
 	}
-	it.last = pl.link.node
+	return l.node
 }
 
 // attemptedAll adds a failed attempt to every user record of a Kinesis record.

@@ -2,11 +2,34 @@
 
 package core
 
+import "slices"
+
 // awaiting are the records that wait for the first shard map and the stream's metadata.
 type awaiting struct {
 	items   []*item
 	expires int64 // when the first of them does, 0 for never
 	since   int64 // since when records may have to wait
+}
+
+// hold keeps an item until the map and the metadata are here.
+func (a *awaiting) hold(it *item) {
+	a.items = append(a.items, it)
+	a.expires = earlier(a.expires, it.batch.expires)
+}
+
+// holdFirst is hold for items that go before all others.
+func (a *awaiting) holdFirst(items []*item) {
+	a.items = append(slices.Clone(items), a.items...)
+	for _, it := range items {
+		a.expires = earlier(a.expires, it.batch.expires)
+	}
+}
+
+// takeAll takes all items out.
+func (a *awaiting) takeAll() []*item {
+	list := a.items
+	a.items, a.expires = nil, 0
+	return list
 }
 
 // holding reports whether records must wait, because it is not known yet which
@@ -31,9 +54,7 @@ func (pl *pipeline) releaseHeld() {
 	if pl.holding() || len(pl.awaiting.items) == 0 {
 		return
 	}
-	list := pl.awaiting.items
-	pl.awaiting.items, pl.awaiting.expires = nil, 0
-	for _, it := range list {
+	for _, it := range pl.awaiting.takeAll() {
 		pl.route(it)
 	}
 }

@@ -2,17 +2,15 @@
 
 package core
 
-import (
-	"slices"
-)
+import "slices"
 
 // drain has a channel closed when every batch handed over so far is settled. Called
 // with the lock held.
-func (pl *pipeline) drain(done chan struct{}) {
-	if pl.batches.oldest == nil {
+func (o *openBatches) drain(done chan struct{}) {
+	if o.oldest == nil {
 		close(done)
 	} else {
-		pl.batches.drains = append(pl.batches.drains, drainWaiter{seq: pl.batches.seq, done: done})
+		o.drains = append(o.drains, drainWaiter{seq: o.seq, done: done})
 	}
 }
 
@@ -25,8 +23,23 @@ type drainWaiter struct {
 // undrain forgets a channel of drain, whose caller may have given up. Callers that
 // flush again and again in an outage must leave nothing behind. Called with the
 // lock held.
-func (pl *pipeline) undrain(done <-chan struct{}) {
-	pl.batches.drains = slices.DeleteFunc(pl.batches.drains, func(w drainWaiter) bool { return w.done == done })
+func (o *openBatches) undrain(done <-chan struct{}) {
+	o.drains = slices.DeleteFunc(o.drains, func(w drainWaiter) bool { return w.done == done })
+}
+
+// endDrains takes the channels that are to be closed now, and appends them to done.
+func (o *openBatches) endDrains(done []chan struct{}) []chan struct{} {
+	keep := o.drains[:0]
+	for _, w := range o.drains {
+		if o.oldest == nil || o.oldest.seq > w.seq {
+			done = append(done, w.done)
+		} else {
+			keep = append(keep, w)
+		}
+	}
+	clear(o.drains[len(keep):])
+	o.drains = keep
+	return done
 }
 
 // flush is drain for a caller who does not want to wait for aggregates to be filled
@@ -34,7 +47,7 @@ func (pl *pipeline) undrain(done <-chan struct{}) {
 func (pl *pipeline) flush(done chan struct{}) {
 	pl.callers.flushing++
 	pl.callers.flushSeq = pl.batches.seq
-	pl.drain(done)
+	pl.batches.drain(done)
 	for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
 		pl.leaveNow(&sh.open)
 	}
@@ -49,7 +62,7 @@ func (pl *pipeline) endFlush(done chan struct{}) {
 	if pl.callers.flushing--; pl.callers.flushing == 0 {
 		pl.callers.flushSeq = 0
 	}
-	pl.undrain(done)
+	pl.batches.undrain(done)
 }
 
 // waiting counts the callers that wait for a batch.

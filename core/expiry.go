@@ -11,9 +11,9 @@ import (
 
 // late reports whether a Kinesis record has user records that are expired. To
 // dissolve it settles them.
-func (pl *pipeline) late(kr *kinesisRecord) bool {
-	return kr.expires != 0 && pl.now > kr.expires
-}
+func (pl *pipeline) late(kr *kinesisRecord) bool { return kr.late(pl.now) }
+
+func (kr *kinesisRecord) late(now int64) bool { return kr.expires != 0 && now > kr.expires }
 
 // late is pipeline.late for an open aggregate.
 func (o *openAggregate) late(now int64) bool {
@@ -42,50 +42,43 @@ func (pl *pipeline) expire(it *item) {
 
 // expireHeld settles what expires while it waits for the shard map and the facts.
 func (pl *pipeline) expireHeld() {
-	if pl.awaiting.expires == 0 || pl.now <= pl.awaiting.expires {
-		return
+	if pl.awaiting.expires != 0 && pl.now > pl.awaiting.expires {
+		pl.awaiting.deleteExpired(pl.now, pl.expire)
 	}
-	pl.awaiting.expires = 0
-	pl.awaiting.items = slices.DeleteFunc(pl.awaiting.items, func(it *item) bool {
-		if e := it.batch.expires; e == 0 || pl.now <= e {
-			pl.awaiting.expires = earlier(pl.awaiting.expires, e)
+}
+
+// deleteExpired takes out what has expired, and hands it to expire.
+func (a *awaiting) deleteExpired(now int64, expire func(*item)) {
+	a.expires = 0
+	a.items = slices.DeleteFunc(a.items, func(it *item) bool {
+		if e := it.batch.expires; e == 0 || now <= e {
+			a.expires = earlier(a.expires, e)
 			return false
 		}
-		pl.expire(it)
+		expire(it)
 		return true
 	})
 }
 
-// lateDue returns when to search all stages for expired records. Batches expire in
+// expiryDue returns when to search all stages for expired records. Batches expire in
 // their order, so the oldest tells.
-func (pl *pipeline) lateDue() int64 {
-	if pl.batches.oldest == nil || pl.batches.oldest.expires == 0 {
+func (o *openBatches) expiryDue() int64 {
+	if o.oldest == nil || o.oldest.expires == 0 {
 		return never
 	}
-	return max(pl.batches.oldest.expires+1, pl.batches.swept+int64(lateTick))
+	return max(o.oldest.expires+1, o.swept+int64(lateTick))
 }
 
 // expireLate settles what has expired, in whatever stage it waits. Nothing else looks at
 // a record behind others, or one that waits for the budget of retries. What is at
 // Kinesis, or stored and not resolved, keeps its chance.
 func (pl *pipeline) expireLate() {
-	if pl.lateDue() > pl.now {
+	if pl.batches.expiryDue() > pl.now {
 		return
 	}
 	pl.batches.swept = pl.now
 	pl.expireHeld()
-	var late []*kinesisRecord
-	retries := pl.retries.waiting[:0]
-	for _, kr := range pl.retries.waiting {
-		if pl.late(kr) {
-			late = append(late, kr)
-		} else {
-			retries = append(retries, kr)
-		}
-	}
-	clear(pl.retries.waiting[len(retries):])
-	pl.retries.waiting = retries
-	heap.Init(&pl.retries.waiting)
+	late := pl.retries.takeExpired(pl.now)
 	if pl.cfg.ordering == OrderingStrict {
 		pl.expireLanes()
 	} else {
@@ -102,6 +95,22 @@ func (pl *pipeline) expireLate() {
 	for _, kr := range late {
 		pl.dissolve(kr)
 	}
+}
+
+// takeExpired takes out what has expired.
+func (r *retries) takeExpired(now int64) (late []*kinesisRecord) {
+	keep := r.waiting[:0]
+	for _, kr := range r.waiting {
+		if kr.late(now) {
+			late = append(late, kr)
+		} else {
+			keep = append(keep, kr)
+		}
+	}
+	clear(r.waiting[len(keep):])
+	r.waiting = keep
+	heap.Init(&r.waiting)
+	return late
 }
 
 // expireLanes settles what has expired behind a Kinesis record that is under way. What is

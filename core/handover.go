@@ -132,16 +132,8 @@ func (p *placer) place(it *item, h aggregation.HashKey) {
 func (pl *pipeline) begin(b *Batch) {
 	pl.callers.submitting++
 	b.handing = true
-	pl.batches.open++
-	pl.batches.seq++
-	b.seq = pl.batches.seq
+	pl.batches.push(b)
 	b.arrived = pl.now
-	if b.prev = pl.batches.newest; b.prev != nil {
-		b.prev.next = b
-	} else {
-		pl.batches.oldest = b
-	}
-	pl.batches.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
 		b.expires = pl.now + int64(ttl)
@@ -149,7 +141,7 @@ func (pl *pipeline) begin(b *Batch) {
 	// From here on the batch is settled whatever happens.
 	pl.guarded("begin", func() {
 		pl.freshen()
-		pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
+		pl.metrics.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
 		for i := range b.items {
 			it := &b.items[i]
 			if it.err != nil {

@@ -118,7 +118,7 @@ func (pl *pipeline) nextEvent() int64 {
 	if len(pl.retries.waiting) > 0 {
 		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.due()))
 	}
-	at = min(at, pl.lateDue())
+	at = min(at, pl.batches.expiryDue())
 	if len(pl.awaiting.items) > 0 && pl.holding() {
 		at = min(at, pl.heldUntil())
 		if pl.awaiting.expires != 0 {

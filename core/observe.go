@@ -39,25 +39,27 @@ type Observer interface {
 
 // observation is what was measured under the lock, for the observer.
 type observation struct {
-	list []Observation
-	last [metricCount]int // index in list, by metric
-	ends endRun
+	p      *Producer
+	stream string
+	list   []Observation
+	last   [metricCount]int // index in list, by metric
+	ends   endRun
 }
 
 // observe adds n equal data points to what is told to the observer after the lock
 // has been given back.
-func (pl *pipeline) observe(m Metric, shard, code string, value float64, n int) {
-	if pl.cfg.observer != nil {
-		pl.observeRun(m, shard, code, value*float64(n), value, value, n)
+func (ob *observation) observe(m Metric, shard, code string, value float64, n int) {
+	if ob.p.cfg.observer != nil {
+		ob.observeRun(m, shard, code, value*float64(n), value, value, n)
 	}
 }
 
 // observeRun is observe for n data points with the given sum, minimum and maximum.
 // Runs with equal dimensions become one observation, so that the work of the
 // observer grows with Kinesis records, not with user records.
-func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high float64, n int) {
-	if i := pl.observation.last[m]; i < len(pl.observation.list) {
-		if o := &pl.observation.list[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
+func (ob *observation) observeRun(m Metric, shard, code string, sum, low, high float64, n int) {
+	if i := ob.last[m]; i < len(ob.list) {
+		if o := &ob.list[i]; o.Metric == m && o.Shard == shard && o.Code == code &&
 			(metricInfos[m].Kind == Counter || o.Max == high) {
 			o.Count += n
 			o.Sum += sum
@@ -65,13 +67,13 @@ func (pl *pipeline) observeRun(m Metric, shard, code string, sum, low, high floa
 			return
 		}
 	}
-	if pl.observation.list == nil {
-		if p, _ := pl.p.observations.Get().(*[]Observation); p != nil {
-			pl.observation.list = *p
+	if ob.list == nil {
+		if p, _ := ob.p.observations.Get().(*[]Observation); p != nil {
+			ob.list = *p
 		}
 	}
-	pl.observation.last[m] = len(pl.observation.list)
-	pl.observation.list = append(pl.observation.list, Observation{Metric: m, Stream: pl.stream.name, Shard: shard, Code: code,
+	ob.last[m] = len(ob.list)
+	ob.list = append(ob.list, Observation{Metric: m, Stream: ob.stream, Shard: shard, Code: code,
 		Count: n, Sum: sum, Min: low, Max: high})
 }
 
@@ -106,13 +108,13 @@ type endRun struct {
 }
 
 // observeEnd reports a user record that has settled.
-func (pl *pipeline) observeEnd(it *item, err *RecordError) {
-	if pl.cfg.observer == nil {
+func (ob *observation) observeEnd(it *item, err *RecordError) {
+	if ob.p.cfg.observer == nil {
 		return
 	}
-	e, size := &pl.observation.ends, int(it.dataBytes)
+	e, size := &ob.ends, int(it.dataBytes)
 	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
-		pl.observeEnds()
+		ob.observeEnds()
 		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
 	}
 	e.n++
@@ -121,81 +123,81 @@ func (pl *pipeline) observeEnd(it *item, err *RecordError) {
 }
 
 // observeEnds reports the run of records that settled last.
-func (pl *pipeline) observeEnds() {
-	e := pl.observation.ends
+func (ob *observation) observeEnds() {
+	e := ob.ends
 	if e.n == 0 {
 		return
 	}
-	pl.observation.ends = endRun{}
+	ob.ends = endRun{}
 	shard := ""
 	if e.shard != nil {
 		shard = e.shard.id
 	}
 	if e.err == nil {
 		shard = e.last.shardID
-		pl.observe(MetricUserRecordsPut, shard, "", 1, e.n)
-		pl.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
+		ob.observe(MetricUserRecordsPut, shard, "", 1, e.n)
+		ob.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
 	} else {
-		pl.observe(MetricUserRecordsPut, shard, "", 0, e.n)
+		ob.observe(MetricUserRecordsPut, shard, "", 0, e.n)
 		if e.err.Reason == ReasonExpired {
-			pl.observe(MetricUserRecordExpired, shard, "", 1, e.n)
+			ob.observe(MetricUserRecordExpired, shard, "", 1, e.n)
 		}
 	}
 	if e.tries > 0 {
-		pl.observe(MetricRetriesPerRecord, shard, "", float64(e.tries-1), e.n)
+		ob.observe(MetricRetriesPerRecord, shard, "", float64(e.tries-1), e.n)
 	}
 	for a := e.last; a != nil; a = a.prev {
-		since := pl.p.start.Add(time.Duration(e.batch.arrived))
+		since := ob.p.start.Add(time.Duration(e.batch.arrived))
 		if a.prev != nil {
 			since = a.prev.End
 		}
-		pl.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), e.n)
+		ob.observe(MetricBufferingTime, shard, "", milliseconds(a.Start.Sub(since)), e.n)
 	}
 }
 
 // observeCall reports a PutRecords call that has ended.
-func (pl *pipeline) observeCall(req *request, a Attempt) {
-	if pl.cfg.observer == nil {
+func (ob *observation) observeCall(req *request, a Attempt) {
+	if ob.p.cfg.observer == nil {
 		return
 	}
 	users := 0
 	for _, kr := range req.records {
 		users += len(kr.items)
-		pl.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), 1)
+		ob.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), 1)
 	}
-	pl.observe(MetricRequestTime, "", "", milliseconds(a.End.Sub(a.Start)), 1)
-	pl.observe(MetricKinesisRecordsPerPutRecordsRequest, "", "", float64(len(req.records)), 1)
-	pl.observe(MetricUserRecordsPerPutRecordsRequest, "", "", float64(users), 1)
+	ob.observe(MetricRequestTime, "", "", milliseconds(a.End.Sub(a.Start)), 1)
+	ob.observe(MetricKinesisRecordsPerPutRecordsRequest, "", "", float64(len(req.records)), 1)
+	ob.observe(MetricUserRecordsPerPutRecordsRequest, "", "", float64(users), 1)
 }
 
 // observeStored reports a Kinesis record that was stored.
-func (pl *pipeline) observeStored(kr *kinesisRecord, units int) {
-	if pl.cfg.observer == nil {
+func (ob *observation) observeStored(kr *kinesisRecord, units int) {
+	if ob.p.cfg.observer == nil {
 		return
 	}
 	shard := kr.shardID()
-	pl.observe(MetricKinesisRecordsPut, shard, "", 1, 1)
-	pl.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
-	pl.observe(MetricAllErrors, shard, "", 0, 1)
-	pl.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
-	pl.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
+	ob.observe(MetricKinesisRecordsPut, shard, "", 1, 1)
+	ob.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
+	ob.observe(MetricAllErrors, shard, "", 0, 1)
+	ob.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
+	ob.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
 	if len(kr.items) > 1 {
-		full := max(pl.cfg.aggregationMaxBytes, units*PutPayloadUnit)
-		pl.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
+		full := max(ob.p.cfg.aggregationMaxBytes, units*PutPayloadUnit)
+		ob.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
 	}
 }
 
 // observeRefused reports a Kinesis record that was refused.
-func (pl *pipeline) observeRefused(kr *kinesisRecord, code string) {
-	pl.observe(MetricKinesisRecordsPut, kr.shardID(), "", 0, 1)
-	pl.observe(MetricErrorsByCode, kr.shardID(), code, 1, 1)
-	pl.observe(MetricAllErrors, kr.shardID(), "", 1, 1)
+func (ob *observation) observeRefused(kr *kinesisRecord, code string) {
+	ob.observe(MetricKinesisRecordsPut, kr.shardID(), "", 0, 1)
+	ob.observe(MetricErrorsByCode, kr.shardID(), code, 1, 1)
+	ob.observe(MetricAllErrors, kr.shardID(), "", 1, 1)
 }
 
 // observeFailed reports a call that failed as a whole.
-func (pl *pipeline) observeFailed(code string) {
-	pl.observe(MetricErrorsByCode, "", code, 1, 1)
-	pl.observe(MetricAllErrors, "", "", 1, 1)
+func (ob *observation) observeFailed(code string) {
+	ob.observe(MetricErrorsByCode, "", code, 1, 1)
+	ob.observe(MetricAllErrors, "", "", 1, 1)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -235,10 +235,7 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	pl.scratch = nil
 	if pl.holding() {
-		pl.awaiting.items = append(slices.Clone(items), pl.awaiting.items...)
-		for _, it := range items {
-			pl.awaiting.expires = earlier(pl.awaiting.expires, it.batch.expires)
-		}
+		pl.awaiting.holdFirst(items)
 		return
 	}
 	var lanes []*shard

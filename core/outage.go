@@ -17,14 +17,9 @@ type outage struct {
 // trouble logs that requests fail: when the cause changes, and at most once a
 // minute for the same cause, whether it lasts or comes and goes.
 func (pl *pipeline) trouble(v verdict) {
-	if pl.logs.outage.code == "" {
-		pl.logs.outage.since, pl.logs.outage.logged = pl.now, false
-	}
-	pl.logs.outage.code = v.code
-	if pl.logs.lastCode == v.code && pl.now-pl.logs.lastAt < int64(time.Minute) {
+	if !pl.logs.failing(v.code, pl.now) {
 		return
 	}
-	pl.logs.lastCode, pl.logs.lastAt, pl.logs.outage.logged = v.code, pl.now, true
 	next := "retrying"
 	if v.action == actFail {
 		next = "records fail"
@@ -34,6 +29,19 @@ func (pl *pipeline) trouble(v verdict) {
 		args = append(args, "needs", neededAction(v.code))
 	}
 	pl.log(slog.LevelError, "cannot put records", args...)
+}
+
+// failing notes that requests fail, and reports whether to log it.
+func (l *streamLog) failing(code string, now int64) bool {
+	if l.outage.code == "" {
+		l.outage.since, l.outage.logged = now, false
+	}
+	l.outage.code = code
+	if l.lastCode == code && now-l.lastAt < int64(time.Minute) {
+		return false
+	}
+	l.lastCode, l.lastAt, l.outage.logged = code, now, true
+	return true
 }
 
 // neededAction names the IAM action whose absence the code tells of.

@@ -33,9 +33,7 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
 	pl.aborted = true
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
-	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}
-	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
+	pl.discardStages()
 	if pl.collector.inFlight == 0 {
 		pl.settleBroken()
 	}

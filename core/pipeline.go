@@ -70,11 +70,11 @@ type pipeline struct {
 	scratch    []*item // of routeAll
 
 	// What is told: to callers, to the log, to the observer.
-	link        attemptLink
-	settled     settled
-	stats       Stats
-	logs        streamLog
-	observation observation
+	link    attemptLink
+	settled settled
+	stats   Stats
+	logs    streamLog
+	metrics observation
 
 	checks *checks // nil unless they are on; see invariants.go
 }
@@ -96,6 +96,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		listing:  listing{due: now, began: -int64(time.Hour)},
 		awaiting: awaiting{since: now},
 		retries:  retries{budget: newRetryBudget()},
+		metrics:  observation{p: p, stream: id.name},
 		checks:   newChecks(),
 	}
 	pl.limitAggregates()
@@ -123,9 +124,9 @@ func (pl *pipeline) locked(name string, work func()) {
 func (pl *pipeline) unlock() {
 	pl.guarded("move on", pl.moveOn)
 	pl.guarded("arm", pl.arm)
-	pl.guarded("observe", pl.observeEnds)
-	observed, finished, lines := pl.observation.list, pl.settled.done, pl.logs.lines
-	pl.observation.list, pl.settled.done, pl.logs.lines = nil, nil, nil
+	pl.guarded("observe", pl.metrics.observeEnds)
+	observed, finished, lines := pl.metrics.list, pl.settled.done, pl.logs.lines
+	pl.metrics.list, pl.settled.done, pl.logs.lines = nil, nil, nil
 	bytes, records := pl.settled.bytes, pl.settled.records
 	pl.settled.bytes, pl.settled.records = 0, 0
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.

@@ -266,7 +266,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	}
 	for _, pl := range list {
 		done := make(chan struct{})
-		pl.locked("drain", func() { pl.drain(done) })
+		pl.locked("drain", func() { pl.batches.drain(done) })
 		if pl.isBroken() {
 			continue // what is left fails below
 		}

@@ -155,7 +155,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 		return
 	}
 	pl.stats.MapRefreshes++
-	pl.observe(MetricShardMapRefreshes, "", "", 1, 1)
+	pl.metrics.observe(MetricShardMapRefreshes, "", "", 1, 1)
 	pl.listing.backoff, pl.listing.due = 0, never
 	if pl.listing.again {
 		pl.listing.again = false

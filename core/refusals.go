@@ -98,11 +98,11 @@ const (
 )
 
 // inDoubt reports whether nothing has passed since the last refusal.
-func (pl *pipeline) inDoubt() bool { return pl.refusals.refused > pl.refusals.passed }
+func (r *refusals) inDoubt() bool { return r.refused > r.passed }
 
 // heldBack reports whether no call may be started, because of a doubt.
 func (pl *pipeline) heldBack() bool {
-	return pl.inDoubt() && (pl.collector.inFlight > 0 || pl.now < pl.refusals.probeAt)
+	return pl.refusals.inDoubt() && (pl.collector.inFlight > 0 || pl.now < pl.refusals.probeAt)
 }
 
 // refusedCall is told of a call that was refused as a whole, or in each of its entries.
@@ -156,14 +156,14 @@ func (pl *pipeline) suspectBackoff(n int) int64 {
 // passedCall is told of a call of which at least one record was stored.
 func (pl *pipeline) passedCall(req *request) {
 	r := &pl.refusals
-	doubt := pl.inDoubt()
+	doubt := r.inDoubt()
 	r.passed, r.passedAt, r.lone, r.loneSince = max(r.passed, req.number), pl.now, nil, pl.now
-	if doubt && !pl.inDoubt() {
+	if doubt && !r.inDoubt() {
 		r.inRow, r.searches, r.probeAt = 0, 0, 0
 		for _, s := range r.waiting {
 			s.due = min(s.due, pl.now+pl.suspectBackoff(1+s.proof.strikes))
 		}
-		pl.findSuspect()
+		r.findSuspect()
 	}
 	if r.size.least != 0 {
 		pl.learnSize(req.wireBytes())
@@ -263,7 +263,7 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 	s.kr = kr
 	s.due = notAfterExpiry(kr, pl.now+pl.suspectBackoff(s.alone))
 	r.waiting = append(r.waiting, s)
-	pl.findSuspect()
+	r.findSuspect()
 	if pl.cfg.ordering == OrderingStrict {
 		pl.stepAside(s)
 	}
@@ -295,8 +295,8 @@ func (pl *pipeline) stepAside(s *suspect) {
 }
 
 // behind keeps a record that has to wait for a suspect with the same key.
-func (pl *pipeline) behind(it *item) bool {
-	s := pl.refusals.aside[it.hash]
+func (r *refusals) behind(it *item) bool {
+	s := r.aside[it.hash]
 	if s == nil || s.it == it || it.is(itemSpread) {
 		return false
 	}
@@ -353,8 +353,7 @@ func (pl *pipeline) settledSuspect(it *item, err *RecordError) {
 }
 
 // findSuspect works out when the first waiting suspect is due.
-func (pl *pipeline) findSuspect() {
-	r := &pl.refusals
+func (r *refusals) findSuspect() {
 	r.due = never
 	for _, s := range r.waiting {
 		r.due = min(r.due, s.due)
@@ -386,7 +385,7 @@ func (pl *pipeline) suspectsDue() {
 		s.kr = nil
 		return true
 	})
-	pl.findSuspect()
+	r.findSuspect()
 	for _, kr := range late {
 		pl.dissolve(kr)
 	}
@@ -398,7 +397,7 @@ func (pl *pipeline) suspectsDue() {
 func (pl *pipeline) nextRequest() *request {
 	c := &pl.collector
 	i := 0
-	if pl.inDoubt() && (len(pl.refusals.waiting) == 0 || pl.refusals.turn%2 == 0) {
+	if pl.refusals.inDoubt() && (len(pl.refusals.waiting) == 0 || pl.refusals.turn%2 == 0) {
 		i = len(c.requests) - 1
 	}
 	req := c.requests[i]
@@ -434,7 +433,7 @@ func (pl *pipeline) cut(req *request, limit int) {
 // those that were: if there is a suspect, it is they that can prove something.
 func (pl *pipeline) freshTurn() bool {
 	r := &pl.refusals
-	if !pl.inDoubt() || len(pl.collector.ready) == 0 {
+	if !r.inDoubt() || len(pl.collector.ready) == 0 {
 		return false
 	}
 	if r.readyNext || len(r.waiting) == 0 {
@@ -498,7 +497,7 @@ func (pl *pipeline) expireRefused() (late []*kinesisRecord) {
 		s.kr = nil
 		return true
 	})
-	pl.findSuspect()
+	r.findSuspect()
 	for _, s := range r.aside {
 		s.behind = slices.DeleteFunc(s.behind, func(it *item) bool {
 			if e := it.batch.expires; e == 0 || pl.now <= e {

@@ -30,7 +30,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	for _, kr := range req.records {
 		pl.settleUp(kr)
 	}
-	pl.observeCall(req, *base)
+	pl.metrics.observeCall(req, *base)
 	switch {
 	case err != nil:
 		pl.requestFailed(req, classifyRequest(err), *base)
@@ -41,7 +41,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
-		pl.observeFailed(v.code)
+		pl.metrics.observeFailed(v.code)
 		pl.trouble(v)
 		for _, kr := range req.records {
 			pl.uncertain(kr) // if the caller hands the records over again
@@ -86,7 +86,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
-	pl.observeStored(kr, units)
+	pl.metrics.observeStored(kr, units)
 	if pl.shardMap.Load() == nil && pl.listing.unanswered && !pl.listing.active {
 		pl.listing.due = pl.now // the network is back
 	}
@@ -121,12 +121,12 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 // uncertain counts records that may be stored twice.
 func (pl *pipeline) uncertain(kr *kinesisRecord) {
 	pl.stats.Uncertain += uint64(len(kr.items))
-	pl.observe(MetricUncertain, "", "", 1, len(kr.items))
+	pl.metrics.observe(MetricUncertain, "", "", 1, len(kr.items))
 }
 
 // refused handles a record that Kinesis has not taken while the call succeeded.
 func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
-	pl.observeRefused(kr, v.code)
+	pl.metrics.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
 		if kr.shard != nil {
@@ -172,7 +172,7 @@ func entryStored(e types.PutRecordsResultEntry) bool { return aws.ToString(e.Seq
 // requestFailed handles the records of a call that failed as a whole.
 func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	pl.stats.RequestErrors++
-	pl.observeFailed(v.code)
+	pl.metrics.observeFailed(v.code)
 	a.Uncertain = v.uncertain
 	if v.action == actFail && v.reason == ReasonStreamNotFound {
 		pl.streamGone(req)

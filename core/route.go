@@ -32,8 +32,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		return nil, false
 	}
 	if pl.holding() {
-		pl.awaiting.items = append(pl.awaiting.items, it)
-		pl.awaiting.expires = earlier(pl.awaiting.expires, it.batch.expires)
+		pl.awaiting.hold(it)
 		return nil, false
 	}
 	if n := it.size(); n > pl.meta.maxRecordBytes {
@@ -45,7 +44,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		pl.settle(it, pl.meta.missing)
 		return nil, false
 	}
-	if len(pl.refusals.aside) > 0 && pl.behind(it) {
+	if len(pl.refusals.aside) > 0 && pl.refusals.behind(it) {
 		return nil, false
 	}
 	m := pl.shardMap.Load()

@@ -13,6 +13,39 @@ type openBatches struct {
 	swept          int64 // when all stages were searched for expired records
 }
 
+// push takes up a new batch.
+func (o *openBatches) push(b *Batch) {
+	o.open++
+	o.seq++
+	b.seq = o.seq
+	if b.prev = o.newest; b.prev != nil {
+		b.prev.next = b
+	} else {
+		o.oldest = b
+	}
+	o.newest = b
+}
+
+// remove lets go of a batch that is settled.
+func (o *openBatches) remove(b *Batch, now int64) {
+	o.open--
+	o.idleSince = now
+	if b.waiters > 0 {
+		o.waited--
+	}
+	if b.prev != nil {
+		b.prev.next = b.next
+	} else {
+		o.oldest = b.next
+	}
+	if b.next != nil {
+		b.next.prev = b.prev
+	} else {
+		o.newest = b.prev
+	}
+	b.prev, b.next = nil, nil
+}
+
 // settled is what unlock gives back.
 type settled struct {
 	done           []chan struct{} // of batches and drains, to close after the lock
@@ -23,7 +56,7 @@ type settled struct {
 func (pl *pipeline) settle(it *item, err *RecordError) {
 	// What can panic comes first, so that breakDown can still settle the record.
 	b := it.batch
-	pl.observeEnd(it, err)
+	pl.metrics.observeEnd(it, err)
 	it.err = err
 	it.flags |= itemSettled
 	if len(pl.refusals.suspects) > 0 {
@@ -49,33 +82,8 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 // closeBatch has unlock tell those who wait for a batch that it is settled. They
 // must see its room in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
-	pl.batches.open--
-	pl.batches.idleSince = pl.now
-	if b.waiters > 0 {
-		pl.batches.waited--
-	}
-	if b.prev != nil {
-		b.prev.next = b.next
-	} else {
-		pl.batches.oldest = b.next
-	}
-	if b.next != nil {
-		b.next.prev = b.prev
-	} else {
-		pl.batches.newest = b.prev
-	}
-	b.prev, b.next = nil, nil
-	pl.settled.done = append(pl.settled.done, b.done)
-	keep := pl.batches.drains[:0]
-	for _, w := range pl.batches.drains {
-		if pl.batches.oldest == nil || pl.batches.oldest.seq > w.seq {
-			pl.settled.done = append(pl.settled.done, w.done)
-		} else {
-			keep = append(keep, w)
-		}
-	}
-	clear(pl.batches.drains[len(keep):])
-	pl.batches.drains = keep
+	pl.batches.remove(b, pl.now)
+	pl.settled.done = pl.batches.endDrains(append(pl.settled.done, b.done))
 }
 
 // confirm settles every user record of a stored Kinesis record.

@@ -73,9 +73,9 @@ func (pl *pipeline) pullReady(match func(*kinesisRecord) bool) (out []*kinesisRe
 	n := len(out)
 	c.ready = filter(c.ready, match, &out)
 	for _, kr := range out[n:] {
-		pl.uncount(kr)
+		c.uncount(kr)
 	}
-	pl.findDeadline()
+	c.findDeadline()
 	return out
 }
 

@@ -20,7 +20,7 @@ func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
 	}
 	wrong := a.with(codeWrongShard, "the shard that took the aggregate does not hold all of its records, so consumers drop it")
 	pl.stats.WrongShard += uint64(len(kr.items))
-	pl.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
+	pl.metrics.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
 		pl.attempted(it, wrong)
