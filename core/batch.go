@@ -179,23 +179,28 @@ func (b *Batch) Err() error {
 
 // Failures calls yield for each failed record until it returns false.
 func (b *Batch) Failures(yield func(i int, err *RecordError) bool) {
-	type failure struct {
-		i   int
-		err *RecordError
+	for _, f := range b.failures() {
+		if !yield(f.i, f.err) {
+			return
+		}
 	}
-	unlock := b.lock()
+}
+
+type failure struct {
+	i   int
+	err *RecordError
+}
+
+// failures lists the records that have failed so far.
+func (b *Batch) failures() []failure {
+	defer b.lock()()
 	list := make([]failure, 0, b.failed)
 	for i := range b.items {
 		if b.items[i].err != nil {
 			list = append(list, failure{i, b.items[i].err})
 		}
 	}
-	unlock()
-	for _, f := range list {
-		if !yield(f.i, f.err) {
-			return
-		}
-	}
+	return list
 }
 
 // lock gives a consistent view of a batch that may still be settling.

@@ -217,18 +217,30 @@ func (pl *pipeline) accept(items []item) {
 func (pl *pipeline) endHandOver(b *Batch) {
 	pl.lock()
 	defer pl.unlock()
+	pl.endSubmitting(b)
+	if pl.broken != nil {
+		pl.settleBatch(b, false) // what was never taken over is in no stage
+	}
+}
+
+// endSubmitting is endHandOver for those who hold the lock.
+func (pl *pipeline) endSubmitting(b *Batch) {
 	pl.guarded("end of hand-over", func() {
 		pl.callers.submitting--
 		b.handing = false
 	})
-	if pl.broken != nil {
-		// What was never taken over is in no stage.
-		for i := range b.items {
-			if it := &b.items[i]; !it.is(itemSettled) && !it.is(itemBuffered) {
-				pl.settle(it, pl.broken)
-			}
-		}
+}
+
+// handOverAll takes a batch over for which there is room.
+func (pl *pipeline) handOverAll(b *Batch) {
+	pl.lock()
+	defer pl.unlock()
+	for i := range b.items {
+		b.items[i].flags |= itemBuffered
 	}
+	pl.begin(b)
+	pl.submit(b.items)
+	pl.endSubmitting(b)
 }
 
 // turnAway settles the records that were not taken over.

@@ -19,13 +19,8 @@ func (pl *pipeline) run() {
 		case <-pl.ctx.Done():
 			return
 		}
-		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) {
-			pl.p.mu.Lock()
-			gone := pl.p.retire(pl, pl.cfg.streamIdle)
-			pl.p.mu.Unlock()
-			if gone {
-				return
-			}
+		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) && pl.p.retireIdle(pl, pl.cfg.streamIdle) {
+			return
 		}
 		d := time.Second // in case of a panic
 		pl.locked("advance", func() {

@@ -68,17 +68,17 @@ func (pl *pipeline) read(name string, work func()) {
 func (pl *pipeline) settleBroken() {
 	for b := pl.batches.oldest; b != nil; {
 		next := b.next
-		pl.settleBatch(b)
+		pl.settleBatch(b, true)
 		b = next
 	}
 }
 
-func (pl *pipeline) settleBatch(b *Batch) {
+// settleBatch fails the records of a batch that were submitted, or those that were not.
+// What is not handed over yet fails when it is.
+func (pl *pipeline) settleBatch(b *Batch, submitted bool) {
 	defer func() { _ = recover() }()
 	for i := range b.items {
-		it := &b.items[i]
-		// What is not handed over yet fails when it is.
-		if !it.is(itemSettled) && it.is(itemBuffered) {
+		if it := &b.items[i]; !it.is(itemSettled) && it.is(itemBuffered) == submitted {
 			pl.settle(it, pl.broken)
 		}
 	}

@@ -126,6 +126,13 @@ func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
 	return true
 }
 
+// retireIdle is retire for those who do not hold p.mu.
+func (p *Producer) retireIdle(pl *pipeline, idle time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.retire(pl, idle)
+}
+
 // PutBatch hands records over to a stream, given by name or ARN, and returns
 // the batch in which their outcomes appear. It waits as long as the buffer has
 // no room. If ctx ends meanwhile, it returns the batch together with the
@@ -165,15 +172,7 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 	if !p.buffer.takeAll(b.items) {
 		return nil, ErrBufferFull
 	}
-	pl.lock()
-	defer pl.unlock()
-	for i := range b.items {
-		b.items[i].flags |= itemBuffered
-	}
-	pl.begin(b)
-	pl.submit(b.items)
-	pl.callers.submitting--
-	b.handing = false
+	pl.handOverAll(b)
 	return b, nil
 }
 
