@@ -14,7 +14,7 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 	if it.is(itemSpread) {
 		pl.aggregates.unkeyed = nil // the next one picks anew
 	}
-	kr.add(it)
+	kr.addItem(it)
 	kr.deadline = pl.now + pl.bufferedNanos
 	pl.limit(kr)
 }
@@ -74,7 +74,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		pl.aggregate(it, sh)
 		return
 	}
-	kr.add(it)
+	kr.addItem(it)
 	if !kr.queued {
 		pl.aggregates.open.grow(sh, it)
 		pl.hurry(sh, it)

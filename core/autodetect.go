@@ -78,7 +78,7 @@ const (
 // alone, which is right in both cases; and the answer's own aggregate is compared
 // with the new map only.
 type placement struct {
-	inferred bool   // facts.auto comes from answers
+	inferred bool   // meta.auto comes from answers
 	doubt    *doubt // evidence that a newer map has to confirm
 	told     bool   // DescribeStreamSummary answers
 	denied   bool   // it is not allowed
@@ -106,9 +106,9 @@ type doubt struct {
 	gen   uint64 // of the last map fetch that began before the answer
 }
 
-// witness compares the shard that took a record with the one its hash leads to.
+// placementMismatch compares the shard that took a record with the one its hash leads to.
 // It reports whether the two contradict each other.
-func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
+func (pl *pipeline) placementMismatch(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
 	sh := kr.shard
 	if !pl.meta.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
 		return false

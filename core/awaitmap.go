@@ -32,26 +32,26 @@ func (a *awaiting) takeAll() []*item {
 	return list
 }
 
-// holding reports whether records must wait, because it is not known yet which
+// awaitsMap reports whether records must wait, because it is not known yet which
 // shards the stream has and whether it may get aggregates.
-func (pl *pipeline) holding() bool {
+func (pl *pipeline) awaitsMap() bool {
 	if pl.meta.missing != nil {
 		return false
 	}
 	return !pl.meta.known || pl.shards.stale || pl.shardMap.Load() == nil && !pl.shards.unavailable
 }
 
-// heldUntil returns when records go although the map or the facts are missing.
-func (pl *pipeline) heldUntil() int64 {
+// awaitsUntil returns when records go although the map or the metadata are missing.
+func (pl *pipeline) awaitsUntil() int64 {
 	if pl.meta.known && pl.shardMap.Load() != nil {
 		return pl.awaiting.since + int64(staleGrace)
 	}
 	return pl.awaiting.since + int64(startupGrace)
 }
 
-// releaseHeld routes the records that waited for the shard map and the facts.
-func (pl *pipeline) releaseHeld() {
-	if pl.holding() || len(pl.awaiting.items) == 0 {
+// releaseAwaiting routes the records that waited for the shard map and the metadata.
+func (pl *pipeline) releaseAwaiting() {
+	if pl.awaitsMap() || len(pl.awaiting.items) == 0 {
 		return
 	}
 	for _, it := range pl.awaiting.takeAll() {

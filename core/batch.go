@@ -119,8 +119,8 @@ func (b *Batch) Wait(ctx context.Context) error {
 		return nil
 	default:
 	}
-	b.pipe.waiting(b, +1)
-	defer b.pipe.waiting(b, -1)
+	b.pipe.countWaiters(b, +1)
+	defer b.pipe.countWaiters(b, -1)
 	select {
 	case <-b.done:
 		return nil

@@ -54,16 +54,16 @@ func (pl *pipeline) pump() {
 	for c.inFlight < pl.cfg.maxInFlight && !pl.heldBack() {
 		switch {
 		case pl.freshTurn():
-			pl.start(pl.take())
+			pl.startRequest(pl.formRequest())
 		case len(c.requests) > 0:
 			req := pl.nextRequest()
-			again := pl.takeApart(req)
+			again := pl.disaggregateRequest(req)
 			if len(req.records) > 0 {
-				pl.start(req)
+				pl.startRequest(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.quiet() || pl.stuck()) && !pl.moreComes()):
-			pl.start(pl.take())
+		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.shouldFlush() || pl.stuck()) && !pl.moreComes()):
+			pl.startRequest(pl.formRequest())
 		default:
 			return
 		}
@@ -77,8 +77,8 @@ func (pl *pipeline) moreComes() bool {
 	return len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now+pl.bufferedNanos/2
 }
 
-// take forms one request from the front of the collector.
-func (pl *pipeline) take() *request {
+// formRequest forms one request from the front of the collector.
+func (pl *pipeline) formRequest() *request {
 	c := &pl.collector
 	req := pl.newRequest()
 	n := 0

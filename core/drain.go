@@ -65,8 +65,8 @@ func (pl *pipeline) endFlush(done chan struct{}) {
 	pl.batches.undrain(done)
 }
 
-// waiting counts the callers that wait for a batch.
-func (pl *pipeline) waiting(b *Batch, d int) {
+// countWaiters counts the callers that wait for a batch.
+func (pl *pipeline) countWaiters(b *Batch, d int) {
 	pl.locked("wait", func() {
 		had := b.waiters > 0
 		b.waiters += d

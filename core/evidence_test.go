@@ -24,7 +24,7 @@ func witnessed(pl *pipeline, n int, right bool, ago time.Duration) {
 		if !pl.meta.auto {
 			kr.shard = leads
 		}
-		pl.witness(kr, &attemptNode{Attempt: &at, shardID: takes.id, sequenceNumber: "1"})
+		pl.placementMismatch(kr, &attemptNode{Attempt: &at, shardID: takes.id, sequenceNumber: "1"})
 	}
 }
 
@@ -129,7 +129,7 @@ func TestPredictionOfAShardThatLeftTheMapIsNoAgreement(t *testing.T) {
 		fetched(pl, equalShards(0, 3, ""), nil)
 		kr := &kinesisRecord{shard: old, outer: old.start}
 		a := &attemptNode{Attempt: &Attempt{Start: pl.p.start}, shardID: old.id}
-		if !pl.witness(kr, a) || !pl.meta.auto {
+		if !pl.placementMismatch(kr, a) || !pl.meta.auto {
 			t.Error("unexpected agreement with a shard that has only the id of the one that was predicted")
 		}
 	})
@@ -221,7 +221,7 @@ func TestAnswerOfAnUnknownShardAsksForAMapOfAnAutoStream(t *testing.T) {
 					left++
 				}
 				at := Attempt{Start: pl.p.start.Add(time.Duration(left))}
-				pl.witness(&kinesisRecord{}, &attemptNode{Attempt: &at, shardID: "shardId-000000000009"})
+				pl.placementMismatch(&kinesisRecord{}, &attemptNode{Attempt: &at, shardID: "shardId-000000000009"})
 				if got := pl.listing.due != never; got != late {
 					t.Errorf("request left after the fetch %v: unexpected fetch %v", late, got)
 				}

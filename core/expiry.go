@@ -10,7 +10,7 @@ import (
 )
 
 // late reports whether a Kinesis record has user records that are expired. To
-// dissolve it settles them.
+// disaggregate it settles them.
 func (pl *pipeline) late(kr *kinesisRecord) bool { return kr.late(pl.now) }
 
 func (kr *kinesisRecord) late(now int64) bool { return kr.expires != 0 && now > kr.expires }
@@ -40,8 +40,8 @@ func (pl *pipeline) expire(it *item) {
 		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }
 
-// expireHeld settles what expires while it waits for the shard map and the facts.
-func (pl *pipeline) expireHeld() {
+// expireAwaiting settles what expires while it waits for the shard map and the metadata.
+func (pl *pipeline) expireAwaiting() {
 	if pl.awaiting.expires != 0 && pl.now > pl.awaiting.expires {
 		pl.awaiting.deleteExpired(pl.now, pl.expire)
 	}
@@ -77,7 +77,7 @@ func (pl *pipeline) expireLate() {
 		return
 	}
 	pl.batches.swept = pl.now
-	pl.expireHeld()
+	pl.expireAwaiting()
 	late := pl.retries.takeExpired(pl.now)
 	if pl.cfg.ordering == OrderingStrict {
 		pl.expireLanes()
@@ -93,7 +93,7 @@ func (pl *pipeline) expireLate() {
 	}
 	late = append(late, pl.expireRefused()...)
 	for _, kr := range late {
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 	}
 }
 

@@ -12,10 +12,10 @@ func (pl *pipeline) moveOn() {
 	}
 	pl.admitFreed()
 	switch {
-	case pl.quiet():
+	case pl.shouldFlush():
 		pl.closeSome(never)
 	case pl.callers.blocked > 0:
-		pl.makeWay()
+		pl.relieve()
 	}
 	if pl.callers.flushing > 0 {
 		pl.closeSome(pl.now)
@@ -23,11 +23,11 @@ func (pl *pipeline) moveOn() {
 	pl.pump()
 }
 
-// quiet reports whether waiting for more records cannot help: everybody who has
+// shouldFlush reports whether waiting for more records cannot help: everybody who has
 // an open batch has handed it over whole and waits for its outcome. Who is blocked
 // for room in the buffer gets it from what is under way; only if nothing is,
 // what waits to be filled up has to leave to make room.
-func (pl *pipeline) quiet() bool {
+func (pl *pipeline) shouldFlush() bool {
 	switch {
 	case pl.closing:
 		return true
@@ -55,9 +55,9 @@ func (pl *pipeline) underWayUntried() bool {
 		len(pl.retries.waiting) > 0 || len(pl.wakes) > 0 || len(pl.awaiting.items) > 0 || len(pl.unresolved) > 0
 }
 
-// makeWay closes the oldest aggregates if callers wait for room and more than half
+// relieve closes the oldest aggregates if callers wait for room and more than half
 // of the buffer is in open aggregates: then too little is under way.
-func (pl *pipeline) makeWay() {
+func (pl *pipeline) relieve() {
 	for range maxCloses {
 		o := &pl.aggregates.open
 		if o.head == nil || 2*o.bytes <= pl.cfg.bufferBytes && 2*o.records <= pl.cfg.bufferRecords {

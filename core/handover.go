@@ -11,7 +11,7 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
-// callers counts those who are in the middle of a call; see quiet.
+// callers counts those who are in the middle of a call; see shouldFlush.
 type callers struct {
 	submitting int    // hand records over
 	blocked    int    // of those who did, wait for room
@@ -52,7 +52,7 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 				continue
 			}
 		}
-		if !placer.add(it) {
+		if !placer.locate(it) {
 			it.err = pl.invalid("partition key is not valid UTF-8")
 		}
 	}
@@ -83,18 +83,18 @@ var keySeed = maphash.MakeSeed()
 
 func slotOf(key string) uint8 { return uint8(maphash.String(keySeed, key)) }
 
-// add reports false for a key that is not UTF-8. Consumers on the JVM decode keys
+// locate reports false for a key that is not UTF-8. Consumers on the JVM decode keys
 // before they hash them, so that such a key leads elsewhere there: the Kinesis
 // Client Library drops its whole aggregate (run with 3.5.1 on 2026-11-28).
-func (p *placer) add(it *item) bool {
+func (p *placer) locate(it *item) bool {
 	key := it.rec().PartitionKey
 	if it.is(itemExplicit) {
-		p.place(it, it.hash)
+		p.assign(it, it.hash)
 		return utf8.ValidString(key)
 	}
 	slot := slotOf(key)
 	if s := &p.seen[slot]; s.key == key { // those in there are valid
-		p.place(it, s.hash)
+		p.assign(it, s.hash)
 		return true
 	}
 	if !utf8.ValidString(key) {
@@ -114,14 +114,14 @@ func (p *placer) flush() {
 		p.m.fetch(hashes[:p.n])
 	}
 	for i, it := range p.waiting[:p.n] {
-		p.place(it, hashes[i])
+		p.assign(it, hashes[i])
 		s := &p.seen[p.slots[i]]
 		s.key, s.hash = p.keys[i], hashes[i]
 	}
 	p.n = 0
 }
 
-func (p *placer) place(it *item, h aggregation.HashKey) {
+func (p *placer) assign(it *item, h aggregation.HashKey) {
 	it.hash = h
 	if p.m != nil {
 		it.shard = p.m.lookup(h)
@@ -190,13 +190,13 @@ func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
 			rest = rest[1:] // an invalid one, settled by begin
 			continue
 		}
-		took := pl.p.buffer.tryTake(rest[:n])
+		took := pl.p.buffer.tryReserve(rest[:n])
 		if took == 0 {
 			pl.waitForRoom(+1)
-			took, err = pl.p.buffer.wait(ctx, pl.p.closing, rest[:n])
+			took, err = pl.p.buffer.waitAndReserve(ctx, pl.p.closing, rest[:n])
 			pl.waitForRoom(-1)
 			if err != nil {
-				pl.turnAway(rest)
+				pl.reject(rest)
 				break
 			}
 		}
@@ -243,9 +243,9 @@ func (pl *pipeline) handOverAll(b *Batch) {
 	pl.endSubmitting(b)
 }
 
-// turnAway settles the records that were not taken over.
-func (pl *pipeline) turnAway(items []item) {
-	pl.locked("turn away", func() {
+// reject settles the records that were not taken over.
+func (pl *pipeline) reject(items []item) {
+	pl.locked("reject", func() {
 		err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
 		for i := range items {
 			if !items[i].is(itemSettled) {

@@ -85,9 +85,9 @@ func (c *checks) started(pl *pipeline, req *request) {
 
 func (c *checks) ended(req *request) { delete(c.underWay, req) }
 
-// check ends the process if something does not hold. Called with the lock held, by
+// checkInvariants ends the process if something does not hold. Called with the lock held, by
 // unlock.
-func (pl *pipeline) check() {
+func (pl *pipeline) checkInvariants() {
 	c := pl.checks
 	if c.suspended && pl.broken == nil || !c.due(pl) {
 		return
@@ -107,7 +107,7 @@ func (pl *pipeline) violation() error {
 	if pl.aborted {
 		steps = append(steps, a.nothingLeft)
 	} else {
-		steps = append(steps, a.held, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
+		steps = append(steps, a.awaiting, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
 	}
 	for _, step := range append(steps, a.places, a.buffer) {
 		if err := step(); err != nil {
@@ -122,7 +122,7 @@ func (pl *pipeline) violation() error {
 type place int
 
 const (
-	inHeld place = iota
+	inAwaiting place = iota
 	inOpen
 	inQueue
 	inReady
@@ -144,7 +144,7 @@ type account struct {
 }
 
 //go:norace
-func (a *account) add(it *item) {
+func (a *account) count(it *item) {
 	a.records++
 	a.bytes += it.cost()
 	// Mixed as in splitmix64, so that the sum tells which records are in it.
@@ -210,7 +210,7 @@ func (a *audit) batches() error {
 				}
 			case it.is(itemBuffered):
 				unsettled++
-				a.pending.add(it)
+				a.pending.count(it)
 			default:
 				unsettled++
 				a.unsubmitted++
@@ -255,7 +255,7 @@ func (a *audit) put(p place, it *item) error {
 	if it.is(itemSettled) || !it.is(itemBuffered) {
 		return fmt.Errorf("%s has record %d of batch %d; settled %t, submitted %t", placeNames[p], it.index, it.batch.seq, it.is(itemSettled), it.is(itemBuffered))
 	}
-	a.parts[p].add(it)
+	a.parts[p].count(it)
 	return nil
 }
 
@@ -446,11 +446,11 @@ func (a *audit) shard(sh *shard, t *shardTotals) error {
 }
 
 //go:norace
-func (a *audit) held() error {
+func (a *audit) awaiting() error {
 	pl := a.pl
 	expires := int64(0)
 	for _, it := range pl.awaiting.items {
-		if err := a.put(inHeld, it); err != nil {
+		if err := a.put(inAwaiting, it); err != nil {
 			return err
 		}
 		expires = earlier(expires, it.batch.expires)

@@ -121,7 +121,7 @@ func locked(pl *pipeline, f func()) {
 func depart(pl *pipeline) {
 	locked(pl, func() {
 		pl.closeSome(never)
-		pl.start(pl.take())
+		pl.startRequest(pl.formRequest())
 	})
 	<-pl.p.client.(*deafClient).called
 }
@@ -143,7 +143,7 @@ func everywhere(t *testing.T) *pipeline {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.closeSome(never)
-			f(pl.take())
+			f(pl.formRequest())
 		})
 	}
 	taken(func(req *request) { pl.collector.requests = append(pl.collector.requests, req) })
@@ -469,7 +469,7 @@ func TestRequestThatWaitsIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.closeSome(never)
-			pl.collector.requests = append(pl.collector.requests, pl.take())
+			pl.collector.requests = append(pl.collector.requests, pl.formRequest())
 			pl.setAuto(true)
 		})
 		answer := types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000000"), SequenceNumber: aws.String("1")}

@@ -23,7 +23,7 @@ import (
 // taken closes what is open and takes the next request.
 func taken(pl *pipeline) *request {
 	pl.closeSome(never)
-	return pl.take()
+	return pl.formRequest()
 }
 
 // unchecked ends the checks of invariants.go.
@@ -49,7 +49,7 @@ func answered(pl *pipeline, req *request, number string, left, came int64, by fu
 		out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: &id, SequenceNumber: &number})
 	}
 	at := func(moment int64) time.Time { return pl.p.start.Add(time.Duration(moment)) }
-	pl.finish(req, out, nil, at(left), at(came))
+	pl.respond(req, out, nil, at(left), at(came))
 }
 
 // predicted names the shard to which a record was sent, next one that cannot hold it.
@@ -343,8 +343,8 @@ func TestOnlyRequestsAsNewAsTheMapCanDropIt(t *testing.T) {
 			if dropped := pl.shardMap.Load() == nil; dropped == old {
 				t.Errorf("request older than the map %v: unexpected loss of the map %v", old, dropped)
 			}
-			if want := pl.now + int64(startupGrace); !old && pl.heldUntil() != want {
-				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.heldUntil(), want)
+			if want := pl.now + int64(startupGrace); !old && pl.awaitsUntil() != want {
+				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.awaitsUntil(), want)
 			}
 		})
 	}
@@ -398,7 +398,7 @@ func TestRequestHoldsAtMost500Records(t *testing.T) {
 	})
 	hand(t, pl, 600) // its place is taken, so they gather
 	locked(pl, func() {
-		req := pl.take()
+		req := pl.formRequest()
 		if n := len(req.records); n != 500 {
 			t.Errorf("unexpected number of records in a request; got %d; want 500 of 600", n)
 		}
@@ -427,7 +427,7 @@ func TestOnlyNewAnswersAskForAMap(t *testing.T) {
 				{"after, from a shard that has left", 1, true, false},
 			} {
 				pl.listing.due, sh.current = never, !c.gone
-				pl.suspect(sh, pl.shardMap.Load().fetched+c.after)
+				pl.refreshIfOlder(sh, pl.shardMap.Load().fetched+c.after)
 				if got := pl.listing.due != never; got != c.want {
 					t.Errorf("%s: unexpected fetch %v; want %v", c.name, got, c.want)
 				}

@@ -56,7 +56,7 @@ func refusedBy(pl *pipeline, req *request, code string) {
 	for range req.records {
 		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: &code})
 	}
-	pl.finish(req, out, nil, pl.p.start, pl.p.start)
+	pl.respond(req, out, nil, pl.p.start, pl.p.start)
 }
 
 // A record that was under way is older than all that waits, also when what waits has no
@@ -153,7 +153,7 @@ func TestLaneThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
 		if lane.blockers != 0 || lane.busy == nil || len(lane.queue) != 2 {
 			t.Errorf("unexpected lane; got %d blockers, %d in its queue, busy %v; want 0, 2, true", lane.blockers, len(lane.queue), lane.busy != nil)
 		}
-		pl.take() // what keeps it busy leaves
+		pl.formRequest() // what keeps it busy leaves
 		fetched(pl, equalShards(4, 2, ""), nil)
 		for _, a := range pl.shardMap.Load().ring {
 			if a.shard.blockers != 1 {
@@ -314,7 +314,7 @@ func TestHalvesOfARefusedRequestHoldNoAggregatesOnAnAutoStream(t *testing.T) {
 				}
 				for _, half := range pl.collector.requests {
 					bytes := half.bytes
-					again := pl.takeApart(half)
+					again := pl.disaggregateRequest(half)
 					if got := len(again) > 0; got != auto || auto && (half.bytes != 0 || len(half.records) != 0) || !auto && half.bytes != bytes {
 						t.Errorf("AUTO %v: unexpected half of %d bytes, %d records; %d user records go again", auto, half.bytes, len(half.records), len(again))
 					}
@@ -361,14 +361,14 @@ func TestRetriesWithoutCreditShareACall(t *testing.T) {
 		b := retryBudget{opened: -1}
 		took := 0
 		for _, size := range c.sizes {
-			if b.take(second, size, cfg) {
+			if b.spend(second, size, cfg) {
 				took++
 			}
 		}
 		if took != c.want {
 			t.Errorf("%s: unexpected number of retries; got %d; want %d", c.name, took, c.want)
 		}
-		if due := b.due(); due != second+second/2 || b.take(due-1, 1, cfg) || !b.take(due, 1, cfg) {
+		if due := b.due(); due != second+second/2 || b.spend(due-1, 1, cfg) || !b.spend(due, 1, cfg) {
 			t.Errorf("%s: unexpected moment of the next call; got %d", c.name, due)
 		}
 	}
@@ -377,7 +377,7 @@ func TestRetriesWithoutCreditShareACall(t *testing.T) {
 		if due := rich.due(); (due == 0) != want {
 			t.Errorf("unexpected moment of retry %d; got %d", i, due)
 		}
-		if got := rich.take(0, 1000, cfg); got != want {
+		if got := rich.spend(0, 1000, cfg); got != want {
 			t.Errorf("unexpected retry %d; got %v; want %v", i, got, want)
 		}
 	}

@@ -305,7 +305,7 @@ func TestBoundsAndSizesOfAggregatesHold(t *testing.T) {
 				bound += it.maxGrowth(len(kr.items))
 			}
 			want := kr.sizeWith(it)
-			kr.add(it)
+			kr.addItem(it)
 			if kr.size != want || kind != "spread" && kr.size > bound {
 				t.Fatalf("%s: unexpected size of %d records; got %d; want %d, at most %d", kind, i+1, kr.size, want, bound)
 			}
@@ -347,7 +347,7 @@ func TestRequestsEndExactlyAtTheirBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			locked(pl, func() {
-				if got := len(pl.take().records); got != c.want {
+				if got := len(pl.formRequest().records); got != c.want {
 					t.Errorf("unexpected number of records in the request; got %d; want %d", got, c.want)
 				}
 			})

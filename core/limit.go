@@ -40,15 +40,15 @@ func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
 	return wait
 }
 
-// pay takes tokens of its shard for a record that may go now.
-func (pl *pipeline) pay(kr *kinesisRecord) {
+// reserveTokens takes tokens of its shard for a record that may go now.
+func (pl *pipeline) reserveTokens(kr *kinesisRecord) {
 	kr.paid = kr.size
 	kr.shard.pace.Take(kr.paid)
 }
 
-// settleUp gives back what was paid too much, because the size was a bound. Those who
+// refundTokens gives back what was paid too much, because the size was a bound. Those who
 // wait for tokens look again.
-func (pl *pipeline) settleUp(kr *kinesisRecord) {
+func (pl *pipeline) refundTokens(kr *kinesisRecord) {
 	if sh := kr.shard; sh != nil && kr.paid > kr.size {
 		sh.pace.Return(kr.paid - kr.size)
 		if sh.wakePos >= 0 {
@@ -78,7 +78,7 @@ func (pl *pipeline) admit(sh *shard) {
 			break
 		}
 		n++
-		pl.pay(kr)
+		pl.reserveTokens(kr)
 		pl.collect(kr)
 	}
 	if n > 0 {
@@ -87,7 +87,7 @@ func (pl *pipeline) admit(sh *shard) {
 		sh.queue = sh.queue[:rest]
 	}
 	for _, kr := range late {
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 	}
 	if len(sh.queue) > 0 {
 		pl.wakeShard(sh, notAfterExpiry(sh.queue[0], pl.now+wait))

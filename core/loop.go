@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// run is the pipeline's only lasting goroutine. It does what is due by time.
-func (pl *pipeline) run() {
+// runLoop is the pipeline's only lasting goroutine. It does what is due by time.
+func (pl *pipeline) runLoop() {
 	defer pl.p.work.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -58,14 +58,14 @@ func (pl *pipeline) advance() {
 		pl.p.work.Add(1)
 		go pl.describe(pl.now)
 	}
-	pl.expireHeld()
-	if len(pl.awaiting.items) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
+	pl.expireAwaiting()
+	if len(pl.awaiting.items) > 0 && pl.awaitsMap() && pl.now >= pl.awaitsUntil() {
 		// The records go alone rather than not at all; with a map that was good
 		// until a while ago, they go as before.
 		pl.shards.unavailable = pl.shardMap.Load() == nil
 		pl.meta.undescribed = pl.meta.undescribed || !pl.meta.known
 		pl.meta.known, pl.shards.stale = true, false
-		pl.releaseHeld()
+		pl.releaseAwaiting()
 	}
 	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
 		pl.resolve()
@@ -90,7 +90,7 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if sh := pl.aggregates.open.head; sh != nil {
 		at = min(at, sh.open.deadline-pl.slackNanos)
-		if pl.quiet() {
+		if pl.shouldFlush() {
 			at = pl.now // closeSome has left some
 		}
 	}
@@ -114,8 +114,8 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.due()))
 	}
 	at = min(at, pl.batches.expiryDue())
-	if len(pl.awaiting.items) > 0 && pl.holding() {
-		at = min(at, pl.heldUntil())
+	if len(pl.awaiting.items) > 0 && pl.awaitsMap() {
+		at = min(at, pl.awaitsUntil())
 		if pl.awaiting.expires != 0 {
 			at = min(at, pl.awaiting.expires+1)
 		}

@@ -31,7 +31,7 @@ type streamMetadata struct {
 	warned         bool  // the log says that there is none
 }
 
-// describeSoon asks for the facts of the stream again before their time.
+// describeSoon asks for the metadata of the stream again before their time.
 func (pl *pipeline) describeSoon() {
 	if pl.placement.denied || pl.cfg.distribution != DistributionDetect {
 		return
@@ -40,7 +40,7 @@ func (pl *pipeline) describeSoon() {
 	pl.meta.describeDue = min(pl.meta.describeDue, at)
 }
 
-// describe asks Kinesis for the facts of the stream. Without the permission
+// describe asks Kinesis for the metadata of the stream. Without the permission
 // the defaults stay and one warning says so.
 func (pl *pipeline) describe(asked int64) {
 	defer pl.p.work.Done()
@@ -108,7 +108,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 	}
 	pl.meta.undescribed = false
 	pl.meta.describeDue = min(pl.meta.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
-	pl.releaseHeld()
+	pl.releaseAwaiting()
 }
 
 // learn takes over what DescribeStreamSummary told. Called with the lock held.

@@ -94,10 +94,10 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		}
 		kr.queued = false
 		if late {
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 			continue // what is left of it is at the front
 		}
-		pl.pay(kr)
+		pl.reserveTokens(kr)
 		sh.busy = kr
 		pl.collect(kr)
 	}
@@ -131,8 +131,8 @@ func (pl *pipeline) dispatch(sh *shard) {
 	pl.limit(kr)
 }
 
-// leave is told that a Kinesis record is done with or will be sent again.
-func (pl *pipeline) leave(kr *kinesisRecord) {
+// freeShard is told that a Kinesis record is done with or will be sent again.
+func (pl *pipeline) freeShard(kr *kinesisRecord) {
 	sh := kr.shard
 	if sh == nil {
 		return
@@ -222,10 +222,10 @@ func (pl *pipeline) soleLane() *shard {
 func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 	sh := kr.shard
 	if !sh.current {
-		pl.dissolveLater(kr, wait)
+		pl.disaggregateLater(kr, wait)
 		return
 	}
-	pl.leave(kr)
+	pl.freeShard(kr)
 	kr.deadline = pl.now
 	sh.pace.Rest(pl.now + wait)
 	sh.queue = slices.Insert(sh.queue, 0, kr)
@@ -234,13 +234,13 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 // requeueFront routes items in front of everything that waits.
 func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	pl.scratch = nil
-	if pl.holding() {
+	if pl.awaitsMap() {
 		pl.awaiting.holdFirst(items)
 		return
 	}
 	var lanes []*shard
 	for _, it := range items {
-		sh, ok := pl.place(it)
+		sh, ok := pl.predictShard(it)
 		if !ok {
 			continue
 		}
@@ -270,13 +270,13 @@ func (pl *pipeline) addToFront(sh *shard, it *item) {
 		kr.chooseSpread(it)
 		size := kr.sizeWith(it)
 		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
-			kr.add(it)
+			kr.addItem(it)
 			return
 		}
 	}
 	kr := pl.newRecord()
 	kr.shard, kr.deadline = sh, pl.now
 	kr.chooseSpread(it)
-	kr.add(it)
+	kr.addItem(it)
 	sh.front = append(sh.front, kr)
 }

@@ -14,9 +14,9 @@ type outage struct {
 	logged bool
 }
 
-// trouble logs that requests fail: when the cause changes, and at most once a
+// degraded logs that requests fail: when the cause changes, and at most once a
 // minute for the same cause, whether it lasts or comes and goes.
-func (pl *pipeline) trouble(v verdict) {
+func (pl *pipeline) degraded(v verdict) {
 	if !pl.logs.failing(v.code, pl.now) {
 		return
 	}

@@ -132,7 +132,7 @@ func (pl *pipeline) unlock() {
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.
 	pl.p.buffer.release(bytes, records)
 	if invariants.Enabled {
-		pl.check()
+		pl.checkInvariants()
 	}
 	pl.mu.Unlock()
 	for _, l := range lines {

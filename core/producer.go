@@ -86,7 +86,7 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 		pl = newPipeline(p, stream, id)
 		p.pipelines[stream] = pl
 		p.work.Add(1)
-		go pl.run()
+		go pl.runLoop()
 	}
 	p.handing.Add(1)
 	pl.users.Add(1)
@@ -119,9 +119,9 @@ func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
 		return false
 	}
 	delete(p.pipelines, pl.key)
-	one := pl.snapshot()
+	one := pl.currentStats()
 	one.AutoStreams = 0 // a state, not a counter
-	p.retired.add(&one)
+	p.retired.accumulate(&one)
 	pl.cancel()
 	return true
 }
@@ -169,7 +169,7 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 		close(b.done)
 		return b, nil
 	}
-	if !p.buffer.takeAll(b.items) {
+	if !p.buffer.reserveAll(b.items) {
 		return nil, ErrBufferFull
 	}
 	pl.handOverAll(b)
@@ -309,8 +309,8 @@ func (p *Producer) Stats() Stats {
 	list := p.list()
 	p.mu.Unlock()
 	for _, pl := range list {
-		one := pl.snapshot()
-		s.add(&one)
+		one := pl.currentStats()
+		s.accumulate(&one)
 	}
 	bytes, _ := p.buffer.used()
 	s.BufferedBytes = uint64(bytes)

@@ -44,10 +44,10 @@ type listing struct {
 	unanswered bool // no answer of Kinesis came
 }
 
-// suspect is told of an answer from another shard than predicted. The map is
+// refreshIfOlder is told of an answer from another shard than predicted. The map is
 // fetched again if it still holds the predicted shard and was fetched before
 // the request left: an answer to an older request says nothing new.
-func (pl *pipeline) suspect(predicted *shard, requestStart int64) {
+func (pl *pipeline) refreshIfOlder(predicted *shard, requestStart int64) {
 	if m := pl.shardMap.Load(); m != nil && predicted.current && requestStart > m.fetched {
 		pl.refreshSoon()
 	}
@@ -174,7 +174,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 	pl.install(list, started)
 	pl.learnClosed(closed)
 	pl.settleDoubt()
-	pl.releaseHeld()
+	pl.releaseAwaiting()
 	pl.resolve()
 }
 
@@ -194,7 +194,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	if pl.shardMap.Load() != nil {
 		if pl.shards.stale && v.action != actRetry {
 			pl.shards.stale = false
-			pl.releaseHeld()
+			pl.releaseAwaiting()
 		}
 		pl.resolve()
 		return // the old map stays in use
@@ -208,7 +208,7 @@ func (pl *pipeline) refreshFailed(err error) {
 		pl.log(slog.LevelWarn, "without the shard map every record goes alone, which costs more",
 			"needs", "kinesis:ListShards")
 	}
-	pl.releaseHeld()
+	pl.releaseAwaiting()
 }
 
 // install makes a new map the one in use. Records under way to shards that are

@@ -120,23 +120,23 @@ func (pl *pipeline) refusedCall(req *request, v verdict) {
 		// What is refused again and again by itself does not hold up the others.
 		if r.inRow > searchCalls {
 			r.probeAt = pl.now + pl.suspectBackoff(r.inRow-searchCalls)
-			pl.trouble(v)
+			pl.degraded(v)
 		}
 	}
 	since := pl.stats.Requests
 	if v.reason == ReasonTooLarge {
 		since = req.number // what has passed beside it says enough
 	}
-	req.proof.refused(r.passed, since)
+	req.proof.countRefusal(r.passed, since)
 	if v.reason == ReasonTooLarge {
-		r.size.refused(req.wireBytes())
+		r.size.learnRefused(req.wireBytes())
 		pl.limitAggregates()
 	}
 }
 
-// refused counts a refusal. passed is the number of the latest call that passed; calls
+// countRefusal counts a refusal. passed is the number of the latest call that passed; calls
 // with a number above since may count against the records at the next refusal.
-func (p *proof) refused(passed, since uint64) {
+func (p *proof) countRefusal(passed, since uint64) {
 	switch {
 	case p.mark == 0:
 		p.mark = since
@@ -203,7 +203,7 @@ func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 	}
 	if pl.cfg.ordering == OrderingStrict {
 		pl.refusals.readyNext = true
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 		return
 	}
 	list := kr.items
@@ -213,7 +213,7 @@ func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 			part := pl.newRecord()
 			part.shard, part.spread, part.hasSpread, part.deadline = kr.shard, kr.spread, kr.hasSpread, pl.now
 			for _, it := range list[:min(size, len(list))] {
-				part.add(it)
+				part.addItem(it)
 			}
 			list = list[min(size, len(list)):]
 			if len(req.records) > 0 && req.bytes+part.size > pl.cfg.collectionMaxBytes {
@@ -254,11 +254,11 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 		pl.everStored() && pl.now-r.passedAt < int64(takenLately):
 		v.action, v.reason = actFail, ReasonRefusedAlone
 		v.message += "; nothing else was sent to the stream meanwhile that could tell whether the record is at fault"
-		pl.trouble(v)
+		pl.degraded(v)
 		pl.fail(kr, v, a)
 		return
 	}
-	pl.trouble(v)
+	pl.degraded(v)
 	pl.attemptedAll(kr, v, a)
 	s.kr = kr
 	s.due = notAfterExpiry(kr, pl.now+pl.suspectBackoff(s.alone))
@@ -273,7 +273,7 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 // key.
 func (pl *pipeline) stepAside(s *suspect) {
 	r := &pl.refusals
-	pl.leave(s.kr)
+	pl.freeShard(s.kr)
 	s.kr.shard = nil
 	if s.it.is(itemSpread) || r.aside[s.it.hash] == s {
 		return
@@ -331,7 +331,7 @@ func (pl *pipeline) convict(kr *kinesisRecord, v verdict, a Attempt) {
 		v.message = fmt.Sprintf("%s; data plus partition key have %d bytes, about %d as a request; the largest request that passed had about %d",
 			v.message, kr.size, kr.wireBytes(), pl.refusals.size.most)
 	}
-	pl.trouble(v)
+	pl.degraded(v)
 	pl.fail(kr, v, a)
 }
 
@@ -374,7 +374,7 @@ func (pl *pipeline) suspectsDue() {
 			return false
 		case pl.late(s.kr):
 			late = append(late, s.kr)
-		case !pl.retries.budget.take(pl.now, s.kr.size, pl.cfg):
+		case !pl.retries.budget.spend(pl.now, s.kr.size, pl.cfg):
 			s.due = max(pl.now+1, pl.retries.budget.due())
 			return false
 		default:
@@ -387,7 +387,7 @@ func (pl *pipeline) suspectsDue() {
 	})
 	r.findSuspect()
 	for _, kr := range late {
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 	}
 }
 
@@ -457,7 +457,7 @@ func (pl *pipeline) giveUp(v verdict) {
 		return
 	}
 	v.action, v.reason = actFail, ReasonRefused
-	pl.trouble(v)
+	pl.degraded(v)
 	var list []*kinesisRecord
 	if pl.cfg.ordering == OrderingStrict && r.inRow >= searchCalls {
 		list = pl.pull(func(*kinesisRecord) bool { return true }) // the rest of the aggregates

@@ -43,13 +43,13 @@ func TestSizeThatPassesIsFoundFromASmallRequest(t *testing.T) {
 	pl := halted(t)
 	locked(pl, func() {
 		l := &pl.refusals.size
-		l.refused(1_400_000)
+		l.learnRefused(1_400_000)
 		pl.learnSize(300)
 		refused := 0
 		for range 40 {
 			if n := l.limit(); n > limit {
 				refused++
-				l.refused(n)
+				l.learnRefused(n)
 			} else {
 				pl.learnSize(n)
 			}

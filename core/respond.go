@@ -20,15 +20,15 @@ const (
 	codeCountMismatch = "Record Count Mismatch"
 )
 
-// finish works the outcome of a call into the records it carried. Called with
+// respond works the outcome of a call into the records it carried. Called with
 // the lock held; the request must not be used afterwards.
-func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
+func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
 	if err != nil && pl.ctx.Err() != nil {
 		return // Close gave up on the call and settles the records
 	}
 	base := &Attempt{Start: start, End: end}
 	for _, kr := range req.records {
-		pl.settleUp(kr)
+		pl.refundTokens(kr)
 	}
 	pl.metrics.observeCall(req, *base)
 	switch {
@@ -42,9 +42,9 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
 		pl.metrics.observeFailed(v.code)
-		pl.trouble(v)
+		pl.degraded(v)
 		for _, kr := range req.records {
-			pl.uncertain(kr) // if the caller hands the records over again
+			pl.countUncertain(kr) // if the caller hands the records over again
 			pl.fail(kr, v, *base)
 		}
 	default:
@@ -55,14 +55,14 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
-				pl.stored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
+				pl.recordStored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
 				continue
 			}
 			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
 			if v.action != actThrottle {
 				worst = v
 			}
-			pl.refused(kr, v, *base, req, out)
+			pl.recordRefused(kr, v, *base, req, out)
 		}
 		if pl.stats.KinesisRecords > before {
 			pl.passedCall(req)
@@ -70,7 +70,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 			pl.giveUp(worst)
 		}
 		if worst.code != "" {
-			pl.trouble(worst)
+			pl.degraded(worst)
 		} else {
 			pl.recovered()
 		}
@@ -78,8 +78,8 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	req.done()
 }
 
-// stored handles a record that Kinesis has taken, in whatever shard.
-func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
+// recordStored handles a record that Kinesis has taken, in whatever shard.
+func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
 	pl.retries.budget.earn(len(pl.retries.waiting))
@@ -92,7 +92,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	}
 	sh := kr.shard
 	foreign := pl.foreign(kr, a)
-	contradiction := !foreign && pl.witness(kr, &a)
+	contradiction := !foreign && pl.placementMismatch(kr, &a)
 	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {
 			sh.pace.Stored(pl.sinceStart(a.Start))
@@ -102,7 +102,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 		pl.confirm(kr, a)
 		return
 	}
-	pl.suspect(sh, pl.sinceStart(a.Start))
+	pl.refreshIfOlder(sh, pl.sinceStart(a.Start))
 	if len(kr.items) == 1 {
 		// A user record alone is where its hash key led it. Consumers take
 		// it as it is; writing it again would only double it.
@@ -118,14 +118,14 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.park(kr, a, foreign || contradiction)
 }
 
-// uncertain counts records that may be stored twice.
-func (pl *pipeline) uncertain(kr *kinesisRecord) {
+// countUncertain counts records that may be stored twice.
+func (pl *pipeline) countUncertain(kr *kinesisRecord) {
 	pl.stats.Uncertain += uint64(len(kr.items))
 	pl.metrics.observe(MetricUncertain, "", "", 1, len(kr.items))
 }
 
-// refused handles a record that Kinesis has not taken while the call succeeded.
-func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
+// recordRefused handles a record that Kinesis has not taken while the call succeeded.
+func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
 	pl.metrics.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
@@ -145,7 +145,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *reques
 		pl.convict(kr, v, a) // while others of the same call passed
 	case v.action == actBisect:
 		p := req.proof
-		p.refused(pl.refusals.passed, pl.stats.Requests)
+		p.countRefusal(pl.refusals.passed, pl.stats.Requests)
 		pl.refusals.refused = max(pl.refusals.refused, req.number)
 		pl.refusedAlone(kr, p, v, a)
 	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.meta.auto:
@@ -156,7 +156,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *reques
 			return
 		}
 		if pl.late(kr) {
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 			return
 		}
 		pl.limitFirst(kr)
@@ -188,7 +188,7 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 			pl.retryLater(kr, 0)
 		}
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
-		pl.trouble(v)
+		pl.degraded(v)
 		for _, kr := range req.records {
 			pl.fail(kr, v, a)
 		}
@@ -206,12 +206,12 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		pl.giveUp(v)
 	default:
 		pl.refusals.lone, pl.refusals.loneSince = nil, pl.now
-		pl.trouble(v)
+		pl.degraded(v)
 		// All wait for the same time, so that they fill a request again.
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
 		for _, kr := range req.records {
 			if v.uncertain {
-				pl.uncertain(kr)
+				pl.countUncertain(kr)
 			}
 			pl.attemptedAll(kr, v, a)
 			pl.retryLater(kr, wait)

@@ -21,7 +21,7 @@ func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
 		pl.retryInPlace(kr, wait)
 		return
 	}
-	pl.leave(kr)
+	pl.freeShard(kr)
 	kr.due = notAfterExpiry(kr, pl.now+wait)
 	heap.Push(&pl.retries.waiting, kr)
 }
@@ -31,18 +31,18 @@ func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
 func (pl *pipeline) retryDue() {
 	for len(pl.retries.waiting) > 0 && pl.retries.waiting[0].due <= pl.now {
 		late := pl.late(pl.retries.waiting[0])
-		if !late && !pl.retries.budget.take(pl.now, pl.retries.waiting[0].size, pl.cfg) {
+		if !late && !pl.retries.budget.spend(pl.now, pl.retries.waiting[0].size, pl.cfg) {
 			return
 		}
 		kr := heap.Pop(&pl.retries.waiting).(*kinesisRecord)
 		switch {
 		case late:
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 		case kr.shard != nil && kr.shard.current && !pl.meta.auto:
 			kr.deadline = pl.now // it has waited enough
 			pl.limit(kr)
 		default:
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 		}
 	}
 }

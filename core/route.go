@@ -10,7 +10,7 @@ import (
 // it must not or cannot be aggregated, or to its end if it is too late or too
 // large. Called with the lock held.
 func (pl *pipeline) route(it *item) {
-	sh, ok := pl.place(it)
+	sh, ok := pl.predictShard(it)
 	switch {
 	case !ok:
 	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted:
@@ -20,9 +20,9 @@ func (pl *pipeline) route(it *item) {
 	}
 }
 
-// place predicts the shard of an item, nil if that cannot be done. It reports
+// predictShard predicts the shard of an item, nil if that cannot be done. It reports
 // false if the item goes nowhere now: it is settled, or held.
-func (pl *pipeline) place(it *item) (*shard, bool) {
+func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 	if pl.broken != nil {
 		pl.settle(it, pl.broken)
 		return nil, false
@@ -31,7 +31,7 @@ func (pl *pipeline) place(it *item) (*shard, bool) {
 		pl.expire(it)
 		return nil, false
 	}
-	if pl.holding() {
+	if pl.awaitsMap() {
 		pl.awaiting.hold(it)
 		return nil, false
 	}
@@ -94,20 +94,20 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	}
 }
 
-// dissolve routes the user records of a Kinesis record anew.
-func (pl *pipeline) dissolve(kr *kinesisRecord) { pl.dissolveLater(kr, 0) }
+// disaggregate routes the user records of a Kinesis record anew.
+func (pl *pipeline) disaggregate(kr *kinesisRecord) { pl.disaggregateLater(kr, 0) }
 
-// dissolveLater is dissolve for records that should wait. In strict ordering they
+// disaggregateLater is disaggregate for records that should wait. In strict ordering they
 // do; else they have waited already.
-func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
+func (pl *pipeline) disaggregateLater(kr *kinesisRecord, wait int64) {
 	again := append(pl.scratch[:0], kr.items...)
 	pl.recycle(kr)
 	pl.routeAgain(again, wait)
 }
 
-// takeApart takes the aggregates out of a request that has not left yet, if the
+// disaggregateRequest takes the aggregates out of a request that has not left yet, if the
 // stream may not get any, and returns their user records.
-func (pl *pipeline) takeApart(req *request) (again []*item) {
+func (pl *pipeline) disaggregateRequest(req *request) (again []*item) {
 	if !pl.meta.auto {
 		return nil
 	}

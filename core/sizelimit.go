@@ -24,7 +24,7 @@ const sizeMemory = time.Hour
 // leastSizeLimit is below what anybody has as a limit.
 const leastSizeLimit = 8 << 10
 
-func (l *sizeLimit) refused(wire int) {
+func (l *sizeLimit) learnRefused(wire int) {
 	if wire < leastSizeLimit {
 		*l = sizeLimit{} // whatever it is, it is not the size
 		return

@@ -68,14 +68,14 @@ func (p *Producer) Snapshot() Snapshot {
 	s := Snapshot{BufferLimitBytes: p.cfg.bufferBytes, BufferLimitRecords: p.cfg.bufferRecords}
 	s.BufferedBytes, s.BufferedRecords = p.buffer.used()
 	for _, pl := range p.all() {
-		s.Streams = append(s.Streams, pl.state())
+		s.Streams = append(s.Streams, pl.snapshot())
 	}
 	slices.SortFunc(s.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
 	return s
 }
 
-func (pl *pipeline) state() (s StreamSnapshot) {
-	s.Stats = pl.snapshot()
+func (pl *pipeline) snapshot() (s StreamSnapshot) {
+	s.Stats = pl.currentStats()
 	pl.read("snapshot", func() {
 		now := pl.p.sinceStart()
 		s.Stream, s.Auto = pl.stream.name, pl.meta.auto
@@ -94,14 +94,14 @@ func (pl *pipeline) state() (s StreamSnapshot) {
 		}
 		s.MapAge = time.Duration(now - m.fetched)
 		for _, a := range m.ring {
-			s.Shards = append(s.Shards, a.shard.state(now))
+			s.Shards = append(s.Shards, a.shard.snapshot(now))
 		}
 	})
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }
 
-func (s *shard) state(now int64) ShardSnapshot {
+func (s *shard) snapshot(now int64) ShardSnapshot {
 	records, bytes := s.pace.Tokens(now)
 	out := ShardSnapshot{
 		ID: s.id, Tokens: bytes, RecordTokens: records, Share: s.pace.Share(),

@@ -58,8 +58,8 @@ func (s *Stats) FailedTotal() uint64 {
 	return n
 }
 
-// add sums the counters of one stream into s.
-func (s *Stats) add(o *Stats) {
+// accumulate sums the counters of one stream into s.
+func (s *Stats) accumulate(o *Stats) {
 	s.Accepted += o.Accepted
 	s.Confirmed += o.Confirmed
 	for i := range s.Failed {
@@ -83,7 +83,7 @@ func (s *Stats) add(o *Stats) {
 	s.MapRefreshes += o.MapRefreshes
 }
 
-func (pl *pipeline) snapshot() (s Stats) {
+func (pl *pipeline) currentStats() (s Stats) {
 	pl.read("stats", func() {
 		s = pl.stats
 		if pl.meta.auto {

@@ -69,7 +69,7 @@ func (pl *pipeline) resolve() {
 			pl.reconcile(u.kr, u.attempt, r)
 		case pl.now-u.since >= int64(unresolvedGrace):
 			// Resending can double some records; confirming can lose some.
-			pl.uncertain(u.kr)
+			pl.countUncertain(u.kr)
 			a := *u.attempt.Attempt // others share it
 			a.Uncertain = true
 			u.attempt.Attempt = &a
