@@ -239,3 +239,17 @@ func (l *openList) unlink(sh *shard) {
 	}
 	o.prev, o.next = nil, nil
 }
+
+// dispatch sends an aggregate on that need not wait for more. In strict
+// ordering it still takes records until its shard is free.
+func (pl *pipeline) dispatch(sh *shard) {
+	if pl.cfg.ordering != OrderingStrict {
+		pl.closeAggregate(sh)
+		return
+	}
+	pl.pack(sh)
+	pl.aggregates.open.remove(sh)
+	kr := sh.open.record
+	kr.queued = true
+	pl.limit(kr)
+}

@@ -117,20 +117,6 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	}
 }
 
-// dispatch sends an aggregate on that need not wait for more. In strict
-// ordering it still takes records until its shard is free.
-func (pl *pipeline) dispatch(sh *shard) {
-	if pl.cfg.ordering != OrderingStrict {
-		pl.closeAggregate(sh)
-		return
-	}
-	pl.pack(sh)
-	pl.aggregates.open.remove(sh)
-	kr := sh.open.record
-	kr.queued = true
-	pl.limit(kr)
-}
-
 // freeShard is told that a Kinesis record is done with or will be sent again.
 func (pl *pipeline) freeShard(kr *kinesisRecord) {
 	sh := kr.shard
