@@ -4,7 +4,6 @@ package core
 
 import (
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
@@ -79,7 +78,7 @@ const (
 // alone, which is right in both cases; and the answer's own aggregate is compared
 // with the new map only.
 type placement struct {
-	inferred bool   // facts.auto comes from answers
+	inferred bool   // meta.auto comes from answers
 	doubt    *doubt // evidence that a newer map has to confirm
 	told     bool   // DescribeStreamSummary answers
 	denied   bool   // it is not allowed
@@ -107,14 +106,14 @@ type doubt struct {
 	gen   uint64 // of the last map fetch that began before the answer
 }
 
-// witness compares the shard that took a record with the one its hash leads to.
+// placementMismatch compares the shard that took a record with the one its hash leads to.
 // It reports whether the two contradict each other.
-func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
+func (pl *pipeline) placementMismatch(kr *kinesisRecord, a *attemptNode) (contradiction bool) {
 	sh := kr.shard
-	if !pl.facts.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
+	if !pl.meta.auto && (sh == nil || sh.id == a.shardID && sh.current) || pl.cfg.distribution == DistributionAuto {
 		return false
 	}
-	actual := pl.shards[a.shardID]
+	actual := pl.shards.byID[a.shardID]
 	if actual == nil {
 		if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
 			pl.refreshSoon()
@@ -122,7 +121,7 @@ func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bo
 		return false
 	}
 	if actual.contains(kr.outer) {
-		if pl.facts.auto {
+		if pl.meta.auto {
 			pl.agreed(actual)
 		}
 		return false
@@ -137,14 +136,14 @@ func (pl *pipeline) witness(kr *kinesisRecord, a *attemptNode) (contradiction bo
 func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
 	p := &pl.placement
 	p.matches, p.switches, p.evidence = 0, 0, pl.now
-	if pl.facts.auto {
+	if pl.meta.auto {
 		return
 	}
 	if p.trustedAt != 0 && pl.sinceStart(a.Start) > p.trustedAt {
 		p.distrust = true
 	}
 	p.inferred = true
-	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.fetches}
+	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.listing.count}
 	pl.setAuto(true)
 	pl.refreshSoon()
 	pl.describeSoon()
@@ -157,11 +156,11 @@ func (pl *pipeline) settleDoubt() {
 	if p.doubt == nil || m == nil || m.gen <= p.doubt.gen {
 		return
 	}
-	sh := pl.shards[p.doubt.shard]
+	sh := pl.shards.byID[p.doubt.shard]
 	confirmed := sh != nil && !sh.contains(p.doubt.hash)
 	p.doubt = nil
 	switch {
-	case !pl.facts.auto || !p.inferred:
+	case !pl.meta.auto || !p.inferred:
 	case confirmed:
 		pl.stats.AutoInferred++
 		pl.announceAuto("the shards in the answers are not those that the keys lead to")
@@ -201,10 +200,10 @@ func (pl *pipeline) agreed(actual *shard) {
 func (pl *pipeline) setAuto(auto bool) {
 	p := &pl.placement
 	p.matches, p.switches = 0, 0
-	if auto == pl.facts.auto {
+	if auto == pl.meta.auto {
 		return
 	}
-	pl.facts.auto = auto
+	pl.meta.auto = auto
 	if auto {
 		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
 		return
@@ -234,7 +233,7 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 	p := &pl.placement
 	switch {
 	case pl.cfg.distribution != DistributionDetect:
-		if !p.disagreed && auto != pl.facts.auto {
+		if !p.disagreed && auto != pl.meta.auto {
 			p.disagreed = true
 			pl.log(slog.LevelWarn, "record distribution was set by hand to something else than the stream has",
 				"set", pl.cfg.distribution.String(), "stream_is_auto", auto)
@@ -247,7 +246,7 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 		p.inferred, p.doubt, p.distrust = false, nil, false
 		pl.setAuto(true)
 		pl.announceAuto("DescribeStreamSummary says so")
-	case !pl.facts.auto:
+	case !pl.meta.auto:
 	case asked < p.evidence:
 		pl.describeSoon() // the answer may be older than the change
 	case !p.distrust:
@@ -257,18 +256,9 @@ func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 	}
 }
 
-// describeSoon asks for the facts of the stream again before their time.
-func (pl *pipeline) describeSoon() {
-	if pl.placement.denied || pl.cfg.distribution != DistributionDetect {
-		return
-	}
-	at := max(pl.now, pl.described+int64(describeSpacing)) + rand.Int64N(int64(time.Second))
-	pl.describeDue = min(pl.describeDue, at)
-}
-
 // keyless reports whether records may go without a partition key. The key is
 // optional on AUTO streams only, and only certainty will do.
 // Source: PutRecordsRequestEntry in the API reference (checked 2026-11-24).
 func (pl *pipeline) keyless() bool {
-	return pl.facts.auto && !pl.placement.inferred && !pl.placement.keysNeeded
+	return pl.meta.auto && !pl.placement.inferred && !pl.placement.keysNeeded
 }

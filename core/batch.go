@@ -51,29 +51,6 @@ type Result struct {
 // Confirmed reports whether Kinesis has confirmed the record.
 func (r Result) Confirmed() bool { return r.Settled && r.Err == nil }
 
-// attemptNode links the attempts of a record, newest first. User records that
-// travelled together share nodes.
-type attemptNode struct {
-	*Attempt                // what the records of a request have in common
-	shardID, sequenceNumber string
-	prev                    *attemptNode
-}
-
-// attempt returns the whole of it.
-func (n *attemptNode) attempt() Attempt {
-	a := *n.Attempt
-	a.ShardID, a.SequenceNumber = n.shardID, n.sequenceNumber
-	return a
-}
-
-// with returns the node with another code and message.
-func (n attemptNode) with(code, message string) *attemptNode {
-	a := *n.Attempt
-	a.Code, a.Message = code, message
-	n.Attempt = &a
-	return &n
-}
-
 // item is one user record on its way. Items of a batch live in one slice. In large
 // streams those of one aggregate lie far apart, so what the stages ask for again and
 // again is in here, and an item has 64 bytes: one line of the processor's cache.
@@ -142,8 +119,8 @@ func (b *Batch) Wait(ctx context.Context) error {
 		return nil
 	default:
 	}
-	b.pipe.waiting(b, +1)
-	defer b.pipe.waiting(b, -1)
+	b.pipe.countWaiters(b, +1)
+	defer b.pipe.countWaiters(b, -1)
 	select {
 	case <-b.done:
 		return nil
@@ -202,23 +179,28 @@ func (b *Batch) Err() error {
 
 // Failures calls yield for each failed record until it returns false.
 func (b *Batch) Failures(yield func(i int, err *RecordError) bool) {
-	type failure struct {
-		i   int
-		err *RecordError
+	for _, f := range b.failures() {
+		if !yield(f.i, f.err) {
+			return
+		}
 	}
-	unlock := b.lock()
+}
+
+type failure struct {
+	i   int
+	err *RecordError
+}
+
+// failures lists the records that have failed so far.
+func (b *Batch) failures() []failure {
+	defer b.lock()()
 	list := make([]failure, 0, b.failed)
 	for i := range b.items {
 		if b.items[i].err != nil {
 			list = append(list, failure{i, b.items[i].err})
 		}
 	}
-	unlock()
-	for _, f := range list {
-		if !yield(f.i, f.err) {
-			return
-		}
-	}
+	return list
 }
 
 // lock gives a consistent view of a batch that may still be settling.

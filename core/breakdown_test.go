@@ -69,15 +69,15 @@ func (c *saboteur) DescribeStreamSummary(ctx context.Context, in *kinesis.Descri
 func TestPanicInThePipelineFailsItsRecordsAndSparesTheHost(t *testing.T) {
 	for _, c := range []*saboteur{
 		{operation: "PutRecords", damage: func(pl *pipeline) {
-			for b := pl.oldest; b != nil; b = b.next {
+			for b := pl.batches.oldest; b != nil; b = b.next {
 				for i := range b.items {
 					b.items[i].last = &attemptNode{Attempt: &Attempt{}}
 					b.items[i].tries = math.MaxUint16 // its history cannot be as long
 				}
 			}
 		}},
-		{operation: "ListShards", damage: func(pl *pipeline) { pl.shards = map[string]*shard{"shardId-000000000000": nil} }},
-		{operation: "DescribeStreamSummary", damage: func(pl *pipeline) { pl.held = append([]*item{nil}, pl.held...) }},
+		{operation: "ListShards", damage: func(pl *pipeline) { pl.shards.byID = map[string]*shard{"shardId-000000000000": nil} }},
+		{operation: "DescribeStreamSummary", damage: func(pl *pipeline) { pl.awaiting.items = append([]*item{nil}, pl.awaiting.items...) }},
 	} {
 		for skip := range int32(4) {
 			if skip > 0 && c.operation != "PutRecords" {

@@ -33,16 +33,16 @@ func newBuffer(maxBytes, maxRecords int) *buffer {
 
 func (it *item) cost() int { return int(it.dataBytes) + int(it.keyBytes) + recordOverheadBytes }
 
-// tryTake takes room for as many of the leading items as fit and returns their
+// tryReserve takes room for as many of the leading items as fit and returns their
 // number. It gives way to callers that already wait.
-func (b *buffer) tryTake(items []item) int {
+func (b *buffer) tryReserve(items []item) int {
 	if b.waiting.Load() > 0 {
 		return 0
 	}
-	return b.take(items)
+	return b.reserve(items)
 }
 
-func (b *buffer) take(items []item) int {
+func (b *buffer) reserve(items []item) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := 0
@@ -59,8 +59,8 @@ func (b *buffer) take(items []item) int {
 	return n
 }
 
-// takeAll takes room for all items or for none.
-func (b *buffer) takeAll(items []item) bool {
+// reserveAll takes room for all items or for none.
+func (b *buffer) reserveAll(items []item) bool {
 	total := 0
 	for i := range items {
 		total += items[i].cost()
@@ -80,9 +80,9 @@ func (b *buffer) takeAll(items []item) bool {
 	return true
 }
 
-// wait blocks until some of the items fit, takes room for them and returns
+// waitAndReserve blocks until some of the items fit, takes room for them and returns
 // their number, which is 0 only together with an error.
-func (b *buffer) wait(ctx context.Context, closing <-chan struct{}, items []item) (int, error) {
+func (b *buffer) waitAndReserve(ctx context.Context, closing <-chan struct{}, items []item) (int, error) {
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
 	select {
@@ -94,7 +94,7 @@ func (b *buffer) wait(ctx context.Context, closing <-chan struct{}, items []item
 		return 0, ErrClosed
 	}
 	for {
-		if n := b.take(items); n > 0 {
+		if n := b.reserve(items); n > 0 {
 			return n, nil
 		}
 		select {

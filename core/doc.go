@@ -76,7 +76,7 @@
 //
 // # Streams
 //
-// Each stream, by the name or ARN that callers use, has a shard map, facts, counters
+// Each stream, by the name or ARN that callers use, has a shard map, metadata, counters
 // and one goroutine of its own; all share the buffer. They are made on first use
 // and given up after WithStreamIdle or when WithMaxStreams is reached. A name and
 // the ARN of the same stream count as two, and do not know of each other.

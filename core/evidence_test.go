@@ -21,10 +21,10 @@ func witnessed(pl *pipeline, n int, right bool, ago time.Duration) {
 			takes = ring[(i+1)%4].shard
 		}
 		kr := &kinesisRecord{outer: leads.start}
-		if !pl.facts.auto {
+		if !pl.meta.auto {
 			kr.shard = leads
 		}
-		pl.witness(kr, &attemptNode{Attempt: &at, shardID: takes.id, sequenceNumber: "1"})
+		pl.placementMismatch(kr, &attemptNode{Attempt: &at, shardID: takes.id, sequenceNumber: "1"})
 	}
 }
 
@@ -68,8 +68,8 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 	}{
 		{"a map that agrees with the contradiction confirms it", []evidence{wrong, newMap(0, 4, true)}},
 		{"a map whose fetch began before says nothing", []evidence{{"an answer during a fetch", func(pl *pipeline) {
-			pl.fetches++
-			pl.refreshing = true
+			pl.listing.count++
+			pl.listing.active = true
 			witnessed(pl, 1, false, 0)
 			pl.refreshEnded(equalShards(0, 1, ""), nil, nil, pl.now)
 		}, true}, newMap(0, 1, false)}},
@@ -110,8 +110,8 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 					} else {
 						locked(pl, func() { s.do(pl) })
 					}
-					if pl.facts.auto != s.auto {
-						t.Fatalf("unexpected belief after step %d (%s); got AUTO %v; want %v", i, s.what, pl.facts.auto, s.auto)
+					if pl.meta.auto != s.auto {
+						t.Fatalf("unexpected belief after step %d (%s); got AUTO %v; want %v", i, s.what, pl.meta.auto, s.auto)
 					}
 				}
 			})
@@ -124,12 +124,12 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 func TestPredictionOfAShardThatLeftTheMapIsNoAgreement(t *testing.T) {
 	pl := halted(t)
 	locked(pl, func() {
-		old := pl.shards["shardId-000000000001"]
+		old := pl.shards.byID["shardId-000000000001"]
 		fetched(pl, equalShards(0, 1, ""), nil)
 		fetched(pl, equalShards(0, 3, ""), nil)
 		kr := &kinesisRecord{shard: old, outer: old.start}
 		a := &attemptNode{Attempt: &Attempt{Start: pl.p.start}, shardID: old.id}
-		if !pl.witness(kr, a) || !pl.facts.auto {
+		if !pl.placementMismatch(kr, a) || !pl.meta.auto {
 			t.Error("unexpected agreement with a shard that has only the id of the one that was predicted")
 		}
 	})
@@ -143,22 +143,22 @@ func TestAnswersOfOneShardDoNotBringKeysBack(t *testing.T) {
 			witnessed(pl, 1, false, 0)
 			pl.placement.denied = true
 			for range 10 {
-				pl.agreed(pl.shards["shardId-000000000000"])
+				pl.agreed(pl.shards.byID["shardId-000000000000"])
 			}
 		})
 		time.Sleep(time.Hour)
 		locked(pl, func() {
-			sh := [2]*shard{pl.shards["shardId-000000000000"], pl.shards["shardId-000000000001"]}
+			sh := [2]*shard{pl.shards.byID["shardId-000000000000"], pl.shards.byID["shardId-000000000001"]}
 			for range 200 {
 				pl.agreed(sh[0])
 			}
 			for i := range 10 {
-				if !pl.facts.auto {
+				if !pl.meta.auto {
 					t.Fatalf("unexpected belief in keys after %d changes of the shard; want 10", i)
 				}
 				pl.agreed(sh[(i+1)%2])
 			}
-			if pl.facts.auto {
+			if pl.meta.auto {
 				t.Error("unexpected disbelief after 10 changes of the shard")
 			}
 		})
@@ -172,10 +172,10 @@ func TestContradictionAsksForMapAndStrategy(t *testing.T) {
 		pl := halted(t)
 		time.Sleep(time.Minute)
 		locked(pl, func() {
-			pl.refreshDue, pl.describeDue = never, never
+			pl.listing.due, pl.meta.describeDue = never, never
 			witnessed(pl, 1, false, 0)
-			if pl.refreshDue > pl.now || pl.describeDue > pl.now+int64(time.Second) {
-				t.Errorf("unexpected moments; got map in %v, strategy in %v; want at once, within a second", time.Duration(pl.refreshDue-pl.now), time.Duration(pl.describeDue-pl.now))
+			if pl.listing.due > pl.now || pl.meta.describeDue > pl.now+int64(time.Second) {
+				t.Errorf("unexpected moments; got map in %v, strategy in %v; want at once, within a second", time.Duration(pl.listing.due-pl.now), time.Duration(pl.meta.describeDue-pl.now))
 			}
 			if pl.keyless() {
 				t.Error("unexpected records without key; nobody is certain that the stream is AUTO")
@@ -196,10 +196,10 @@ func TestStrategyIsAskedForAgainIfTheAnswerMayBeOld(t *testing.T) {
 		time.Sleep(time.Minute)
 		locked(pl, func() {
 			witnessed(pl, 1, false, 0)
-			pl.describeDue = never
+			pl.meta.describeDue = never
 			described(pl, saysByKey, pl.now-1)
-			if !pl.facts.auto || pl.describeDue == never {
-				t.Errorf("unexpected state; got AUTO %v, asks in %v; want true, soon", pl.facts.auto, time.Duration(pl.describeDue-pl.now))
+			if !pl.meta.auto || pl.meta.describeDue == never {
+				t.Errorf("unexpected state; got AUTO %v, asks in %v; want true, soon", pl.meta.auto, time.Duration(pl.meta.describeDue-pl.now))
 			}
 		})
 	})
@@ -215,14 +215,14 @@ func TestAnswerOfAnUnknownShardAsksForAMapOfAnAutoStream(t *testing.T) {
 			locked(pl, func() {
 				described(pl, saysAuto, pl.now)
 				pl.shardMap.Load().fetched = pl.now
-				pl.refreshDue = never
+				pl.listing.due = never
 				left := pl.now
 				if late {
 					left++
 				}
 				at := Attempt{Start: pl.p.start.Add(time.Duration(left))}
-				pl.witness(&kinesisRecord{}, &attemptNode{Attempt: &at, shardID: "shardId-000000000009"})
-				if got := pl.refreshDue != never; got != late {
+				pl.placementMismatch(&kinesisRecord{}, &attemptNode{Attempt: &at, shardID: "shardId-000000000009"})
+				if got := pl.listing.due != never; got != late {
 					t.Errorf("request left after the fetch %v: unexpected fetch %v", late, got)
 				}
 			})

@@ -6,11 +6,18 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/outkpl/outkpl/aggregation"
 )
+
+// callers counts those who are in the middle of a call; see shouldFlush.
+type callers struct {
+	submitting int    // hand records over
+	blocked    int    // of those who did, wait for room
+	flushing   int    // wait in Flush
+	flushSeq   uint64 // for the batches up to this one
+}
 
 // newBatch checks the records and computes their hash keys. It runs without
 // any lock.
@@ -45,7 +52,7 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 				continue
 			}
 		}
-		if !placer.add(it) {
+		if !placer.locate(it) {
 			it.err = pl.invalid("partition key is not valid UTF-8")
 		}
 	}
@@ -76,18 +83,18 @@ var keySeed = maphash.MakeSeed()
 
 func slotOf(key string) uint8 { return uint8(maphash.String(keySeed, key)) }
 
-// add reports false for a key that is not UTF-8. Consumers on the JVM decode keys
+// locate reports false for a key that is not UTF-8. Consumers on the JVM decode keys
 // before they hash them, so that such a key leads elsewhere there: the Kinesis
 // Client Library drops its whole aggregate (run with 3.5.1 on 2026-11-28).
-func (p *placer) add(it *item) bool {
+func (p *placer) locate(it *item) bool {
 	key := it.rec().PartitionKey
 	if it.is(itemExplicit) {
-		p.place(it, it.hash)
+		p.assign(it, it.hash)
 		return utf8.ValidString(key)
 	}
 	slot := slotOf(key)
 	if s := &p.seen[slot]; s.key == key { // those in there are valid
-		p.place(it, s.hash)
+		p.assign(it, s.hash)
 		return true
 	}
 	if !utf8.ValidString(key) {
@@ -107,14 +114,14 @@ func (p *placer) flush() {
 		p.m.fetch(hashes[:p.n])
 	}
 	for i, it := range p.waiting[:p.n] {
-		p.place(it, hashes[i])
+		p.assign(it, hashes[i])
 		s := &p.seen[p.slots[i]]
 		s.key, s.hash = p.keys[i], hashes[i]
 	}
 	p.n = 0
 }
 
-func (p *placer) place(it *item, h aggregation.HashKey) {
+func (p *placer) assign(it *item, h aggregation.HashKey) {
 	it.hash = h
 	if p.m != nil {
 		it.shard = p.m.lookup(h)
@@ -123,18 +130,10 @@ func (p *placer) place(it *item, h aggregation.HashKey) {
 
 // begin registers a batch. Called with the lock held.
 func (pl *pipeline) begin(b *Batch) {
-	pl.submitting++
+	pl.callers.submitting++
 	b.handing = true
-	pl.open++
-	pl.seq++
-	b.seq = pl.seq
+	pl.batches.push(b)
 	b.arrived = pl.now
-	if b.prev = pl.newest; b.prev != nil {
-		b.prev.next = b
-	} else {
-		pl.oldest = b
-	}
-	pl.newest = b
 	pl.stats.Accepted += uint64(len(b.items))
 	if ttl := pl.cfg.recordTTL; ttl > 0 {
 		b.expires = pl.now + int64(ttl)
@@ -142,7 +141,7 @@ func (pl *pipeline) begin(b *Batch) {
 	// From here on the batch is settled whatever happens.
 	pl.guarded("begin", func() {
 		pl.freshen()
-		pl.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
+		pl.metrics.observe(MetricUserRecordsReceived, "", "", 1, len(b.items))
 		for i := range b.items {
 			it := &b.items[i]
 			if it.err != nil {
@@ -191,13 +190,13 @@ func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
 			rest = rest[1:] // an invalid one, settled by begin
 			continue
 		}
-		took := pl.p.buffer.tryTake(rest[:n])
+		took := pl.p.buffer.tryReserve(rest[:n])
 		if took == 0 {
 			pl.waitForRoom(+1)
-			took, err = pl.p.buffer.wait(ctx, pl.p.closing, rest[:n])
+			took, err = pl.p.buffer.waitAndReserve(ctx, pl.p.closing, rest[:n])
 			pl.waitForRoom(-1)
 			if err != nil {
-				pl.turnAway(rest)
+				pl.reject(rest)
 				break
 			}
 		}
@@ -218,23 +217,35 @@ func (pl *pipeline) accept(items []item) {
 func (pl *pipeline) endHandOver(b *Batch) {
 	pl.lock()
 	defer pl.unlock()
-	pl.guarded("end of hand-over", func() {
-		pl.submitting--
-		b.handing = false
-	})
+	pl.endSubmitting(b)
 	if pl.broken != nil {
-		// What was never taken over is in no stage.
-		for i := range b.items {
-			if it := &b.items[i]; !it.is(itemSettled) && !it.is(itemBuffered) {
-				pl.settle(it, pl.broken)
-			}
-		}
+		pl.settleBatch(b, false) // what was never taken over is in no stage
 	}
 }
 
-// turnAway settles the records that were not taken over.
-func (pl *pipeline) turnAway(items []item) {
-	pl.locked("turn away", func() {
+// endSubmitting is endHandOver for those who hold the lock.
+func (pl *pipeline) endSubmitting(b *Batch) {
+	pl.guarded("end of hand-over", func() {
+		pl.callers.submitting--
+		b.handing = false
+	})
+}
+
+// handOverAll takes a batch over for which there is room.
+func (pl *pipeline) handOverAll(b *Batch) {
+	pl.lock()
+	defer pl.unlock()
+	for i := range b.items {
+		b.items[i].flags |= itemBuffered
+	}
+	pl.begin(b)
+	pl.submit(b.items)
+	pl.endSubmitting(b)
+}
+
+// reject settles the records that were not taken over.
+func (pl *pipeline) reject(items []item) {
+	pl.locked("reject", func() {
 		err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
 		for i := range items {
 			if !items[i].is(itemSettled) {
@@ -247,164 +258,7 @@ func (pl *pipeline) turnAway(items []item) {
 // waitForRoom counts the callers that cannot go on until there is room.
 func (pl *pipeline) waitForRoom(d int) {
 	pl.locked("wait for room", func() {
-		pl.submitting -= d
-		pl.blocked += d
+		pl.callers.submitting -= d
+		pl.callers.blocked += d
 	})
-}
-
-// waiting counts the callers that wait for a batch.
-func (pl *pipeline) waiting(b *Batch, d int) {
-	pl.locked("wait", func() {
-		had := b.waiters > 0
-		b.waiters += d
-		if has := b.waiters > 0; has != had && b.open > 0 {
-			pl.waited += d
-		}
-	})
-}
-
-// settle gives a user record its final outcome. Called with the lock held.
-func (pl *pipeline) settle(it *item, err *RecordError) {
-	// What can panic comes first, so that breakDown can still settle the record.
-	b := it.batch
-	pl.observeEnd(it, err)
-	it.err = err
-	it.flags |= itemSettled
-	if len(pl.refusals.suspects) > 0 {
-		pl.settledSuspect(it, err)
-	}
-	if err != nil {
-		b.failed++
-		pl.stats.Failed[err.Reason]++
-	} else {
-		pl.stats.Confirmed++
-		pl.stats.ConfirmedBytes += uint64(it.dataBytes)
-	}
-	if it.is(itemBuffered) {
-		pl.releaseBytes += it.cost()
-		pl.releaseRecords++
-	}
-	b.open--
-	if b.open == 0 {
-		pl.closeBatch(b)
-	}
-}
-
-// closeBatch has unlock tell those who wait for a batch that it is settled. They
-// must see its room in the buffer free.
-func (pl *pipeline) closeBatch(b *Batch) {
-	pl.open--
-	pl.idleSince = pl.now
-	if b.waiters > 0 {
-		pl.waited--
-	}
-	if b.prev != nil {
-		b.prev.next = b.next
-	} else {
-		pl.oldest = b.next
-	}
-	if b.next != nil {
-		b.next.prev = b.prev
-	} else {
-		pl.newest = b.prev
-	}
-	b.prev, b.next = nil, nil
-	pl.finished = append(pl.finished, b.done)
-	keep := pl.drained[:0]
-	for _, w := range pl.drained {
-		if pl.oldest == nil || pl.oldest.seq > w.seq {
-			pl.finished = append(pl.finished, w.done)
-		} else {
-			keep = append(keep, w)
-		}
-	}
-	clear(pl.drained[len(keep):])
-	pl.drained = keep
-}
-
-// drainWaiter waits until every batch up to seq is settled.
-type drainWaiter struct {
-	seq  uint64
-	done chan struct{}
-}
-
-// drain has a channel closed when every batch handed over so far is settled. Called
-// with the lock held.
-func (pl *pipeline) drain(done chan struct{}) {
-	if pl.oldest == nil {
-		close(done)
-	} else {
-		pl.drained = append(pl.drained, drainWaiter{seq: pl.seq, done: done})
-	}
-}
-
-// flush is drain for a caller who does not want to wait for aggregates to be filled
-// up: all that is handed over by now leaves. What comes later is not concerned.
-func (pl *pipeline) flush(done chan struct{}) {
-	pl.flushing++
-	pl.flushSeq = pl.seq
-	pl.drain(done)
-	for sh := pl.openList.head; sh != nil; sh = sh.open.next {
-		pl.leaveNow(&sh.open)
-	}
-	for _, kr := range pl.collector.ready {
-		kr.deadline = pl.now
-	}
-	pl.collector.deadline = pl.now
-}
-
-// endFlush ends a call of flush.
-func (pl *pipeline) endFlush(done chan struct{}) {
-	if pl.flushing--; pl.flushing == 0 {
-		pl.flushSeq = 0
-	}
-	pl.undrain(done)
-}
-
-// undrain forgets a channel of drain, whose caller may have given up. Callers that
-// flush again and again in an outage must leave nothing behind. Called with the
-// lock held.
-func (pl *pipeline) undrain(done <-chan struct{}) {
-	pl.drained = slices.DeleteFunc(pl.drained, func(w drainWaiter) bool { return w.done == done })
-}
-
-// abort settles everything that is still open. No call is under way any more.
-func (pl *pipeline) abort(reason Reason) (left int) {
-	pl.locked("abort", func() {
-		pl.aborted = true
-		err := &RecordError{Stream: pl.stream.name, Reason: reason, Detail: "the producer was closed before the record was confirmed"}
-		for b := pl.oldest; b != nil; {
-			next := b.next
-			for i := range b.items {
-				if it := &b.items[i]; !it.is(itemSettled) {
-					left++
-					pl.settle(it, err)
-				}
-			}
-			b = next
-		}
-		pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-		pl.outgoing, pl.freed = nil, nil
-		pl.openList, pl.collector, pl.refusals = openList{}, collector{}, refusals{}
-	})
-	if pl.isBroken() {
-		pl.lock()
-		defer pl.unlock()
-		pl.settleBroken()
-	}
-	return left
-}
-
-func (pl *pipeline) snapshot() (s Stats) {
-	pl.read("stats", func() {
-		s = pl.stats
-		if pl.facts.auto {
-			s.AutoStreams = 1
-		}
-	})
-	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
-	if int64(s.PutPayloadUnitsSaved) < 0 {
-		s.PutPayloadUnitsSaved = 0 // see Stats
-	}
-	return s
 }

@@ -49,8 +49,8 @@ func (c *checks) due(pl *pipeline) bool {
 	s := &pl.stats
 	ended := s.Confirmed + s.FailedTotal()
 	moved := s.Accepted + ended + s.Retries + s.Requests
-	work := int(s.Accepted-ended) + pl.open + len(pl.shards)
-	for b := pl.oldest; b != nil && work <= checkAlways; b = b.next {
+	work := int(s.Accepted-ended) + pl.batches.open + len(pl.shards.byID)
+	for b := pl.batches.oldest; b != nil && work <= checkAlways; b = b.next {
 		work += len(b.items)
 	}
 	if work > checkAlways && moved-c.moved < uint64(max(work, c.work)) {
@@ -74,7 +74,7 @@ func (c *checks) started(pl *pipeline, req *request) {
 	bytes := 0
 	for _, kr := range req.records {
 		bytes += kr.size
-		if pl.facts.auto && len(kr.items) > 1 {
+		if pl.meta.auto && len(kr.items) > 1 {
 			c.wrong = fmt.Errorf("a request leaves with an aggregate of %d records, of shard %q, though the stream is AUTO", len(kr.items), kr.shardID())
 		}
 	}
@@ -85,9 +85,9 @@ func (c *checks) started(pl *pipeline, req *request) {
 
 func (c *checks) ended(req *request) { delete(c.underWay, req) }
 
-// check ends the process if something does not hold. Called with the lock held, by
+// checkInvariants ends the process if something does not hold. Called with the lock held, by
 // unlock.
-func (pl *pipeline) check() {
+func (pl *pipeline) checkInvariants() {
 	c := pl.checks
 	if c.suspended && pl.broken == nil || !c.due(pl) {
 		return
@@ -107,7 +107,7 @@ func (pl *pipeline) violation() error {
 	if pl.aborted {
 		steps = append(steps, a.nothingLeft)
 	} else {
-		steps = append(steps, a.held, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
+		steps = append(steps, a.awaiting, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
 	}
 	for _, step := range append(steps, a.places, a.buffer) {
 		if err := step(); err != nil {
@@ -122,7 +122,7 @@ func (pl *pipeline) violation() error {
 type place int
 
 const (
-	inHeld place = iota
+	inAwaiting place = iota
 	inOpen
 	inQueue
 	inReady
@@ -144,7 +144,7 @@ type account struct {
 }
 
 //go:norace
-func (a *account) add(it *item) {
+func (a *account) count(it *item) {
 	a.records++
 	a.bytes += it.cost()
 	// Mixed as in splitmix64, so that the sum tells which records are in it.
@@ -178,11 +178,11 @@ func (a *audit) callers() error {
 	pl := a.pl
 	// Read with the lock held: who is counted in submitting or blocked is still a user. A
 	// caller's panic leaves its count.
-	if users := int(pl.users.Load()); pl.broken == nil && (pl.submitting < 0 || pl.blocked < 0 || pl.submitting+pl.blocked > users || pl.flushing < 0) {
-		return fmt.Errorf("callers: submitting %d, blocked %d, flushing %d, of users %d", pl.submitting, pl.blocked, pl.flushing, users)
+	if users := int(pl.users.Load()); pl.broken == nil && (pl.callers.submitting < 0 || pl.callers.blocked < 0 || pl.callers.submitting+pl.callers.blocked > users || pl.callers.flushing < 0) {
+		return fmt.Errorf("callers: submitting %d, blocked %d, flushing %d, of users %d", pl.callers.submitting, pl.callers.blocked, pl.callers.flushing, users)
 	}
-	if pl.releaseBytes != 0 || pl.releaseRecords != 0 {
-		return fmt.Errorf("room to release is %d bytes, %d records; want none", pl.releaseBytes, pl.releaseRecords)
+	if pl.settled.bytes != 0 || pl.settled.records != 0 {
+		return fmt.Errorf("room to release is %d bytes, %d records; want none", pl.settled.bytes, pl.settled.records)
 	}
 	return nil
 }
@@ -194,8 +194,8 @@ func (a *audit) batches() error {
 	pl := a.pl
 	n, waited, open := 0, 0, 0
 	var last *Batch
-	for b := pl.oldest; b != nil; last, b = b, b.next {
-		if n++; n > pl.open {
+	for b := pl.batches.oldest; b != nil; last, b = b, b.next {
+		if n++; n > pl.batches.open {
 			break // it may have no end
 		}
 		if b.prev != last || last != nil && last.seq >= b.seq || b.pipe != pl {
@@ -210,7 +210,7 @@ func (a *audit) batches() error {
 				}
 			case it.is(itemBuffered):
 				unsettled++
-				a.pending.add(it)
+				a.pending.count(it)
 			default:
 				unsettled++
 				a.unsubmitted++
@@ -225,21 +225,21 @@ func (a *audit) batches() error {
 			waited++
 		}
 	}
-	if n != pl.open || last != pl.newest {
-		return fmt.Errorf("open batches is %d, the list has %d (newest at its end: %t)", pl.open, n, last == pl.newest)
+	if n != pl.batches.open || last != pl.batches.newest {
+		return fmt.Errorf("open batches is %d, the list has %d (newest at its end: %t)", pl.batches.open, n, last == pl.batches.newest)
 	}
-	if err := differ("waited batches", pl.waited, waited); err != nil {
+	if err := differ("waited batches", pl.batches.waited, waited); err != nil {
 		return err
 	}
-	for _, w := range pl.drained {
-		if pl.oldest == nil || pl.oldest.seq > w.seq {
+	for _, w := range pl.batches.drains {
+		if pl.batches.oldest == nil || pl.batches.oldest.seq > w.seq {
 			return fmt.Errorf("a flush waits for batches up to %d, which are settled", w.seq)
 		}
 	}
 	if s := &pl.stats; s.Accepted != s.Confirmed+s.FailedTotal()+uint64(open) {
 		return fmt.Errorf("accepted is %d; confirmed %d, failed %d and open %d make %d", s.Accepted, s.Confirmed, s.FailedTotal(), open, s.Confirmed+s.FailedTotal()+uint64(open))
 	}
-	if a.unsubmitted > 0 && pl.submitting+pl.blocked == 0 {
+	if a.unsubmitted > 0 && pl.callers.submitting+pl.callers.blocked == 0 {
 		return fmt.Errorf("unsubmitted records are %d, though nobody hands over", a.unsubmitted)
 	}
 	return nil
@@ -255,7 +255,7 @@ func (a *audit) put(p place, it *item) error {
 	if it.is(itemSettled) || !it.is(itemBuffered) {
 		return fmt.Errorf("%s has record %d of batch %d; settled %t, submitted %t", placeNames[p], it.index, it.batch.seq, it.is(itemSettled), it.is(itemBuffered))
 	}
-	a.parts[p].add(it)
+	a.parts[p].count(it)
 	return nil
 }
 
@@ -270,7 +270,7 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 	case len(items) == 1:
 	case kr.shardID() == "" || !a.pl.cfg.aggregation || len(items) > a.pl.cfg.aggregationMaxCount:
 		return fmt.Errorf("%s has an aggregate of %d records, of shard %q; aggregation %t, at most %d", placeNames[p], len(items), kr.shardID(), a.pl.cfg.aggregation, a.pl.cfg.aggregationMaxCount)
-	case a.pl.facts.auto && p <= inReady:
+	case a.pl.meta.auto && p <= inReady:
 		return fmt.Errorf("%s has an aggregate of %d records, of shard %q, though the stream is AUTO", placeNames[p], len(items), kr.shardID())
 	}
 	expires := int64(0)
@@ -354,10 +354,10 @@ func (a *audit) inFlight() error {
 // nothingLeft checks a pipeline that was closed or has broken down.
 func (a *audit) nothingLeft() error {
 	pl := a.pl
-	c, o := &pl.collector, &pl.openList
-	if n := len(pl.held) + len(pl.retries) + len(pl.refusals.waiting) + len(pl.unresolved) + len(pl.wakes) + len(pl.outgoing) + len(pl.freed) + len(c.ready) + len(c.requests); n > 0 {
+	c, o := &pl.collector, &pl.aggregates.open
+	if n := len(pl.awaiting.items) + len(pl.retries.waiting) + len(pl.refusals.waiting) + len(pl.unresolved) + len(pl.wakes) + len(pl.ordering.draining) + len(pl.ordering.freed) + len(c.ready) + len(c.requests); n > 0 {
 		return fmt.Errorf("held %d, retries %d, suspects %d, unresolved %d, wakes %d, outgoing %d, freed %d, ready %d, requests %d, though the work has ended",
-			len(pl.held), len(pl.retries), len(pl.refusals.waiting), len(pl.unresolved), len(pl.wakes), len(pl.outgoing), len(pl.freed), len(c.ready), len(c.requests))
+			len(pl.awaiting.items), len(pl.retries.waiting), len(pl.refusals.waiting), len(pl.unresolved), len(pl.wakes), len(pl.ordering.draining), len(pl.ordering.freed), len(c.ready), len(c.requests))
 	}
 	if o.head != nil || o.tail != nil || o.bytes != 0 || o.records != 0 || c.bytes != 0 || c.hotShards != 0 {
 		return fmt.Errorf("open aggregates have %d bytes, %d records, ready %d bytes, %d hot shards, though the work has ended", o.bytes, o.records, c.bytes, c.hotShards)
@@ -375,7 +375,7 @@ func (a *audit) shards() error {
 	if m := pl.shardMap.Load(); m != nil {
 		for i := range m.ring {
 			sh := m.ring[i].shard
-			if pl.shards[sh.id] != sh {
+			if pl.shards.byID[sh.id] != sh {
 				return fmt.Errorf("shard %q is in the map, but not known", sh.id)
 			}
 			if err := a.shard(sh, &t); err != nil {
@@ -383,11 +383,11 @@ func (a *audit) shards() error {
 			}
 		}
 	}
-	if err := differ("shards", len(pl.shards), t.shards); err != nil {
+	if err := differ("shards", len(pl.shards.byID), t.shards); err != nil {
 		return err
 	}
-	if pl.lane != nil {
-		if err := a.shard(pl.lane, &t); err != nil {
+	if pl.ordering.sole != nil {
+		if err := a.shard(pl.ordering.sole, &t); err != nil {
 			return err
 		}
 	}
@@ -402,8 +402,8 @@ func (a *audit) shards() error {
 		return fmt.Errorf("shards with an open aggregate are %d, the list has %d; with a queue %d, wakes has %d; hot shards %d, the collector has %d; ready bytes of shards without ready records are %d",
 			t.open, a.openShards, t.queues, len(pl.wakes), t.hot, pl.collector.hotShards, t.ready)
 	}
-	if t.busy+len(pl.outgoing) != a.busy && pl.ctx.Err() == nil {
-		return fmt.Errorf("busy shards are %d and outgoing %d, records that keep one busy %d", t.busy, len(pl.outgoing), a.busy)
+	if t.busy+len(pl.ordering.draining) != a.busy && pl.ctx.Err() == nil {
+		return fmt.Errorf("busy shards are %d and outgoing %d, records that keep one busy %d", t.busy, len(pl.ordering.draining), a.busy)
 	}
 	return nil
 }
@@ -436,7 +436,7 @@ func (a *audit) shard(sh *shard, t *shardTotals) error {
 		t.busy++
 	}
 	blockers := 0
-	if len(a.pl.outgoing) > 0 {
+	if len(a.pl.ordering.draining) > 0 {
 		blockers = a.pl.checks.blockers[sh]
 	}
 	if sh.blockers != blockers {
@@ -446,17 +446,17 @@ func (a *audit) shard(sh *shard, t *shardTotals) error {
 }
 
 //go:norace
-func (a *audit) held() error {
+func (a *audit) awaiting() error {
 	pl := a.pl
 	expires := int64(0)
-	for _, it := range pl.held {
-		if err := a.put(inHeld, it); err != nil {
+	for _, it := range pl.awaiting.items {
+		if err := a.put(inAwaiting, it); err != nil {
 			return err
 		}
 		expires = earlier(expires, it.batch.expires)
 	}
-	if earlier(pl.heldExpires, expires) != pl.heldExpires {
-		return fmt.Errorf("expiry of held is %d, the first of its %d records expires at %d", pl.heldExpires, len(pl.held), expires)
+	if earlier(pl.awaiting.expires, expires) != pl.awaiting.expires {
+		return fmt.Errorf("expiry of held is %d, the first of its %d records expires at %d", pl.awaiting.expires, len(pl.awaiting.items), expires)
 	}
 	return nil
 }
@@ -468,10 +468,10 @@ func (a *audit) openList() error {
 	pl := a.pl
 	var last *shard
 	bytes, n := 0, 0
-	for sh := pl.openList.head; sh != nil; last, sh = sh, sh.open.next {
+	for sh := pl.aggregates.open.head; sh != nil; last, sh = sh, sh.open.next {
 		o := &sh.open
-		if n++; n > len(pl.shards) || o.prev != last || !sh.current {
-			return fmt.Errorf("list of open aggregates: a link is wrong at shard %q (number %d of %d, current %t)", sh.id, n, len(pl.shards), sh.current)
+		if n++; n > len(pl.shards.byID) || o.prev != last || !sh.current {
+			return fmt.Errorf("list of open aggregates: a link is wrong at shard %q (number %d of %d, current %t)", sh.id, n, len(pl.shards.byID), sh.current)
 		}
 		if last != nil && last.open.deadline > o.deadline {
 			return fmt.Errorf("list of open aggregates: deadline of shard %q is %d, that of the one before %d", sh.id, o.deadline, last.open.deadline)
@@ -487,10 +487,10 @@ func (a *audit) openList() error {
 		bytes += held
 		a.openShards++
 	}
-	if last != pl.openList.tail {
+	if last != pl.aggregates.open.tail {
 		return fmt.Errorf("list of open aggregates: its tail is not its last")
 	}
-	if o := &pl.openList; o.bytes != bytes || o.records != a.parts[inOpen].records {
+	if o := &pl.aggregates.open; o.bytes != bytes || o.records != a.parts[inOpen].records {
 		return fmt.Errorf("open aggregates: bytes are %d, records %d, their parts make %d and %d", o.bytes, o.records, bytes, a.parts[inOpen].records)
 	}
 	return nil
@@ -605,7 +605,7 @@ func (a *audit) requests() error {
 
 //go:norace
 func (a *audit) retries() error {
-	list := a.pl.retries
+	list := a.pl.retries.waiting
 	for i, kr := range list {
 		if i > 0 && list.Less(i, (i-1)/2) {
 			return fmt.Errorf("retries: number %d is due at %d, before its parent at %d", i, kr.due, list[(i-1)/2].due)
@@ -663,8 +663,8 @@ func (a *audit) unresolved() error {
 func (a *audit) lanes() error {
 	pl := a.pl
 	if pl.cfg.ordering != OrderingStrict {
-		if n := len(pl.outgoing) + len(pl.freed); n > 0 || pl.lane != nil {
-			return fmt.Errorf("outgoing %d, freed %d, lane %t, without strict ordering", len(pl.outgoing), len(pl.freed), pl.lane != nil)
+		if n := len(pl.ordering.draining) + len(pl.ordering.freed); n > 0 || pl.ordering.sole != nil {
+			return fmt.Errorf("outgoing %d, freed %d, lane %t, without strict ordering", len(pl.ordering.draining), len(pl.ordering.freed), pl.ordering.sole != nil)
 		}
 		return nil
 	}
@@ -681,8 +681,8 @@ func (a *audit) lanes() error {
 		return err
 	}
 	clear(pl.checks.blockers)
-	for i, sh := range pl.outgoing {
-		if sh.busy == nil || sh.current || slices.Contains(pl.outgoing[:i], sh) {
+	for i, sh := range pl.ordering.draining {
+		if sh.busy == nil || sh.current || slices.Contains(pl.ordering.draining[:i], sh) {
 			return fmt.Errorf("outgoing has shard %q at %d: busy %t, current %t, or twice", sh.id, i, sh.busy != nil, sh.current)
 		}
 		pl.eachLane(sh, func(lane *shard) { pl.checks.blockers[lane]++ })

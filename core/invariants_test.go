@@ -65,14 +65,14 @@ func halted(t *testing.T, opts ...Option) *pipeline {
 	})
 	pl.lock()
 	defer pl.unlock()
-	pl.facts.known = true
+	pl.meta.known = true
 	remap(pl, 0, 4)
 	return pl
 }
 
 // remap installs a map of n equal shards, whose ids begin with the number given.
 func remap(pl *pipeline, first, n int) {
-	pl.fetches++
+	pl.listing.count++
 	pl.install(equalShards(first, n, ""), pl.now)
 }
 
@@ -121,7 +121,7 @@ func locked(pl *pipeline, f func()) {
 func depart(pl *pipeline) {
 	locked(pl, func() {
 		pl.closeSome(never)
-		pl.start(pl.take())
+		pl.startRequest(pl.formRequest())
 	})
 	<-pl.p.client.(*deafClient).called
 }
@@ -143,7 +143,7 @@ func everywhere(t *testing.T) *pipeline {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.closeSome(never)
-			f(pl.take())
+			f(pl.formRequest())
 		})
 	}
 	taken(func(req *request) { pl.collector.requests = append(pl.collector.requests, req) })
@@ -161,13 +161,13 @@ func everywhere(t *testing.T) *pipeline {
 	locked(pl, func() { pl.closeSome(never) })
 	hand(t, pl, 40)
 	locked(pl, func() {
-		for _, sh := range pl.shards {
+		for _, sh := range pl.shards.byID {
 			sh.pace.Rest(pl.now + int64(time.Hour))
 		}
 		pl.closeSome(never)
 	})
 	hand(t, pl, 40)
-	locked(pl, func() { pl.stale = true })
+	locked(pl, func() { pl.shards.stale = true })
 	hand(t, pl, 40)
 	locked(pl, func() {})
 	return pl
@@ -184,7 +184,7 @@ func lanes(t *testing.T) *pipeline {
 	locked(pl, func() { pl.closeSome(never) })
 	locked(pl, func() { remap(pl, 4, 2) })
 	hand(t, pl, 40)
-	locked(pl, func() { pl.dispatch(pl.openList.head) })
+	locked(pl, func() { pl.dispatch(pl.aggregates.open.head) })
 	return pl
 }
 
@@ -208,73 +208,73 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		damage func(pl *pipeline)
 	}{
 		// Callers, batches and statistics.
-		{"callers: submitting 1", func(pl *pipeline) { pl.submitting++ }},
-		{"callers: submitting 0, blocked -1", func(pl *pipeline) { pl.blocked-- }},
-		{"room to release is 5 bytes", func(pl *pipeline) { pl.releaseBytes = 5 }},
+		{"callers: submitting 1", func(pl *pipeline) { pl.callers.submitting++ }},
+		{"callers: submitting 0, blocked -1", func(pl *pipeline) { pl.callers.blocked-- }},
+		{"room to release is 5 bytes", func(pl *pipeline) { pl.settled.bytes = 5 }},
 		{"accepted is 321; confirmed 0, failed 0 and open 320 make 320", func(pl *pipeline) { pl.stats.Accepted++ }},
 		{"confirmed 1, failed 0", func(pl *pipeline) { pl.stats.Confirmed++ }},
 		{"failed 1 and", func(pl *pipeline) { pl.stats.Failed[ReasonExpired]++ }},
-		{"batch 1 of 40 records: open is 39", func(pl *pipeline) { pl.oldest.open-- }},
-		{"failed 1; its records", func(pl *pipeline) { pl.oldest.failed++ }},
-		{"open batches is 9, the list has 8", func(pl *pipeline) { pl.open++ }},
-		{"open batches is 8, the list has 2", func(pl *pipeline) { pl.oldest.next.next = nil }},
-		{"open batches is 8, the list has 8 (newest at its end: false)", func(pl *pipeline) { pl.newest = pl.oldest }},
-		{"links or order are wrong at batch 2", func(pl *pipeline) { pl.oldest.next.prev = nil }},
-		{"links or order are wrong at batch 0", func(pl *pipeline) { pl.oldest.next.seq = 0 }},
-		{"waited batches is 1, its parts make 0", func(pl *pipeline) { pl.waited++ }},
-		{"waited batches is 0, its parts make 1", func(pl *pipeline) { pl.oldest.waiters++ }},
-		{"a flush waits for batches up to 0", func(pl *pipeline) { pl.drained = []drainWaiter{{}} }},
-		{"unsubmitted records are 1", func(pl *pipeline) { pl.oldest.items[3].flags &^= itemBuffered }},
+		{"batch 1 of 40 records: open is 39", func(pl *pipeline) { pl.batches.oldest.open-- }},
+		{"failed 1; its records", func(pl *pipeline) { pl.batches.oldest.failed++ }},
+		{"open batches is 9, the list has 8", func(pl *pipeline) { pl.batches.open++ }},
+		{"open batches is 8, the list has 2", func(pl *pipeline) { pl.batches.oldest.next.next = nil }},
+		{"open batches is 8, the list has 8 (newest at its end: false)", func(pl *pipeline) { pl.batches.newest = pl.batches.oldest }},
+		{"links or order are wrong at batch 2", func(pl *pipeline) { pl.batches.oldest.next.prev = nil }},
+		{"links or order are wrong at batch 0", func(pl *pipeline) { pl.batches.oldest.next.seq = 0 }},
+		{"waited batches is 1, its parts make 0", func(pl *pipeline) { pl.batches.waited++ }},
+		{"waited batches is 0, its parts make 1", func(pl *pipeline) { pl.batches.oldest.waiters++ }},
+		{"a flush waits for batches up to 0", func(pl *pipeline) { pl.batches.drains = []drainWaiter{{}} }},
+		{"unsubmitted records are 1", func(pl *pipeline) { pl.batches.oldest.items[3].flags &^= itemBuffered }},
 		// Places.
 		{"held has record 0 of batch 8; settled true", func(pl *pipeline) {
-			it := pl.held[0]
+			it := pl.awaiting.items[0]
 			it.flags |= itemSettled
 			it.batch.open--
 			pl.stats.Confirmed++
 		}},
 		{"held has record 0 of batch 8; settled false, submitted false", func(pl *pipeline) {
-			pl.held[0].flags &^= itemBuffered
-			pl.submitting++
+			pl.awaiting.items[0].flags &^= itemBuffered
+			pl.callers.submitting++
 			pl.users.Add(1)
 		}},
-		{"held has a record that is not of this pipeline", func(pl *pipeline) { pl.held[0] = nil }},
-		{"pending records are 320 of 44720 bytes, their places have 319 of 44581 bytes", func(pl *pipeline) { pl.held = pl.held[1:] }},
-		{"held 41 of 5729 bytes, open aggregates 40", func(pl *pipeline) { pl.held = append(pl.held, pl.held[3]) }},
-		{"(twice and nowhere: true)", func(pl *pipeline) { pl.held[0] = pl.held[1] }},
+		{"held has a record that is not of this pipeline", func(pl *pipeline) { pl.awaiting.items[0] = nil }},
+		{"pending records are 320 of 44720 bytes, their places have 319 of 44581 bytes", func(pl *pipeline) { pl.awaiting.items = pl.awaiting.items[1:] }},
+		{"held 41 of 5729 bytes, open aggregates 40", func(pl *pipeline) { pl.awaiting.items = append(pl.awaiting.items, pl.awaiting.items[3]) }},
+		{"(twice and nowhere: true)", func(pl *pipeline) { pl.awaiting.items[0] = pl.awaiting.items[1] }},
 		{"in flight 12 of 1677 bytes", func(pl *pipeline) {
 			for req := range pl.checks.underWay {
 				req.records = req.records[:0:0]
-				req.records = append(req.records, pl.retries[0])
+				req.records = append(req.records, pl.retries.waiting[0])
 			}
 		}},
 		{"retries 40 of", func(pl *pipeline) { pl.collector.requests = nil }},
 		{"unresolved 0 of 0 bytes", func(pl *pipeline) { pl.unresolved = nil }},
 		{"the buffer has 44719 bytes, 320 records, the pending records are 44720 bytes", func(pl *pipeline) { pl.p.buffer.bytes-- }},
 		{"the buffer has 44720 bytes, 321 records", func(pl *pipeline) { pl.p.buffer.records++ }},
-		{"expiry of held is 0", func(pl *pipeline) { pl.heldExpires = 0 }},
+		{"expiry of held is 0", func(pl *pipeline) { pl.awaiting.expires = 0 }},
 		// What shares a Kinesis record.
 		{"in whose range it is not", func(pl *pipeline) {
-			list := pl.retries
+			list := pl.retries.waiting
 			list[0].items[0], list[1].items[0] = list[1].items[0], list[0].items[0]
 			list[0].outer, list[1].outer = list[0].items[0].hash, list[1].items[0].hash
 		}},
 		{"open aggregates has record", func(pl *pipeline) {
-			sh := pl.openList.head
+			sh := pl.aggregates.open.head
 			sh.open.items[1].hash = sh.open.next.open.outer
 		}},
 		{"whose outer hash key is not that of its first", func(pl *pipeline) { pl.collector.ready[0].outer.Lo++ }},
-		{"in an aggregate, though it must be alone", func(pl *pipeline) { pl.retries[0].items[0].flags |= itemAlone }},
+		{"in an aggregate, though it must be alone", func(pl *pipeline) { pl.retries.waiting[0].items[0].flags |= itemAlone }},
 		{"ready has an empty record", func(pl *pipeline) { pl.collector.ready[0].items = nil }},
-		{"retries: expiry of a record", func(pl *pipeline) { pl.retries[0].expires++ }},
-		{"though the stream is AUTO", func(pl *pipeline) { pl.facts.auto = true }},
+		{"retries: expiry of a record", func(pl *pipeline) { pl.retries.waiting[0].expires++ }},
+		{"though the stream is AUTO", func(pl *pipeline) { pl.meta.auto = true }},
 		{`an aggregate of 2 records, of shard ""`, func(pl *pipeline) {
-			kr := pl.retries[0]
+			kr := pl.retries.waiting[0]
 			kr.shard, kr.items = nil, kr.items[:2]
 		}},
 		{"ready: size of a record", func(pl *pipeline) { pl.collector.ready[0].size = 3 }},
 		{"a request leaves with an aggregate", func(pl *pipeline) {
 			req := pl.collector.requests[0]
-			pl.facts.auto = true
+			pl.meta.auto = true
 			pl.checks.started(pl, req)
 		}},
 		{"bytes of a request that leaves is", func(pl *pipeline) {
@@ -283,14 +283,14 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			pl.checks.started(pl, req)
 		}},
 		// Open aggregates.
-		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.openList.bytes++ }},
-		{"records 39, their parts make", func(pl *pipeline) { pl.openList.records-- }},
-		{"room held by the open aggregate of shard", func(pl *pipeline) { pl.openList.head.open.held++ }},
-		{"list of open aggregates: deadline of", func(pl *pipeline) { pl.openList.head.open.deadline = never }},
-		{"list of open aggregates: a link is wrong", func(pl *pipeline) { pl.openList.head.open.next.open.prev = nil }},
-		{"list of open aggregates: its tail", func(pl *pipeline) { pl.openList.tail = pl.openList.head }},
+		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.aggregates.open.bytes++ }},
+		{"records 39, their parts make", func(pl *pipeline) { pl.aggregates.open.records-- }},
+		{"room held by the open aggregate of shard", func(pl *pipeline) { pl.aggregates.open.head.open.held++ }},
+		{"list of open aggregates: deadline of", func(pl *pipeline) { pl.aggregates.open.head.open.deadline = never }},
+		{"list of open aggregates: a link is wrong", func(pl *pipeline) { pl.aggregates.open.head.open.next.open.prev = nil }},
+		{"list of open aggregates: its tail", func(pl *pipeline) { pl.aggregates.open.tail = pl.aggregates.open.head }},
 		{"shards with an open aggregate are 4, the list has 3", func(pl *pipeline) {
-			o := &pl.openList
+			o := &pl.aggregates.open
 			sh := o.tail
 			o.tail = sh.open.prev
 			o.tail.open.next = nil
@@ -298,13 +298,13 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			o.records -= len(sh.open.items)
 			sh.open.prev = nil
 		}},
-		{"bound is 7, the data have", func(pl *pipeline) { pl.openList.head.open.bound = 7 }},
+		{"bound is 7, the data have", func(pl *pipeline) { pl.aggregates.open.head.open.bound = 7 }},
 		// The collector.
 		{"bytes of ready is", func(pl *pipeline) { pl.collector.bytes-- }},
 		{"ready bytes of shard", func(pl *pipeline) { pl.collector.ready[0].shard.readyBytes++ }},
 		{"hot shards 0, the collector has 1", func(pl *pipeline) { pl.collector.hotShards++ }},
 		{"deadline of ready is", func(pl *pipeline) { pl.collector.deadline++ }},
-		{"request bytes 9", func(pl *pipeline) { pl.openList.head.requestBytes = 9 }},
+		{"request bytes 9", func(pl *pipeline) { pl.aggregates.open.head.requestBytes = 9 }},
 		{"requests in flight is 2, its parts make 1", func(pl *pipeline) { pl.collector.inFlight++ }},
 		{"requests in flight are 2; at most 1", func(pl *pipeline) {
 			pl.collector.inFlight++
@@ -316,22 +316,22 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		{"wakes: shard", func(pl *pipeline) { pl.wakes[1].wakePos = 0 }},
 		{"is at -1 of wakes", func(pl *pipeline) {
 			sh := pl.wakes.Pop().(*shard)
-			pl.held = append(pl.held, sh.queue[0].items...)
-			pl.heldExpires = 1
+			pl.awaiting.items = append(pl.awaiting.items, sh.queue[0].items...)
+			pl.awaiting.expires = 1
 		}},
 		{"with a queue 4, wakes has 3", func(pl *pipeline) {
 			last := pl.wakes[3]
 			pl.wakes = pl.wakes[:3]
-			pl.held = append(pl.held, last.queue[0].items...)
-			pl.heldExpires = 1
+			pl.awaiting.items = append(pl.awaiting.items, last.queue[0].items...)
+			pl.awaiting.expires = 1
 		}},
 		{"wakes has shard", func(pl *pipeline) { pl.wakes[0].queue = nil }},
 		{"has a record of shard", func(pl *pipeline) { pl.wakes[0].queue[0].shard = pl.wakes[1] }},
-		{"before its parent", func(pl *pipeline) { pl.retries[3].due = 0 }},
+		{"before its parent", func(pl *pipeline) { pl.retries.waiting[3].due = 0 }},
 		// The map.
-		{"shards is 5, its parts make 4", func(pl *pipeline) { pl.shards["none"] = &shard{} }},
-		{"is in the map, but not known", func(pl *pipeline) { pl.shards[pl.openList.head.id] = &shard{} }},
-		{"outgoing 1, freed 0, lane false, without strict ordering", func(pl *pipeline) { pl.outgoing = []*shard{{}} }},
+		{"shards is 5, its parts make 4", func(pl *pipeline) { pl.shards.byID["none"] = &shard{} }},
+		{"is in the map, but not known", func(pl *pipeline) { pl.shards.byID[pl.aggregates.open.head.id] = &shard{} }},
+		{"outgoing 1, freed 0, lane false, without strict ordering", func(pl *pipeline) { pl.ordering.draining = []*shard{{}} }},
 	} {
 		t.Run(c.want, func(t *testing.T) { bites(t, everywhere(t), c.want, c.damage) })
 	}
@@ -343,13 +343,13 @@ func TestChecksOfStrictOrderingNameWhatDoesNotAddUp(t *testing.T) {
 		want   string
 		damage func(pl *pipeline)
 	}{
-		{"that does not keep it busy", func(pl *pipeline) { pl.outgoing[0].busy = nil }},
+		{"that does not keep it busy", func(pl *pipeline) { pl.ordering.draining[0].busy = nil }},
 		{"busy shards are 1 and outgoing 4", func(pl *pipeline) {
 			pl.anyShard(func(sh *shard) bool { return sh.busy == nil }).busy = &kinesisRecord{}
 		}},
 		{"blockers of shard", func(pl *pipeline) { pl.anyShard(func(sh *shard) bool { return sh.blockers > 0 }).blockers-- }},
-		{"outgoing has shard", func(pl *pipeline) { pl.outgoing[0].current = true }},
-		{"outgoing has shard", func(pl *pipeline) { pl.outgoing[0] = pl.outgoing[1] }},
+		{"outgoing has shard", func(pl *pipeline) { pl.ordering.draining[0].current = true }},
+		{"outgoing has shard", func(pl *pipeline) { pl.ordering.draining[0] = pl.ordering.draining[1] }},
 		{"marked as queued", func(pl *pipeline) {
 			pl.anyShard(func(sh *shard) bool { return queued(sh) && sh.open.record != nil && sh.open.record.queued }).open.record = &kinesisRecord{queued: true}
 		}},
@@ -360,9 +360,9 @@ func TestChecksOfStrictOrderingNameWhatDoesNotAddUp(t *testing.T) {
 		{"is at -1 of wakes", func(pl *pipeline) {
 			sh := pl.wakes.Pop().(*shard)
 			for _, kr := range sh.queue {
-				pl.held = append(pl.held, kr.items...)
+				pl.awaiting.items = append(pl.awaiting.items, kr.items...)
 			}
-			pl.heldExpires = 1
+			pl.awaiting.expires = 1
 		}},
 	} {
 		t.Run(c.want, func(t *testing.T) { bites(t, lanes(t), c.want, c.damage) })
@@ -376,7 +376,7 @@ func TestChecksSeeWhatIsLeftInTheEnd(t *testing.T) {
 		want   string
 		damage func(pl *pipeline)
 	}{
-		{"held 1, retries 0", func(pl *pipeline) { pl.held = []*item{nil} }},
+		{"held 1, retries 0", func(pl *pipeline) { pl.awaiting.items = []*item{nil} }},
 		{"ready 7 bytes", func(pl *pipeline) { pl.collector.bytes = 7 }},
 		{"the buffer has 1 bytes", func(pl *pipeline) { pl.p.buffer.bytes++ }},
 	} {
@@ -446,10 +446,10 @@ func TestAggregateThatReturnsToItsLaneIsTakenApartWhenTheStreamTurnsAuto(t *test
 		synctest.Wait()
 		pl.lock()
 		defer pl.unlock()
-		if !pl.facts.auto {
+		if !pl.meta.auto {
 			t.Error("unexpected trust in keys")
 		}
-		for id, sh := range pl.shards {
+		for id, sh := range pl.shards.byID {
 			if n := len(sh.queue); n != 0 || sh.readyBytes != 0 {
 				t.Errorf("unexpected rest at shard %s: %d Kinesis records in the queue, %d bytes ready; want 0", id, n, sh.readyBytes)
 			}
@@ -469,7 +469,7 @@ func TestRequestThatWaitsIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.closeSome(never)
-			pl.collector.requests = append(pl.collector.requests, pl.take())
+			pl.collector.requests = append(pl.collector.requests, pl.formRequest())
 			pl.setAuto(true)
 		})
 		answer := types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000000"), SequenceNumber: aws.String("1")}

@@ -23,7 +23,7 @@ import (
 // taken closes what is open and takes the next request.
 func taken(pl *pipeline) *request {
 	pl.closeSome(never)
-	return pl.take()
+	return pl.formRequest()
 }
 
 // unchecked ends the checks of invariants.go.
@@ -49,7 +49,7 @@ func answered(pl *pipeline, req *request, number string, left, came int64, by fu
 		out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: &id, SequenceNumber: &number})
 	}
 	at := func(moment int64) time.Time { return pl.p.start.Add(time.Duration(moment)) }
-	pl.finish(req, out, nil, at(left), at(came))
+	pl.respond(req, out, nil, at(left), at(came))
 }
 
 // predicted names the shard to which a record was sent, next one that cannot hold it.
@@ -63,8 +63,8 @@ func next(kr *kinesisRecord) string {
 
 // fetched is the end of a fetch of the shard map that began at this moment.
 func fetched(pl *pipeline, list, closed []types.Shard) {
-	pl.fetches++
-	pl.refreshing = true
+	pl.listing.count++
+	pl.listing.active = true
 	pl.refreshEnded(list, closed, nil, pl.now)
 }
 
@@ -124,7 +124,7 @@ func TestEvidenceIsJudgedByALaterMapOnly(t *testing.T) {
 		pl.refreshFailed(errors.New("down"))
 		wantVerdicts(t, pl, "without a new map", verdicts{parked: 40})
 		pl.resolve()
-		if pl.listClosed {
+		if pl.listing.withClosed {
 			t.Error("closed shards are to be listed before the open ones were")
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
@@ -223,16 +223,16 @@ func TestRangeOfAClosedShardIsKeptForAWhile(t *testing.T) {
 func TestListFetchedBeforeTheStreamChangedIsThrownAway(t *testing.T) {
 	pl := halted(t)
 	locked(pl, func() {
-		pl.fetches++
-		pl.refreshing, pl.refreshDue = true, never
+		pl.listing.count++
+		pl.listing.active, pl.listing.due = true, never
 		pl.dropMap()
 		pl.refreshEnded(equalShards(0, 4, ""), nil, nil, pl.now)
-		if pl.shardMap.Load() != nil || pl.refreshDue != pl.now {
-			t.Errorf("unexpected state; got map %v, next fetch at %d; want none, %d", pl.shardMap.Load(), pl.refreshDue, pl.now)
+		if pl.shardMap.Load() != nil || pl.listing.due != pl.now {
+			t.Errorf("unexpected state; got map %v, next fetch at %d; want none, %d", pl.shardMap.Load(), pl.listing.due, pl.now)
 		}
 		fetched(pl, equalShards(0, 3, ""), nil)
-		if m := pl.shardMap.Load(); m == nil || len(m.ring) != 3 || pl.refreshDue != never {
-			t.Errorf("unexpected state after the next fetch; got map %v, next fetch at %d; want 3 shards and never", m, pl.refreshDue)
+		if m := pl.shardMap.Load(); m == nil || len(m.ring) != 3 || pl.listing.due != never {
+			t.Errorf("unexpected state after the next fetch; got map %v, next fetch at %d; want 3 shards and never", m, pl.listing.due)
 		}
 	})
 }
@@ -243,7 +243,7 @@ func TestMapIsFetchedAgainIfItWasAskedForDuringTheFetch(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		pl := halted(t)
 		locked(pl, func() {
-			pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
+			pl.listing.active, pl.listing.due, pl.listing.began = true, never, pl.now
 			if asked {
 				pl.refreshSoon()
 			}
@@ -252,8 +252,8 @@ func TestMapIsFetchedAgainIfItWasAskedForDuringTheFetch(t *testing.T) {
 			if asked {
 				want = pl.now + int64(refreshSpacing)
 			}
-			if pl.refreshDue != want || pl.refreshAgain {
-				t.Errorf("asked %v: unexpected next fetch; got %d (again: %v); want %d", asked, pl.refreshDue, pl.refreshAgain, want)
+			if pl.listing.due != want || pl.listing.again {
+				t.Errorf("asked %v: unexpected next fetch; got %d (again: %v); want %d", asked, pl.listing.due, pl.listing.again, want)
 			}
 		})
 	}
@@ -265,14 +265,14 @@ func TestStreamThatComesBackIsDescribedBeforeItGetsRecords(t *testing.T) {
 	pl := halted(t)
 	hand(t, pl, 40)
 	locked(pl, func() {
-		pl.describeDue = never
+		pl.meta.describeDue = never
 		pl.refreshFailed(&types.ResourceNotFoundException{})
-		if pl.shardMap.Load() != nil || len(pl.shards) != 0 || pl.missing == nil || pl.stats.Failed[ReasonStreamNotFound] != 40 {
-			t.Errorf("unexpected state without the stream; got map %v, missing %v, %d failed; want none, an error, 40", pl.shardMap.Load(), pl.missing, pl.stats.Failed[ReasonStreamNotFound])
+		if pl.shardMap.Load() != nil || len(pl.shards.byID) != 0 || pl.meta.missing == nil || pl.stats.Failed[ReasonStreamNotFound] != 40 {
+			t.Errorf("unexpected state without the stream; got map %v, missing %v, %d failed; want none, an error, 40", pl.shardMap.Load(), pl.meta.missing, pl.stats.Failed[ReasonStreamNotFound])
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
-		if pl.missing != nil || pl.facts.known || pl.describeDue != pl.now {
-			t.Errorf("unexpected state with the stream; got missing %v, facts known %v, due at %d; want none, false, %d", pl.missing, pl.facts.known, pl.describeDue, pl.now)
+		if pl.meta.missing != nil || pl.meta.known || pl.meta.describeDue != pl.now {
+			t.Errorf("unexpected state with the stream; got missing %v, facts known %v, due at %d; want none, false, %d", pl.meta.missing, pl.meta.known, pl.meta.describeDue, pl.now)
 		}
 	})
 }
@@ -287,12 +287,12 @@ func TestIdleStreamsWaitForANewMapOnlyIfItMayCome(t *testing.T) {
 		{&types.AccessDeniedException{}, 0}, {&types.LimitExceededException{}, 40},
 	} {
 		pl := halted(t)
-		locked(pl, func() { pl.stale = true })
+		locked(pl, func() { pl.shards.stale = true })
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.refreshFailed(c.err)
-			if len(pl.held) != c.held || pl.stale != (c.held > 0) {
-				t.Errorf("%T: unexpected state; got %d records held, stale %v; want %d", c.err, len(pl.held), pl.stale, c.held)
+			if len(pl.awaiting.items) != c.held || pl.shards.stale != (c.held > 0) {
+				t.Errorf("%T: unexpected state; got %d records held, stale %v; want %d", c.err, len(pl.awaiting.items), pl.shards.stale, c.held)
 			}
 		})
 	}
@@ -314,15 +314,15 @@ func TestFetchesOfTheMapKeepADistance(t *testing.T) {
 			{"under way", time.Second, true, false, never, never},
 			{"backed off", time.Second, false, true, never, never},
 		} {
-			pl.refreshed, pl.refreshing, pl.refreshDue, pl.refreshBackoff = pl.now-int64(c.since), c.refreshing, c.due, 0
+			pl.listing.began, pl.listing.active, pl.listing.due, pl.listing.backoff = pl.now-int64(c.since), c.refreshing, c.due, 0
 			if c.fail {
-				pl.refreshBackoff = int64(time.Second)
+				pl.listing.backoff = int64(time.Second)
 			}
 			pl.refreshSoon()
-			if pl.refreshDue != c.want || pl.refreshAgain != c.refreshing {
-				t.Errorf("%s: unexpected next fetch; got %d, again %v; want %d, %v", c.name, pl.refreshDue, pl.refreshAgain, c.want, c.refreshing)
+			if pl.listing.due != c.want || pl.listing.again != c.refreshing {
+				t.Errorf("%s: unexpected next fetch; got %d, again %v; want %d, %v", c.name, pl.listing.due, pl.listing.again, c.want, c.refreshing)
 			}
-			pl.refreshAgain = false
+			pl.listing.again = false
 		}
 	})
 }
@@ -334,7 +334,7 @@ func TestOnlyRequestsAsNewAsTheMapCanDropIt(t *testing.T) {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			req := taken(pl)
-			req.gen = pl.fetches
+			req.gen = pl.listing.count
 			if old {
 				fetched(pl, equalShards(0, 4, ""), nil)
 			}
@@ -343,8 +343,8 @@ func TestOnlyRequestsAsNewAsTheMapCanDropIt(t *testing.T) {
 			if dropped := pl.shardMap.Load() == nil; dropped == old {
 				t.Errorf("request older than the map %v: unexpected loss of the map %v", old, dropped)
 			}
-			if want := pl.now + int64(startupGrace); !old && pl.heldUntil() != want {
-				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.heldUntil(), want)
+			if want := pl.now + int64(startupGrace); !old && pl.awaitsUntil() != want {
+				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.awaitsUntil(), want)
 			}
 		})
 	}
@@ -357,7 +357,7 @@ func TestShardThatIsListedTwiceIsOneShard(t *testing.T) {
 		fetched(pl, append(list, list[2], list[0]), nil)
 		m := pl.shardMap.Load()
 		for i, a := range m.ring {
-			if pl.shards[a.shard.id] != a.shard {
+			if pl.shards.byID[a.shard.id] != a.shard {
 				t.Errorf("unexpected shard %s in the map; it is not the one that is known", a.shard.id)
 			}
 			if i > 0 && m.ring[i-1].shard.id == a.shard.id {
@@ -398,7 +398,7 @@ func TestRequestHoldsAtMost500Records(t *testing.T) {
 	})
 	hand(t, pl, 600) // its place is taken, so they gather
 	locked(pl, func() {
-		req := pl.take()
+		req := pl.formRequest()
 		if n := len(req.records); n != 500 {
 			t.Errorf("unexpected number of records in a request; got %d; want 500 of 600", n)
 		}
@@ -426,9 +426,9 @@ func TestOnlyNewAnswersAskForAMap(t *testing.T) {
 				{"before", -1, false, false},
 				{"after, from a shard that has left", 1, true, false},
 			} {
-				pl.refreshDue, sh.current = never, !c.gone
-				pl.suspect(sh, pl.shardMap.Load().fetched+c.after)
-				if got := pl.refreshDue != never; got != c.want {
+				pl.listing.due, sh.current = never, !c.gone
+				pl.refreshIfOlder(sh, pl.shardMap.Load().fetched+c.after)
+				if got := pl.listing.due != never; got != c.want {
 					t.Errorf("%s: unexpected fetch %v; want %v", c.name, got, c.want)
 				}
 			}
@@ -483,18 +483,18 @@ func TestRecreatedStreamIsGotToKnowAnew(t *testing.T) {
 				fetched(pl, equalShards(0, 4, numberOf(1000)), nil)
 				fetched(pl, equalShards(4, 4, numberOf(1000)), nil)
 				fetched(pl, equalShards(0, 4, numberOf(1000)), nil)
-				pl.closed["shardId-000000000007"] = hashRange{until: never}
-				pl.foreignSince, pl.foreignTold = pl.now+1, true
-				pl.facts.made, pl.describeDue = time.Now(), never
+				pl.shards.closed["shardId-000000000007"] = hashRange{until: never}
+				pl.shards.foreignSince, pl.shards.foreignLogged = pl.now+1, true
+				pl.meta.created, pl.meta.describeDue = time.Now(), never
 				c.do(pl)
-				if pl.foreignSince != 0 || pl.foreignTold {
-					t.Errorf("answers are still said not to fit, since %d, told %v; want nothing known", pl.foreignSince, pl.foreignTold)
+				if pl.shards.foreignSince != 0 || pl.shards.foreignLogged {
+					t.Errorf("answers are still said not to fit, since %d, told %v; want nothing known", pl.shards.foreignSince, pl.shards.foreignLogged)
 				}
-				if len(pl.closed) != 0 {
-					t.Errorf("unexpected ranges of closed shards; got %d; want none: they are of the deleted stream", len(pl.closed))
+				if len(pl.shards.closed) != 0 {
+					t.Errorf("unexpected ranges of closed shards; got %d; want none: they are of the deleted stream", len(pl.shards.closed))
 				}
-				if pl.shardMap.Load() != nil && (pl.describeDue != pl.now || !pl.facts.made.IsZero()) {
-					t.Errorf("unexpected description; due at %d, stream created %v; want it due at %d", pl.describeDue, pl.facts.made, pl.now)
+				if pl.shardMap.Load() != nil && (pl.meta.describeDue != pl.now || !pl.meta.created.IsZero()) {
+					t.Errorf("unexpected description; due at %d, stream created %v; want it due at %d", pl.meta.describeDue, pl.meta.created, pl.now)
 				}
 			})
 		})
@@ -527,10 +527,10 @@ func TestShardThatNoListNamesIsGoneOnlyIfAllWereListed(t *testing.T) {
 			locked(pl, func() {
 				answered(pl, taken(pl), numberOf(1000), pl.now, pl.now, func(*kinesisRecord) string { return "shardId-000000000009" })
 				wantVerdicts(t, pl, "at first", verdicts{parked: 40})
-				for _, sh := range pl.shards {
+				for _, sh := range pl.shards.byID {
 					sh.origin.agreed = c.agreed
 				}
-				pl.closedListed = c.listed
+				pl.listing.hadClosed = c.listed
 				fetched(pl, equalShards(0, 4, numberOf(2000)), c.closed)
 				wantVerdicts(t, pl, "with a newer list", c.want)
 			})

@@ -117,8 +117,8 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// add puts the item in. Those before must have been counted.
-func (kr *kinesisRecord) add(it *item) {
+// addItem puts the item in. Those before must have been counted.
+func (kr *kinesisRecord) addItem(it *item) {
 	if len(kr.items) == 0 {
 		kr.outer = kr.hashOf(it)
 	}
@@ -202,7 +202,7 @@ func (pl *pipeline) newRecord() *kinesisRecord {
 
 // recycle gives a record back whose items are settled or elsewhere.
 func (pl *pipeline) recycle(kr *kinesisRecord) {
-	pl.leave(kr)
+	pl.freeShard(kr)
 	kr.reset()
 	if cap(kr.items) <= maxKeptItems {
 		pl.p.records.Put(kr)

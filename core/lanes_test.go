@@ -56,7 +56,7 @@ func refusedBy(pl *pipeline, req *request, code string) {
 	for range req.records {
 		out.Records = append(out.Records, types.PutRecordsResultEntry{ErrorCode: &code})
 	}
-	pl.finish(req, out, nil, pl.p.start, pl.p.start)
+	pl.respond(req, out, nil, pl.p.start, pl.p.start)
 }
 
 // A record that was under way is older than all that waits, also when what waits has no
@@ -72,15 +72,15 @@ func TestRecordsThatReturnGoBeforeThoseThatAreHeld(t *testing.T) {
 	})
 	handKey(t, pl, "k", 3, 2)
 	locked(pl, func() {
-		first := pl.heldExpires
+		first := pl.awaiting.expires
 		refusedBy(pl, req, "InternalFailure")
-		wantNumbers(t, "held", numbers(pl.held), "1", "2", "3", "4")
-		if pl.heldExpires == 0 || pl.heldExpires > first || pl.heldExpires != pl.held[0].batch.expires {
-			t.Errorf("unexpected expiry of what is held; got %d; want %d", pl.heldExpires, pl.held[0].batch.expires)
+		wantNumbers(t, "held", numbers(pl.awaiting.items), "1", "2", "3", "4")
+		if pl.awaiting.expires == 0 || pl.awaiting.expires > first || pl.awaiting.expires != pl.awaiting.items[0].batch.expires {
+			t.Errorf("unexpected expiry of what is held; got %d; want %d", pl.awaiting.expires, pl.awaiting.items[0].batch.expires)
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
-		if len(pl.held) != 0 || pl.heldExpires != 0 {
-			t.Errorf("unexpected state with a map: %d held, the first expires at %d; want none", len(pl.held), pl.heldExpires)
+		if len(pl.awaiting.items) != 0 || pl.awaiting.expires != 0 {
+			t.Errorf("unexpected state with a map: %d held, the first expires at %d; want none", len(pl.awaiting.items), pl.awaiting.expires)
 		}
 	})
 }
@@ -102,25 +102,25 @@ func TestLanesOfANewMapWaitForThoseOfTheOld(t *testing.T) {
 			}
 			return n
 		}
-		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
-			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
+		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.ordering.draining) != 4 {
+			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.ordering.draining))
 		}
 		fetched(pl, equalShards(4, 2, ""), nil) // the same lanes wait for the same
-		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.outgoing) != 4 {
-			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.outgoing))
+		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.ordering.draining) != 4 {
+			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.ordering.draining))
 		}
 		fetched(pl, equalShards(6, 1, ""), nil) // those of the second map have nothing under way
-		if got := blockers(); !slices.Equal(got, []int{4}) || len(pl.outgoing) != 4 {
-			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 4, 4", got, len(pl.outgoing))
+		if got := blockers(); !slices.Equal(got, []int{4}) || len(pl.ordering.draining) != 4 {
+			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 4, 4", got, len(pl.ordering.draining))
 		}
 		for i, kr := range slices.Clone(req.records) {
 			a := attemptNode{Attempt: &Attempt{}, shardID: kr.shard.id}
 			pl.confirm(kr, a)
 			want := 3 - i
-			if got := blockers(); !slices.Equal(got, []int{want}) || len(pl.outgoing) != want {
-				t.Errorf("unexpected blockers after %d answers; got %v, %d shards outgoing; want %d", i+1, got, len(pl.outgoing), want)
+			if got := blockers(); !slices.Equal(got, []int{want}) || len(pl.ordering.draining) != want {
+				t.Errorf("unexpected blockers after %d answers; got %v, %d shards outgoing; want %d", i+1, got, len(pl.ordering.draining), want)
 			}
-			if freed := len(pl.freed) == 1; freed != (want == 0) {
+			if freed := len(pl.ordering.freed) == 1; freed != (want == 0) {
 				t.Errorf("unexpected freedom of the lane after %d answers: %v", i+1, freed)
 			}
 		}
@@ -138,30 +138,30 @@ func TestLaneThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
 		req = taken(pl)
 		unchecked(pl) // the request is in no place that they know
 		pl.dropMap()
-		pl.unaggregated = true
+		pl.shards.unavailable = true
 	})
 	handKey(t, pl, "k", 1, 3)
 	locked(pl, func() {
-		if pl.lane == nil || pl.lane.blockers != 4 || pl.lane.busy != nil || len(pl.lane.queue) != 3 {
-			t.Fatalf("unexpected lane %+v; want one with 3 records that waits for 4", pl.lane)
+		if pl.ordering.sole == nil || pl.ordering.sole.blockers != 4 || pl.ordering.sole.busy != nil || len(pl.ordering.sole.queue) != 3 {
+			t.Fatalf("unexpected lane %+v; want one with 3 records that waits for 4", pl.ordering.sole)
 		}
 		for _, kr := range slices.Clone(req.records) {
 			pl.confirm(kr, attemptNode{Attempt: &Attempt{}})
 		}
 		pl.admitFreed()
-		lane := pl.lane
+		lane := pl.ordering.sole
 		if lane.blockers != 0 || lane.busy == nil || len(lane.queue) != 2 {
 			t.Errorf("unexpected lane; got %d blockers, %d in its queue, busy %v; want 0, 2, true", lane.blockers, len(lane.queue), lane.busy != nil)
 		}
-		pl.take() // what keeps it busy leaves
+		pl.formRequest() // what keeps it busy leaves
 		fetched(pl, equalShards(4, 2, ""), nil)
 		for _, a := range pl.shardMap.Load().ring {
 			if a.shard.blockers != 1 {
 				t.Errorf("unexpected blockers of a new lane; got %d; want the lane that stood for all", a.shard.blockers)
 			}
 		}
-		if pl.lane != nil || len(pl.outgoing) != 1 {
-			t.Errorf("unexpected lane %v with a map, %d outgoing; want none, 1", pl.lane, len(pl.outgoing))
+		if pl.ordering.sole != nil || len(pl.ordering.draining) != 1 {
+			t.Errorf("unexpected lane %v with a map, %d outgoing; want none, 1", pl.ordering.sole, len(pl.ordering.draining))
 		}
 	})
 }
@@ -252,7 +252,7 @@ func TestWaitsGrowWithEachAttempt(t *testing.T) {
 					for n := 1; n <= 11; n++ {
 						c.fail(pl, req)
 						// At least a tenth of the bound, which doubles.
-						wait, bound := time.Duration(pl.retries[0].due-pl.now), 100*time.Millisecond<<(n-1)
+						wait, bound := time.Duration(pl.retries.waiting[0].due-pl.now), 100*time.Millisecond<<(n-1)
 						if wait < bound/10 || wait > bound {
 							t.Errorf("unexpected wait after attempt %d; got %v; want %v to %v", n, wait, bound/10, bound)
 						}
@@ -260,7 +260,7 @@ func TestWaitsGrowWithEachAttempt(t *testing.T) {
 							most = max(most, float64(wait)/float64(bound))
 						}
 						req = pl.newRequest()
-						kr := pl.retries.Pop().(*kinesisRecord)
+						kr := pl.retries.waiting.Pop().(*kinesisRecord)
 						req.records, req.bytes = append(req.records, kr), kr.size
 					}
 					pl.collector.requests = append(pl.collector.requests, req)
@@ -314,7 +314,7 @@ func TestHalvesOfARefusedRequestHoldNoAggregatesOnAnAutoStream(t *testing.T) {
 				}
 				for _, half := range pl.collector.requests {
 					bytes := half.bytes
-					again := pl.takeApart(half)
+					again := pl.disaggregateRequest(half)
 					if got := len(again) > 0; got != auto || auto && (half.bytes != 0 || len(half.records) != 0) || !auto && half.bytes != bytes {
 						t.Errorf("AUTO %v: unexpected half of %d bytes, %d records; %d user records go again", auto, half.bytes, len(half.records), len(again))
 					}
@@ -361,14 +361,14 @@ func TestRetriesWithoutCreditShareACall(t *testing.T) {
 		b := retryBudget{opened: -1}
 		took := 0
 		for _, size := range c.sizes {
-			if b.take(second, size, cfg) {
+			if b.spend(second, size, cfg) {
 				took++
 			}
 		}
 		if took != c.want {
 			t.Errorf("%s: unexpected number of retries; got %d; want %d", c.name, took, c.want)
 		}
-		if due := b.due(); due != second+second/2 || b.take(due-1, 1, cfg) || !b.take(due, 1, cfg) {
+		if due := b.due(); due != second+second/2 || b.spend(due-1, 1, cfg) || !b.spend(due, 1, cfg) {
 			t.Errorf("%s: unexpected moment of the next call; got %d", c.name, due)
 		}
 	}
@@ -377,7 +377,7 @@ func TestRetriesWithoutCreditShareACall(t *testing.T) {
 		if due := rich.due(); (due == 0) != want {
 			t.Errorf("unexpected moment of retry %d; got %d", i, due)
 		}
-		if got := rich.take(0, 1000, cfg); got != want {
+		if got := rich.spend(0, 1000, cfg); got != want {
 			t.Errorf("unexpected retry %d; got %v; want %v", i, got, want)
 		}
 	}

@@ -22,13 +22,13 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 	}{
 		{"open aggregates", func(*pipeline) {}},
 		{"open aggregates that are built", func(pl *pipeline) {
-			for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+			for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
 				pl.build(sh)
 			}
 		}},
 		{"ready", func(pl *pipeline) { pl.closeSome(never) }},
 		{"queues", func(pl *pipeline) {
-			for _, sh := range pl.shards {
+			for _, sh := range pl.shards.byID {
 				sh.pace.Rest(never)
 			}
 			pl.closeSome(never)
@@ -38,9 +38,9 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 				pl.retryLater(kr, int64(time.Hour))
 				kr.due = never
 			}
-			pl.budget = retryBudget{next: never}
+			pl.retries.budget = retryBudget{next: never}
 		}},
-		{"held", func(pl *pipeline) { pl.stale = true; pl.reroute(func(*kinesisRecord) bool { return true }) }},
+		{"held", func(pl *pipeline) { pl.shards.stale = true; pl.reroute(func(*kinesisRecord) bool { return true }) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -92,8 +92,8 @@ func TestThrottledRecordsReturnInTheirOrder(t *testing.T) {
 				refusedBy(pl, req, throttled)
 				if c.queue {
 					wantNumbers(t, "queue", queuedNumbers(sh), "1", "2", "3", "4")
-				} else if len(sh.queue) != 0 || len(pl.retries) != 4 {
-					t.Errorf("unexpected places; got %d in the queue, %d retries; want 0, 4", len(sh.queue), len(pl.retries))
+				} else if len(sh.queue) != 0 || len(pl.retries.waiting) != 4 {
+					t.Errorf("unexpected places; got %d in the queue, %d retries; want 0, 4", len(sh.queue), len(pl.retries.waiting))
 				}
 			})
 		})
@@ -110,7 +110,7 @@ func TestRetriedRecordIsDueAtOnce(t *testing.T) {
 			pl.retryLater(kr, 0)
 		}
 		pl.retryDue()
-		if n := len(pl.retries); n != 0 || pl.collector.deadline > pl.now {
+		if n := len(pl.retries.waiting); n != 0 || pl.collector.deadline > pl.now {
 			t.Errorf("unexpected state; got %d retries, the request leaves in %v; want 0, at once", n, time.Duration(pl.collector.deadline-pl.now))
 		}
 	})
@@ -136,17 +136,17 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 			if pl.collector.deadline > pl.now {
 				t.Errorf("unexpected wait of a request for %v", time.Duration(pl.collector.deadline-pl.now))
 			}
-			if pl.flushSeq != pl.seq {
-				t.Errorf("unexpected last batch of the flush; got %d; want %d", pl.flushSeq, pl.seq)
+			if pl.callers.flushSeq != pl.batches.seq {
+				t.Errorf("unexpected last batch of the flush; got %d; want %d", pl.callers.flushSeq, pl.batches.seq)
 			}
 			pl.flush(make(chan struct{}))
 			pl.endFlush(done)
-			if pl.flushSeq == 0 || pl.flushing != 1 {
+			if pl.callers.flushSeq == 0 || pl.callers.flushing != 1 {
 				t.Error("unexpected end of another flush")
 			}
 			pl.endFlush(nil)
-			if pl.flushSeq != 0 {
-				t.Errorf("unexpected flush of batches up to %d; nobody waits", pl.flushSeq)
+			if pl.callers.flushSeq != 0 {
+				t.Errorf("unexpected flush of batches up to %d; nobody waits", pl.callers.flushSeq)
 			}
 		})
 	})
@@ -157,7 +157,7 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 func TestFlushHurriesRecordsThatWaitForTheMap(t *testing.T) {
 	for _, try := range []bool{false, true} {
 		pl := halted(t)
-		locked(pl, func() { pl.stale = true })
+		locked(pl, func() { pl.shards.stale = true })
 		if try {
 			hand(t, pl, 40)
 		} else if _, err := pl.p.PutBatch(t.Context(), "s", []Record{{PartitionKey: "k"}}); err != nil {
@@ -167,7 +167,7 @@ func TestFlushHurriesRecordsThatWaitForTheMap(t *testing.T) {
 			unchecked(pl)
 			pl.flush(make(chan struct{}))
 			fetched(pl, equalShards(0, 4, ""), nil)
-			for sh := pl.openList.head; sh != nil; sh = sh.open.next {
+			for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
 				if sh.open.deadline > pl.now {
 					t.Errorf("TryPutBatch %v: unexpected wait of an aggregate for %v", try, time.Duration(sh.open.deadline-pl.now))
 				}
@@ -207,13 +207,13 @@ func TestOpenAggregateIsHurriedForAFlushOnly(t *testing.T) {
 				b := hand(t, pl, 40)
 				time.Sleep(time.Second)
 				locked(pl, func() {
-					sh := pl.openList.tail
+					sh := pl.aggregates.open.tail
 					if c.built {
 						pl.build(sh)
 					}
-					pl.flushSeq, b.handing = c.flushed, c.handing
+					pl.callers.flushSeq, b.handing = c.flushed, c.handing
 					pl.hurry(sh, &b.items[0])
-					first := pl.openList.head
+					first := pl.aggregates.open.head
 					due := sh.open.deadline <= pl.now
 					if due != c.hurried || (first == sh) != c.hurried {
 						t.Errorf("unexpected place; due %v, first %v; want %v", due, first == sh, c.hurried)
@@ -234,14 +234,14 @@ func TestDeadlinesOfOpenAggregatesRiseAfterAHurry(t *testing.T) {
 		pl := halted(t)
 		b := hand(t, pl, 40)
 		locked(pl, func() {
-			head := pl.openList.head
+			head := pl.aggregates.open.head
 			pl.leaveNow(&head.open) // due at this moment
 		})
 		time.Sleep(time.Second)
 		locked(pl, func() {
-			pl.flushSeq = 1
-			pl.hurry(pl.openList.tail, &b.items[0])
-			for sh := pl.openList.head; sh.open.next != nil; sh = sh.open.next {
+			pl.callers.flushSeq = 1
+			pl.hurry(pl.aggregates.open.tail, &b.items[0])
+			for sh := pl.aggregates.open.head; sh.open.next != nil; sh = sh.open.next {
 				if sh.open.deadline > sh.open.next.open.deadline {
 					t.Errorf("unexpected order of deadlines; got %d before %d", sh.open.deadline, sh.open.next.open.deadline)
 				}
@@ -272,7 +272,7 @@ func TestRoomAfterIsBoundedByAllThatBoundsARecord(t *testing.T) {
 		{"a limit that is no whole unit", unit + unit/2, 2*unit + 1, 40 * unit, 1 << 20, 1 << 20, 2*unit + 1},
 		{"never less than the limit", unit + unit/2, 2 * unit, 40 * unit, unit, 1 << 20, 2 * unit},
 	} {
-		pl := &pipeline{cfg: &config{aggregationMaxBytes: c.limit, aggregationGrowBytes: c.grow, collectionMaxBytes: c.all}, facts: facts{maxRecordBytes: c.stream}}
+		pl := &pipeline{cfg: &config{aggregationMaxBytes: c.limit, aggregationGrowBytes: c.grow, collectionMaxBytes: c.all}, meta: streamMetadata{maxRecordBytes: c.stream}}
 		pl.limitAggregates()
 		if got := pl.roomAfter(c.size); got != c.want {
 			t.Errorf("%s: unexpected room; got %d; want %d", c.name, got, c.want)
@@ -305,7 +305,7 @@ func TestBoundsAndSizesOfAggregatesHold(t *testing.T) {
 				bound += it.maxGrowth(len(kr.items))
 			}
 			want := kr.sizeWith(it)
-			kr.add(it)
+			kr.addItem(it)
 			if kr.size != want || kind != "spread" && kr.size > bound {
 				t.Fatalf("%s: unexpected size of %d records; got %d; want %d, at most %d", kind, i+1, kr.size, want, bound)
 			}
@@ -339,7 +339,7 @@ func TestRequestsEndExactlyAtTheirBounds(t *testing.T) {
 			locked(pl, func() {
 				unchecked(pl)
 				pl.collector.inFlight = pl.cfg.maxInFlight // so that they gather
-				for _, sh := range pl.shards {
+				for _, sh := range pl.shards.byID {
 					sh.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
 				}
 			})
@@ -347,7 +347,7 @@ func TestRequestsEndExactlyAtTheirBounds(t *testing.T) {
 				t.Fatal(err)
 			}
 			locked(pl, func() {
-				if got := len(pl.take().records); got != c.want {
+				if got := len(pl.formRequest().records); got != c.want {
 					t.Errorf("unexpected number of records in the request; got %d; want %d", got, c.want)
 				}
 			})

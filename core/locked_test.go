@@ -20,8 +20,8 @@ import (
 
 // everyWork is what is done under the lock of a pipeline, by name.
 var everyWork = []string{
-	"abort", "advance", "arm", "begin", "close", "describe", "drain", "end of flush", "end of hand-over", "finish", "flush",
-	"move on", "observe", "refresh", "snapshot", "stats", "submit", "turn away", "wait", "wait for room",
+	"abort", "advance", "arm", "begin", "close", "describe", "drain", "end of flush", "end of hand-over", "flush", "move on",
+	"observe", "refresh", "reject", "respond", "snapshot", "stats", "submit", "wait", "wait for room",
 }
 
 // A panic in whatever is done under the lock must leave nobody waiting, neither for the
@@ -200,7 +200,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 			pl := p.all()[0]
 			pl.mu.Lock()
 			defer pl.mu.Unlock()
-			return pl.describing
+			return pl.meta.describing
 		}
 		s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Hang()})
 		for i := 0; !described(); i++ {

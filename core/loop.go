@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// run is the pipeline's only lasting goroutine. It does what is due by time.
-func (pl *pipeline) run() {
+// runLoop is the pipeline's only lasting goroutine. It does what is due by time.
+func (pl *pipeline) runLoop() {
 	defer pl.p.work.Done()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -19,13 +19,8 @@ func (pl *pipeline) run() {
 		case <-pl.ctx.Done():
 			return
 		}
-		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) {
-			pl.p.mu.Lock()
-			gone := pl.p.retire(pl, pl.cfg.streamIdle)
-			pl.p.mu.Unlock()
-			if gone {
-				return
-			}
+		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) && pl.p.retireIdle(pl, pl.cfg.streamIdle) {
+			return
 		}
 		d := time.Second // in case of a panic
 		pl.locked("advance", func() {
@@ -51,26 +46,26 @@ func (pl *pipeline) advance() {
 	pl.expireLate()
 	pl.retryDue()
 	pl.suspectsDue()
-	if pl.refreshDue <= pl.now && !pl.refreshing {
-		pl.refreshing, pl.refreshDue, pl.refreshed = true, never, pl.now
-		pl.fetches++
+	if pl.listing.due <= pl.now && !pl.listing.active {
+		pl.listing.active, pl.listing.due, pl.listing.began = true, never, pl.now
+		pl.listing.count++
 		pl.p.work.Add(1)
-		go pl.refresh(pl.now, pl.listClosed)
-		pl.listClosed = false
+		go pl.refresh(pl.now, pl.listing.withClosed)
+		pl.listing.withClosed = false
 	}
-	if pl.describeDue <= pl.now && !pl.describing {
-		pl.describing, pl.describeDue = true, never
+	if pl.meta.describeDue <= pl.now && !pl.meta.describing {
+		pl.meta.describing, pl.meta.describeDue = true, never
 		pl.p.work.Add(1)
 		go pl.describe(pl.now)
 	}
-	pl.expireHeld()
-	if len(pl.held) > 0 && pl.holding() && pl.now >= pl.heldUntil() {
+	pl.expireAwaiting()
+	if len(pl.awaiting.items) > 0 && pl.awaitsMap() && pl.now >= pl.awaitsUntil() {
 		// The records go alone rather than not at all; with a map that was good
 		// until a while ago, they go as before.
-		pl.unaggregated = pl.shardMap.Load() == nil
-		pl.undescribed = pl.undescribed || !pl.facts.known
-		pl.facts.known, pl.stale = true, false
-		pl.releaseHeld()
+		pl.shards.unavailable = pl.shardMap.Load() == nil
+		pl.meta.undescribed = pl.meta.undescribed || !pl.meta.known
+		pl.meta.known, pl.shards.stale = true, false
+		pl.releaseAwaiting()
 	}
 	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
 		pl.resolve()
@@ -84,18 +79,18 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	at := int64(never)
 	// While a call is under way, another one that is due waits for its end.
-	if !pl.refreshing {
-		at = pl.refreshDue
+	if !pl.listing.active {
+		at = pl.listing.due
 	}
-	if !pl.describing {
-		at = min(at, pl.describeDue)
+	if !pl.meta.describing {
+		at = min(at, pl.meta.describeDue)
 	}
-	if pl.open == 0 {
-		at = min(at, max(pl.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
+	if pl.batches.open == 0 {
+		at = min(at, max(pl.batches.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
 	}
-	if sh := pl.openList.head; sh != nil {
+	if sh := pl.aggregates.open.head; sh != nil {
 		at = min(at, sh.open.deadline-pl.slackNanos)
-		if pl.quiet() {
+		if pl.shouldFlush() {
 			at = pl.now // closeSome has left some
 		}
 	}
@@ -115,18 +110,28 @@ func (pl *pipeline) nextEvent() int64 {
 	if len(pl.wakes) > 0 {
 		at = min(at, pl.wakes[0].wakeAt)
 	}
-	if len(pl.retries) > 0 {
-		at = min(at, max(pl.retries[0].due, pl.budget.due()))
+	if len(pl.retries.waiting) > 0 {
+		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.due()))
 	}
-	at = min(at, pl.lateDue())
-	if len(pl.held) > 0 && pl.holding() {
-		at = min(at, pl.heldUntil())
-		if pl.heldExpires != 0 {
-			at = min(at, pl.heldExpires+1)
+	at = min(at, pl.batches.expiryDue())
+	if len(pl.awaiting.items) > 0 && pl.awaitsMap() {
+		at = min(at, pl.awaitsUntil())
+		if pl.awaiting.expires != 0 {
+			at = min(at, pl.awaiting.expires+1)
 		}
 	}
 	if len(pl.unresolved) > 0 {
 		at = min(at, pl.unresolved[0].since+int64(unresolvedGrace))
 	}
 	return at
+}
+
+// arm wakes the loop if it would oversleep.
+func (pl *pipeline) arm() {
+	if pl.nextEvent() < pl.armed {
+		select {
+		case pl.wake <- struct{}{}:
+		default:
+		}
+	}
 }

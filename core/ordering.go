@@ -66,6 +66,13 @@ func WithOrdering(o Ordering) Option {
 //   - What was under way and has to go again is older than all that waits, so it goes
 //     to the front (requeueFront); a retry of a whole Kinesis record likewise.
 
+// strictOrder is what strict ordering keeps beside the shards.
+type strictOrder struct {
+	sole     *shard   // without a map: stands for all shards
+	draining []*shard // busy shards of earlier maps
+	freed    []*shard // may go on
+}
+
 // laneWait is how long a lane sleeps that will be woken by an event.
 const laneWait = int64(time.Hour)
 
@@ -87,10 +94,10 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		}
 		kr.queued = false
 		if late {
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 			continue // what is left of it is at the front
 		}
-		pl.pay(kr)
+		pl.reserveTokens(kr)
 		sh.busy = kr
 		pl.collect(kr)
 	}
@@ -110,22 +117,8 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	}
 }
 
-// dispatch sends an aggregate on that need not wait for more. In strict
-// ordering it still takes records until its shard is free.
-func (pl *pipeline) dispatch(sh *shard) {
-	if pl.cfg.ordering != OrderingStrict {
-		pl.closeAggregate(sh)
-		return
-	}
-	pl.pack(sh)
-	pl.openList.remove(sh)
-	kr := sh.open.record
-	kr.queued = true
-	pl.limit(kr)
-}
-
-// leave is told that a Kinesis record is done with or will be sent again.
-func (pl *pipeline) leave(kr *kinesisRecord) {
+// freeShard is told that a Kinesis record is done with or will be sent again.
+func (pl *pipeline) freeShard(kr *kinesisRecord) {
 	sh := kr.shard
 	if sh == nil {
 		return
@@ -138,14 +131,14 @@ func (pl *pipeline) leave(kr *kinesisRecord) {
 	}
 	sh.busy = nil
 	if sh.current {
-		pl.freed = append(pl.freed, sh)
+		pl.ordering.freed = append(pl.ordering.freed, sh)
 		return
 	}
-	if i := slices.Index(pl.outgoing, sh); i >= 0 {
-		pl.outgoing = slices.Delete(pl.outgoing, i, i+1)
+	if i := slices.Index(pl.ordering.draining, sh); i >= 0 {
+		pl.ordering.draining = slices.Delete(pl.ordering.draining, i, i+1)
 		pl.eachLane(sh, func(lane *shard) {
 			if lane.blockers--; lane.blockers == 0 {
-				pl.freed = append(pl.freed, lane)
+				pl.ordering.freed = append(pl.ordering.freed, lane)
 			}
 		})
 	}
@@ -154,9 +147,9 @@ func (pl *pipeline) leave(kr *kinesisRecord) {
 // admitFreed lets the lanes go on whose turn it is. It comes after everything
 // that had to go to their fronts.
 func (pl *pipeline) admitFreed() {
-	for len(pl.freed) > 0 {
-		list := pl.freed
-		pl.freed = nil
+	for len(pl.ordering.freed) > 0 {
+		list := pl.ordering.freed
+		pl.ordering.freed = nil
 		for _, sh := range list {
 			if sh.current {
 				pl.admitStrict(sh)
@@ -170,22 +163,22 @@ func (pl *pipeline) installLanes(m *shardMap) {
 	if pl.cfg.ordering != OrderingStrict {
 		return
 	}
-	if pl.lane != nil {
-		pl.retireShard(pl.lane)
-		pl.lane = nil
+	if pl.ordering.sole != nil {
+		pl.retireShard(pl.ordering.sole)
+		pl.ordering.sole = nil
 	}
 	for _, a := range m.ring {
 		a.shard.blockers = 0
 	}
-	for _, old := range pl.outgoing {
+	for _, old := range pl.ordering.draining {
 		pl.eachLane(old, func(lane *shard) { lane.blockers++ })
 	}
 }
 
 // eachLane calls f for the lanes in use that have keys in common with sh.
 func (pl *pipeline) eachLane(sh *shard, f func(*shard)) {
-	if pl.lane != nil {
-		f(pl.lane)
+	if pl.ordering.sole != nil {
+		f(pl.ordering.sole)
 	}
 	m := pl.shardMap.Load()
 	if m == nil {
@@ -203,11 +196,11 @@ func (pl *pipeline) soleLane() *shard {
 	if pl.cfg.ordering != OrderingStrict {
 		return nil
 	}
-	if pl.lane == nil {
-		pl.lane = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.outgoing)}
-		pl.lane.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
+	if pl.ordering.sole == nil {
+		pl.ordering.sole = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.ordering.draining)}
+		pl.ordering.sole.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
 	}
-	return pl.lane
+	return pl.ordering.sole
 }
 
 // retryInPlace puts a Kinesis record back to the head of its lane, where it waits
@@ -215,10 +208,10 @@ func (pl *pipeline) soleLane() *shard {
 func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 	sh := kr.shard
 	if !sh.current {
-		pl.dissolveLater(kr, wait)
+		pl.disaggregateLater(kr, wait)
 		return
 	}
-	pl.leave(kr)
+	pl.freeShard(kr)
 	kr.deadline = pl.now
 	sh.pace.Rest(pl.now + wait)
 	sh.queue = slices.Insert(sh.queue, 0, kr)
@@ -227,16 +220,13 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 // requeueFront routes items in front of everything that waits.
 func (pl *pipeline) requeueFront(items []*item, wait int64) {
 	pl.scratch = nil
-	if pl.holding() {
-		pl.held = append(slices.Clone(items), pl.held...)
-		for _, it := range items {
-			pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
-		}
+	if pl.awaitsMap() {
+		pl.awaiting.holdFirst(items)
 		return
 	}
 	var lanes []*shard
 	for _, it := range items {
-		sh, ok := pl.place(it)
+		sh, ok := pl.predictShard(it)
 		if !ok {
 			continue
 		}
@@ -253,26 +243,26 @@ func (pl *pipeline) requeueFront(items []*item, wait int64) {
 		sh.queue = append(sh.front, sh.queue...)
 		sh.front = nil
 		sh.pace.Rest(pl.now + wait)
-		pl.freed = append(pl.freed, sh)
+		pl.ordering.freed = append(pl.ordering.freed, sh)
 	}
 }
 
 // addToFront adds an item to the last of the Kinesis records that will be put in
 // front of the lane, or makes a new one.
 func (pl *pipeline) addToFront(sh *shard, it *item) {
-	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted
+	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted
 	if n := len(sh.front); n > 0 && !alone {
 		kr := sh.front[n-1]
 		kr.chooseSpread(it)
 		size := kr.sizeWith(it)
-		if size <= pl.aggregateMax && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
-			kr.add(it)
+		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
+			kr.addItem(it)
 			return
 		}
 	}
 	kr := pl.newRecord()
 	kr.shard, kr.deadline = sh, pl.now
 	kr.chooseSpread(it)
-	kr.add(it)
+	kr.addItem(it)
 	sh.front = append(sh.front, kr)
 }

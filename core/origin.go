@@ -92,7 +92,7 @@ func (o *origin) differs(other *origin) bool {
 // has this id in the map. Then the map is of another stream of the same name, most
 // likely.
 func (pl *pipeline) foreign(kr *kinesisRecord, a attemptNode) bool {
-	sh := pl.shards[a.shardID]
+	sh := pl.shards.byID[a.shardID]
 	if sh == nil || sh.origin == nil || len(a.sequenceNumber) != sequenceNumberDigits {
 		return false
 	}
@@ -106,8 +106,8 @@ func (pl *pipeline) foreign(kr *kinesisRecord, a attemptNode) bool {
 	if sh.origin.before(a.sequenceNumber) && pl.sinceStart(a.Start) <= sh.origin.since {
 		return true // a late answer of a stream that is deleted: the map is newer
 	}
-	if pl.foreignSince == 0 {
-		pl.foreignSince = max(pl.now, 1)
+	if pl.shards.foreignSince == 0 {
+		pl.shards.foreignSince = max(pl.now, 1)
 	}
 	pl.distrust(sh)
 	if kr.shard != nil && kr.shard.current {
@@ -127,19 +127,19 @@ func (pl *pipeline) distrust(sh *shard) {
 // refreshForeign asks for a new map because of foreign answers: soon at first, and more
 // and more rarely if the list stays as it is.
 func (pl *pipeline) refreshForeign() {
-	wait := min(max((pl.now-pl.foreignSince)/4, int64(refreshSpacing)), int64(time.Minute))
-	if pl.now-pl.foreignSince >= int64(unresolvedGrace) && !pl.foreignTold {
-		pl.foreignTold = true
+	wait := min(max((pl.now-pl.shards.foreignSince)/4, int64(refreshSpacing)), int64(time.Minute))
+	if pl.now-pl.shards.foreignSince >= int64(unresolvedGrace) && !pl.shards.foreignLogged {
+		pl.shards.foreignLogged = true
 		pl.log(slog.LevelWarn, "the list of shards does not fit the answers; records are not aggregated where it does not")
 	}
-	if !pl.refreshing && pl.refreshBackoff == 0 {
-		pl.refreshDue = min(pl.refreshDue, max(pl.now, pl.refreshed+wait))
+	if !pl.listing.active && pl.listing.backoff == 0 {
+		pl.listing.due = min(pl.listing.due, max(pl.now, pl.listing.began+wait))
 	}
 }
 
 // trusted reports whether the map is known to be that of the stream that answers.
 func (pl *pipeline) trusted() bool {
-	for _, sh := range pl.shards {
+	for _, sh := range pl.shards.byID {
 		if !sh.distrusted && sh.origin != nil && sh.origin.agreed {
 			return true
 		}

@@ -33,9 +33,7 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
 	pl.aborted = true
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
-	pl.held, pl.retries, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.outgoing, pl.freed, pl.openList = nil, nil, openList{}
-	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
+	pl.discardStages()
 	if pl.collector.inFlight == 0 {
 		pl.settleBroken()
 	}
@@ -68,20 +66,27 @@ func (pl *pipeline) read(name string, work func()) {
 // settleBroken fails everything that is open. One batch that cannot be settled
 // does not keep the others from it.
 func (pl *pipeline) settleBroken() {
-	for b := pl.oldest; b != nil; {
+	for b := pl.batches.oldest; b != nil; {
 		next := b.next
-		pl.settleBatch(b)
+		pl.settleBatch(b, true)
 		b = next
 	}
 }
 
-func (pl *pipeline) settleBatch(b *Batch) {
+// settleBatch fails the records of a batch that were submitted, or those that were not.
+// What is not handed over yet fails when it is.
+func (pl *pipeline) settleBatch(b *Batch, submitted bool) {
 	defer func() { _ = recover() }()
 	for i := range b.items {
-		it := &b.items[i]
-		// What is not handed over yet fails when it is.
-		if !it.is(itemSettled) && it.is(itemBuffered) {
+		if it := &b.items[i]; !it.is(itemSettled) && it.is(itemBuffered) == submitted {
 			pl.settle(it, pl.broken)
 		}
+	}
+}
+
+// recoverTo turns a panic of the client into an error.
+func recoverTo(err *error, operation string) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic in %s: %v", operation, r)
 	}
 }

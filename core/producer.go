@@ -86,7 +86,7 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 		pl = newPipeline(p, stream, id)
 		p.pipelines[stream] = pl
 		p.work.Add(1)
-		go pl.run()
+		go pl.runLoop()
 	}
 	p.handing.Add(1)
 	pl.users.Add(1)
@@ -119,11 +119,18 @@ func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
 		return false
 	}
 	delete(p.pipelines, pl.key)
-	one := pl.snapshot()
+	one := pl.currentStats()
 	one.AutoStreams = 0 // a state, not a counter
-	p.retired.add(&one)
+	p.retired.accumulate(&one)
 	pl.cancel()
 	return true
+}
+
+// retireIdle is retire for those who do not hold p.mu.
+func (p *Producer) retireIdle(pl *pipeline, idle time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.retire(pl, idle)
 }
 
 // PutBatch hands records over to a stream, given by name or ARN, and returns
@@ -162,18 +169,10 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 		close(b.done)
 		return b, nil
 	}
-	if !p.buffer.takeAll(b.items) {
+	if !p.buffer.reserveAll(b.items) {
 		return nil, ErrBufferFull
 	}
-	pl.lock()
-	defer pl.unlock()
-	for i := range b.items {
-		b.items[i].flags |= itemBuffered
-	}
-	pl.begin(b)
-	pl.submit(b.items)
-	pl.submitting--
-	b.handing = false
+	pl.handOverAll(b)
 	return b, nil
 }
 
@@ -266,7 +265,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	}
 	for _, pl := range list {
 		done := make(chan struct{})
-		pl.locked("drain", func() { pl.drain(done) })
+		pl.locked("drain", func() { pl.batches.drain(done) })
 		if pl.isBroken() {
 			continue // what is left fails below
 		}
@@ -310,10 +309,13 @@ func (p *Producer) Stats() Stats {
 	list := p.list()
 	p.mu.Unlock()
 	for _, pl := range list {
-		one := pl.snapshot()
-		s.add(&one)
+		one := pl.currentStats()
+		s.accumulate(&one)
 	}
 	bytes, _ := p.buffer.used()
 	s.BufferedBytes = uint64(bytes)
 	return s
 }
+
+// sinceStart is the time of the pipelines' clock.
+func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }

@@ -4,7 +4,6 @@ package core
 
 import (
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -99,11 +98,11 @@ const (
 )
 
 // inDoubt reports whether nothing has passed since the last refusal.
-func (pl *pipeline) inDoubt() bool { return pl.refusals.refused > pl.refusals.passed }
+func (r *refusals) inDoubt() bool { return r.refused > r.passed }
 
 // heldBack reports whether no call may be started, because of a doubt.
 func (pl *pipeline) heldBack() bool {
-	return pl.inDoubt() && (pl.collector.inFlight > 0 || pl.now < pl.refusals.probeAt)
+	return pl.refusals.inDoubt() && (pl.collector.inFlight > 0 || pl.now < pl.refusals.probeAt)
 }
 
 // refusedCall is told of a call that was refused as a whole, or in each of its entries.
@@ -121,23 +120,23 @@ func (pl *pipeline) refusedCall(req *request, v verdict) {
 		// What is refused again and again by itself does not hold up the others.
 		if r.inRow > searchCalls {
 			r.probeAt = pl.now + pl.suspectBackoff(r.inRow-searchCalls)
-			pl.trouble(v)
+			pl.degraded(v)
 		}
 	}
 	since := pl.stats.Requests
 	if v.reason == ReasonTooLarge {
 		since = req.number // what has passed beside it says enough
 	}
-	req.proof.refused(r.passed, since)
+	req.proof.countRefusal(r.passed, since)
 	if v.reason == ReasonTooLarge {
-		r.size.refused(req.wireBytes())
+		r.size.learnRefused(req.wireBytes())
 		pl.limitAggregates()
 	}
 }
 
-// refused counts a refusal. passed is the number of the latest call that passed; calls
+// countRefusal counts a refusal. passed is the number of the latest call that passed; calls
 // with a number above since may count against the records at the next refusal.
-func (p *proof) refused(passed, since uint64) {
+func (p *proof) countRefusal(passed, since uint64) {
 	switch {
 	case p.mark == 0:
 		p.mark = since
@@ -157,14 +156,14 @@ func (pl *pipeline) suspectBackoff(n int) int64 {
 // passedCall is told of a call of which at least one record was stored.
 func (pl *pipeline) passedCall(req *request) {
 	r := &pl.refusals
-	doubt := pl.inDoubt()
+	doubt := r.inDoubt()
 	r.passed, r.passedAt, r.lone, r.loneSince = max(r.passed, req.number), pl.now, nil, pl.now
-	if doubt && !pl.inDoubt() {
+	if doubt && !r.inDoubt() {
 		r.inRow, r.searches, r.probeAt = 0, 0, 0
 		for _, s := range r.waiting {
 			s.due = min(s.due, pl.now+pl.suspectBackoff(1+s.proof.strikes))
 		}
-		pl.findSuspect()
+		r.findSuspect()
 	}
 	if r.size.least != 0 {
 		pl.learnSize(req.wireBytes())
@@ -194,7 +193,7 @@ func (pl *pipeline) bisect(req *request, v verdict, a Attempt) {
 // too large, in two aggregates. They are in the range of its shard, for which it has paid.
 func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 	size := 1
-	if strict := pl.cfg.ordering == OrderingStrict; v.reason == ReasonTooLarge && (!strict || pl.aggregateMax < kr.size) {
+	if strict := pl.cfg.ordering == OrderingStrict; v.reason == ReasonTooLarge && (!strict || pl.aggregates.maxBytes < kr.size) {
 		size = (len(kr.items) + 1) / 2 // in strict ordering, the aggregator makes smaller ones
 	}
 	if size == 1 {
@@ -204,7 +203,7 @@ func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 	}
 	if pl.cfg.ordering == OrderingStrict {
 		pl.refusals.readyNext = true
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 		return
 	}
 	list := kr.items
@@ -214,7 +213,7 @@ func (pl *pipeline) unbundle(kr *kinesisRecord, v verdict) {
 			part := pl.newRecord()
 			part.shard, part.spread, part.hasSpread, part.deadline = kr.shard, kr.spread, kr.hasSpread, pl.now
 			for _, it := range list[:min(size, len(list))] {
-				part.add(it)
+				part.addItem(it)
 			}
 			list = list[min(size, len(list)):]
 			if len(req.records) > 0 && req.bytes+part.size > pl.cfg.collectionMaxBytes {
@@ -252,19 +251,19 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 		pl.convict(kr, v, a)
 		return
 	case v.reason != ReasonNone && (r.lone == it || p.strikes > 0) && pl.now-r.loneSince >= int64(loneTime) &&
-		pl.accepted && pl.now-r.passedAt < int64(takenLately):
+		pl.everStored() && pl.now-r.passedAt < int64(takenLately):
 		v.action, v.reason = actFail, ReasonRefusedAlone
 		v.message += "; nothing else was sent to the stream meanwhile that could tell whether the record is at fault"
-		pl.trouble(v)
+		pl.degraded(v)
 		pl.fail(kr, v, a)
 		return
 	}
-	pl.trouble(v)
+	pl.degraded(v)
 	pl.attemptedAll(kr, v, a)
 	s.kr = kr
 	s.due = notAfterExpiry(kr, pl.now+pl.suspectBackoff(s.alone))
 	r.waiting = append(r.waiting, s)
-	pl.findSuspect()
+	r.findSuspect()
 	if pl.cfg.ordering == OrderingStrict {
 		pl.stepAside(s)
 	}
@@ -274,7 +273,7 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v verdict, a Attemp
 // key.
 func (pl *pipeline) stepAside(s *suspect) {
 	r := &pl.refusals
-	pl.leave(s.kr)
+	pl.freeShard(s.kr)
 	s.kr.shard = nil
 	if s.it.is(itemSpread) || r.aside[s.it.hash] == s {
 		return
@@ -283,7 +282,7 @@ func (pl *pipeline) stepAside(s *suspect) {
 		r.aside = map[aggregation.HashKey]*suspect{}
 	}
 	r.aside[s.it.hash] = s
-	lane := pl.lane
+	lane := pl.ordering.sole
 	if m := pl.shardMap.Load(); m != nil {
 		lane = m.lookup(s.it.hash)
 	}
@@ -296,8 +295,8 @@ func (pl *pipeline) stepAside(s *suspect) {
 }
 
 // behind keeps a record that has to wait for a suspect with the same key.
-func (pl *pipeline) behind(it *item) bool {
-	s := pl.refusals.aside[it.hash]
+func (r *refusals) behind(it *item) bool {
+	s := r.aside[it.hash]
 	if s == nil || s.it == it || it.is(itemSpread) {
 		return false
 	}
@@ -332,7 +331,7 @@ func (pl *pipeline) convict(kr *kinesisRecord, v verdict, a Attempt) {
 		v.message = fmt.Sprintf("%s; data plus partition key have %d bytes, about %d as a request; the largest request that passed had about %d",
 			v.message, kr.size, kr.wireBytes(), pl.refusals.size.most)
 	}
-	pl.trouble(v)
+	pl.degraded(v)
 	pl.fail(kr, v, a)
 }
 
@@ -354,8 +353,7 @@ func (pl *pipeline) settledSuspect(it *item, err *RecordError) {
 }
 
 // findSuspect works out when the first waiting suspect is due.
-func (pl *pipeline) findSuspect() {
-	r := &pl.refusals
+func (r *refusals) findSuspect() {
 	r.due = never
 	for _, s := range r.waiting {
 		r.due = min(r.due, s.due)
@@ -376,8 +374,8 @@ func (pl *pipeline) suspectsDue() {
 			return false
 		case pl.late(s.kr):
 			late = append(late, s.kr)
-		case !pl.budget.take(pl.now, s.kr.size, pl.cfg):
-			s.due = max(pl.now+1, pl.budget.due())
+		case !pl.retries.budget.spend(pl.now, s.kr.size, pl.cfg):
+			s.due = max(pl.now+1, pl.retries.budget.due())
 			return false
 		default:
 			req := pl.newRequest()
@@ -387,9 +385,9 @@ func (pl *pipeline) suspectsDue() {
 		s.kr = nil
 		return true
 	})
-	pl.findSuspect()
+	r.findSuspect()
 	for _, kr := range late {
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 	}
 }
 
@@ -399,7 +397,7 @@ func (pl *pipeline) suspectsDue() {
 func (pl *pipeline) nextRequest() *request {
 	c := &pl.collector
 	i := 0
-	if pl.inDoubt() && (len(pl.refusals.waiting) == 0 || pl.refusals.turn%2 == 0) {
+	if pl.refusals.inDoubt() && (len(pl.refusals.waiting) == 0 || pl.refusals.turn%2 == 0) {
 		i = len(c.requests) - 1
 	}
 	req := c.requests[i]
@@ -435,7 +433,7 @@ func (pl *pipeline) cut(req *request, limit int) {
 // those that were: if there is a suspect, it is they that can prove something.
 func (pl *pipeline) freshTurn() bool {
 	r := &pl.refusals
-	if !pl.inDoubt() || len(pl.collector.ready) == 0 {
+	if !r.inDoubt() || len(pl.collector.ready) == 0 {
 		return false
 	}
 	if r.readyNext || len(r.waiting) == 0 {
@@ -447,16 +445,19 @@ func (pl *pipeline) freshTurn() bool {
 	return r.turn%3 == 1
 }
 
+// everStored reports whether Kinesis has taken at least one record.
+func (pl *pipeline) everStored() bool { return pl.stats.KinesisRecords > 0 }
+
 // giveUp ends the search in a stream that has never taken anything, once all has been
 // tried or searchCalls calls were refused: then the configuration is the likely cause, and
 // whoever handed the records over should know. It is no fault of the records.
 func (pl *pipeline) giveUp(v verdict) {
 	c, r := &pl.collector, &pl.refusals
-	if pl.accepted || len(r.waiting) == 0 && len(c.requests) == 0 || r.inRow < searchCalls && (pl.underWayUntried() || pl.openList.head != nil) {
+	if pl.everStored() || len(r.waiting) == 0 && len(c.requests) == 0 || r.inRow < searchCalls && (pl.underWayUntried() || pl.aggregates.open.head != nil) {
 		return
 	}
 	v.action, v.reason = actFail, ReasonRefused
-	pl.trouble(v)
+	pl.degraded(v)
 	var list []*kinesisRecord
 	if pl.cfg.ordering == OrderingStrict && r.inRow >= searchCalls {
 		list = pl.pull(func(*kinesisRecord) bool { return true }) // the rest of the aggregates
@@ -496,7 +497,7 @@ func (pl *pipeline) expireRefused() (late []*kinesisRecord) {
 		s.kr = nil
 		return true
 	})
-	pl.findSuspect()
+	r.findSuspect()
 	for _, s := range r.aside {
 		s.behind = slices.DeleteFunc(s.behind, func(it *item) bool {
 			if e := it.batch.expires; e == 0 || pl.now <= e {
@@ -507,121 +508,4 @@ func (pl *pipeline) expireRefused() (late []*kinesisRecord) {
 		})
 	}
 	return late
-}
-
-// sizeLimit is what is known of a bound on the size of requests that is not one of
-// Kinesis, as proxies have it (HTTP 413). Sizes are those of HTTP bodies, about.
-type sizeLimit struct {
-	least int   // the smallest request that was refused for its size, 0 if none was
-	most  int   // the largest that passed since; requests stay below it. 0: not known
-	since int64 // when a request was last refused so
-	shown int   // the limit that the log has
-}
-
-// sizeMemory is how long a limit is kept after the last request that was refused for its
-// size. To find it anew costs a few refused requests, so it need not be shorter, and what
-// was mended is used within this time.
-const sizeMemory = time.Hour
-
-// leastSizeLimit is below what anybody has as a limit.
-const leastSizeLimit = 8 << 10
-
-func (l *sizeLimit) refused(wire int) {
-	if wire < leastSizeLimit {
-		*l = sizeLimit{} // whatever it is, it is not the size
-		return
-	}
-	if l.least == 0 || wire < l.least {
-		l.least = wire
-	}
-	if l.most >= wire {
-		l.most = wire * 3 / 4
-	}
-	l.since = 0
-}
-
-// close reports whether the limit is known well enough.
-func (l *sizeLimit) close() bool { return l.least <= l.most+l.most/4 }
-
-// limit returns the size that requests may have, 0 if none is known. As long as what
-// passed and what was refused lie far apart, it is in between.
-func (l *sizeLimit) limit() int {
-	if l.most == 0 || l.close() {
-		return l.most
-	}
-	return l.most + (l.least-l.most)/2
-}
-
-// learnSize is told of the size of a request that passed, if one was refused for its size.
-func (pl *pipeline) learnSize(wire int) {
-	l := &pl.refusals.size
-	if l.since == 0 {
-		l.since = max(pl.now, 1)
-	}
-	switch {
-	case wire > l.least+l.least/4, pl.now-l.since > int64(sizeMemory):
-		// It was not the size, or the limit is forgotten.
-		if l.shown != 0 {
-			pl.log(slog.LevelInfo, "the size of requests is not limited any more; larger ones are tried", "limit", l.limit())
-		}
-		*l = sizeLimit{}
-		pl.limitAggregates()
-		return
-	case wire >= l.least:
-		l.least = wire + 1 // sizes are not exact
-	}
-	l.most = max(l.most, wire)
-	pl.limitAggregates()
-	if l.shown == 0 || l.close() && (l.most < l.shown/2 || l.most > 2*l.shown) {
-		l.shown = l.most
-		pl.log(slog.LevelWarn, "requests are kept small, because something on the way to Kinesis refuses larger ones (HTTP 413); raise the limit of the proxy",
-			"refused", l.least, "passed", l.most)
-	}
-}
-
-// limitAggregates works the limit on requests into that on aggregates. Before anything has
-// passed, an aggregate that was refused for its size is halved.
-func (pl *pipeline) limitAggregates() {
-	l := &pl.refusals.size
-	pl.aggregateMax, pl.aggregateGrow = pl.cfg.aggregationMaxBytes, pl.cfg.aggregationGrowBytes
-	if l.least == 0 {
-		return
-	}
-	wire := l.limit()
-	if wire == 0 {
-		wire = l.least / 2
-	}
-	room := max(0, (wire-wireFrame-wireOverhead)/4*3)
-	pl.aggregateMax, pl.aggregateGrow = min(pl.aggregateMax, room), min(pl.aggregateGrow, room)
-}
-
-// The HTTP body of PutRecords, about: names, quotes, the stream's name or ARN; and for
-// each record names, quotes and the explicit hash key.
-const (
-	wireFrame    = 128
-	wireOverhead = 96
-)
-
-func (kr *kinesisRecord) wireRecord() int { return (kr.size+2)/3*4 + wireOverhead }
-
-// wireBytes returns the size of a request with this record alone.
-func (kr *kinesisRecord) wireBytes() int { return wireFrame + kr.wireRecord() }
-
-// wireBytes returns the size of the request as an HTTP body, about.
-func (r *request) wireBytes() int {
-	n := wireFrame
-	for _, kr := range r.records {
-		n += kr.wireRecord()
-	}
-	return n
-}
-
-// halfOfBytes returns how many records make the first half of the request by size.
-func (r *request) halfOfBytes() int {
-	half, sum := 0, 0
-	for half < len(r.records)-1 && (half == 0 || sum+r.records[half].size <= r.bytes/2) {
-		sum += r.records[half].size
-		half++
-	}
-	return half
 }

@@ -43,13 +43,13 @@ func TestSizeThatPassesIsFoundFromASmallRequest(t *testing.T) {
 	pl := halted(t)
 	locked(pl, func() {
 		l := &pl.refusals.size
-		l.refused(1_400_000)
+		l.learnRefused(1_400_000)
 		pl.learnSize(300)
 		refused := 0
 		for range 40 {
 			if n := l.limit(); n > limit {
 				refused++
-				l.refused(n)
+				l.learnRefused(n)
 			} else {
 				pl.learnSize(n)
 			}
@@ -57,8 +57,8 @@ func TestSizeThatPassesIsFoundFromASmallRequest(t *testing.T) {
 		if got := l.limit(); got > limit || got < limit*3/4 || refused > 8 {
 			t.Errorf("unexpected size; got %d after %d refused trials; want nearly %d after a few", got, refused, limit)
 		}
-		if pl.aggregateMax != pl.cfg.aggregationMaxBytes || pl.aggregateGrow > limit*3/4 {
-			t.Errorf("unexpected bounds of aggregates; got %d and %d", pl.aggregateMax, pl.aggregateGrow)
+		if pl.aggregates.maxBytes != pl.cfg.aggregationMaxBytes || pl.aggregates.growBytes > limit*3/4 {
+			t.Errorf("unexpected bounds of aggregates; got %d and %d", pl.aggregates.maxBytes, pl.aggregates.growBytes)
 		}
 	})
 }
@@ -73,7 +73,7 @@ func TestRefusalsWithOthersDoNotConvict(t *testing.T) {
 		}
 		var req *request
 		locked(pl, func() {
-			pl.accepted = true
+			pl.stats.KinesisRecords = 1
 			req = taken(pl)
 			req.number, req.proof = 5, proof{mark: 4, strikes: 9}
 			refuse(req)

@@ -29,33 +29,33 @@ func rest(p *Producer, stream string) (left []string) {
 		}
 	}
 	c := &pl.collector
-	check("submitting", pl.submitting)
-	check("blocked", pl.blocked)
-	check("open batches", pl.open)
-	check("waited", pl.waited)
-	check("flushing", pl.flushing)
-	check("drain waiters", len(pl.drained))
-	check("held", len(pl.held))
-	check("open list bytes", pl.openList.bytes)
-	check("open list records", pl.openList.records)
+	check("submitting", pl.callers.submitting)
+	check("blocked", pl.callers.blocked)
+	check("open batches", pl.batches.open)
+	check("waited", pl.batches.waited)
+	check("flushing", pl.callers.flushing)
+	check("drain waiters", len(pl.batches.drains))
+	check("held", len(pl.awaiting.items))
+	check("open list bytes", pl.aggregates.open.bytes)
+	check("open list records", pl.aggregates.open.records)
 	check("wakes", len(pl.wakes))
 	check("ready", len(c.ready))
 	check("ready bytes", c.bytes)
 	check("hot shards", c.hotShards)
 	check("requests", len(c.requests))
 	check("in flight", c.inFlight)
-	check("retries", len(pl.retries))
-	check("outgoing", len(pl.outgoing))
+	check("retries", len(pl.retries.waiting))
+	check("outgoing", len(pl.ordering.draining))
 	check("unresolved", len(pl.unresolved))
-	if pl.openList.head != nil || pl.oldest != nil || pl.newest != nil {
+	if pl.aggregates.open.head != nil || pl.batches.oldest != nil || pl.batches.newest != nil {
 		left = append(left, "a list is not empty")
 	}
 	var shards []*shard
 	for _, a := range pl.shardMap.Load().ring {
 		shards = append(shards, a.shard)
 	}
-	if pl.lane != nil {
-		shards = append(shards, pl.lane)
+	if pl.ordering.sole != nil {
+		shards = append(shards, pl.ordering.sole)
 	}
 	for _, sh := range shards {
 		check(sh.id+" queue", len(sh.queue))
@@ -219,7 +219,7 @@ func TestFlushThatIsGivenUpLeavesNothing(t *testing.T) {
 		p.mu.Lock()
 		pl := p.pipelines["s"]
 		p.mu.Unlock()
-		if n := len(pl.drained); n != 0 {
+		if n := len(pl.batches.drains); n != 0 {
 			t.Errorf("unexpected number of flushes that wait; got %d; want 0", n)
 		}
 		outage.Remove()

@@ -42,8 +42,8 @@ func (b *retryBudget) due() int64 {
 	return b.next
 }
 
-// take reports whether a record of this size may be sent again now.
-func (b *retryBudget) take(now int64, size int, cfg *config) bool {
+// spend reports whether a record of this size may be sent again now.
+func (b *retryBudget) spend(now int64, size int, cfg *config) bool {
 	switch {
 	case b.credit >= 1:
 		b.credit--

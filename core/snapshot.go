@@ -68,24 +68,24 @@ func (p *Producer) Snapshot() Snapshot {
 	s := Snapshot{BufferLimitBytes: p.cfg.bufferBytes, BufferLimitRecords: p.cfg.bufferRecords}
 	s.BufferedBytes, s.BufferedRecords = p.buffer.used()
 	for _, pl := range p.all() {
-		s.Streams = append(s.Streams, pl.state())
+		s.Streams = append(s.Streams, pl.snapshot())
 	}
 	slices.SortFunc(s.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
 	return s
 }
 
-func (pl *pipeline) state() (s StreamSnapshot) {
-	s.Stats = pl.snapshot()
+func (pl *pipeline) snapshot() (s StreamSnapshot) {
+	s.Stats = pl.currentStats()
 	pl.read("snapshot", func() {
 		now := pl.p.sinceStart()
-		s.Stream, s.Auto = pl.stream.name, pl.facts.auto
-		s.Aggregating = pl.cfg.aggregation && !pl.facts.auto && !pl.unaggregated && !pl.undescribed
-		s.MaxRecordBytes = pl.facts.maxRecordBytes
+		s.Stream, s.Auto = pl.stream.name, pl.meta.auto
+		s.Aggregating = pl.cfg.aggregation && !pl.meta.auto && !pl.shards.unavailable && !pl.meta.undescribed
+		s.MaxRecordBytes = pl.meta.maxRecordBytes
 		s.InFlight = pl.collector.inFlight
-		s.Trouble = pl.troubleCode
+		s.Trouble = pl.logs.outage.code
 		s.MapAge = -1
-		s.Shards = make([]ShardSnapshot, 0, len(pl.shards))
-		if b := pl.oldest; b != nil {
+		s.Shards = make([]ShardSnapshot, 0, len(pl.shards.byID))
+		if b := pl.batches.oldest; b != nil {
 			s.OldestRecordAge = time.Duration(now - b.arrived)
 		}
 		m := pl.shardMap.Load()
@@ -94,14 +94,14 @@ func (pl *pipeline) state() (s StreamSnapshot) {
 		}
 		s.MapAge = time.Duration(now - m.fetched)
 		for _, a := range m.ring {
-			s.Shards = append(s.Shards, a.shard.state(now))
+			s.Shards = append(s.Shards, a.shard.snapshot(now))
 		}
 	})
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }
 
-func (s *shard) state(now int64) ShardSnapshot {
+func (s *shard) snapshot(now int64) ShardSnapshot {
 	records, bytes := s.pace.Tokens(now)
 	out := ShardSnapshot{
 		ID: s.id, Tokens: bytes, RecordTokens: records, Share: s.pace.Share(),
@@ -113,8 +113,3 @@ func (s *shard) state(now int64) ShardSnapshot {
 	}
 	return out
 }
-
-// sinceStart is the time of the pipelines' clock.
-func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -18,8 +18,8 @@ import (
 // others. Among those that would take it at once chance decides, by their shares:
 // a shard of which this producer has a third gets a third of what the others get.
 func (pl *pipeline) spreadShard(m *shardMap) *shard {
-	if pl.spread != nil && pl.spread.current {
-		return pl.spread
+	if pl.aggregates.unkeyed != nil && pl.aggregates.unkeyed.current {
+		return pl.aggregates.unkeyed
 	}
 	var best *shard
 	bestWait, shares := int64(0), 0.0
@@ -34,7 +34,7 @@ func (pl *pipeline) spreadShard(m *shardMap) *shard {
 			}
 		}
 	}
-	pl.spread = best
+	pl.aggregates.unkeyed = best
 	return best
 }
 

@@ -121,9 +121,9 @@ func (c *check) describe(ctx context.Context) (err error) {
 	}
 	switch status := out.StreamDescriptionSummary.StreamStatus; status {
 	case types.StreamStatusCreating:
-		c.add(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
+		c.report(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
 	case types.StreamStatusDeleting:
-		c.add(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
+		c.report(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
 	}
 	return nil
 }
@@ -181,7 +181,7 @@ func (c *check) judge(operation string, err error) {
 	default:
 		e.Detail = cmp.Or(v.message, "the call failed")
 	}
-	c.add(e)
+	c.report(e)
 }
 
 func (c *check) in(text string) string {
@@ -191,7 +191,7 @@ func (c *check) in(text string) string {
 	return text + c.region
 }
 
-func (c *check) add(e *CheckError) {
+func (c *check) report(e *CheckError) {
 	e.Stream = c.id.name
 	c.problems = append(c.problems, e)
 }

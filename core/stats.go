@@ -58,8 +58,8 @@ func (s *Stats) FailedTotal() uint64 {
 	return n
 }
 
-// add sums the counters of one stream into s.
-func (s *Stats) add(o *Stats) {
+// accumulate sums the counters of one stream into s.
+func (s *Stats) accumulate(o *Stats) {
 	s.Accepted += o.Accepted
 	s.Confirmed += o.Confirmed
 	for i := range s.Failed {
@@ -81,4 +81,18 @@ func (s *Stats) add(o *Stats) {
 	s.Uncertain += o.Uncertain
 	s.Retries += o.Retries
 	s.MapRefreshes += o.MapRefreshes
+}
+
+func (pl *pipeline) currentStats() (s Stats) {
+	pl.read("stats", func() {
+		s = pl.stats
+		if pl.meta.auto {
+			s.AutoStreams = 1
+		}
+	})
+	s.Pending = s.Accepted - s.Confirmed - s.FailedTotal()
+	if int64(s.PutPayloadUnitsSaved) < 0 {
+		s.PutPayloadUnitsSaved = 0 // see Stats
+	}
+	return s
 }

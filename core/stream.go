@@ -3,17 +3,8 @@
 package core
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"strings"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
-	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // streamID is a stream as the caller named it, taken apart.
@@ -57,99 +48,4 @@ func newStreamID(s string) (streamID, error) {
 		id.arn = &s
 	}
 	return id, nil
-}
-
-// facts are the properties of a stream that change how it must be written.
-type facts struct {
-	known          bool // the first DescribeStreamSummary has an outcome
-	maxRecordBytes int  // data plus partition key
-	auto           bool // Kinesis places records itself: hash keys mean nothing
-	made           time.Time
-}
-
-// describe asks Kinesis for the facts of the stream. Without the permission
-// the defaults stay and one warning says so.
-func (pl *pipeline) describe(asked int64) {
-	defer pl.p.work.Done()
-	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
-	defer cancel()
-	out, err := pl.describeStream(ctx)
-	pl.locked("describe", func() { pl.describeEnded(out, err, asked) })
-}
-
-func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
-	if pl.ctx.Err() != nil || pl.aborted {
-		return
-	}
-	pl.describing, pl.described = false, pl.now
-	wait := pl.cfg.describeEvery
-	pl.placement.told, pl.placement.denied = false, false
-	switch {
-	case err != nil:
-		v := classifyCall(err)
-		again, until := int64(time.Second), pl.heldSince+int64(startupGrace)
-		if pl.describeLimits++; !callLimit(v.code) {
-			pl.describeLimits = 0
-		} else {
-			// The account's calls are used up, most likely by many producers
-			// that start together. To insist would keep it so, and the answer
-			// may take minutes.
-			again = pace.Backoff(time.Second, time.Minute, pl.describeLimits, rand.Float64())
-			until = pl.heldSince + int64(describeLimitGrace) - again
-		}
-		if v.action == actRetry && !pl.facts.known && pl.now < until {
-			// An AUTO stream should not get an aggregate by mistake, so records
-			// wait for the answer as long as it may come soon.
-			pl.describeDue = pl.now + again
-			return
-		}
-		pl.placement.denied = v.reason == ReasonAccessDenied
-		if v.reason != ReasonStreamNotFound && !pl.factsWarned {
-			pl.factsWarned = true
-			args := []any{"code", v.code, "detail", v.message}
-			if v.reason == ReasonAccessDenied {
-				args = append(args, "needs", "kinesis:DescribeStreamSummary")
-			}
-			pl.log(slog.LevelWarn, "cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
-		}
-		if v.action == actRetry {
-			wait = min(wait, time.Minute)
-		}
-		if pl.describeLimits > 0 {
-			wait = time.Duration(again)
-		}
-	case out != nil && out.StreamDescriptionSummary != nil:
-		pl.placement.told = true
-		pl.describeLimits = 0
-		pl.learn(out.StreamDescriptionSummary, asked)
-	}
-	if pl.describeDue > pl.now { // else the stream has become another one meanwhile
-		pl.facts.known = true
-	}
-	pl.undescribed = false
-	pl.describeDue = min(pl.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
-	pl.releaseHeld()
-}
-
-func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
-	defer recoverTo(&err, "DescribeStreamSummary")
-	return pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
-		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
-	})
-}
-
-// learn takes over what DescribeStreamSummary told. Called with the lock held.
-func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
-	pl.factsWarned = false
-	if at := d.StreamCreationTimestamp; at != nil {
-		if !pl.facts.made.IsZero() && !at.Equal(pl.facts.made) {
-			pl.log(slog.LevelWarn, "stream was deleted and recreated; its shards are listed again")
-			pl.dropMap()
-		}
-		pl.facts.made = *at
-	}
-	if d.MaxRecordSizeInKiB != nil && *d.MaxRecordSizeInKiB > 0 {
-		pl.facts.maxRecordBytes = min(int(*d.MaxRecordSizeInKiB)<<10, absoluteMaxRecordBytes)
-	}
-	pl.learnDistribution(d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto, asked)
 }

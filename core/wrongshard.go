@@ -2,7 +2,9 @@
 
 package core
 
-import "slices"
+import (
+	"slices"
+)
 
 // reconcile compares a stored aggregate with the range of the shard that took it.
 //
@@ -18,7 +20,7 @@ func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
 	}
 	wrong := a.with(codeWrongShard, "the shard that took the aggregate does not hold all of its records, so consumers drop it")
 	pl.stats.WrongShard += uint64(len(kr.items))
-	pl.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
+	pl.metrics.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
 		pl.attempted(it, wrong)
@@ -50,7 +52,7 @@ type unresolved struct {
 // park keeps a stored aggregate until a newer map tells the range of the shard that
 // took it. Resending everything at once would double what is in the right shard.
 func (pl *pipeline) park(kr *kinesisRecord, a attemptNode, fresh bool) {
-	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.fetches, fresh: fresh})
+	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.listing.count, fresh: fresh})
 	pl.refreshSoon()
 }
 
@@ -67,7 +69,7 @@ func (pl *pipeline) resolve() {
 			pl.reconcile(u.kr, u.attempt, r)
 		case pl.now-u.since >= int64(unresolvedGrace):
 			// Resending can double some records; confirming can lose some.
-			pl.uncertain(u.kr)
+			pl.countUncertain(u.kr)
 			a := *u.attempt.Attempt // others share it
 			a.Uncertain = true
 			u.attempt.Attempt = &a
@@ -77,8 +79,8 @@ func (pl *pipeline) resolve() {
 			if newer {
 				// The shard may have come and gone between two maps, or the list of
 				// shards lags behind: ask for the closed ones too.
-				pl.listClosed = true
-				if pl.foreignSince != 0 {
+				pl.listing.withClosed = true
+				if pl.shards.foreignSince != 0 {
 					pl.refreshForeign()
 				} else {
 					pl.refreshSoon()
@@ -86,4 +88,24 @@ func (pl *pipeline) resolve() {
 			}
 		}
 	}
+}
+
+// rangeOf returns the range of the shard that gave an answer, if it is open or was
+// until a short while ago.
+func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
+	r, known := pl.shards.closed[a.shardID]
+	if sh, ok := pl.shards.byID[a.shardID]; ok {
+		r, known = hashRange{start: sh.start, end: sh.end, origin: sh.origin}, true
+	}
+	switch {
+	case !known:
+	case r.origin.gave(a.sequenceNumber):
+		r.origin.agree(a.sequenceNumber)
+	case r.origin.before(a.sequenceNumber) && pl.trusted():
+		// It was given by a shard of a stream that is deleted. Nobody can read there.
+		return hashRange{empty: true}, true
+	default:
+		return hashRange{}, false
+	}
+	return r, known
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // writer is one producer at one shard: a queue, the real limiter, and a
-// network. It does what core/limiter.go does around the limiter.
+// network. It does what core/limit.go does around the limiter.
 type writer struct {
 	c     *clock
 	rng   *rand.Rand

@@ -12,8 +12,8 @@ import (
 	"github.com/outkpl/outkpl/internal/pace"
 )
 
-// Limits of calls, and how the producer asks (core/limits.go, core/shardmap.go,
-// core/stream.go).
+// Limits of calls, and how the producer asks (core/servicelimits.go, core/refresh.go,
+// core/metadata.go).
 const (
 	describeLimit  = 20   // a second for an account
 	listLimit      = 1000 // a second for a stream

@@ -4,7 +4,6 @@ package core
 
 import (
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -21,17 +20,17 @@ const (
 	codeCountMismatch = "Record Count Mismatch"
 )
 
-// finish works the outcome of a call into the records it carried. Called with
+// respond works the outcome of a call into the records it carried. Called with
 // the lock held; the request must not be used afterwards.
-func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
+func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err error, start, end time.Time) {
 	if err != nil && pl.ctx.Err() != nil {
 		return // Close gave up on the call and settles the records
 	}
 	base := &Attempt{Start: start, End: end}
 	for _, kr := range req.records {
-		pl.settleUp(kr)
+		pl.refundTokens(kr)
 	}
-	pl.observeCall(req, *base)
+	pl.metrics.observeCall(req, *base)
 	switch {
 	case err != nil:
 		pl.requestFailed(req, classifyRequest(err), *base)
@@ -42,10 +41,10 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
-		pl.observeFailed(v.code)
-		pl.trouble(v)
+		pl.metrics.observeFailed(v.code)
+		pl.degraded(v)
 		for _, kr := range req.records {
-			pl.uncertain(kr) // if the caller hands the records over again
+			pl.countUncertain(kr) // if the caller hands the records over again
 			pl.fail(kr, v, *base)
 		}
 	default:
@@ -56,14 +55,14 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
-				pl.stored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
+				pl.recordStored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
 				continue
 			}
 			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
 			if v.action != actThrottle {
 				worst = v
 			}
-			pl.refused(kr, v, *base, req, out)
+			pl.recordRefused(kr, v, *base, req, out)
 		}
 		if pl.stats.KinesisRecords > before {
 			pl.passedCall(req)
@@ -71,7 +70,7 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 			pl.giveUp(worst)
 		}
 		if worst.code != "" {
-			pl.trouble(worst)
+			pl.degraded(worst)
 		} else {
 			pl.recovered()
 		}
@@ -79,22 +78,21 @@ func (pl *pipeline) finish(req *request, out *kinesis.PutRecordsOutput, err erro
 	req.done()
 }
 
-// stored handles a record that Kinesis has taken, in whatever shard.
-func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
+// recordStored handles a record that Kinesis has taken, in whatever shard.
+func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
-	pl.budget.earn(len(pl.retries))
+	pl.retries.budget.earn(len(pl.retries.waiting))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
-	pl.observeStored(kr, units)
-	pl.accepted = true
-	if pl.shardMap.Load() == nil && pl.mapOutage && !pl.refreshing {
-		pl.refreshDue = pl.now // the network is back
+	pl.metrics.observeStored(kr, units)
+	if pl.shardMap.Load() == nil && pl.listing.unanswered && !pl.listing.active {
+		pl.listing.due = pl.now // the network is back
 	}
 	sh := kr.shard
 	foreign := pl.foreign(kr, a)
-	contradiction := !foreign && pl.witness(kr, &a)
+	contradiction := !foreign && pl.placementMismatch(kr, &a)
 	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {
 			sh.pace.Stored(pl.sinceStart(a.Start))
@@ -104,7 +102,7 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 		pl.confirm(kr, a)
 		return
 	}
-	pl.suspect(sh, pl.sinceStart(a.Start))
+	pl.refreshIfOlder(sh, pl.sinceStart(a.Start))
 	if len(kr.items) == 1 {
 		// A user record alone is where its hash key led it. Consumers take
 		// it as it is; writing it again would only double it.
@@ -120,27 +118,15 @@ func (pl *pipeline) stored(kr *kinesisRecord, a attemptNode) {
 	pl.park(kr, a, foreign || contradiction)
 }
 
-// confirm settles every user record of a stored Kinesis record.
-func (pl *pipeline) confirm(kr *kinesisRecord, a attemptNode) {
-	node := &a
-	for _, it := range kr.items {
-		pl.attempted(it, node)
-	}
-	for _, it := range kr.items {
-		pl.settle(it, nil)
-	}
-	pl.recycle(kr)
-}
-
-// uncertain counts records that may be stored twice.
-func (pl *pipeline) uncertain(kr *kinesisRecord) {
+// countUncertain counts records that may be stored twice.
+func (pl *pipeline) countUncertain(kr *kinesisRecord) {
 	pl.stats.Uncertain += uint64(len(kr.items))
-	pl.observe(MetricUncertain, "", "", 1, len(kr.items))
+	pl.metrics.observe(MetricUncertain, "", "", 1, len(kr.items))
 }
 
-// refused handles a record that Kinesis has not taken while the call succeeded.
-func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
-	pl.observeRefused(kr, v.code)
+// recordRefused handles a record that Kinesis has not taken while the call succeeded.
+func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
+	pl.metrics.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
 		if kr.shard != nil {
@@ -159,10 +145,10 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *reques
 		pl.convict(kr, v, a) // while others of the same call passed
 	case v.action == actBisect:
 		p := req.proof
-		p.refused(pl.refusals.passed, pl.stats.Requests)
+		p.countRefusal(pl.refusals.passed, pl.stats.Requests)
 		pl.refusals.refused = max(pl.refusals.refused, req.number)
 		pl.refusedAlone(kr, p, v, a)
-	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.facts.auto:
+	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.meta.auto:
 		pl.attemptedAll(kr, v, a)
 		kr.shard.pace.Refused(pl.now, pl.sinceStart(a.Start), rand.Float64())
 		if pl.cfg.ordering == OrderingStrict {
@@ -170,7 +156,7 @@ func (pl *pipeline) refused(kr *kinesisRecord, v verdict, a Attempt, req *reques
 			return
 		}
 		if pl.late(kr) {
-			pl.dissolve(kr)
+			pl.disaggregate(kr)
 			return
 		}
 		pl.limitFirst(kr)
@@ -186,7 +172,7 @@ func entryStored(e types.PutRecordsResultEntry) bool { return aws.ToString(e.Seq
 // requestFailed handles the records of a call that failed as a whole.
 func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	pl.stats.RequestErrors++
-	pl.observeFailed(v.code)
+	pl.metrics.observeFailed(v.code)
 	a.Uncertain = v.uncertain
 	if v.action == actFail && v.reason == ReasonStreamNotFound {
 		pl.streamGone(req)
@@ -202,7 +188,7 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 			pl.retryLater(kr, 0)
 		}
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
-		pl.trouble(v)
+		pl.degraded(v)
 		for _, kr := range req.records {
 			pl.fail(kr, v, a)
 		}
@@ -220,12 +206,12 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		pl.giveUp(v)
 	default:
 		pl.refusals.lone, pl.refusals.loneSince = nil, pl.now
-		pl.trouble(v)
+		pl.degraded(v)
 		// All wait for the same time, so that they fill a request again.
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
 		for _, kr := range req.records {
 			if v.uncertain {
-				pl.uncertain(kr)
+				pl.countUncertain(kr)
 			}
 			pl.attemptedAll(kr, v, a)
 			pl.retryLater(kr, wait)
@@ -233,130 +219,11 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 	}
 }
 
-// fail settles every user record of a Kinesis record with an error.
-func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
-	if v.action == actThrottle {
-		v.reason = ReasonThrottled
-	}
-	a.Uncertain = v.uncertain
-	pl.attemptedAll(kr, v, a)
-	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
-	for _, it := range kr.items {
-		pl.settle(it, err)
-	}
-	pl.recycle(kr)
-}
-
-// dissolve routes the user records of a Kinesis record anew.
-func (pl *pipeline) dissolve(kr *kinesisRecord) { pl.dissolveLater(kr, 0) }
-
-// dissolveLater is dissolve for records that should wait. In strict ordering they
-// do; else they have waited already.
-func (pl *pipeline) dissolveLater(kr *kinesisRecord, wait int64) {
-	again := append(pl.scratch[:0], kr.items...)
-	pl.recycle(kr)
-	pl.routeAgain(again, wait)
-}
-
-// takeApart takes the aggregates out of a request that has not left yet, if the
-// stream may not get any, and returns their user records.
-func (pl *pipeline) takeApart(req *request) (again []*item) {
-	if !pl.facts.auto {
-		return nil
-	}
-	keep := req.records[:0]
-	for _, kr := range req.records {
-		if len(kr.items) > 1 {
-			req.bytes -= kr.size
-			again = append(again, kr.items...)
-			pl.recycle(kr)
-			continue
-		}
-		keep = append(keep, kr)
-	}
-	clear(req.records[len(keep):])
-	req.records = keep
-	return again
-}
-
 // streamGone is told that the stream does not exist. If it comes back, it
 // may have other shards under the same ids.
 func (pl *pipeline) streamGone(req *request) {
 	if m := pl.shardMap.Load(); m != nil && m.gen <= req.gen {
-		pl.facts.known, pl.describeDue = false, pl.now
+		pl.meta.known, pl.meta.describeDue = false, pl.now
 		pl.dropMap()
 	}
-}
-
-// routeAgain routes records that were on their way already. In strict ordering
-// they go before those that were handed over later.
-func (pl *pipeline) routeAgain(items []*item, wait int64) {
-	if pl.cfg.ordering == OrderingStrict {
-		pl.requeueFront(items, wait)
-		return
-	}
-	pl.routeAll(items)
-}
-
-// routeAll routes items that were collected in the scratch slice.
-func (pl *pipeline) routeAll(items []*item) {
-	pl.scratch = nil // routing may come here again
-	for _, it := range items {
-		pl.route(it)
-	}
-	clear(items)
-	pl.scratch = items[:0]
-}
-
-// attempted adds an attempt to the history of a user record. The first node of
-// a record is shared with its companions; later ones need the link back.
-func (pl *pipeline) attempted(it *item, node *attemptNode) {
-	if it.tries < math.MaxUint16 {
-		it.tries++
-	}
-	if it.last == nil {
-		it.last = node
-		return
-	}
-	pl.stats.Retries++
-	if pl.linkFrom != it.last || pl.linkOf != node {
-		pl.linkFrom, pl.linkOf = it.last, node
-		link := *node
-		link.prev = it.last.shorten(it.tries)
-		pl.link = &link
-	}
-	it.last = pl.link
-}
-
-// shorten makes one node of the last two of a history that is to have more than
-// maxAttempts with the next: in an outage attempts go on for as long as it lasts.
-func (n *attemptNode) shorten(tries uint16) *attemptNode {
-	if tries <= maxAttempts {
-		return n
-	}
-	one := *n
-	one.prev = n.prev.prev
-	if n.prev.Uncertain {
-		a := *n.Attempt // others share it
-		a.Uncertain = true
-		one.Attempt = &a
-	}
-	return &one
-}
-
-// attemptedAll adds a failed attempt to every user record of a Kinesis record.
-func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
-	a.Code, a.Message = v.code, v.message
-	node := &attemptNode{Attempt: &a}
-	for _, it := range kr.items {
-		pl.attempted(it, node)
-	}
-}
-
-// expire settles a user record whose TTL has passed.
-func (pl *pipeline) expire(it *item) {
-	at := pl.p.start.Add(time.Duration(pl.now))
-	pl.attempted(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
-	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
-		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }

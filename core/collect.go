@@ -18,10 +18,17 @@ type collector struct {
 
 // collect takes a record that may leave as far as its shard is concerned.
 func (pl *pipeline) collect(kr *kinesisRecord) {
-	c := &pl.collector
 	if pl.moreComes() {
 		kr.deadline = max(kr.deadline, pl.now+pl.bufferedNanos/2)
 	}
+	pl.collector.push(kr)
+	if pl.full() {
+		pl.pump()
+	}
+}
+
+// push puts a record in, and counts it.
+func (c *collector) push(kr *kinesisRecord) {
 	if len(c.ready) == 0 || kr.deadline < c.deadline {
 		c.deadline = kr.deadline
 	}
@@ -32,9 +39,6 @@ func (pl *pipeline) collect(kr *kinesisRecord) {
 			c.hotShards++
 		}
 		sh.readyBytes += kr.size
-	}
-	if pl.full() {
-		pl.pump()
 	}
 }
 
@@ -50,16 +54,16 @@ func (pl *pipeline) pump() {
 	for c.inFlight < pl.cfg.maxInFlight && !pl.heldBack() {
 		switch {
 		case pl.freshTurn():
-			pl.start(pl.take())
+			pl.startRequest(pl.formRequest())
 		case len(c.requests) > 0:
 			req := pl.nextRequest()
-			again := pl.takeApart(req)
+			again := pl.disaggregateRequest(req)
 			if len(req.records) > 0 {
-				pl.start(req)
+				pl.startRequest(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.quiet() || pl.stuck()) && !pl.moreComes()):
-			pl.start(pl.take())
+		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.shouldFlush() || pl.stuck()) && !pl.moreComes()):
+			pl.startRequest(pl.formRequest())
 		default:
 			return
 		}
@@ -73,8 +77,8 @@ func (pl *pipeline) moreComes() bool {
 	return len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now+pl.bufferedNanos/2
 }
 
-// take forms one request from the front of the collector.
-func (pl *pipeline) take() *request {
+// formRequest forms one request from the front of the collector.
+func (pl *pipeline) formRequest() *request {
 	c := &pl.collector
 	req := pl.newRequest()
 	n := 0
@@ -99,7 +103,7 @@ func (pl *pipeline) take() *request {
 	}
 	req.records = append(req.records, c.ready[:n]...)
 	for _, kr := range req.records {
-		pl.uncount(kr)
+		c.uncount(kr)
 		if kr.shard != nil {
 			kr.shard.requestBytes = 0
 		}
@@ -109,24 +113,24 @@ func (pl *pipeline) take() *request {
 	c.ready = c.ready[:rest]
 	if !pl.full() {
 		// Else the deadline says nothing, and there may be very many to look at.
-		pl.findDeadline()
+		c.findDeadline()
 	}
 	return req
 }
 
 // uncount takes a record out of the sums.
-func (pl *pipeline) uncount(kr *kinesisRecord) {
-	pl.collector.bytes -= kr.size
+func (c *collector) uncount(kr *kinesisRecord) {
+	c.bytes -= kr.size
 	if sh := kr.shard; sh != nil {
 		if sh.readyBytes >= shardRequestBytes && sh.readyBytes-kr.size < shardRequestBytes {
-			pl.collector.hotShards--
+			c.hotShards--
 		}
 		sh.readyBytes -= kr.size
 	}
 }
 
-func (pl *pipeline) findDeadline() {
-	c := &pl.collector
+// findDeadline works out the deadline.
+func (c *collector) findDeadline() {
 	for i, kr := range c.ready {
 		if i == 0 || kr.deadline < c.deadline {
 			c.deadline = kr.deadline

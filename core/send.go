@@ -4,7 +4,6 @@ package core
 
 import (
 	"context"
-	"fmt"
 	"math/bits"
 	"runtime/debug"
 	"sync"
@@ -64,15 +63,15 @@ func (r *request) done() {
 	requestPool.Put(r)
 }
 
-// start sends the request in a goroutine of its own, which ends with the call.
+// startRequest sends the request in a goroutine of its own, which ends with the call.
 // Called with the lock held.
-func (pl *pipeline) start(req *request) {
+func (pl *pipeline) startRequest(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
 	if invariants.Enabled {
 		pl.checks.started(pl, req)
 	}
-	req.keyless, req.gen, req.number = pl.keyless(), pl.fetches, pl.stats.Requests
+	req.keyless, req.gen, req.number = pl.keyless(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
 }
@@ -84,7 +83,7 @@ func (pl *pipeline) send(req *request) {
 	var out *kinesis.PutRecordsOutput
 	var err error
 	if defect == nil {
-		out, err = pl.call(entries)
+		out, err = pl.putRecords(entries)
 	}
 	end := time.Now()
 	pl.lock()
@@ -97,15 +96,15 @@ func (pl *pipeline) send(req *request) {
 	case pl.broken == nil && defect != nil:
 		pl.breakDown("encode", defect, debug.Stack())
 	case pl.broken == nil:
-		pl.guarded("finish", func() { pl.finish(req, out, err, start, end) })
+		pl.guarded("respond", func() { pl.respond(req, out, err, start, end) })
 	case pl.collector.inFlight == 0:
 		pl.settleBroken()
 	}
 }
 
-// call makes the PutRecords call. A panic of the client becomes an error, since
+// putRecords makes the PutRecords call. A panic of the client becomes an error, since
 // it must not take the host down; it says nothing about what was stored.
-func (pl *pipeline) call(entries []types.PutRecordsRequestEntry) (out *kinesis.PutRecordsOutput, err error) {
+func (pl *pipeline) putRecords(entries []types.PutRecordsRequestEntry) (out *kinesis.PutRecordsOutput, err error) {
 	defer recoverTo(&err, "PutRecords")
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
@@ -114,13 +113,6 @@ func (pl *pipeline) call(entries []types.PutRecordsRequestEntry) (out *kinesis.P
 		StreamName: &pl.stream.name,
 		StreamARN:  pl.stream.arn,
 	})
-}
-
-// recoverTo turns a panic of the client into an error.
-func recoverTo(err *error, operation string) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic in %s: %v", operation, r)
-	}
 }
 
 // encodeGuarded is encode; a panic in it is a defect of ours, unlike one in the client,

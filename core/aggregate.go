@@ -3,69 +3,8 @@
 package core
 
 import (
-	"fmt"
-
 	"github.com/outkpl/outkpl/aggregation"
 )
-
-// route sends one item on its way: into the aggregate of its shard, alone if
-// it must not or cannot be aggregated, or to its end if it is too late or too
-// large. Called with the lock held.
-func (pl *pipeline) route(it *item) {
-	sh, ok := pl.place(it)
-	switch {
-	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.undescribed || sh.distrusted:
-		pl.alone(it, sh)
-	default:
-		pl.aggregate(it, sh)
-	}
-}
-
-// place predicts the shard of an item, nil if that cannot be done. It reports
-// false if the item goes nowhere now: it is settled, or held.
-func (pl *pipeline) place(it *item) (*shard, bool) {
-	if pl.broken != nil {
-		pl.settle(it, pl.broken)
-		return nil, false
-	}
-	if e := it.batch.expires; e != 0 && pl.now > e {
-		pl.expire(it)
-		return nil, false
-	}
-	if pl.holding() {
-		pl.held = append(pl.held, it)
-		pl.heldExpires = earlier(pl.heldExpires, it.batch.expires)
-		return nil, false
-	}
-	if n := it.size(); n > pl.facts.maxRecordBytes {
-		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
-			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.facts.maxRecordBytes)})
-		return nil, false
-	}
-	if pl.missing != nil {
-		pl.settle(it, pl.missing)
-		return nil, false
-	}
-	if len(pl.refusals.aside) > 0 && pl.behind(it) {
-		return nil, false
-	}
-	m := pl.shardMap.Load()
-	var sh *shard
-	switch {
-	case pl.facts.auto:
-	case m == nil:
-		sh = pl.soleLane()
-	case it.is(itemSpread):
-		sh = pl.spreadShard(m)
-	case it.shard != nil && it.shard.current:
-		sh = it.shard
-	default:
-		sh = m.lookup(it.hash)
-		it.shard = sh
-	}
-	return sh, true
-}
 
 // alone makes a Kinesis record of one item.
 func (pl *pipeline) alone(it *item, sh *shard) {
@@ -73,9 +12,9 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 	kr.shard = sh
 	kr.chooseSpread(it)
 	if it.is(itemSpread) {
-		pl.spread = nil // the next one picks anew
+		pl.aggregates.unkeyed = nil // the next one picks anew
 	}
-	kr.add(it)
+	kr.addItem(it)
 	kr.deadline = pl.now + pl.bufferedNanos
 	pl.limit(kr)
 }
@@ -106,11 +45,11 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		if len(o.items) == 0 {
 			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
 		}
-		if bound <= pl.aggregateMax && len(o.items)+1 < pl.cfg.aggregationMaxCount {
+		if bound <= pl.aggregates.maxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
 			if len(o.items) == 0 {
 				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
-				pl.openList.push(sh)
+				pl.aggregates.open.push(sh)
 				if cap(o.items) == 0 {
 					o.items = make([]*item, 0, firstItems)
 				}
@@ -118,7 +57,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			o.items = append(o.items, it)
 			o.bound = bound
 			o.expires = earlier(o.expires, it.batch.expires)
-			pl.openList.grow(sh, it)
+			pl.aggregates.open.grow(sh, it)
 			pl.hurry(sh, it)
 			return
 		}
@@ -135,9 +74,9 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		pl.aggregate(it, sh)
 		return
 	}
-	kr.add(it)
+	kr.addItem(it)
 	if !kr.queued {
-		pl.openList.grow(sh, it)
+		pl.aggregates.open.grow(sh, it)
 		pl.hurry(sh, it)
 	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
@@ -149,11 +88,11 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 // waits: one that had to wait for the shard map, or goes on again. An item of a batch
 // that is still being handed over was not there when Flush was called.
 func (pl *pipeline) hurry(sh *shard, it *item) {
-	if it.batch.seq > pl.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
+	if it.batch.seq > pl.callers.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
 		return
 	}
-	pl.openList.unlink(sh)
-	pl.openList.pushFront(sh)
+	pl.aggregates.open.unlink(sh)
+	pl.aggregates.open.pushFront(sh)
 	pl.leaveNow(&sh.open)
 }
 
@@ -170,12 +109,12 @@ func (pl *pipeline) leaveNow(o *openAggregate) {
 // payload unit empty, which is paid for all the same; so such an aggregate goes on
 // until its units are used.
 func (pl *pipeline) roomAfter(size int) int {
-	limit := pl.aggregateMax
+	limit := pl.aggregates.maxBytes
 	paid := max(payloadUnits(size)*PutPayloadUnit, limit)
 	if paid-size <= paid/25 || limit%PutPayloadUnit != 0 {
 		return limit
 	}
-	return max(limit, min(pl.aggregateGrow, pl.facts.maxRecordBytes, pl.cfg.collectionMaxBytes))
+	return max(limit, min(pl.aggregates.growBytes, pl.meta.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
 // build makes the Kinesis record of an open aggregate, if it has none yet, and its
@@ -196,7 +135,7 @@ func (pl *pipeline) pack(sh *shard) {
 	kr.shard = sh
 	if len(o.items) == 0 {
 		o.deadline = pl.now + pl.bufferedNanos
-		pl.openList.push(sh)
+		pl.aggregates.open.push(sh)
 	}
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
@@ -221,22 +160,21 @@ func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 	pl.pack(sh)
 	kr := sh.open.record
 	if !kr.queued {
-		pl.openList.remove(sh)
+		pl.aggregates.open.remove(sh)
 	}
 	sh.closeOpen()
-	if pl.spread == sh {
-		pl.spread = nil // the next spread record picks anew
+	if pl.aggregates.unkeyed == sh {
+		pl.aggregates.unkeyed = nil // the next spread record picks anew
 	}
 	return kr
 }
 
-// closeOpen forgets the open aggregate, which goes its own way.
-func (s *shard) closeOpen() {
-	items := s.open.items
-	if cap(items) > maxOpenItems {
-		items = nil
-	}
-	s.open = openAggregate{items: items}
+// openAggregates are those that wait to be filled up, and how large they may be.
+type openAggregates struct {
+	open      openList
+	unkeyed   *shard // which gets the records without a key; see spreadShard
+	maxBytes  int    // AggregationMaxBytes, or less; see limitAggregates
+	growBytes int    // likewise AggregationGrowBytes
 }
 
 // openList is the list of shards with an open aggregate, and what these hold in the
@@ -300,4 +238,18 @@ func (l *openList) unlink(sh *shard) {
 		l.tail = o.prev
 	}
 	o.prev, o.next = nil, nil
+}
+
+// dispatch sends an aggregate on that need not wait for more. In strict
+// ordering it still takes records until its shard is free.
+func (pl *pipeline) dispatch(sh *shard) {
+	if pl.cfg.ordering != OrderingStrict {
+		pl.closeAggregate(sh)
+		return
+	}
+	pl.pack(sh)
+	pl.aggregates.open.remove(sh)
+	kr := sh.open.record
+	kr.queued = true
+	pl.limit(kr)
 }

@@ -4,68 +4,8 @@ package core
 
 import (
 	"container/heap"
-	"math/rand/v2"
 	"time"
-
-	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/internal/pace"
 )
-
-// shard is one open shard of the stream: its place on the hash ring, its open
-// aggregate, and what paces it. All fields but the id and the range, which never
-// change, are guarded by the pipeline's lock. What each user record needs comes
-// first, for the sake of the processor's cache.
-type shard struct {
-	current bool // part of the shard map in use
-	// distrusted: an answer did not fit the origin, so that the map may be of another
-	// stream. Nothing is aggregated until one fits.
-	distrusted bool
-	open       openAggregate
-
-	id         string
-	start, end aggregation.HashKey // both inclusive
-	origin     *origin             // nil if it is unknown
-
-	pace pace.Shard
-	// queue holds records that wait for tokens, in order.
-	queue []*kinesisRecord
-	// wakeAt is when the head of the queue may go, while in the wake heap.
-	wakeAt  int64
-	wakePos int // index in the heap, -1 if not in it
-
-	// Strict ordering; see ordering.go.
-	busy     *kinesisRecord // the one on its way to Kinesis
-	blockers int            // busy shards of earlier maps with keys in common
-	front    []*kinesisRecord
-
-	// Counts of Kinesis records.
-	stored, storedBytes, refused uint64
-
-	readyBytes   int // in the collector
-	requestBytes int // scratch of the collector, 0 outside
-
-	_ [8]byte // to a multiple of 64, so that the first fields share a line of the cache
-}
-
-func (s *shard) contains(h aggregation.HashKey) bool {
-	return s.start.Compare(h) <= 0 && h.Compare(s.end) <= 0
-}
-
-// waitEstimate says how long a record handed to the shard now would wait.
-func (s *shard) waitEstimate(now int64) int64 {
-	queued, sample := 0, s.queue[:min(len(s.queue), estimateSample)]
-	for _, kr := range sample {
-		queued += kr.size
-	}
-	if n := len(sample); n > 0 {
-		queued = queued * len(s.queue) / n
-	}
-	return s.pace.Estimate(now, len(s.queue)+1, queued+PutPayloadUnit)
-}
-
-// estimateSample is how many records of a queue stand for all of it. Without
-// aggregation a queue may have 100,000, and the estimate is made for each record.
-const estimateSample = 16
 
 // limit is the stage between aggregation and collection: a record passes as
 // soon as its shard has capacity for it. Called with the lock held.
@@ -100,15 +40,15 @@ func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
 	return wait
 }
 
-// pay takes tokens of its shard for a record that may go now.
-func (pl *pipeline) pay(kr *kinesisRecord) {
+// reserveTokens takes tokens of its shard for a record that may go now.
+func (pl *pipeline) reserveTokens(kr *kinesisRecord) {
 	kr.paid = kr.size
 	kr.shard.pace.Take(kr.paid)
 }
 
-// settleUp gives back what was paid too much, because the size was a bound. Those who
+// refundTokens gives back what was paid too much, because the size was a bound. Those who
 // wait for tokens look again.
-func (pl *pipeline) settleUp(kr *kinesisRecord) {
+func (pl *pipeline) refundTokens(kr *kinesisRecord) {
 	if sh := kr.shard; sh != nil && kr.paid > kr.size {
 		sh.pace.Return(kr.paid - kr.size)
 		if sh.wakePos >= 0 {
@@ -138,7 +78,7 @@ func (pl *pipeline) admit(sh *shard) {
 			break
 		}
 		n++
-		pl.pay(kr)
+		pl.reserveTokens(kr)
 		pl.collect(kr)
 	}
 	if n > 0 {
@@ -147,18 +87,13 @@ func (pl *pipeline) admit(sh *shard) {
 		sh.queue = sh.queue[:rest]
 	}
 	for _, kr := range late {
-		pl.dissolve(kr)
+		pl.disaggregate(kr)
 	}
 	if len(sh.queue) > 0 {
 		pl.wakeShard(sh, notAfterExpiry(sh.queue[0], pl.now+wait))
 	} else if sh.wakePos >= 0 {
 		heap.Remove(&pl.wakes, sh.wakePos)
 	}
-}
-
-// backoff returns a random wait before attempt n+1; see pace.Backoff.
-func (pl *pipeline) backoff(n int) int64 {
-	return pace.Backoff(pl.cfg.retryBackoffMin, pl.cfg.retryBackoffMax, n, rand.Float64())
 }
 
 // wakeQuantum makes shards that wait for tokens wake together, so that their

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/internal/pace"
+)
+
+// streamMetadata are the properties of a stream that change how it must be written, and
+// the calls of DescribeStreamSummary that ask for them.
+type streamMetadata struct {
+	known          bool // the first call has an outcome
+	maxRecordBytes int  // data plus partition key
+	auto           bool // Kinesis places records itself: hash keys mean nothing
+	created        time.Time
+	missing        *RecordError // the stream does not exist
+
+	describing     bool
+	describeDue    int64
+	described      int64 // when the last call ended
+	describeLimits int   // refusals in a row because of the account's call limit
+	undescribed    bool  // no call has had an outcome in time
+	warned         bool  // the log says that there is none
+}
+
+// describeSoon asks for the metadata of the stream again before their time.
+func (pl *pipeline) describeSoon() {
+	if pl.placement.denied || pl.cfg.distribution != DistributionDetect {
+		return
+	}
+	at := max(pl.now, pl.meta.described+int64(describeSpacing)) + rand.Int64N(int64(time.Second))
+	pl.meta.describeDue = min(pl.meta.describeDue, at)
+}
+
+// describe asks Kinesis for the metadata of the stream. Without the permission
+// the defaults stay and one warning says so.
+func (pl *pipeline) describe(asked int64) {
+	defer pl.p.work.Done()
+	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
+	defer cancel()
+	out, err := pl.describeStream(ctx)
+	pl.locked("describe", func() { pl.describeEnded(out, err, asked) })
+}
+
+func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
+	defer recoverTo(&err, "DescribeStreamSummary")
+	return pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
+		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
+	})
+}
+
+func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
+	if pl.ctx.Err() != nil || pl.aborted {
+		return
+	}
+	pl.meta.describing, pl.meta.described = false, pl.now
+	wait := pl.cfg.describeEvery
+	pl.placement.told, pl.placement.denied = false, false
+	switch {
+	case err != nil:
+		v := classifyCall(err)
+		again, until := int64(time.Second), pl.awaiting.since+int64(startupGrace)
+		if pl.meta.describeLimits++; !callLimit(v.code) {
+			pl.meta.describeLimits = 0
+		} else {
+			// The account's calls are used up, most likely by many producers
+			// that start together. To insist would keep it so, and the answer
+			// may take minutes.
+			again = pace.Backoff(time.Second, time.Minute, pl.meta.describeLimits, rand.Float64())
+			until = pl.awaiting.since + int64(describeLimitGrace) - again
+		}
+		if v.action == actRetry && !pl.meta.known && pl.now < until {
+			// An AUTO stream should not get an aggregate by mistake, so records
+			// wait for the answer as long as it may come soon.
+			pl.meta.describeDue = pl.now + again
+			return
+		}
+		pl.placement.denied = v.reason == ReasonAccessDenied
+		if v.reason != ReasonStreamNotFound && !pl.meta.warned {
+			pl.meta.warned = true
+			args := []any{"code", v.code, "detail", v.message}
+			if v.reason == ReasonAccessDenied {
+				args = append(args, "needs", "kinesis:DescribeStreamSummary")
+			}
+			pl.log(slog.LevelWarn, "cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
+		}
+		if v.action == actRetry {
+			wait = min(wait, time.Minute)
+		}
+		if pl.meta.describeLimits > 0 {
+			wait = time.Duration(again)
+		}
+	case out != nil && out.StreamDescriptionSummary != nil:
+		pl.placement.told = true
+		pl.meta.describeLimits = 0
+		pl.learn(out.StreamDescriptionSummary, asked)
+	}
+	if pl.meta.describeDue > pl.now { // else the stream has become another one meanwhile
+		pl.meta.known = true
+	}
+	pl.meta.undescribed = false
+	pl.meta.describeDue = min(pl.meta.describeDue, pl.now+int64(float64(wait)*(0.8+0.4*rand.Float64())))
+	pl.releaseAwaiting()
+}
+
+// learn takes over what DescribeStreamSummary told. Called with the lock held.
+func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
+	pl.meta.warned = false
+	if at := d.StreamCreationTimestamp; at != nil {
+		if !pl.meta.created.IsZero() && !at.Equal(pl.meta.created) {
+			pl.log(slog.LevelWarn, "stream was deleted and recreated; its shards are listed again")
+			pl.dropMap()
+		}
+		pl.meta.created = *at
+	}
+	if d.MaxRecordSizeInKiB != nil && *d.MaxRecordSizeInKiB > 0 {
+		pl.meta.maxRecordBytes = min(int(*d.MaxRecordSizeInKiB)<<10, absoluteMaxRecordBytes)
+	}
+	pl.learnDistribution(d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto, asked)
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"log/slog"
+	"time"
+)
+
+// outage is a time in which requests fail.
+type outage struct {
+	code   string // empty if none lasts
+	since  int64
+	logged bool
+}
+
+// degraded logs that requests fail: when the cause changes, and at most once a
+// minute for the same cause, whether it lasts or comes and goes.
+func (pl *pipeline) degraded(v verdict) {
+	if !pl.logs.failing(v.code, pl.now) {
+		return
+	}
+	next := "retrying"
+	if v.action == actFail {
+		next = "records fail"
+	}
+	args := []any{"code", v.code, "detail", v.message, "next", next}
+	if v.reason == ReasonAccessDenied {
+		args = append(args, "needs", neededAction(v.code))
+	}
+	pl.log(slog.LevelError, "cannot put records", args...)
+}
+
+// failing notes that requests fail, and reports whether to log it.
+func (l *streamLog) failing(code string, now int64) bool {
+	if l.outage.code == "" {
+		l.outage.since, l.outage.logged = now, false
+	}
+	l.outage.code = code
+	if l.lastCode == code && now-l.lastAt < int64(time.Minute) {
+		return false
+	}
+	l.lastCode, l.lastAt, l.outage.logged = code, now, true
+	return true
+}
+
+// neededAction names the IAM action whose absence the code tells of.
+func neededAction(code string) string {
+	if len(code) > 3 && code[:3] == "KMS" {
+		return "kms:GenerateDataKey on the stream's key"
+	}
+	return "kinesis:PutRecords"
+}
+
+func (pl *pipeline) recovered() {
+	if pl.logs.outage.code == "" {
+		return
+	}
+	if pl.logs.outage.logged {
+		pl.log(slog.LevelInfo, "records are put again", "after", pl.logs.outage.code,
+			"outage", time.Duration(pl.now-pl.logs.outage.since).Round(time.Millisecond))
+	}
+	pl.logs.outage.code = ""
+	if pl.shardMap.Load() == nil && !pl.listing.active {
+		pl.listing.due = pl.now // what kept the map away has likely ended, too
+	}
+}
