@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/internal/invariants"
-	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // never is a moment that does not come.
