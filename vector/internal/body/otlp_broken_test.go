@@ -61,7 +61,9 @@ func TestBrokenRecordOfOTLPJSONCostsItself(t *testing.T) {
 // A log record of OTLP as protobuf that cannot be read costs only itself, since its length is
 // known.
 func TestBrokenRecordOfOTLPProtoCostsItself(t *testing.T) {
-	field := func(num protowire.Number, parts ...[]byte) []byte { return appendField(nil, num, slices.Concat(parts...)) }
+	field := func(num protowire.Number, parts ...[]byte) []byte {
+		return appendField(nil, num, slices.Concat(parts...))
+	}
 	text := func(s string) []byte { return field(5, field(1, []byte(s))) }
 	request := func(records ...[]byte) []byte {
 		var b []byte

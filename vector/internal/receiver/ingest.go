@@ -142,9 +142,7 @@ func (x *exchange) ingest() (success, *failure) {
 	}
 	if (!x.native || s.cfg.Native.Credentials) && !s.auth.allow(r) {
 		x.w.Header().Set("WWW-Authenticate", s.auth.schemes)
-		f := never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
-		f.close = true // nothing of the body is read
-		return success{}, f
+		return success{}, x.refuse(never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials"))
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		x.w.Header().Set("Allow", "POST, PUT")
