@@ -138,7 +138,7 @@ func (c *Config) checkTogether(l *loader) {
 	}
 	if need := c.Limits.Need(); c.Limits.Memory < need {
 		bad("limits.memory", "value %s is below %s, which is what the largest body takes by limits.wire_max_size, limits.body_max_size and limits.events; it would never be let in",
-			formatSize(c.Limits.Memory), formatSize(need))
+			FormatSize(c.Limits.Memory), FormatSize(need))
 	}
 	if p := &c.Producer; p.RetryBackoffMin > p.RetryBackoffMax {
 		bad("producer.retry_backoff_min", "value %s is above producer.retry_backoff_max = %s", p.RetryBackoffMin, p.RetryBackoffMax)

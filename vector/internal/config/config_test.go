@@ -167,6 +167,16 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 	}
 }
 
+func TestByteOrderMarkBeforeTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(path, []byte("\ufeffroute: {stream: logs}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(Sources{File: path}); err != nil || c.Route.Stream != "logs" {
+		t.Errorf("unexpected end; got %v, %v; want the stream logs", c, err)
+	}
+}
+
 func TestStreamsMayBeThoseOfPathsAlone(t *testing.T) {
 	c, problems := loadText(t, "routes:\n- match: /a\n  stream: a\n- match: /b\n  streams: [\"b-*\"]\n", nil, nil)
 	if problems != "" || len(c.Routes) != 2 || c.Route.Stream != "" {

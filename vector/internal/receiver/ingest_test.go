@@ -217,9 +217,10 @@ func TestRefusedBodiesWriteNothing(t *testing.T) {
 			{"an unknown encoding", ok, []string{"Content-Encoding", "br"}, 415, `"reason":"unsupported"`},
 			{"an impossible type", ok, []string{"Content-Type", "image/png"}, 415, `"reason":"unsupported"`},
 			{"binary data that nothing is said of", "\x00\x00\x00\x05\x0a\x03abc", nil, 422, `"reason":"unsupported"`},
-			{"too large on the wire", strings.Repeat(ok, 1000), nil, 422, `limits.wire_max_size","reason":"too_large"`},
-			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 422, `; see limits.body_max_size","reason":"too_large"`},
-			{"too many events", strings.Repeat(ok, 51), nil, 422, `; see limits.events","reason":"too_large"`},
+			{"too large on the wire", strings.Repeat(ok, 1000), nil, 422, `the body has 11000 bytes; the most is limits.wire_max_size = 4KiB","reason":"too_large"`},
+			{"too many nested arrays", strings.Repeat("[", 130) + strings.Repeat("]", 130), []string{"Content-Type", "application/json"}, 422, `; at most 128 may lie inside each other","reason":"malformed"`},
+			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 422, `; the most is limits.body_max_size = 8KiB","reason":"too_large"`},
+			{"too many events", strings.Repeat(ok, 51), nil, 422, `; the most is limits.events = 50","reason":"too_large"`},
 		} {
 			rp := r.post(t.Context(), "/", []byte(c.body), c.header...)
 			rp.want(t, c.status, c.inBody)

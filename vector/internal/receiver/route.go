@@ -169,7 +169,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	}
 	f, err := formatOf(rt.Format, r)
 	if err != nil {
-		return nil, undeclared(err)
+		return nil, s.undeclared(err)
 	}
 	d.format = f
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
