@@ -19,6 +19,9 @@ import (
 	"github.com/outkpl/outkpl/core"
 )
 
+// ErrNoRegion is why New and Load fail if nothing says which region is meant.
+var ErrNoRegion = errors.New("no region is set; set region, AWS_REGION or the profile's region")
+
 // Config is what a user may set. The zero value means: everything from the
 // environment.
 type Config struct {

@@ -65,7 +65,7 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 		return nil, err
 	}
 	if cfg.Region == "" {
-		return nil, errors.New("cannot make Kinesis client: no region is set; set region, AWS_REGION or the profile's region")
+		return nil, fmt.Errorf("cannot make Kinesis client: %w", ErrNoRegion)
 	}
 	read.tokens = stampOf(src.files).tokens
 	// Out of cfg, because loading may have added the CAs of AWS_CA_BUNDLE.

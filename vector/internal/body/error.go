@@ -55,6 +55,11 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("cannot read body: %s: %s%s", e.Kind, e.Detail, where)
 }
 
+// Nesting says whether the error is that values exceed Limits.Depth.
+func (e *Error) Nesting() bool {
+	return e.Detail == wrongDepth || e.Detail == wrongNesting || e.Detail == wrongTooDeep
+}
+
 // Details of errors of KindTooLarge that are not about the number of bytes.
 const (
 	DetailEvents = "too many events"

@@ -66,11 +66,11 @@ const otlpPath = "/v1/logs"
 // the content type are ignored, and so is its case. The error is an *Error of
 // KindUnsupported.
 //
-// On a path that ends in /v1/logs only OTLP is read. Elsewhere, types that say
-// nothing, such as the form type that curl sends by default and types of
-// application/ that this package does not know, are FormatAuto: many shippers send
-// no type or let the user set one, and a refusal makes them drop the events.
-// Types that are surely no logs (images, multipart forms, gRPC, Avro) are refused.
+// On a path that ends in /v1/logs only OTLP is read. Types that say nothing, such as
+// the form type that curl sends by default, */* and types that this package does not
+// know, are FormatAuto, or FormatOTLP on that path: many shippers send no type or let
+// the user set one, and a refusal makes them drop the events. Types that are surely no
+// logs (images, multipart forms, gRPC, Avro) are refused.
 func FormatOf(contentType, path string) (Format, error) {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
@@ -89,23 +89,32 @@ func FormatOf(contentType, path string) (Format, error) {
 		return FormatJSON, nil
 	case top == "text":
 		return FormatText, nil
-	case top != "application" || isBinary(sub):
+	case isOther(top) || isBinary(sub):
 		return FormatAuto, refuse(KindUnsupported, "content type "+printable(t))
 	}
 	return FormatAuto, nil
 }
 
 func otlpFormatOf(t string) (Format, error) {
-	_, sub, _ := strings.Cut(t, "/")
+	top, sub, _ := strings.Cut(t, "/")
 	switch {
-	case t == "", t == "application/octet-stream", t == "application/x-www-form-urlencoded":
-		return FormatOTLP, nil
 	case isProtobuf(t):
 		return FormatOTLPProto, nil
 	case isJSON(t, sub):
 		return FormatOTLPJSON, nil
+	case top == "text" || isMsgpack(t) || isOther(top) || isBinary(sub):
+		return FormatOTLP, refuse(KindUnsupported, "content type "+printable(t)+" is not OTLP")
 	}
-	return FormatOTLP, refuse(KindUnsupported, "content type "+printable(t)+" is not OTLP")
+	return FormatOTLP, nil
+}
+
+// isOther knows the top-level types that have no logs.
+func isOther(top string) bool {
+	switch top {
+	case "image", "audio", "video", "font", "model", "multipart", "message", "chemical", "haptics":
+		return true
+	}
+	return false
 }
 
 func isProtobuf(t string) bool {
@@ -132,7 +141,7 @@ func isJSON(t, sub string) bool {
 	return false
 }
 
-// isBinary knows types of application/ that cannot be logs in a form read here.
+// isBinary knows the second parts of types that cannot be logs in a form read here.
 func isBinary(sub string) bool {
 	for _, p := range []string{"grpc", "avro", "vnd.apache", "x-avro", "pdf", "zip", "cbor", "x-tar", "xml", "bson", "x-thrift"} {
 		if strings.HasPrefix(sub, p) {

@@ -10,6 +10,9 @@ func (s *splitter) otlpJSON() *Error {
 	opt := *s.opt
 	opt.Wrapper, opt.KeepLayout, opt.UnquoteStrings, opt.AppendNewline = "", true, false, false
 	opt.Path, opt.Broken = nil, nil
+	// A value of OTLP takes up to three brackets of JSON, so its depth is counted where it
+	// is read: there one that is too deep costs only its record.
+	opt.Limits.Depth = MaxDepth
 	requests := splitter{opt: &opt, data: s.data}
 	if err := requests.json(); err != nil {
 		err.Event = -1
@@ -26,7 +29,7 @@ func (s *splitter) otlpJSON() *Error {
 			}
 			found = true
 			var err *Error
-			if m.end, err = s.eachObject(m.value, s.jsonResourceLogs); err != nil {
+			if m.end, err = s.each(m.value, objects, s.jsonResourceLogs); err != nil {
 				return err
 			}
 		}
@@ -67,8 +70,18 @@ func (s *splitter) object(i int) (members, *Error) {
 	return members{}, s.jsonFailed(wrongType)
 }
 
-// eachObject reads an array of objects; null has none.
-func (s *splitter) eachObject(i int, use func(i int) (int, *Error)) (int, *Error) {
+// elements says what an array may hold.
+type elements uint8
+
+const (
+	// objects and null, which is none.
+	objects elements = iota
+	// anything, which the reader of the element checks.
+	anything
+)
+
+// each reads an array; null has no elements.
+func (s *splitter) each(i int, hold elements, use func(i int) (int, *Error)) (int, *Error) {
 	if s.isNull(i) {
 		return i + nullBytes, nil
 	}
@@ -77,8 +90,13 @@ func (s *splitter) eachObject(i int, use func(i int) (int, *Error)) (int, *Error
 	}
 	m := members{b: s.doc, i: i + 1, array: true}
 	for m.next() {
-		if s.doc[m.value] != '{' {
-			return i, s.jsonFailed(wrongType)
+		if hold == objects {
+			if s.isNull(m.value) {
+				continue
+			}
+			if s.doc[m.value] != '{' {
+				return i, s.jsonFailed(wrongType)
+			}
 		}
 		var err *Error
 		if m.end, err = use(m.value); err != nil {
@@ -89,9 +107,9 @@ func (s *splitter) eachObject(i int, use func(i int) (int, *Error)) (int, *Error
 }
 
 // eachLater reads the arrays at the places remembered since mark.
-func (s *splitter) eachLater(mark int, use func(i int) (int, *Error)) *Error {
+func (s *splitter) eachLater(mark int, hold elements, use func(i int) (int, *Error)) *Error {
 	for k := mark; k < len(s.later); k++ {
-		if _, err := s.eachObject(s.later[k], use); err != nil {
+		if _, err := s.each(s.later[k], hold, use); err != nil {
 			return err
 		}
 	}
@@ -118,7 +136,7 @@ func (s *splitter) jsonResourceLogs(i int) (int, *Error) {
 		return i, err
 	}
 	tail := s.piece(func(dst []byte) []byte { return s.appendResource(dst, &info) })
-	return m.i + 1, s.eachLater(mark, func(i int) (int, *Error) { return s.jsonScopeLogs(i, tail) })
+	return m.i + 1, s.eachLater(mark, objects, func(i int) (int, *Error) { return s.jsonScopeLogs(i, tail) })
 }
 
 func (s *splitter) jsonResource(i int, info *resourceInfo) (int, *Error) {
@@ -154,12 +172,31 @@ func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 	}
 	tail = s.piece(func(dst []byte) []byte { return s.appendScope(append(dst, tail...), &info) })
 	inner := len(s.scratch)
-	err = s.eachLater(mark, func(i int) (int, *Error) {
+	err = s.eachLater(mark, anything, func(i int) (int, *Error) {
 		s.scratch = s.scratch[:inner]
-		return s.jsonRecord(i, tail)
+		end, err := s.jsonRecord(i, tail)
+		if err != nil {
+			return s.badRecord(i, err)
+		}
+		return end, nil
 	})
 	s.scratch = s.scratch[:start]
 	return m.i + 1, err
+}
+
+// badRecord makes an event of the log record at doc[i], which cannot be read because of
+// err, or refuses the request. It is JSON, so what comes behind it is not in doubt.
+func (s *splitter) badRecord(i int, err *Error) (int, *Error) {
+	if err.Kind != KindMalformed || s.opt.Broken == nil {
+		return i, err
+	}
+	if tooMany := s.room(-1); tooMany != nil {
+		return i, tooMany
+	}
+	end := valueEnd(s.doc, i)
+	s.events = append(s.events, Event{Data: s.doc[i:end:end], Kind: EventBroken})
+	*s.opt.Broken = append(*s.opt.Broken, *err)
+	return end, nil
 }
 
 func (s *splitter) jsonScope(i int, info *scopeInfo) (int, *Error) {
@@ -180,6 +217,9 @@ func (s *splitter) jsonScope(i int, info *scopeInfo) (int, *Error) {
 }
 
 func (s *splitter) jsonRecord(i int, tail []byte) (int, *Error) {
+	if s.doc[i] != '{' {
+		return i, s.jsonFailed(wrongType) // null, too: it must not vanish in silence
+	}
 	var r logRecord
 	m, err := s.object(i)
 	for err == nil && m.next() {

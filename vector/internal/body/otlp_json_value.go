@@ -99,13 +99,17 @@ func (m *members) unquoted() []byte {
 	return raw
 }
 
-// jsonUint reads a number of up to 64 bits without sign, as a number or a string.
+// jsonUint reads a number of up to 64 bits without sign, as a number or a string. An empty
+// string is no value, as some write a time that they do not know.
 func (s *splitter) jsonUint(into *uint64, m *members) *Error {
 	*into = 0
 	if s.isNull(m.value) {
 		return nil
 	}
 	text := m.unquoted()
+	if len(text) == 0 {
+		return nil
+	}
 	if n, ok := plainUint(text); ok {
 		*into = n
 		return nil
@@ -158,7 +162,7 @@ var severities = [...]string{"TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"}
 
 func (s *splitter) jsonSeverity(into *int64, m *members) *Error {
 	*into = 0
-	if s.isNull(m.value) {
+	if s.isNull(m.value) || len(m.unquoted()) == 0 {
 		return nil
 	}
 	if name, ok := bytes.CutPrefix(m.unquoted(), []byte("SEVERITY_NUMBER_")); ok {
@@ -181,7 +185,7 @@ func (s *splitter) appendJSONPairs(dst []byte, i, depth int) ([]byte, int, *Erro
 	start := len(dst)
 	dst = append(dst, '{')
 	var names event.Names
-	end, err := s.eachObject(i, func(i int) (int, *Error) {
+	end, err := s.each(i, objects, func(i int) (int, *Error) {
 		if len(dst) > start+1 {
 			dst = append(dst, ',')
 		}
@@ -246,10 +250,16 @@ func plainKey(raw []byte) []byte {
 	return appendString(nil, []byte(text))
 }
 
-// appendJSONValue appends an AnyValue. A value that is not set is null.
+// appendJSONValue appends an AnyValue. A value that is not set is null. Plain text, a number
+// or a bool in place of an AnyValue can mean only itself.
 func (s *splitter) appendJSONValue(dst []byte, i, depth int) ([]byte, int, *Error) {
 	if depth > s.opt.Limits.Depth {
 		return dst, i, s.jsonFailed(wrongNesting)
+	}
+	switch c := s.doc[i]; {
+	case c == '"', c == 't', c == 'f', c == '-', c-'0' <= 9:
+		end := valueEnd(s.doc, i)
+		return append(dst, s.doc[i:end]...), end, nil
 	}
 	start := len(dst)
 	dst = append(dst, "null"...)
@@ -266,10 +276,11 @@ func (s *splitter) appendJSONValue(dst []byte, i, depth int) ([]byte, int, *Erro
 			}
 			dst = append(dst[:start], m.raw()...)
 		case m.is("boolValue", "bool_value"):
-			if c != 't' && c != 'f' {
+			text := m.unquoted()
+			if string(text) != "true" && string(text) != "false" {
 				return dst, i, s.jsonFailed(wrongType)
 			}
-			dst = append(dst[:start], m.raw()...)
+			dst = append(dst[:start], text...)
 		case m.is("intValue", "int_value"):
 			var n int64
 			err = s.jsonInt(&n, &m)
@@ -305,7 +316,7 @@ func (s *splitter) appendJSONList(dst []byte, i int, closing byte, depth int) ([
 			}
 			continue
 		}
-		m.end, err = s.eachObject(m.value, func(i int) (end int, err *Error) {
+		m.end, err = s.each(m.value, anything, func(i int) (end int, err *Error) {
 			if len(dst) > start {
 				dst = append(dst, ',')
 			}

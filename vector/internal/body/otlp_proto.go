@@ -152,9 +152,31 @@ func (s *splitter) otlpProto() *Error {
 	if m.broken {
 		return s.fieldsFailed(&m)
 	}
+	if err := s.anotherSignal(); err != nil {
+		return err
+	}
 	// Nothing is a legal request; only other things are probably another signal.
 	if !found && len(s.data) > 0 {
 		return s.fail(KindMalformed, 0, wrongRequest)
+	}
+	return nil
+}
+
+// anotherSignal is the error if there is no log record that can be read, but some with fields
+// of other types: metrics and traces look so.
+func (s *splitter) anotherSignal() *Error {
+	if s.opt.Broken == nil {
+		return nil
+	}
+	broken := (*s.opt.Broken)[s.brokenBefore:]
+	if len(broken) < len(s.events)-s.before {
+		return nil
+	}
+	for i := range broken {
+		if broken[i].Detail == wrongWire {
+			err := broken[i]
+			return &err
+		}
 	}
 	return nil
 }
@@ -236,12 +258,13 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 			continue
 		}
 		s.scratch = s.scratch[:inner]
-		err := s.protoRecord(f.b, tail)
-		if err != nil && (err.Detail == wrongNesting || err.Detail == wrongText) {
-			err = s.badMessage(f.b, err) // it is a log record, but for what it says
-		}
-		if err != nil {
-			return err
+		if err := s.protoRecord(f.b, tail); err != nil {
+			// In bytes that were put together, the place is not of the body.
+			at := s.place(f.b)
+			err.Offset = min(max(err.Offset, at), at+len(f.b))
+			if err = s.badMessage(f.b, err); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -138,7 +138,7 @@ func (c *Config) checkTogether(l *loader) {
 	}
 	if need := c.Limits.Need(); c.Limits.Memory < need {
 		bad("limits.memory", "value %s is below %s, which is what the largest body takes by limits.wire_max_size, limits.body_max_size and limits.events; it would never be let in",
-			formatSize(c.Limits.Memory), formatSize(need))
+			FormatSize(c.Limits.Memory), FormatSize(need))
 	}
 	if p := &c.Producer; p.RetryBackoffMin > p.RetryBackoffMax {
 		bad("producer.retry_backoff_min", "value %s is above producer.retry_backoff_max = %s", p.RetryBackoffMin, p.RetryBackoffMax)
@@ -146,6 +146,7 @@ func (c *Config) checkTogether(l *loader) {
 	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
 		bad("server.admin_listen", "value %s is the address of server.listen; want another one, or off", c.Server.AdminListen)
 	}
+	c.AWS.check(bad)
 	c.checkMetrics(bad)
 	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
@@ -166,6 +167,21 @@ func (c *Config) checkTogether(l *loader) {
 				bad(key, format, args...)
 			}
 		})
+	}
+}
+
+// check finds settings of AWS that do not go with each other.
+func (a *AWS) check(bad func(key, format string, args ...any)) {
+	for _, o := range []struct {
+		key string
+		on  bool
+	}{{"aws.fips", a.FIPS}, {"aws.dual_stack", a.DualStack}} {
+		if o.on && a.Endpoint != "" {
+			bad(o.key, "value true chooses among the endpoints of AWS, but aws.endpoint = %q is used; want one or the other", a.Endpoint)
+		}
+	}
+	if a.ExternalID != "" && a.RoleARN == "" {
+		bad("aws.external_id", "it is only sent when a role is assumed, but aws.role_arn is not set; want both or neither")
 	}
 }
 

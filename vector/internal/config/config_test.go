@@ -122,6 +122,9 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"no stream but for a path, which others lack", "routes:\n- match: /a\n  stream: a\n- match: /b\n", "f.yaml:4:10: routes[1].stream: neither routes[1].stream nor routes[1].streams"},
 		{"a pattern that never fits", minimal + "routes:\n- match: streams/a\n", "want it to begin with /"},
 		{"a proxy with a password", minimal + "aws: {proxy: \"http://u:hush@h:1\"}", "use the environment variable HTTPS_PROXY"},
+		{"FIPS beside an endpoint", minimal + "aws: {fips: true, endpoint: \"http://h:1\"}", "f.yaml:3:13: aws.fips: value true chooses among the endpoints of AWS, but aws.endpoint = \"http://h:1\""},
+		{"dual stack beside an endpoint", minimal + "aws: {dual_stack: true, endpoint: h}", "aws.dual_stack: value true"},
+		{"an external id without a role", minimal + "aws: {external_id: x}", "f.yaml:3:20: aws.external_id: it is only sent when a role is assumed, but aws.role_arn is not set"},
 		{"two documents", minimal + "---\n" + minimal, "more than one document"},
 		{"not YAML", "a: [", "f.yaml:1:"},
 		{"a key twice", "route: {stream: a}\nroute: {stream: b}\n", "f.yaml:2:"},
@@ -161,6 +164,16 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 				t.Errorf("unexpected problems; got %q; want %q in them and not %q", got, c.want, c.not)
 			}
 		})
+	}
+}
+
+func TestByteOrderMarkBeforeTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(path, []byte("\ufeffroute: {stream: logs}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Load(Sources{File: path}); err != nil || c.Route.Stream != "logs" {
+		t.Errorf("unexpected end; got %v, %v; want the stream logs", c, err)
 	}
 }
 

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -30,6 +31,7 @@ func Load(src Sources) (*Config, error) {
 		if data, err = os.ReadFile(src.File); err != nil {
 			return nil, fmt.Errorf("cannot read the configuration: %w", err)
 		}
+		data = bytes.TrimPrefix(data, []byte("\ufeff")) // some editors put a byte order mark before UTF-8
 	}
 	return load(src, data)
 }

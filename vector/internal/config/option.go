@@ -89,7 +89,7 @@ func (o *Option) Allowed() string {
 func (o *Option) text(n int64) string {
 	switch o.Kind {
 	case KindSize:
-		return formatSize(n)
+		return FormatSize(n)
 	case KindDuration:
 		return formatDuration(time.Duration(n))
 	default:
@@ -229,7 +229,8 @@ func parseSize(s string) (int64, error) {
 	return n * unit, nil
 }
 
-func formatSize(n int64) string {
+// FormatSize writes a size in bytes as options have it: 64KiB, or 65537.
+func FormatSize(n int64) string {
 	for _, u := range sizeUnits[:3] {
 		if n >= u.n && n%u.n == 0 {
 			return fmt.Sprintf("%d%s", n/u.n, u.name)

@@ -3,9 +3,13 @@
 package receiver
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -62,7 +66,7 @@ func TestCredentials(t *testing.T) {
 		wait(t.Context(), 2*watchInterval)
 		try("token of before", "Bearer token-c-is-longer", 200)
 
-		// Nothing of the body is read before the check.
+		// No memory is taken for the body.
 		c := r.talk("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
 		answerOn(t, c).want(t, 401, "unauthorized")
 		_ = c.Close()
@@ -70,6 +74,39 @@ func TestCredentials(t *testing.T) {
 			t.Errorf("unexpected counts; got %d unauthorized, %d bodies; want some and 6", st.Rejected[ReasonUnauthorized], st.Bodies)
 		}
 	})
+}
+
+// A client that writes its whole body before it reads sees the refusal, at every size, and
+// not a broken connection, after which it would send the body again.
+func TestRefusalOfCredentialsArrivesBehindALargeBody(t *testing.T) {
+	r := socketRig(t, []kinesistest.Option{kinesistest.WithStream("logs", 1)}, "--auth.bearer_env=ANY")
+	defer r.stop()
+	const size = 40 << 20
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", r.server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	in := bufio.NewReader(conn)
+	for range 2 { // the connection can be used again
+		if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\nContent-Length: %d\r\n\r\n", size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(make([]byte, size)); err != nil {
+			t.Fatalf("unexpected error of the client; got %v; want all taken", err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 401 || res.Close {
+			t.Fatalf("unexpected answer; got %v, %v; want 401 on a connection that stays", res, err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	if used := r.server.Stats().BudgetUsed; used != 0 {
+		t.Errorf("unexpected memory; got %d; want none", used)
+	}
 }
 
 func TestSecretsThatCannotBeUsedAreAllReported(t *testing.T) {

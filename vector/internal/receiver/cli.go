@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ import (
 const usage = `kpl-http takes log events over HTTP and writes them to Kinesis Data Streams.
 
   kpl-http [run] [--config FILE] [--OPTION=VALUE ...]   serve
-  kpl-http check [FILE] [--OPTION=VALUE ...]            say what is wrong with a configuration
+  kpl-http check [FILE] [--OPTION=VALUE ...]            say what is wrong with a configuration and the files it names
   kpl-http print-config [FILE] [--OPTION=VALUE ...]     the configuration in effect, and where it comes from
   kpl-http schema                                       JSON Schema of the file, for editors
   kpl-http options                                      table of all options
@@ -108,6 +109,10 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 	}
 	switch command {
 	case "check":
+		if err := checkStart(ctx, cfg); err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return exitUsage
+		}
 		_, _ = fmt.Fprintln(stdout, "ok")
 		return exitOK
 	case "print-config":
@@ -154,12 +159,60 @@ func sourcesOf(command string, args, environ []string) (config.Sources, error) {
 	return src, nil
 }
 
+// loadAWS reads what the environment and files say of AWS, without the network.
+func loadAWS(ctx context.Context, cfg *config.Config, log *slog.Logger) (*awsclient.AWS, error) {
+	c := cfg.AWS.Client()
+	c.Product, c.Version = "kpl-http", version.Version()
+	c.Logger = log
+	shared, err := awsclient.Load(ctx, c)
+	if errors.Is(err, awsclient.ErrNoRegion) {
+		return nil, errors.New("aws.region: no region is set, neither here nor by AWS_REGION, AWS_DEFAULT_REGION, the profile or the ARN of a stream; want an AWS region, such as eu-west-1")
+	}
+	return shared, err
+}
+
+// checkStart makes the parts that need no network, so that what would end the program at
+// its start shows before. It changes nothing.
+func checkStart(ctx context.Context, cfg *config.Config) error {
+	log := slog.New(slog.DiscardHandler)
+	shared, err := loadAWS(ctx, cfg, log)
+	if err != nil {
+		// The other parts do not depend on AWS, and all problems come out at once.
+		shared, _ = awsclient.Load(ctx, awsclient.Config{Region: "us-east-1"})
+		if shared == nil {
+			return err
+		}
+	}
+	producer, failed := core.New(shared.Kinesis(), cfg.Producer.Options()...)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	_, failed = New(cfg, producer, Deps{Logger: log, Getenv: os.Getenv})
+	_, _, noMetrics := cfg.Metrics.Config()
+	return errors.Join(err, failed, noMetrics, checkLetters(cfg.DeadLetter.File), producer.Close(ctx))
+}
+
+// checkLetters says why a file for dead letters could not be opened, without making it.
+func checkLetters(path string) error {
+	if path == "" {
+		return nil
+	}
+	dir, err := os.Stat(filepath.Dir(path))
+	if err == nil && !dir.IsDir() {
+		err = fmt.Errorf("%s is not a directory", filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("dead_letter.file: value %q: %w; want a file in a directory that is there", path, err)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("dead_letter.file: value %q is a directory; want a file", path)
+	}
+	return nil
+}
+
 // runWith puts the parts together and serves.
 func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *status.Log) error {
-	awsConfig := cfg.AWS.Client()
-	awsConfig.Product, awsConfig.Version = "kpl-http", version.Version()
-	awsConfig.Logger = log
-	shared, err := awsclient.Load(ctx, awsConfig)
+	shared, err := loadAWS(ctx, cfg, log)
 	if err != nil {
 		return err
 	}

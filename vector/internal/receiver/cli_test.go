@@ -25,6 +25,11 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	const good = "../../../conf/kpl-http.yaml"
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CA_BUNDLE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	for _, c := range []struct {
 		name        string
 		args        []string
@@ -35,7 +40,17 @@ func TestCommands(t *testing.T) {
 		{"check of a bad file", []string{"check", bad}, 2, "", bad + ":2:3: server.lissten: no such key; did you mean listen?"},
 		{"check with flags", []string{"check", good, "--route.empty=1"}, 2, "", "no such option"},
 		{"check without a file", []string{"check"}, 2, "", "neither route.stream nor route.streams is set"},
-		{"check of flags alone", []string{"check", "--route.stream=a"}, 0, "ok\n", ""},
+		{"check of flags alone", []string{"check", "--route.stream=a", "--aws.region=eu-west-1"}, 0, "ok\n", ""},
+		{"check with the region of an ARN", []string{"check", "--route.stream=arn:aws:kinesis:eu-west-1:123456789012:stream/a"}, 0, "ok\n", ""},
+		{"check without a region", []string{"check", "--route.stream=a"}, 2, "", "aws.region: no region is set"},
+		{"run without a region", []string{"--route.stream=a"}, 1, "", "aws.region: no region is set"},
+		{"check with a profile that is none", []string{"check", good, "--aws.profile=nobody"}, 2, "", "nobody"},
+		{"check with files that are missing", []string{"check", good, "--aws.ca_file=/none/ca", "--auth.bearer_files=/none/tokens", "--tls.cert_file=/none/c", "--tls.key_file=/none/k"}, 2, "", "/none/c"},
+		{"all that are missing at once", []string{"check", good, "--aws.ca_file=/none/ca", "--auth.bearer_files=/none/tokens"}, 2, "", "/none/tokens"},
+		{"check of dead letters in no directory", []string{"check", good, "--dead_letter.file=/none/letters"}, 2, "", `dead_letter.file: value "/none/letters"`},
+		{"check of dead letters in a file", []string{"check", good, "--dead_letter.file=" + bad + "/letters"}, 2, "", "not a directory"},
+		{"check of a directory for dead letters", []string{"check", good, "--dead_letter.file=" + filepath.Dir(bad)}, 2, "", "is a directory"},
+		{"check of endpoints of AWS beside another", []string{"check", good, "--aws.fips=true", "--aws.endpoint=http://127.0.0.1:1"}, 2, "", "aws.fips: value true chooses among the endpoints of AWS, but aws.endpoint"},
 		{"check with the file as for run", []string{"check", "--config", bad}, 2, "", bad + ":2:3: server.lissten"},
 		{"check of no file", []string{"check", "/does/not/exist"}, 2, "", "cannot read the configuration"},
 		{"print-config", []string{"print-config", good, "--log.level=warn"}, 0, `level: "warn" # flag --log.level`, ""},

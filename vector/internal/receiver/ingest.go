@@ -142,9 +142,7 @@ func (x *exchange) ingest() (success, *failure) {
 	}
 	if (!x.native || s.cfg.Native.Credentials) && !s.auth.allow(r) {
 		x.w.Header().Set("WWW-Authenticate", s.auth.schemes)
-		f := never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
-		f.close = true // nothing of the body is read
-		return success{}, f
+		return success{}, x.refuse(never(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials"))
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodPut {
 		x.w.Header().Set("Allow", "POST, PUT")
@@ -198,7 +196,7 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 	raw, err := x.unpack(dest, wire)
 	var e *body.Error
 	if errors.As(err, &e) && e.Kind == body.KindUnsupported {
-		return nil, undeclared(err) // Content-Encoding
+		return nil, x.s.undeclared(err) // Content-Encoding
 	}
 	if err == nil {
 		x.s.counters.bodyBytes.Add(uint64(len(raw)))
@@ -213,7 +211,7 @@ func (x *exchange) read(dest *destination, wire []byte) (*content, *failure) {
 	if errors.As(err, &e) && e.Kind == body.KindMalformed && (x.route.Malformed == config.DeadLetters || x.route.Malformed == config.Drop) {
 		return x.broken(dest, wire, err), nil
 	}
-	return nil, unreadable(err)
+	return nil, x.s.unreadable(err)
 }
 
 // requestID is the client's id, if it is short and plain, or a new one.

@@ -81,6 +81,17 @@ func TestDestinations(t *testing.T) {
 			{"a query with a broken escape", "/?stream=logs-b%zz", nil, 422, "", "path"},
 			{"a stream that is not allowed", "/streams/other", nil, 403, "", "stream_forbidden"},
 			{"a name that is no stream's", "/?stream=logs-%2f", nil, 403, "", "stream_forbidden"},
+			{"a name that is no stream's, as the answer says", "/?stream=a+b", nil, 403, "", "3 bytes that are no name of a stream; want the name of a stream in route.streams, 1 to 128"},
+			{"a name that is not UTF-8", "/", []string{HeaderStream, "logs-\xff"}, 403, "", "no name of a stream"},
+			{"a name that is too long", "/?stream=logs-" + strings.Repeat("x", 124), nil, 403, "", "by 129 bytes"},
+			{"an ARN", "/", []string{HeaderStream, "arn:aws:kinesis:eu-west-1:123456789012:stream/logs-b"}, 403, "", "by an ARN that is not route.stream; want the name"},
+			{"an ARN in the query", "/?stream=arn:aws:kinesis:eu-west-1:123456789012:stream/logs-b", nil, 403, "", "by an ARN"},
+			{"an ARN in the path", "/streams/arn:aws:kinesis:eu-west-1:123456789012:stream/logs-b", nil, 403, "", "by an ARN"},
+			{"two streams in the query", "/?stream=logs&stream=logs-b", nil, 422, "", "the query parameter stream has 2 values that differ; want one"},
+			{"two streams in headers", "/", []string{HeaderStream, "logs", HeaderStream, "logs-b"}, 422, "", "X-Kpl-Stream has 2 values that differ"},
+			{"one stream twice", "/?stream=logs-b&stream=logs-b", nil, 200, "logs-b", ""},
+			{"two keys", "/?partition_key=a&partition_key=b", nil, 422, "", "the query parameter partition_key has 2 values"},
+			{"two fields", "/", []string{HeaderKeyField, "a", HeaderKeyField, "b"}, 422, "", "X-Kpl-Partition-Key-Field has 2 values"},
 			{"an unknown path", "/nope", nil, 404, "", "path"},
 			{"a slash behind a stream", "/streams/logs-b/", nil, 200, "logs-b", ""},
 			{"slashes before, in and behind a path", "//streams///logs-b//", nil, 200, "logs-b", ""},
@@ -92,7 +103,7 @@ func TestDestinations(t *testing.T) {
 			{"a way up", "/streams/../streams/logs-b", nil, 404, "", "path"},
 			{"a path below a stream", "/streams/logs/x", nil, 404, "", "path"},
 			{"an empty stream", "/streams/", nil, 404, "", "path"},
-			{"a key that is too long", "/", []string{HeaderKey, strings.Repeat("k", 257)}, 422, "", "key_override"},
+			{"a key that is too long", "/", []string{HeaderKey, strings.Repeat("k", 257)}, 422, "", "X-Kpl-Partition-Key or the query parameter partition_key: a partition key of 257 characters; allowed: 1 to 256"},
 			{"a field that is no path", "/?partition_key_field=a->", nil, 422, "", "a field such as a, a->b or"},
 		} {
 			before := map[string]int{"logs": len(r.kinesis.Consume("logs").Records), "logs-b": len(r.kinesis.Consume("logs-b").Records)}
@@ -110,6 +121,26 @@ func TestDestinations(t *testing.T) {
 	})
 }
 
+// Where every stream is allowed, what is refused is said to be no name, and not to be missing
+// in route.streams. A stream that is configured by its ARN has its name, too.
+func TestStreamsByARN(t *testing.T) {
+	const arn = "arn:aws:kinesis:us-east-1:123456789012:stream/logs-b"
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "--route.stream="+arn, "--route.streams=*")
+		defer r.stop()
+		for i, header := range [][]string{nil, {HeaderStream, arn}, {HeaderStream, "logs-b"}} {
+			r.post(t.Context(), "/", []byte(`{"a":1}`), header...).want(t, 200, "")
+			if got := len(r.kinesis.Consume("logs-b").Records); got != i+1 {
+				t.Errorf("unexpected records after %q; got %d; want %d", header, got, i+1)
+			}
+		}
+		rp := r.post(t.Context(), "/", []byte(`{"a":1}`), HeaderStream, strings.Replace(arn, "logs-b", "logs", 1))
+		if rp.want(t, 403, "by an ARN"); strings.Contains(rp.body, "is not in route.streams") {
+			t.Errorf("unexpected answer; got %s; want the reason", rp.body)
+		}
+	})
+}
+
 func TestPartitionKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "--route.partition_key=user->id", "--route.partition_key_missing=constant:none", "--producer.aggregation=false")
@@ -123,6 +154,8 @@ func TestPartitionKeys(t *testing.T) {
 			{"constant of the query", "/streams/logs-b?partition_key=q", `{"user":{"id":"a"}}`, "q"},
 			{"field of the query", "/streams/logs-b?partition_key_field=x", `{"x":"y","user":{"id":"a"}}`, "y"},
 			{"index", "/streams/logs-b?partition_key_field=%24x%5B1%5D", `{"x":["y","z"]}`, "z"},
+			{"bytes of the query that are not UTF-8", "/streams/logs-b?partition_key=a%e9%ffb", `{}`, "a\ufffd\ufffdb"},
+			{"256 of them", "/streams/logs-b?partition_key=" + strings.Repeat("%e9", 256), `{}`, strings.Repeat("\ufffd", 256)},
 			{"cut", "/streams/logs-b", `{"user":{"id":"` + strings.Repeat("\u00e9", 300) + `"}}`, strings.Repeat("\u00e9", 256)},
 		} {
 			r.post(t.Context(), c.path, []byte(c.body)).want(t, 200, "")
@@ -184,9 +217,10 @@ func TestRefusedBodiesWriteNothing(t *testing.T) {
 			{"an unknown encoding", ok, []string{"Content-Encoding", "br"}, 415, `"reason":"unsupported"`},
 			{"an impossible type", ok, []string{"Content-Type", "image/png"}, 415, `"reason":"unsupported"`},
 			{"binary data that nothing is said of", "\x00\x00\x00\x05\x0a\x03abc", nil, 422, `"reason":"unsupported"`},
-			{"too large on the wire", strings.Repeat(ok, 1000), nil, 422, `limits.wire_max_size","reason":"too_large"`},
-			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 422, `; see limits.body_max_size","reason":"too_large"`},
-			{"too many events", strings.Repeat(ok, 51), nil, 422, `; see limits.events","reason":"too_large"`},
+			{"too large on the wire", strings.Repeat(ok, 1000), nil, 422, `the body has 11000 bytes; the most is limits.wire_max_size = 4KiB","reason":"too_large"`},
+			{"too many nested arrays", strings.Repeat("[", 130) + strings.Repeat("]", 130), []string{"Content-Type", "application/json"}, 422, `; at most 128 may lie inside each other","reason":"malformed"`},
+			{"too large unpacked", string(gzipped([]byte(strings.Repeat(" ", 10000)))), []string{"Content-Encoding", "gzip"}, 422, `; the most is limits.body_max_size = 8KiB","reason":"too_large"`},
+			{"too many events", strings.Repeat(ok, 51), nil, 422, `; the most is limits.events = 50","reason":"too_large"`},
 		} {
 			rp := r.post(t.Context(), "/", []byte(c.body), c.header...)
 			rp.want(t, c.status, c.inBody)

@@ -73,7 +73,7 @@ func TestOddRequests(t *testing.T) {
 		{"something behind the packed data", post("/", "Content-Encoding: zstd\r\n", string(zstded([]byte(one)))+"x"), 422, "malformed", 0},
 		{"packed data that is cut off", post("/", "Content-Encoding: gzip\r\n", string(gzipped([]byte(one))[:20])), 422, "malformed", 0},
 		{"not packed at all", post("/", "Content-Encoding: gzip\r\n", one), 422, "malformed", 0},
-		{"a key that is not UTF-8", post("/", HeaderKey+": \xff\r\n", one), 422, "key_override", 0},
+		{"a key that is not UTF-8", post("/", HeaderKey+": a\xe9\r\n", one), 200, "", 1},
 		{"a broken value behind a good one", post("/", "", one+"{\"n\":"), 200, `"dropped":1`, 1},
 		{"a broken value alone", post("/", "", "{\"n\":"), 422, "malformed", 0},
 		{"broken values alone", post("/", "Content-Type: application/json\r\n", "{\"n\":\n{x}\n"), 422, "malformed", 0},

@@ -5,6 +5,7 @@ package receiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -70,7 +71,7 @@ func (x *exchange) admit(n int64) *failure {
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooMuch):
-		return unusable(ReasonTooLarge, "the body needs more than limits.memory")
+		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(x.s.cfg.Limits.Memory)))
 	case x.r.Context().Err() != nil:
 		return x.goneFailure()
 	}
@@ -81,9 +82,9 @@ func (x *exchange) admit(n int64) *failure {
 func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 	limit := x.s.cfg.Limits.WireMaxBytes
 	length := x.length
-	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size")
+	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size = "+config.FormatSize(limit))
 	if length > limit {
-		return nil, tooLarge
+		return nil, unusable(ReasonTooLarge, fmt.Sprintf("the body has %d bytes; the most is limits.wire_max_size = %s", length, config.FormatSize(limit)))
 	}
 	room := length + 1 // one byte more, so that the end is seen without growing
 	if length < 0 {
@@ -255,8 +256,8 @@ func (x *exchange) decode(d *destination, raw []byte) ([]byte, error) {
 
 // undeclared turns an error about what the headers say of the body into an answer. Where
 // they are wrong they are so for each body of that sender, by its settings.
-func undeclared(err error) *failure {
-	f := unreadable(err)
+func (s *Server) undeclared(err error) *failure {
+	f := s.unreadable(err)
 	if f.reason == ReasonUnsupported {
 		f.status = http.StatusUnsupportedMediaType
 	}
@@ -264,7 +265,7 @@ func undeclared(err error) *failure {
 }
 
 // unreadable turns an error of package body into an answer.
-func unreadable(err error) *failure {
+func (s *Server) unreadable(err error) *failure {
 	var f *failure
 	if errors.As(err, &f) {
 		return f
@@ -275,23 +276,27 @@ func unreadable(err error) *failure {
 	}
 	switch e.Kind {
 	case body.KindTooLarge:
-		return unusable(ReasonTooLarge, e.Error()+limitOf(e))
+		return unusable(ReasonTooLarge, e.Error()+s.limitOf(e))
 	case body.KindUnsupported:
 		return unusable(ReasonUnsupported, e.Error())
 	default:
-		return unusable(ReasonMalformed, e.Error())
+		return unusable(ReasonMalformed, e.Error()+s.limitOf(e))
 	}
 }
 
-// limitOf names the option behind a limit that a body exceeds.
-func limitOf(e *body.Error) string {
-	switch e.Detail {
-	case body.DetailEvents:
-		return "; see limits.events"
-	case body.DetailWindow:
+// limitOf names the limit that a body exceeds and the option behind it.
+func (s *Server) limitOf(e *body.Error) string {
+	switch {
+	case e.Nesting():
+		return fmt.Sprintf("; at most %d may lie inside each other", body.DefaultDepth) // no option
+	case e.Kind != body.KindTooLarge:
+		return ""
+	case e.Detail == body.DetailEvents:
+		return fmt.Sprintf("; the most is limits.events = %d", s.cfg.Limits.MaxEvents)
+	case e.Detail == body.DetailWindow:
 		return "" // of the format
 	}
-	return "; see limits.body_max_size"
+	return "; the most is limits.body_max_size = " + config.FormatSize(s.cfg.Limits.BodyMaxBytes)
 }
 
 // drain reads and forgets what is left of a body that is refused, up to a bound. A

@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/event"
@@ -127,33 +129,47 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 		// Half of a query might name another stream.
 		return nil, unusable(ReasonPath, "the query cannot be read")
 	}
+	var twice *failure
 	given := func(header, parameter, prefix string) string {
-		v := strings.TrimSpace(r.Header.Get(header))
-		if v == "" {
-			v = query.Get(parameter)
+		v, where := r.Header.Values(header), header
+		if len(v) == 0 || strings.TrimSpace(v[0]) == "" && len(v) == 1 {
+			v, where = query[parameter], "the query parameter "+parameter
+		}
+		if len(v) == 0 {
+			return ""
+		}
+		for _, other := range v[1:] {
+			if other != v[0] && twice == nil {
+				// Whichever is taken, the other one may have been meant.
+				twice = unusable(ReasonPath, fmt.Sprintf("%s has %d values that differ; want one", where, len(v)))
+			}
 		}
 		// Vector refuses templates that begin with a field, so that its headers need
 		// something in front: "stream={{ field }}".
-		return strings.TrimPrefix(v, prefix)
+		return strings.TrimPrefix(strings.TrimSpace(v[0]), prefix)
 	}
 	named, underStreams := strings.CutPrefix(r.URL.Path, streamsPath)
 	switch {
-	case underStreams && named != "" && !strings.Contains(named, "/"):
+	case underStreams && named != "" && (!strings.Contains(named, "/") || strings.HasPrefix(named, arnPrefix)):
 		d.stream = named
 	case r.URL.Path == "/" || r.URL.Path == otlpPath || r.URL.Path == nativePush || number >= 0:
 		d.stream = given(HeaderStream, "stream", "stream=")
 	default:
 		return nil, never(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
 	}
+	constant, field := given(HeaderKey, "partition_key", "key="), given(HeaderKeyField, "partition_key_field", "field=")
+	if twice != nil {
+		return nil, twice
+	}
 	if f := s.checkStream(d, rt); f != nil {
 		return nil, f
 	}
-	if f := d.overrideKey(given(HeaderKey, "partition_key", "key="), given(HeaderKeyField, "partition_key_field", "field=")); f != nil {
+	if f := d.overrideKey(constant, field); f != nil {
 		return nil, f
 	}
 	f, err := formatOf(rt.Format, r)
 	if err != nil {
-		return nil, undeclared(err)
+		return nil, s.undeclared(err)
 	}
 	d.format = f
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
@@ -198,41 +214,73 @@ func (s *Server) checkStream(d *destination, rt *route) *failure {
 		return never(http.StatusBadRequest, ReasonStreamMissing, "no stream is named, and there is no default stream")
 	case d.stream == "":
 		d.stream = rt.Stream
-	case d.stream != rt.Stream && !allowed(rt.Streams, d.stream):
-		return never(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
+	case d.stream == nameOf(rt.Stream):
+		d.stream = rt.Stream // which may be the ARN of it
+	case d.stream == rt.Stream:
+	default:
+		return d.allowed(rt.Streams)
 	}
 	return nil
 }
 
-func allowed(patterns []string, stream string) bool {
-	if name, _, err := core.ParseStream(stream); err != nil || name != stream {
-		return false
+// arnPrefix begins every ARN, and no name of a stream.
+const arnPrefix = "arn:"
+
+// nameOf is the name of a stream that the configuration names by name or ARN.
+func nameOf(stream string) string {
+	name, _, _ := core.ParseStream(stream) // checked with the configuration
+	return name
+}
+
+// allowed says why a request may not name this stream. The texts do not show the name, which
+// is the client's.
+func (d *destination) allowed(patterns []string) *failure {
+	const want = "want the name of a stream in route.streams, 1 to 128 of the characters a-z A-Z 0-9 _ . -"
+	name, _, err := core.ParseStream(d.stream)
+	switch {
+	case strings.HasPrefix(d.stream, arnPrefix):
+		return never(http.StatusForbidden, ReasonStreamForbidden, "the request names its stream by an ARN that is not route.stream; "+want)
+	case err != nil || name != d.stream:
+		return never(http.StatusForbidden, ReasonStreamForbidden,
+			fmt.Sprintf("the request names a stream by %d bytes that are no name of a stream; %s", len(d.stream), want))
 	}
 	for _, p := range patterns {
-		if ok, _ := path.Match(p, stream); ok {
-			return true
+		if ok, _ := path.Match(p, d.stream); ok {
+			return nil
 		}
 	}
-	return false
+	return never(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
 }
 
 func (d *destination) overrideKey(constant, field string) *failure {
 	var text string
 	switch {
 	case constant != "":
+		constant = validText(constant)
+		if n := utf8.RuneCountInString(constant); n > event.MaxKeyCharacters {
+			return unusable(ReasonKeyOverride, fmt.Sprintf("%s or the query parameter partition_key: a partition key of %d characters; allowed: 1 to %d", HeaderKey, n, event.MaxKeyCharacters))
+		}
 		text = config.ConstantPrefix + constant
 	case field != "":
-		text = field
+		text = validText(field)
 	default:
 		return nil
 	}
 	rule, err := parseKeyRule(text)
 	if err != nil {
 		// The error shows the value, which is not for logs.
-		return unusable(ReasonKeyOverride, "the partition key of header or query is not valid; want 1 to 256 characters, or a field such as a, a->b or $a['b'][0]")
+		return unusable(ReasonKeyOverride, HeaderKeyField+" or the query parameter partition_key_field: not the path of a field; want a field such as a, a->b or $a['b'][0]")
 	}
 	d.key = rule
 	return nil
+}
+
+// validText replaces each byte that is not UTF-8 by U+FFFD, as in keys out of events.
+func validText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune { return r }, s)
 }
 
 func formatOf(configured string, r *http.Request) (body.Format, error) {
