@@ -33,6 +33,7 @@ func TestNearlyJSONIsRead(t *testing.T) {
 		{"sign-extended bytes", `{"x":"\xffffff80\xffffffff\xfffffffe"}`, Options{}, []string{"{\"x\":\"\u0080\u00ff\u00fe\"}"}},
 		{"bytes that are UTF-8", `{"x":"caf\xc3\xa9 \xE2\x82\xAC\xf0\x9f\x98\x80"}`, Options{}, []string{"{\"x\":\"caf\u00e9 \u20ac\U0001f600\"}"}},
 		{"bytes that are not UTF-8", `{"x":"caf\xe9 \xff\x41"}`, Options{}, []string{"{\"x\":\"caf\u00e9 \u00ffA\"}"}},
+		{"escapes as the documents show them", `["\xC3\xA9","\xff","\xC3"]`, Options{}, []string{"\"\u00e9\"", "\"\u00ff\"", "\"\u00c3\""}},
 		{"many bytes", `"` + strings.Repeat(`\xe2\x82\xac`, 50) + `"`, Options{}, []string{`"` + strings.Repeat("\u20ac", 50) + `"`}},
 		{"escapes of C", `{"x":"\a\v\'"}`, Options{}, []string{`{"x":"\u0007\u000b'"}`}},
 		{"a tabulator in a string", "{\"x\":\"a\tb\rc\"}", Options{}, []string{`{"x":"a\tb\rc"}`}},
@@ -503,6 +504,44 @@ func FuzzBroken(f *testing.F) {
 			}
 			if n != len(*opt.Broken) {
 				t.Fatalf("unexpected errors of %q; got %d; want %d", body, len(*opt.Broken), n)
+			}
+		}
+	})
+}
+
+// FuzzDamagedLine puts a line of anything between lines of JSON. None of those is missing.
+func FuzzDamagedLine(f *testing.F) {
+	for _, s := range []string{"[", `[{"x":1},{"y":`, `["a",`, `{"a":"x`, `{"id": 1}, "v": {"x":7}}`, "[1] foo", "{\x00[", `[{"a":1},{"b":"2},{"c":3}]`} {
+		f.Add([]byte(s), uint8(0))
+		f.Add([]byte(s), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, line []byte, at uint8) {
+		if bytes.IndexByte(line, '\n') >= 0 {
+			t.Skip("more than a line")
+		}
+		for _, wrapper := range []string{"", "data"} {
+			const n = 4
+			var body []byte
+			for i := range n + 1 {
+				if i == int(at)%(n+1) {
+					body = append(append(body, line...), '\n')
+				}
+				if i < n {
+					body = fmt.Appendf(body, "{\"valid\":%d}\n", i)
+				}
+			}
+			got, _, err := brokenSplit(t, body, FormatJSON, Options{Wrapper: wrapper, Limits: Limits{Depth: 8}})
+			if err != nil {
+				t.Fatalf("unexpected error for %q; got %v; want none", body, err)
+			}
+			i := 0
+			for _, ev := range got {
+				if ev == fmt.Sprintf(`{"valid":%d}`, i) {
+					i++
+				}
+			}
+			if i < n && !bytes.Contains(line, []byte("valid")) {
+				t.Fatalf("unexpected events of %q; got %q; want line %d of JSON", body, got, i)
 			}
 		}
 	})
