@@ -192,10 +192,11 @@ func (s *splitter) worthKeeping(before, end int) bool {
 
 // behind is what linesBehind knows of the top-level value at top.
 type behind struct {
-	top  int
-	end  int // of its first line
-	next int // the end of the last line that was looked at
-	ok   bool
+	top   int
+	end   int // of its first line
+	least int // the end of that line, were NUL and the like no ends
+	next  int // the end of the last line that was looked at
+	ok    bool
 }
 
 // linesBehind tells whether there is a line behind the first one of the top-level value in
@@ -204,9 +205,12 @@ func (s *splitter) linesBehind(at int) (end int, ok bool) {
 	b, l := s.data, &s.behind
 	if l.top != s.top || l.end == 0 {
 		end := stop(b, s.top)
-		*l = behind{top: s.top, end: end, next: end}
+		*l = behind{top: s.top, end: end, least: len(b), next: end}
+		if n := bytes.IndexByte(b[end:], '\n'); n >= 0 {
+			l.least = end + n
+		}
 	}
-	for !l.ok && l.next < len(b) && (l.next == l.end || l.next <= at) {
+	for !l.ok && l.next < len(b) && l.next <= max(at, l.least) {
 		line := skipSeparators(b, l.next)
 		l.next = stop(b, line)
 		if line >= len(b) {

@@ -511,7 +511,7 @@ func FuzzBroken(f *testing.F) {
 
 // FuzzDamagedLine puts a line of anything between lines of JSON. None of those is missing.
 func FuzzDamagedLine(f *testing.F) {
-	for _, s := range []string{"[", `[{"x":1},{"y":`, `["a",`, `{"a":"x`, `{"id": 1}, "v": {"x":7}}`, "[1] foo", "{\x00[", `[{"a":1},{"b":"2},{"c":3}]`} {
+	for _, s := range []string{"[", `[{"x":1},{"y":`, `["a",`, `{"a":"x`, `{"id": 1}, "v": {"x":7}}`, "[1] foo", "{\x00[", "[{\x00A", `[{"a":1},{"b":"2},{"c":3}]`} {
 		f.Add([]byte(s), uint8(0))
 		f.Add([]byte(s), uint8(3))
 	}
