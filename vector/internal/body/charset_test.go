@@ -46,8 +46,13 @@ func TestCharsets(t *testing.T) {
 		{"ISO 8859-1", "application/json; charset=ISO-8859-1", []byte("{\"a\":\"caf\xe9\"}"), latin},
 		{"Windows-1252", "text/plain; charset=windows-1252", []byte("caf\xe9 \x80"), []string{"caf\u00e9 \u20ac"}},
 		{"Shift JIS", "text/plain; charset=shift_jis", []byte("\x83\x65"), []string{"\u30c6"}},
-		{"ISO 8859-1 that is not", "application/json; charset=latin1", []byte("{\"a\":\"caf\u00e9\"}"), latin},
-		{"an unknown name", "application/json; charset=klingon", []byte(text), want},
+		{"ISO 8859-1 that could be UTF-8", "application/json; charset=latin1", []byte("{\"a\":\"\u00e9\"}"), []string{"{\"a\":\"\u00c3\u00a9\"}"}},
+		{"UTF-16LE that says nothing", "application/json", utf16Of(text, false, false), want},
+		{"UTF-16BE that says nothing", "application/x-ndjson", utf16Of(text, true, false), want},
+		{"UTF-16LE without a content type", "", utf16Of(text, false, false), want},
+		{"UTF-16LE that says UTF-8", "application/json; charset=utf-8", utf16Of(text, false, false), want},
+		{"numbers between NULs", "application/json", []byte("1\x002\x00"), []string{"1", "2"}},
+		{"GELF", "application/json", []byte("{\"b\":2}\x00"), []string{`{"b":2}`}},
 		{"half a character", "text/plain; charset=utf-16le", []byte("a\x00b"), []string{"a\ufffd"}},
 		{"nothing", "text/plain; charset=utf-16le", nil, nil},
 	} {
@@ -57,7 +62,11 @@ func TestCharsets(t *testing.T) {
 				t.Fatal(err)
 			}
 			data := tc.data
-			if c := CharsetOf(tc.contentType, f, data); c != nil {
+			c, err := CharsetOf(tc.contentType, f, data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c != nil {
 				if data, err = c.Decode(data, Limits{}); err != nil {
 					t.Fatal(err)
 				}
@@ -71,11 +80,14 @@ func TestCharsets(t *testing.T) {
 			}
 		})
 	}
-	if c := CharsetOf("application/msgpack; charset=utf-16", FormatMsgpack, []byte("\xff\xfe")); c != nil {
-		t.Errorf("unexpected charset of MessagePack; got %v; want none", c)
+	if c, err := CharsetOf("application/msgpack; charset=utf-16", FormatMsgpack, []byte("\xff\xfe")); c != nil || err != nil {
+		t.Errorf("unexpected charset of MessagePack; got %v, %v; want none", c, err)
 	}
-	c := CharsetOf("text/plain; charset=latin1", FormatText, []byte("\xe9"))
-	_, err := c.Decode([]byte(strings.Repeat("\xe9", 6)), Limits{UnpackedBytes: 11})
+	c, err := CharsetOf("text/plain; charset=latin1", FormatText, []byte("\xe9"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Decode([]byte(strings.Repeat("\xe9", 6)), Limits{UnpackedBytes: 11})
 	wantKind(t, err, KindTooLarge)
 	if got, err := c.Decode([]byte(strings.Repeat("\xe9", 6)), Limits{UnpackedBytes: 12}); err != nil || len(got) != 12 {
 		t.Errorf("unexpected result at the limit; got %d bytes, %v; want 12", len(got), err)
@@ -88,5 +100,31 @@ func TestByteOrderMarksBetweenValues(t *testing.T) {
 	got, err := Split(nil, []byte("\ufeff{\"a\":1}\n\ufeff{\"b\":2}\n\ufeff[3]"), FormatJSON, Options{})
 	if want := []string{`{"a":1}`, `{"b":2}`, "3"}; err != nil || !slices.Equal(texts(got), want) {
 		t.Errorf("unexpected events; got %q, %v; want %q", texts(got), err, want)
+	}
+}
+
+// What is in a charset that is not known is refused, and not taken for UTF-8.
+func TestUnknownCharsetsAreRefused(t *testing.T) {
+	for _, tc := range []struct {
+		contentType, data, want string
+	}{
+		{"application/json; charset=klingon", "{}", `charset of the content type is "klingon"`},
+		{"application/json; charset=utf-32", "{}", `"utf-32"; allowed are utf-8`},
+		{"text/plain; charset=utf-7", "x", `"utf-7"`},
+		{"application/json; charset=iso-2022-kr", "{}", `"iso-2022-kr"`},
+		{"application/json", "{\x00\x00\x00}\x00\x00\x00", "UTF-32"},
+		{"", "\x00\x00\x00[\x00\x00\x00]", "UTF-32"},
+		{"application/json; charset=utf-16", "\xff\xfe\x00\x00{\x00\x00\x00", "UTF-32"},
+	} {
+		f, err := FormatOf(tc.contentType, "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := CharsetOf(tc.contentType, f, []byte(tc.data))
+		if c != nil || err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("unexpected charset for %q; got %v, %v; want an error with %q", tc.contentType, c, err, tc.want)
+			continue
+		}
+		wantKind(t, err, KindUnsupported)
 	}
 }

@@ -42,9 +42,12 @@
 // occurs once in its object, and the last value counts. Events that are JSON stay as they
 // came, names that occur twice included.
 //
-// With Options.Broken, what cannot be read costs only itself: an element of an array up to
-// its comma; elsewhere an object up to its last bracket, or else the line. An object of
-// several lines that is cut off ends before a line that begins with another.
+// With Options.Broken, what cannot be read costs only itself, and nothing of it is an event:
+// an element of an array up to the next object from which the array makes sense again;
+// elsewhere the line, or up to the object that follows on it. What does not end on its line
+// ends with it if a line behind it is JSON by itself; a pretty-printed object that is broken
+// ends with its last bracket. Where looking for ends would take more than linear time, no
+// value goes beyond its line.
 //
 // Text is one event a line, of any bytes, without "\n" or "\r\n"; empty lines are
 // no events.
@@ -55,8 +58,8 @@
 // Fluent Bit itself makes. Fluentd sends neither time nor tag.
 //
 // Without a content type the first bytes decide: a brace or a bracket, followed by
-// what no log line begins with, is JSON and broken JSON is an error, unless the first line
-// is JSON by itself: then each line that is not is text; another brace or bracket,
+// what no log line begins with, is JSON, and if that is broken, each line that is not JSON is
+// text, but for a single line and an array that is closed; another brace or bracket,
 // or a quote, is JSON if the whole body is, else text; what cannot begin text is
 // MessagePack; a NUL byte in the first KiB makes it unsupported, so that binary
 // formats are not cut up as lines.

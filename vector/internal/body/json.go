@@ -14,31 +14,64 @@ func (s *splitter) json() *Error { return s.values(skipBOM(s.data)) }
 
 // values splits the JSON values from b[i] on.
 func (s *splitter) values(i int) *Error {
-	b := s.data
+	i, err := s.run(i)
+	// Where reading again costs too much, no value is looked for behind its line.
+	for data := s.data; err == nil && i < len(data); {
+		i = skipSeparators(data, i)
+		s.data = data[:stop(data, i)]
+		i, err = s.run(i)
+		s.data = data
+	}
+	return err
+}
+
+// run is values, and returns how far it came before too much was read again.
+func (s *splitter) run(i int) (int, *Error) {
+	b, lineByLine := s.data, s.lineByLine
 	sc := scanner{b: b, limit: s.opt.Limits.Depth, name: s.opt.name()}
+	u, last := unit{start: -1}, i
 	for first := true; ; first = false {
 		if i = skipSeparators(b, i); i >= len(b) {
-			return nil
+			return len(b), nil
+		}
+		if b[i] == ',' && !first && !s.strict {
+			i++ // Vector's codec native_json separates so
+			continue
+		}
+		if b[i] == bom[0] && bytes.HasPrefix(b[i:], []byte(bom)) {
+			i += len(bom) // of files one behind the other
+			continue
+		}
+		before := u
+		if u.start < 0 || b[i] == b[u.start] && (b[i] == '{' || b[i] == '[') || severalLines(b[last:i]) {
+			u = unit{start: i, events: len(s.events), size: s.opt.Arena.size}
 		}
 		var err *Error
+		at := i
+		s.top = i
 		switch {
 		case b[i] == '[':
 			i, err = s.array(&sc, i)
 		case b[i] == '{' && s.opt.Wrapper != "":
 			i, err = s.wrapped(&sc, i)
-		case b[i] == ',' && !first && !s.strict:
-			i++ // Vector's codec native_json separates so
-		case b[i] == bom[0] && bytes.HasPrefix(b[i:], []byte(bom)):
-			i += len(bom) // of files one behind the other
 		default:
-			at := i
-			if i, err = s.value(&sc, i, 0); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) {
-				i, err = s.broken(i, i, wrongTrailing, 0)
+			if i, err = s.value(&sc, i); err == nil && endless(b[at]) && i < len(b) && !separator(b[i]) && endless(b[i]) && (b[i] != ',' || s.strict) {
+				err = s.fail(KindMalformed, i, wrongTrailing)
 			}
 		}
 		if err != nil {
-			return err
+			if err.Kind != KindMalformed || s.opt.Broken == nil {
+				return i, err
+			}
+			if b[at] == '[' && s.sameList(before, u, last) {
+				u = before
+			}
+			if i, err = s.giveUp(u, err); err != nil || s.lineByLine != lineByLine {
+				return i, err
+			}
+			u = unit{start: -1}
 		}
+		last = at
 	}
 }
 
@@ -59,8 +92,7 @@ func skipSeparators(b []byte, i int) int {
 func endless(c byte) bool { return c != '{' && c != '"' && c != '[' }
 
 // value checks the value at b[i], which is not a space, and adds it as an event.
-// closing is the bracket of what it lies in, or 0.
-func (s *splitter) value(sc *scanner, i int, closing byte) (int, *Error) {
+func (s *splitter) value(sc *scanner, i int) (int, *Error) {
 	sc.multiline, sc.badUTF8, sc.found = false, false, 0
 	end := sc.value(i)
 	if end < 0 {
@@ -69,7 +101,7 @@ func (s *splitter) value(sc *scanner, i int, closing byte) (int, *Error) {
 				return end, err
 			}
 		}
-		return s.broken(i, sc.at, sc.wrong, closing)
+		return i, s.fail(KindMalformed, min(sc.at, len(s.data)), sc.wrong)
 	}
 	// What is valid, on one line and put as it came needs nothing else.
 	if sc.multiline && !s.opt.KeepLayout || sc.badUTF8 || s.opt.AppendNewline || s.opt.UnquoteStrings && s.data[i] == '"' {
@@ -131,20 +163,36 @@ func (s *splitter) changed(sc *scanner, i, end int) *Error {
 // array adds the elements of the array at b[i].
 func (s *splitter) array(sc *scanner, i int) (int, *Error) {
 	b := s.data
+	before, damage := len(s.events), (*Error)(nil)
 	i = skipSpace(b, i+1)
+	first := i
 	if i < len(b) && b[i] == ']' {
 		return i + 1, nil
 	}
 	for {
+		at, u := i, unit{events: len(s.events), size: s.opt.Arena.size}
+		if at < len(b) && b[at] <= ' ' {
+			at = skipSpace(b, at)
+		}
+		u.start = at
 		var err *Error
-		if i, err = s.value(sc, skipSpace(b, i), ']'); err != nil {
-			return i, err
+		if i, err = s.value(sc, at); err == nil {
+			if i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
+			switch {
+			case i >= len(b):
+			case b[i] == ',':
+				i++
+				continue
+			case b[i] != ']':
+				err = s.fail(KindMalformed, i, wrongByte)
+			}
 		}
-		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
-		}
-		if i < len(b) && b[i] != ',' && b[i] != ']' {
-			if i, err = s.broken(i, i, wrongByte, ']'); err != nil {
+		if err != nil {
+			var done bool
+			damage = err
+			if i, done, err = s.damaged(u, i, err); err != nil || done {
 				return i, err
 			}
 		}
@@ -152,9 +200,13 @@ func (s *splitter) array(sc *scanner, i int) (int, *Error) {
 		case i >= len(b):
 			return i, s.cutOff()
 		case b[i] == ']':
+			if damage != nil && b[s.top] == '[' && b[first] != '{' && !s.worthKeeping(before, i+1) {
+				return i, damage
+			}
 			return i + 1, nil
+		case b[i] == ',':
+			i++
 		}
-		i++
 	}
 }
 
@@ -164,12 +216,12 @@ func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
 	b, start, from, found := s.data, i, i, false
 	i = skipSpace(b, i+1)
 	if i < len(b) && b[i] == '}' {
-		return s.value(sc, start, 0)
+		return s.value(sc, start)
 	}
 	// What is broken outside the events costs what is left of the object.
 	broken := func(at int, wrong string) (int, *Error) {
 		if !found {
-			return s.broken(start, at, wrong, 0)
+			return start, s.fail(KindMalformed, min(at, len(b)), wrong)
 		}
 		return s.rest(start, from, at, wrong)
 	}
@@ -219,7 +271,10 @@ func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
 			i, err = s.array(sc, i)
 		default:
 			found = true
-			i, err = s.value(sc, i, '}')
+			at := i
+			if i, err = s.value(sc, i); err != nil {
+				i, err = s.damagedValue(at, err)
+			}
 		}
 		if err != nil {
 			return i, err
@@ -234,7 +289,7 @@ func (s *splitter) wrapped(sc *scanner, i int) (int, *Error) {
 		case b[i] != '}':
 			return broken(i, wrongByte)
 		case !found:
-			return s.value(sc, start, 0)
+			return s.value(sc, start)
 		default:
 			return i + 1, nil
 		}

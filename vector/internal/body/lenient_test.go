@@ -5,6 +5,7 @@ package body
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,7 @@ func TestNearlyJSONIsRead(t *testing.T) {
 		{"sign-extended bytes", `{"x":"\xffffff80\xffffffff\xfffffffe"}`, Options{}, []string{"{\"x\":\"\u0080\u00ff\u00fe\"}"}},
 		{"bytes that are UTF-8", `{"x":"caf\xc3\xa9 \xE2\x82\xAC\xf0\x9f\x98\x80"}`, Options{}, []string{"{\"x\":\"caf\u00e9 \u20ac\U0001f600\"}"}},
 		{"bytes that are not UTF-8", `{"x":"caf\xe9 \xff\x41"}`, Options{}, []string{"{\"x\":\"caf\u00e9 \u00ffA\"}"}},
+		{"escapes as the documents show them", `["\xC3\xA9","\xff","\xC3"]`, Options{}, []string{"\"\u00e9\"", "\"\u00ff\"", "\"\u00c3\""}},
 		{"many bytes", `"` + strings.Repeat(`\xe2\x82\xac`, 50) + `"`, Options{}, []string{`"` + strings.Repeat("\u20ac", 50) + `"`}},
 		{"escapes of C", `{"x":"\a\v\'"}`, Options{}, []string{`{"x":"\u0007\u000b'"}`}},
 		{"a tabulator in a string", "{\"x\":\"a\tb\rc\"}", Options{}, []string{`{"x":"a\tb\rc"}`}},
@@ -171,18 +173,18 @@ func TestBrokenEventsCostThemselves(t *testing.T) {
 		{"the first line", "panic: x\n{\"b\":2}\n", FormatJSON, Options{}, []string{`!panic: x`, `{"b":2}`}},
 		{"the last line", "{\"a\":1}\n{\"b\":", FormatJSON, Options{}, []string{`{"a":1}`, `!{"b":`}},
 		{"a line before one of no object", "{\"a\":\n1\n\"x\"\n{}", FormatJSON, Options{}, []string{`!{"a":`, "1", `"x"`, "{}"}},
-		{"a bracket too many", "{\"a\":1}}\n{\"b\":2}", FormatJSON, Options{}, []string{`{"a":1}`, `!}`, `{"b":2}`}},
-		{"something behind", "{\"a\":1} x y\n{\"b\":2}", FormatJSON, Options{}, []string{`{"a":1}`, `!x y`, `{"b":2}`}},
-		{"numbers run together", "1true\n2", FormatJSON, Options{}, []string{"1", "!true", "2"}},
+		{"a bracket too many", "{\"a\":1}}\n{\"b\":2}", FormatJSON, Options{}, []string{`!{"a":1}}`, `{"b":2}`}},
+		{"something behind", "{\"a\":1} x y\n{\"b\":2}", FormatJSON, Options{}, []string{`!{"a":1} x y`, `{"b":2}`}},
+		{"numbers run together", "1true\n2", FormatJSON, Options{}, []string{"!1true", "2"}},
 		{"concatenated", `{"a":1}{"v":x}{"b":2}`, FormatJSON, Options{}, []string{`{"a":1}`, `!{"v":x}`, `{"b":2}`}},
 		{"GELF", "{\"a\":1}\x00{\"v\":\"x\x00{\"b\":2}\x00", FormatJSON, Options{}, []string{`{"a":1}`, `!{"v":"x`, `{"b":2}`}},
 		{"pretty", "{\n \"a\": {\n  \"b\": x\n }\n}\n{\n \"c\": 1\n}", FormatJSON, Options{}, []string{"!{\n \"a\": {\n  \"b\": x\n }\n}", `{"c":1}`}},
 		{"pretty and cut off", "{\n \"a\": {\n  \"b\": \n{\n \"c\": 1\n}", FormatJSON, Options{}, []string{"!{\n \"a\": {\n  \"b\":", `{"c":1}`}},
 		{"an element", `[{"a":1},{"v":x},{"b":2}]`, FormatJSON, Options{}, []string{`{"a":1}`, `!{"v":x}`, `{"b":2}`}},
 		{"elements", `[ x , {"v":"]},"x} , {"b":2}, y ][{"c":3}]`, FormatJSON, Options{}, []string{"!x", `!{"v":"]},"x}`, `{"b":2}`, "!y", `{"c":3}`}},
-		{"no comma", `[{"a":1} {"b":2},{"c":3}]`, FormatJSON, Options{}, []string{`{"a":1}`, `!{"b":2}`, `{"c":3}`}},
+		{"no comma", `[{"a":1} {"b":2},{"c":3}]`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`, `{"c":3}`}},
 		{"nothing between commas", `[,{"a":1},,{"b":2},]`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`}},
-		{"pretty elements", "[\n {\"v\": \"x},\n {\"a\": 1}\n]", FormatJSON, Options{}, []string{"!{\"v\": \"x},\n {\"a\": 1}\n]"}},
+		{"pretty elements", "[\n {\"v\": \"x},\n {\"a\": 1}\n]", FormatJSON, Options{}, []string{"!{\"v\": \"x}", `{"a": 1}`}},
 		{"an array that is cut off", `[{"a":1},{"b":`, FormatJSON, Options{}, []string{`{"a":1}`, `!{"b":`}},
 		{"an array that is cut off between elements", `[{"a":1},{"b":2}`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`, "!"}},
 		{"too deep", `[{"a":1},` + deep + `,{"b":2}]`, FormatJSON, Options{}, []string{`{"a":1}`, "!" + deep, `{"b":2}`}},
@@ -222,13 +224,113 @@ func TestBrokenEventsAreLimited(t *testing.T) {
 	}
 }
 
-// Where the first guess of an end is always wrong, a body is not read again and again.
+// Where the first guess of an end is always wrong, a body is not read again and again: each
+// line is read by itself then.
 func TestBrokenEventsCostLinearTime(t *testing.T) {
-	unit := `{"a":[` + "\n" + strings.Repeat(`[ "xxxxxxxxxxxxxxxx" ],`+"\n", 4000)
-	body := []byte(strings.Repeat(unit, 100))
-	var broken []Error
-	_, err := Split(nil, body, FormatJSON, Options{Broken: &broken})
-	wantKind(t, err, KindMalformed)
+	for name, unit := range map[string]string{
+		"objects over lines": `{"a":[` + "\n" + strings.Repeat(`[ "xxxxxxxxxxxxxxxx" ],`+"\n", 4000),
+		"arrays over lines":  "[\"a\",\n",
+		"elements":           `{"id":"1},{"id":2,`,
+		"elements by lines":  "{\"id\":\"1},\n",
+		"scalars":            "x,",
+		"half objects":       `{"a":"1},{`,
+	} {
+		for _, prefix := range []string{"", "["} {
+			n := (1 << 20) / len(unit)
+			var broken []Error
+			s := splitter{opt: &Options{Limits: Limits{Events: 1 << 22}.withDefaults(), Arena: new(Arena), Broken: &broken}, data: []byte(prefix + strings.Repeat(unit, n))}
+			if err := s.json(); err != nil || len(broken) == 0 {
+				t.Errorf("unexpected result for %s; got %d broken, %v; want some and no error", name, len(broken), err)
+			}
+			if most := 4 * s.mayReread(); s.reread > most {
+				t.Errorf("unexpected work for %s; got %d bytes read again; want at most %d", name, s.reread, most)
+			}
+		}
+	}
+}
+
+// A line that is damaged costs itself, whatever it looks like, and nothing of it is an event.
+func TestDamagedLinesCostThemselves(t *testing.T) {
+	for _, line := range []string{
+		"[", `[{"x":1},{"y":`, `["a" foo`, `["a",`, `{"a":`, `{`, `{"a":[{"x":1},{"y":2}`, `{"id": 1}, "v": {"x":7}}`, "[12:30:01] foo", "[1] foo", "[error] [pid 12]", "[12] [error] x",
+		`[12] {"a":1} foo`, `{"m":"5" pipe"}`, `{"m":"a"b}c","d":{"e":1}}`, `{"a":1} took 5 ms`, "panic: x", `"a" "b`, `{"id":2,"l":[{"x":1},{"y":2}],"m":"a"b"}`, `{"a":1}}`, `[{"x":1}`, `[{"x":1},`, `{"a":1,`, `}`, `]`,
+	} {
+		for _, opt := range []Options{{}, {Wrapper: "data"}} {
+			const n = 50
+			for _, at := range []int{0, 1, n - 1, n} {
+				var body []byte
+				var want []string
+				for i := range n + 1 {
+					if i == at {
+						body, want = append(body, line+"\n"...), append(want, "!"+line)
+					}
+					if i < n {
+						one := fmt.Sprintf(`{"id":%d}`, i)
+						body, want = append(body, one+"\n"...), append(want, one)
+					}
+				}
+				if at == n {
+					want[n] = "!" + line
+				}
+				got, _, err := brokenSplit(t, body, FormatJSON, opt)
+				for i := range got {
+					got[i] = strings.TrimRight(got[i], "\n")
+				}
+				if err != nil || !slices.Equal(got, want) {
+					t.Errorf("unexpected events with %q as line %d; got %.200q, %v; want it broken and the others whole", line, at, got, err)
+				}
+			}
+		}
+	}
+}
+
+// A damaged element costs itself, though quotes and brackets are missing.
+func TestDamagedElementsCostThemselves(t *testing.T) {
+	for _, tc := range []struct {
+		body string
+		want []string
+	}{
+		{`[{"m":"a"},{"m":"5" pipe"},{"m":"c"},{"m":"d"}]`, []string{`{"m":"a"}`, `!{"m":"5" pipe"}`, `{"m":"c"}`, `{"m":"d"}`}},
+		{`[{"id":1},{"id":"2},{"id":3},{"id":4}]`, []string{`{"id":1}`, `!{"id":"2}`, `{"id":3}`, `{"id":4}`}},
+		{`[{"id":1},{"id":2,{"id":3},{"id":4}]`, []string{`{"id":1}`, `!{"id":2`, `{"id":3}`, `{"id":4}`}},
+		{`[{"id":1} {"id":2} {"id":3}]`, []string{`{"id":1}`, `{"id":2}`, `{"id":3}`}},
+		{`[{"id":1},{"id":2} {"id":3},{"id":4}]`, []string{`{"id":1}`, `{"id":2}`, `{"id":3}`, `{"id":4}`}},
+		{`[{"id":"1},{"id":2},{"id":"3},{"id":4},{"id":"5}]`, []string{`!{"id":"1}`, `{"id":2}`, `!{"id":"3}`, `{"id":4}`, `!{"id":"5}]`}},
+		{`[{"v":x},{"v":y},{"id":3}]`, []string{`!{"v":x}`, `!{"v":y}`, `{"id":3}`}},
+		{`[{"id":2,"l":[{"x":1},{"y":2},{"z":"a"b"}]},{"id":3}]`, []string{`!{"id":2,"l":[{"x":1},{"y":2},{"z":"a"b"}]}`, `{"id":3}`}},
+		{"[\n{\"id\":1},\nfoo\n{\"id\":2},\n{\"id\":3}\n]", []string{`{"id":1}`, "!foo", `{"id":2}`, `{"id":3}`}},
+		{"[\n {\"id\":1},\n {\"id\":\"2},\n {\"id\":3}\n]\n", []string{`{"id":1}`, `!{"id":"2}`, `{"id":3}`}},
+		{"[{\"id\":1},{\"id\":x},{\"id\":3}]\n[{\"id\":4},{\"id\":5}]\n", []string{`{"id":1}`, `!{"id":x}`, `{"id":3}`, `{"id":4}`, `{"id":5}`}},
+		{"[\n {\"id\":1},\n {\"id\":2}\n", []string{"![", `{"id":1}`, `{"id":2}`}},
+		{`[1,x,"a"]`, []string{"1", "!x", `"a"`}},
+		{`{"id":1}{"id":"2}{"id":3}{"id":4}`, []string{`{"id":1}`, `!{"id":"2}`, `{"id":3}`, `{"id":4}`}},
+	} {
+		if got, _, err := brokenSplit(t, []byte(tc.body), FormatJSON, Options{}); err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("unexpected events of %q; got %q, %v; want %q", tc.body, got, err, tc.want)
+		}
+	}
+}
+
+// Without a content type, what is not JSON as a whole is text as it is, whatever comes first.
+func TestTextByTurnsStaysAsItIs(t *testing.T) {
+	for body, want := range map[string][]string{
+		"{\"a\":1} took 5 ms\n{\"b\":2} took 6 ms\n":              {`{"a":1} took 5 ms`, `{"b":2} took 6 ms`},
+		"{\"level\":\"in\npanic: x\ngoroutine 1\n{\"b\":1}\n":     {`{"level":"in`, "panic: x", "goroutine 1", `{"b":1}`},
+		"{\"a\":1,\nfoo\n{\"b\":2}\n":                             {`{"a":1,`, "foo", `{"b":2}`},
+		"{\n \"a\":1\n}\npanic: x\n{\n \"b\":2\n}\n":              {`{"a":1}`, "panic: x", `{"b":2}`},
+		"{\"a\":1\n{\"b\":2}\n{\"c\":3}\n":                        {`{"a":1`, `{"b":2}`, `{"c":3}`},
+		"[\n{\"b\":2}\n{\"c\":3}\n":                               {"[", `{"b":2}`, `{"c":3}`},
+		"{\"a\":1}\n[1] foo\n{\"id\": 1}, \"v\": {\"x\":7}}\n[\n": {`{"a":1}`, "[1] foo", `{"id": 1}, "v": {"x":7}}`, "["},
+		"[{\"a\":1},\n {\"b\":2}]\r\nfoo":                         {`{"a":1}`, `{"b":2}`, "foo"},
+		"{\n \"a\":1\n} took 5 ms\nfoo\n":                         {"{", ` "a":1`, "} took 5 ms", "foo"},
+	} {
+		for _, broken := range []*[]Error{nil, new([]Error)} {
+			got, err := Split(nil, []byte(body), FormatAuto, Options{Broken: broken})
+			if err != nil || !slices.Equal(texts(got), want) || broken != nil && len(*broken) > 0 {
+				t.Errorf("unexpected events of %q; got %q, %v; want %q", body, texts(got), err, want)
+			}
+		}
+	}
 }
 
 // Lines whose content type says nothing are lines, whatever the first one looks like.
@@ -402,6 +504,44 @@ func FuzzBroken(f *testing.F) {
 			}
 			if n != len(*opt.Broken) {
 				t.Fatalf("unexpected errors of %q; got %d; want %d", body, len(*opt.Broken), n)
+			}
+		}
+	})
+}
+
+// FuzzDamagedLine puts a line of anything between lines of JSON. None of those is missing.
+func FuzzDamagedLine(f *testing.F) {
+	for _, s := range []string{"[", `[{"x":1},{"y":`, `["a",`, `{"a":"x`, `{"id": 1}, "v": {"x":7}}`, "[1] foo", "{\x00[", "[{\x00A", `[{"a":1},{"b":"2},{"c":3}]`} {
+		f.Add([]byte(s), uint8(0))
+		f.Add([]byte(s), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, line []byte, at uint8) {
+		if bytes.IndexByte(line, '\n') >= 0 {
+			t.Skip("more than a line")
+		}
+		for _, wrapper := range []string{"", "data"} {
+			const n = 4
+			var body []byte
+			for i := range n + 1 {
+				if i == int(at)%(n+1) {
+					body = append(append(body, line...), '\n')
+				}
+				if i < n {
+					body = fmt.Appendf(body, "{\"valid\":%d}\n", i)
+				}
+			}
+			got, _, err := brokenSplit(t, body, FormatJSON, Options{Wrapper: wrapper, Limits: Limits{Depth: 8}})
+			if err != nil {
+				t.Fatalf("unexpected error for %q; got %v; want none", body, err)
+			}
+			i := 0
+			for _, ev := range got {
+				if ev == fmt.Sprintf(`{"valid":%d}`, i) {
+					i++
+				}
+			}
+			if i < n && !bytes.Contains(line, []byte("valid")) {
+				t.Fatalf("unexpected events of %q; got %q; want line %d of JSON", body, got, i)
 			}
 		}
 	})

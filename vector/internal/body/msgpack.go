@@ -5,6 +5,7 @@ package body
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/outkpl/outkpl/internal/event"
 )
@@ -65,16 +66,19 @@ func (s *splitter) msgpack() *Error {
 // packedBroken makes an event of the value at b[i], which is not one because of err, and
 // returns what is behind it.
 func (s *splitter) packedBroken(r *event.ChunkReader, i int, err *Error) (int, *Error) {
-	end := len(s.data)
+	end, known := len(s.data), false
 	if i < end {
 		var ev event.Event
 		var ee *event.EventError
 		r.Reset(s.data[i:])
 		if e := r.Next(&ev); e == nil {
-			end = i + r.Offset()
+			end, known = i+r.Offset(), true
 		} else if errors.As(e, &ee) && ee.Skippable {
-			end = i + ee.Length
+			end, known = i+ee.Length, true
 		}
+	}
+	if n := end - min(i, end); !known && n > 0 {
+		err.Detail += fmt.Sprintf("; its end is not known, so that the rest of the body, %d bytes, counts as one event", n)
 	}
 	return end, s.bad(min(i, end), end, err.Offset, err.Detail)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -124,5 +125,14 @@ func checkConverted(t *testing.T, body []byte, got []Event, err error) {
 		if !json.Valid(ev.Data) || !utf8.Valid(ev.Data) || bytes.ContainsAny(ev.Data, "\n\r") || ev.Data[0] != '{' {
 			t.Fatalf("unexpected event of %q; got %q; want a JSON object on one line", body, ev.Data)
 		}
+	}
+}
+
+// What is behind a byte that MessagePack does not have cannot be told apart: the error says
+// how much it is.
+func TestMessagePackWithoutAnEndNamesItsBytes(t *testing.T) {
+	got, broken, err := brokenSplit(t, []byte("\x81\xa1a\x01\xc1\x81\xa1b\x02"), FormatMsgpack, Options{})
+	if err != nil || !slices.Equal(got, []string{`{"a":1}`, "!\xc1\x81\xa1b\x02"}) || len(broken) != 1 || !strings.Contains(broken[0].Error(), "the rest of the body, 5 bytes, counts as one event") {
+		t.Errorf("unexpected events; got %q, %v, %v; want one and the rest", got, broken, err)
 	}
 }

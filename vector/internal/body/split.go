@@ -199,7 +199,10 @@ type splitter struct {
 	brokenBefore int  // the same of Options.Broken
 	strict       bool // JSON that is nearly right is none
 	reread       int  // see maxReread
+	lineByLine   bool // maxReread is reached
 	brokenTo     int  // where the last broken part ends
+	top          int  // where the top-level value in hand begins
+	behind       behind
 
 	// Of OTLP:
 	scratch []byte // pieces of the record in hand
@@ -241,8 +244,8 @@ func (s *splitter) mark() (back func()) {
 	return func() { s.events, s.opt.Arena.size = s.events[:n], size }
 }
 
-// likelyJSON splits a body that begins like JSON, though nobody said so. If it is not,
-// and its first line is an event, so is each line: of JSON or of text.
+// likelyJSON splits a body that begins like JSON, though nobody said so. If it is not, each
+// line that is not JSON is text.
 func (s *splitter) likelyJSON() *Error {
 	back := s.mark()
 	broken := s.opt.Broken
@@ -253,13 +256,20 @@ func (s *splitter) likelyJSON() *Error {
 		return err
 	}
 	back()
-	if s.linesOfJSON() {
+	if s.byTurns() {
 		return s.lines()
 	}
 	if broken != nil {
 		return s.json()
 	}
 	return err
+}
+
+// byTurns tells whether a body that begins like JSON, and is none, is of lines. A single
+// line, and an array that is closed, is JSON with damage.
+func (s *splitter) byTurns() bool {
+	b := bytes.TrimSpace(s.data[skipBOM(s.data):])
+	return bytes.IndexByte(b, '\n') >= 0 && (b[0] != '[' || b[len(b)-1] != ']' || s.linesOfJSON())
 }
 
 // linesOfJSON tells whether the first line is JSON by itself.
@@ -293,6 +303,40 @@ func (s *splitter) line(i, end int) bool {
 	return true
 }
 
+// pretty adds the value that begins at b[i] and takes whole lines, more than one of
+// them. It returns what is behind, or 0 if there is none.
+func (s *splitter) pretty(i int) int {
+	b := s.data
+	at := skipSpace(b, i)
+	if b[at] != '{' && b[at] != '[' || s.reread > s.mayReread() || sniff(b[at:]) != sniffJSON {
+		return 0
+	}
+	back := s.mark()
+	broken := s.opt.Broken
+	s.opt.Broken = nil
+	sc := scanner{b: b, limit: s.opt.Limits.Depth, name: s.opt.name()}
+	add := s.value
+	switch {
+	case b[at] == '[':
+		add = s.array
+	case s.opt.Wrapper != "":
+		add = s.wrapped
+	}
+	end, err := add(&sc, at)
+	s.opt.Broken = broken
+	if err == nil {
+		next := stop(b, end)
+		if skipSpace(b[:next], end) == next {
+			return min(next+1, len(b))
+		}
+		s.reread += end - i
+	} else {
+		s.reread += max(err.Offset-i, 0)
+	}
+	back()
+	return 0
+}
+
 // room says whether one more event may be added.
 func (s *splitter) room(at int) *Error {
 	if len(s.events)-s.before >= s.opt.Limits.Events {
@@ -320,10 +364,17 @@ func (s *splitter) converted(ev []byte, k EventKind, at int) *Error {
 func (s *splitter) text() *Error { return s.eachLine(nil) }
 
 // lines splits lines of which some are JSON.
-func (s *splitter) lines() *Error { return s.eachLine(s.line) }
+func (s *splitter) lines() *Error {
+	return s.eachLine(func(i, end, next int) int {
+		if s.line(i, end) {
+			return next
+		}
+		return s.pretty(i)
+	})
+}
 
-// eachLine makes an event of each line, unless use has.
-func (s *splitter) eachLine(use func(i, end int) bool) *Error {
+// eachLine makes an event of each line, unless use has, and says where to go on.
+func (s *splitter) eachLine(use func(i, end, next int) int) *Error {
 	data := s.data
 	for i := skipBOM(data); i < len(data); {
 		end, next := len(data), len(data)
@@ -335,8 +386,14 @@ func (s *splitter) eachLine(use func(i, end int) bool) *Error {
 		if end > at && data[end-1] == '\r' {
 			end, cr = end-1, true
 		}
-		if end == at && !s.opt.KeepEmptyLines || use != nil && end > at && use(at, end) {
+		if end == at && !s.opt.KeepEmptyLines {
 			continue
+		}
+		if use != nil && end > at {
+			if n := use(at, end, next); n > 0 {
+				i = n
+				continue
+			}
 		}
 		if s.opt.AppendNewline && (cr || next == end) {
 			if err := s.converted(append(s.opt.Arena.begin(end-at+1), data[at:end]...), EventText, at); err != nil {

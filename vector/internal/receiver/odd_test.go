@@ -52,6 +52,8 @@ func TestOddRequests(t *testing.T) {
 		{"a chunk of a long line", chunked("", "7;"+strings.Repeat("x", 5000)+"\r\n"+one+"\r\n0\r\n\r\n"), 422, "malformed", 0},
 		{"chunks that are none, behind good ones", chunked("", "7\r\n"+one+"\r\nzz\r\n"), 422, "malformed", 0},
 		{"UTF-16", post("/", "Content-Type: application/json; charset=utf-16le\r\n", "{\x00\"\x00n\x00\"\x00:\x000\x00}\x00"), 200, `"events":1`, 1},
+		{"UTF-16 that says nothing", post("/", "Content-Type: application/json\r\n", "{\x00\"\x00n\x00\"\x00:\x000\x00}\x00"), 200, `"events":1`, 1},
+		{"a charset that is not known", post("/", "Content-Type: application/json; charset=klingon\r\n", one), 422, `\"klingon\"; allowed are utf-8`, 0},
 		{"metrics where logs go", post("/v1/logs", "Content-Type: application/x-protobuf\r\n", "\x0a\x09\x12\x07\x12\x05\x0a\x03abc"), 422, "", 0},
 		{"chunks and a length", chunked("Content-Length: 3\r\n", "7\r\n"+one+"\r\n0\r\n\r\n"), 200, "", 1},
 		{"the same length twice", post("/", "Content-Length: 7\r\n", one), 200, "", 1},

@@ -243,9 +243,9 @@ func (x *exchange) unpack(d *destination, wire []byte) ([]byte, error) {
 
 // decode makes UTF-8 of a body in another charset. The memory for it is taken before.
 func (x *exchange) decode(d *destination, raw []byte) ([]byte, error) {
-	charset := body.CharsetOf(x.r.Header.Get("Content-Type"), d.format, raw)
-	if charset == nil {
-		return raw, nil
+	charset, err := body.CharsetOf(x.r.Header.Get("Content-Type"), d.format, raw)
+	if charset == nil || err != nil {
+		return raw, err
 	}
 	limits := x.route.body.Limits
 	if f := x.admit(max(x.lease.n, int64(cap(raw)+charset.Room(len(raw), limits))+minCharge)); f != nil {
