@@ -350,6 +350,7 @@ func TestLinesThatBeginWithJSON(t *testing.T) {
 		{"a byte order mark", "\ufeff{\"a\":1}\nx\n", Options{}, []string{`{"a":1}`, "x"}, "jt"},
 		{"a key that is no string, in text", "\"GET\" {1:2,\"data\":[3]}\n", Options{Wrapper: "data"}, []string{"\"GET\" {1:2,\"data\":[3]}"}, "t"},
 		{"braces that are no JSON", "{main} started\n{\"a\":1}\n", Options{}, []string{"{main} started", `{"a":1}`}, "tt"},
+		{"white space at the end", "{0\n0\n ", Options{}, []string{"{0", "0", " "}, "ttt"},
 		{"pretty JSON", "{\n\"a\": 1\n}\n", Options{}, []string{`{"a":1}`}, "j"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -308,7 +308,7 @@ func (s *splitter) line(i, end int) bool {
 func (s *splitter) pretty(i int) int {
 	b := s.data
 	at := skipSpace(b, i)
-	if b[at] != '{' && b[at] != '[' || s.reread > s.mayReread() || sniff(b[at:]) != sniffJSON {
+	if at >= len(b) || b[at] != '{' && b[at] != '[' || s.reread > s.mayReread() || sniff(b[at:]) != sniffJSON {
 		return 0
 	}
 	back := s.mark()
