@@ -248,7 +248,7 @@ func (s *splitter) goesOn(i, e, limit int) bool {
 	switch {
 	case next >= limit || len(last) == 0, b[next] == ']', b[next] == ',':
 		return true
-	case b[next] == '{' && (last[len(last)-1] == '}' || bytes.IndexAny(last, `"[]{}`) < 0):
+	case b[next] == '{' && (last[len(last)-1] == '}' || !bytes.ContainsAny(last, `"[]{}`)):
 		return true
 	}
 	end := s.endOf(next, limit)
