@@ -149,8 +149,8 @@ func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
 	pl.describeSoon()
 }
 
-// settleDoubt looks at the evidence again with a new map.
-func (pl *pipeline) settleDoubt() {
+// reviewPlacement looks at the evidence again with a new map.
+func (pl *pipeline) reviewPlacement() {
 	p := &pl.placement
 	m := pl.shardMap.Load()
 	if p.doubt == nil || m == nil || m.gen <= p.doubt.gen {

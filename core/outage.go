@@ -57,7 +57,7 @@ func (pl *pipeline) recovered() {
 		return
 	}
 	if pl.logs.outage.logged {
-		pl.log(slog.LevelInfo, "records are put again", "after", pl.logs.outage.code,
+		pl.log(slog.LevelInfo, "records are accepted again", "after", pl.logs.outage.code,
 			"outage", time.Duration(pl.now-pl.logs.outage.since).Round(time.Millisecond))
 	}
 	pl.logs.outage.code = ""

@@ -69,7 +69,7 @@ func (pl *pipeline) refreshSoon() {
 }
 
 // freshen makes records wait for a new map when the stream has been idle so long
-// that it could have been deleted and made anew without anybody noticing. An
+// that it could have been deleted and made anew unnoticed. An
 // active producer notices: it is told that there is no such stream. Called when a
 // batch has been opened.
 func (pl *pipeline) freshen() {
@@ -173,7 +173,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 	pl.meta.missing, pl.shards.unavailable, pl.shards.stale = nil, false, false
 	pl.install(list, started)
 	pl.learnClosed(closed)
-	pl.settleDoubt()
+	pl.reviewPlacement()
 	pl.releaseAwaiting()
 	pl.resolve()
 }

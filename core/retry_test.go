@@ -141,7 +141,7 @@ func TestOutageIsLoggedOnceAndItsEnd(t *testing.T) {
 		wait(t, put(t, p, batchOf("a", 10)))
 		closeProducer(t, p)
 		synctest.Wait() // a line is written after the lock is given back
-		if got := log.String(); strings.Count(got, "cannot put records") != 1 || strings.Count(got, "records are put again") != 1 {
+		if got := log.String(); strings.Count(got, "cannot put records") != 1 || strings.Count(got, "records are accepted again") != 1 {
 			t.Errorf("unexpected log; got %q; want one line at the beginning and one at the end", got)
 		}
 	})
@@ -219,7 +219,7 @@ func TestOutageThatComesAndGoesIsLoggedOnceAMinute(t *testing.T) {
 		if got := strings.Count(log.String(), "cannot put records"); got != 2 {
 			t.Errorf("unexpected number of lines in 70 seconds of short outages; got %d; want 2", got)
 		}
-		if got := strings.Count(log.String(), "records are put again"); got != 2 {
+		if got := strings.Count(log.String(), "records are accepted again"); got != 2 {
 			t.Errorf("unexpected number of lines on recoveries; got %d; want 2", got)
 		}
 	})

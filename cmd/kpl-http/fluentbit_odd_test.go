@@ -11,10 +11,7 @@ import (
 	"math"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -85,23 +82,7 @@ func TestFluentBitOddRecords(t *testing.T) {
     format %s
     retry_limit no_limits
 `, host, port, to, format)
-			file := filepath.Join(t.TempDir(), "fluent-bit.conf")
-			if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			var log bytes.Buffer
-			bit := exec.Command(binary, "-c", file)
-			bit.Stdout, bit.Stderr = &log, &log
-			if err := bit.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				_ = bit.Process.Signal(syscall.SIGTERM)
-				_ = bit.Wait()
-				if t.Failed() {
-					t.Logf("Fluent Bit:\n%.6000s\nkpl-http:\n%.6000s", log.String(), p.text())
-				}
-			}()
+			startFluentBit(t, binary, conf, p.text)
 			deadline := time.Now().Add(time.Minute)
 			conn := dialUntil(t, forward, deadline)
 			defer func() { _ = conn.Close() }()

@@ -96,23 +96,7 @@ func shipFile(t *testing.T, binary, output string, signal syscall.Signal) {
     retry_limit no_limits
     %[3]s
 `, dir, port, strings.ReplaceAll(output, "\n", "\n    "))
-	file := filepath.Join(dir, "fluent-bit.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	bit := exec.Command(binary, "-c", file)
-	bit.Stdout, bit.Stderr = &log, &log
-	if err := bit.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = bit.Process.Signal(syscall.SIGTERM)
-		_ = bit.Wait()
-		if t.Failed() {
-			t.Logf("Fluent Bit:\n%.6000s\nkpl-http:\n%.6000s", log.String(), p.text())
-		}
-	}()
+	startFluentBit(t, binary, conf, func() string { return p.text() })
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(2 * time.Minute)
@@ -172,4 +156,27 @@ func freeAddress(t *testing.T) string {
 	}
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
+}
+
+// startFluentBit runs a real Fluent Bit with a configuration until the test ends. If the test
+// has failed, its log is shown, and that of kpl-http.
+func startFluentBit(t *testing.T, binary, conf string, receiver func() string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "fluent-bit.conf")
+	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	bit := exec.Command(binary, "-c", file)
+	bit.Stdout, bit.Stderr = &log, &log
+	if err := bit.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = bit.Process.Signal(syscall.SIGTERM)
+		_ = bit.Wait()
+		if t.Failed() {
+			t.Logf("Fluent Bit:\n%.6000s\nkpl-http:\n%.6000s", log.String(), receiver())
+		}
+	})
 }

@@ -18,7 +18,7 @@
 // is reported, as the KPL has them. docs/metrics.md lists all metrics and their
 // names in each sink.
 //
-// For sinks of your own there are Window (sums by series, for whoever reports from
+// For sinks of your own there are Window (sums by series, for sinks that report from
 // time to time), Gauges and Sources.
 //
 // # Guarantees

@@ -20,7 +20,7 @@ func (r *rules) set(c Config) {
 func (r *rules) keeps(m core.Metric) bool { return r.kept[m] }
 
 // fold clears the dimensions that are not reported, or that the metric has not:
-// whoever observes may give more than that.
+// the caller may give more than that.
 func (r *rules) fold(m core.Metric, stream, shard, code *string) {
 	g := r.finest[m]
 	if g < core.GranularityShard {

@@ -35,23 +35,15 @@ func TestMalformedEventsCostThemselves(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &memory{}
-				r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
-				r.configure(c.flags...)
-				r.start()
+				r, m := rigWithLetters(t, c.flags)
 				defer r.stop()
 				r.post(t.Context(), "/", []byte(c.body), "Content-Type", c.contentType).want(t, c.status, c.inBody)
-				var stored, letters []string
-				for _, rec := range r.kinesis.Consume("logs").Records {
-					stored = append(stored, string(rec.Data))
-				}
+				stored, letters := left(r, m)
 				for _, l := range m.letters {
-					letters = append(letters, string(l.Data))
 					if l.Reason != "broken" || !strings.Contains(l.Detail, "malformed") || l.Stream != "logs" {
 						t.Errorf("unexpected letter; got %+v; want a broken one with its error", l)
 					}
 				}
-				slices.Sort(stored)
 				if !slices.Equal(stored, c.stored) || !slices.Equal(letters, c.letters) {
 					t.Errorf("unexpected outcome; got %q stored, %q as letters; want %q and %q", stored, letters, c.stored, c.letters)
 				}
@@ -61,4 +53,25 @@ func TestMalformedEventsCostThemselves(t *testing.T) {
 			})
 		})
 	}
+}
+
+// rigWithLetters starts a receiver that keeps dead letters in memory.
+func rigWithLetters(t *testing.T, flags []string) (*rig, *memory) {
+	m := &memory{}
+	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
+	r.configure(flags...)
+	r.start()
+	return r, m
+}
+
+// left returns the data of what is stored, sorted, and of the dead letters.
+func left(r *rig, m *memory) (stored, letters []string) {
+	for _, rec := range r.kinesis.Consume("logs").Records {
+		stored = append(stored, string(rec.Data))
+	}
+	slices.Sort(stored)
+	for _, l := range m.letters {
+		letters = append(letters, string(l.Data))
+	}
+	return stored, letters
 }

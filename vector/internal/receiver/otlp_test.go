@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
-
-	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
 // A log record of OTLP that cannot be read costs only itself, and the client is told of it.
@@ -34,20 +32,10 @@ func TestBrokenLogRecordCostsItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := &memory{}
-				r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
-				r.configure(c.flags...)
-				r.start()
+				r, m := rigWithLetters(t, c.flags)
 				defer r.stop()
 				r.post(t.Context(), "/v1/logs", []byte(c.body), "Content-Type", c.contentType).want(t, c.status, c.inBody)
-				var stored, letters []string
-				for _, rec := range r.kinesis.Consume("logs").Records {
-					stored = append(stored, string(rec.Data))
-				}
-				for _, l := range m.letters {
-					letters = append(letters, string(l.Data))
-				}
-				slices.Sort(stored)
+				stored, letters := left(r, m)
 				want := []string{`{"body":"1"}`, `{"body":"3"}`}
 				if c.status != 200 {
 					want = nil
