@@ -11,30 +11,37 @@ import (
 	"unsafe"
 
 	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // optionMap lists the options for hosts that check keys. It is made once and never
 // freed, because the host keeps pointers into it.
 func optionMap() *C.struct_kpl_option {
-	options := plugin.Options()
-	m := C.kpl_option_map(C.int(len(options)))
+	type entry struct{ name, value, text string }
+	var list []entry
+	for _, o := range plugin.Options() {
+		text := o.Doc
+		if r := o.Range(option.FluentBit); r != "" && o.Kind != option.Bool {
+			text += " Allowed: " + r + "."
+		}
+		list = append(list, entry{o.Name, o.Shown(option.FluentBit), text})
+		for _, other := range o.Names()[1:] {
+			list = append(list, entry{other, "", "Another name of " + o.Name + ", or of its opposite."})
+		}
+	}
+	m := C.kpl_option_map(C.int(len(list)))
 	if m == nil || m.name != nil {
 		return m
 	}
-	entries := unsafe.Slice(m, len(options))
-	for i := range options {
-		entry := &entries[i]
-		desc := options[i].Description
-		if r := options[i].Range; r != "" {
-			desc += " Allowed: " + r + "."
-		}
+	entries := unsafe.Slice(m, len(list))
+	for i, e := range list {
 		// All are strings to the host, which would otherwise read the defaults by
 		// its own grammar (it knows no milliseconds) and shows nothing else for it.
-		entry.desc = C.CString(desc)
-		if d := options[i].Default; d != "" {
-			entry.def_value = C.CString(d)
+		entries[i].desc = C.CString(e.text)
+		if e.value != "" {
+			entries[i].def_value = C.CString(e.value)
 		}
-		entry.name = C.CString(options[i].Name)
+		entries[i].name = C.CString(e.name)
 	}
 	return m
 }

@@ -41,7 +41,7 @@ func parseCompression(name string, level int, check func(option, value string, e
 	if name != "" {
 		i := slices.Index(codecNames[:], name)
 		if i < 0 {
-			check("compression", name, errors.New("want none, gzip, zlib, zstd or snappy"))
+			check("compression", name, errors.New("not one of the allowed words; allowed: none, gzip, zlib, zstd or snappy"))
 			return c
 		}
 		c.codec = codec(i)

@@ -21,7 +21,7 @@ func NewCompression(name string, level int) (*Compression, error) {
 	var errs []error
 	how := parseCompression(name, level, func(option, value string, err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s %s: %w", option, value, err))
+			errs = append(errs, fmt.Errorf("%s: %q: %w", option, value, err))
 		}
 	})
 	if err := errors.Join(errs...); err != nil || how.codec == codecNone {

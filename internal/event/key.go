@@ -72,13 +72,13 @@ func parseMissing(s string) (keyRule, error) {
 	if text, ok := strings.CutPrefix(s, constantPrefix); ok {
 		return parseConstant(text)
 	}
-	return keyRule{}, errors.New("want spread, tag, drop or constant:TEXT")
+	return keyRule{}, errors.New("not one of the allowed words; allowed: spread, tag, drop or constant:TEXT")
 }
 
 func parseConstant(text string) (keyRule, error) {
 	n := utf8.RuneCountInString(text)
 	if n < 1 || n > MaxKeyCharacters {
-		return keyRule{}, fmt.Errorf("%d characters after constant:; want 1 to %d", n, MaxKeyCharacters)
+		return keyRule{}, fmt.Errorf("%d characters after constant:; allowed: 1 to %d", n, MaxKeyCharacters)
 	}
 	if !utf8.ValidString(text) {
 		return keyRule{}, errors.New("the text after constant: is not valid UTF-8")

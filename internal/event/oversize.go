@@ -41,7 +41,7 @@ func parseOversize(cfg *Config, check func(option, value string, err error)) (ru
 	case "split":
 		rule = oversizeSplit
 	default:
-		check("oversize", cfg.Oversize, errors.New("want keep, truncate or split"))
+		check("oversize", cfg.Oversize, errors.New("not one of the allowed words; allowed: keep, truncate or split"))
 	}
 	if limit = cfg.MaxRecordBytes; limit != 0 && (limit < minMaxRecordBytes || limit > maxMaxRecordBytes) {
 		check("max_record_size", strconv.Itoa(limit), fmt.Errorf("out of range; allowed: %d to %d", minMaxRecordBytes, maxMaxRecordBytes))

@@ -186,7 +186,7 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	var problems []error
 	check := func(option, value string, err error) {
 		if err != nil {
-			problems = append(problems, fmt.Errorf("cannot use %s %q: %w", option, value, err))
+			problems = append(problems, fmt.Errorf("%s: %q: %w", option, value, err))
 		}
 	}
 	text := func(option, value string) {
@@ -208,7 +208,7 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	for _, k := range cfg.DataKeys {
 		text("data_keys", k)
 		if k == "" {
-			check("data_keys", k, errors.New("a name is empty; want names separated by single commas"))
+			check("data_keys", k, errors.New("a name is empty; allowed: names separated by single commas"))
 		}
 	}
 	text("metadata_key", cfg.MetadataKey)
@@ -220,7 +220,7 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	case "drop":
 		s.dropEmpty = true
 	default:
-		check("empty_events", cfg.EmptyEvents, errors.New("want keep or drop"))
+		check("empty_events", cfg.EmptyEvents, errors.New("not one of the allowed words; allowed: keep or drop"))
 	}
 	s.pack = parseCompression(cfg.Compression, cfg.CompressionLevel, check)
 	s.oversize, s.maxRecord = parseOversize(&cfg, check)
@@ -254,7 +254,7 @@ func checkNames(cfg *Config, check func(option, value string, err error)) {
 	for i, a := range names {
 		for _, b := range names[:i] {
 			if a.name != "" && a.name == b.name {
-				check(a.option, a.name, fmt.Errorf("%s has the same name; want another name or only one of them", b.option))
+				check(a.option, a.name, fmt.Errorf("%s has the same name; allowed: another name, or only one of them", b.option))
 			}
 		}
 	}

@@ -171,7 +171,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 	}
 	for _, p := range r.allow {
 		if p == "" || strings.Trim(p, patternChars) != "" || strings.ContainsFunc(p, func(c rune) bool { return !strings.ContainsRune(patternChars, c) }) {
-			check("stream_allow", p, errors.New("want patterns of stream names, separated by commas: a-z A-Z 0-9 _ . - with * for any text and ? for one character"))
+			check("stream_allow", p, errors.New("not a pattern; allowed: patterns of stream names, separated by commas: a-z A-Z 0-9 _ . - with * for any text and ? for one character"))
 		}
 	}
 	switch cfg.StreamMissing {
@@ -182,9 +182,9 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		name, ok := strings.CutPrefix(cfg.StreamMissing, constantPrefix)
 		switch {
 		case !ok:
-			check("stream_missing", cfg.StreamMissing, errors.New("want refuse, drop or constant:NAME"))
+			check("stream_missing", cfg.StreamMissing, errors.New("not one of the allowed words; allowed: refuse, drop or constant:NAME"))
 		case !ValidStream(name):
-			check("stream_missing", cfg.StreamMissing, errors.New("want constant: and the name or ARN of a stream"))
+			check("stream_missing", cfg.StreamMissing, errors.New("no name or ARN of a stream behind constant:"))
 		}
 		r.fallback = name
 		r.known[name] = &knownStream{name: name} // whether it matches a pattern or not
@@ -208,12 +208,12 @@ func checkStreamLiterals(t template) error {
 		text := t[i].literal
 		if i == 0 && strings.HasPrefix(text, "arn:") {
 			if !ValidStream(text + "x") {
-				return errors.New("want arn:aws:kinesis:REGION:ACCOUNT:stream/ before the first $")
+				return errors.New("not an ARN; allowed: arn:aws:kinesis:REGION:ACCOUNT:stream/ before the first $")
 			}
 			continue
 		}
 		if text != "" && !ValidStream(text) {
-			return fmt.Errorf("%q cannot be part of a stream's name; want a-z A-Z 0-9 _ . -", text)
+			return fmt.Errorf("%q cannot be part of a stream's name; allowed: a-z A-Z 0-9 _ . -", text)
 		}
 	}
 	return nil

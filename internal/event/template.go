@@ -79,7 +79,7 @@ func parseReference(s string) (part, string, error) {
 		}
 		st, rest, err := parseBracket(tail)
 		if err == nil && st.key != "" {
-			err = errors.New("want $TAG or $TAG[0]; a field of that name is $['TAG']")
+			err = errors.New("not a reference; allowed: $TAG or $TAG[0]; a field of that name is $['TAG']")
 		}
 		return part{source: partTagPart, tagPart: st.index}, rest, err
 	}

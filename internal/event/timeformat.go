@@ -92,7 +92,7 @@ func parseTimeFormat(s string) (timeFormat, error) {
 		case isPlainVerb(c):
 			add(timePart{verb: c})
 		default:
-			return nil, fmt.Errorf("unknown %q; want %s", "%"+s[i:i+1], knownVerbs)
+			return nil, fmt.Errorf("unknown %q; allowed: %s", "%"+s[i:i+1], knownVerbs)
 		}
 	}
 	if literal != "" {

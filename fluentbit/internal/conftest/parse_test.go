@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // section is one block of a configuration: its kind in lower case, singular, and
@@ -136,11 +137,11 @@ func TestReadmeShowsTheConfiguration(t *testing.T) {
 // The table in the README shows some options as docs/options.md does.
 func TestReadmeShowsOptionsAsTheyAre(t *testing.T) {
 	rows := map[string]bool{"": true}
-	for _, line := range strings.Split(plugin.RowHead, "\n") {
+	for _, line := range strings.Split(option.RowHead, "\n") {
 		rows[line] = true
 	}
 	for _, o := range plugin.Options() {
-		rows[o.Row()] = true
+		rows[o.Row(option.FluentBit)] = true
 	}
 	shown := 0
 	section := ""

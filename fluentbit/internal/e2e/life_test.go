@@ -64,7 +64,7 @@ func TestStart(t *testing.T) {
 		}
 	}
 	t.Run("unknown key", func(t *testing.T) { refused(t, "aggregatoin", "aggregatoin: on") })
-	t.Run("bad value", func(t *testing.T) { refused(t, `aggregation "banana"`, "aggregation: banana") })
+	t.Run("bad value", func(t *testing.T) { refused(t, `aggregation: "banana": not a boolean`, "aggregation: banana") })
 	t.Run("daemon mode is refused", func(t *testing.T) {
 		h := newHost(t, settings{service: []string{"daemon: on", "log_file: " + filepath.Join(t.TempDir(), "log")},
 			inputs: [][]string{{"name: dummy"}}, outputs: [][]string{output("http://127.0.0.1:1", "logs", 0)}})

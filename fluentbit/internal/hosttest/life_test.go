@@ -66,7 +66,7 @@ func TestEnd(t *testing.T) {
 		srv := newServer(t)
 		args := append(to(srv, "logs", "--workers", "1", "--kubernetes", "10"), "--instance")
 		r := run(t, append(args, to(srv, "logs", "-p", "aggregation=banana")...)...)
-		if r.code != 255 || !strings.Contains(r.log, `aggregation "banana"`) {
+		if r.code != 255 || !strings.Contains(r.log, `aggregation: "banana"`) {
 			t.Errorf("unexpected end; got code %d; want 255; log:\n%s", r.code, r.log)
 		}
 	})

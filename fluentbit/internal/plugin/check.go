@@ -8,13 +8,8 @@ import (
 	"fmt"
 
 	"github.com/outkpl/outkpl/core"
-)
-
-// The words of startup_check.
-const (
-	checkOff     = "off"
-	checkWarn    = "warn"
-	checkRequire = "require"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // checker is a Producer that can look whether a stream can be written to.
@@ -26,10 +21,10 @@ type checker interface {
 // go on: trouble that may pass by itself is none, since the host would end for it.
 func (in *Instance) startCheck() error {
 	c, ok := in.producer.(checker)
-	if !ok || in.cfg.StartupCheck == checkOff || in.cfg.event.Stream != "" {
+	if !ok || in.cfg.StartupCheck == table.CheckOff || in.cfg.event.Stream != "" {
 		return nil
 	}
-	if in.cfg.StartupCheck == checkWarn {
+	if in.cfg.StartupCheck == table.CheckWarn {
 		ctx, cancel := context.WithCancel(context.Background())
 		in.stopCheck = cancel
 		in.work.Go(func() {
@@ -54,7 +49,7 @@ func (in *Instance) check(ctx context.Context, c checker) error {
 		return nil // the instance is being closed
 	}
 	var fatal []error
-	for _, e := range flatten(err) {
+	for _, e := range option.Split(err) {
 		in.log.Warn("startup check: " + e.Error())
 		var p *core.CheckError
 		if errors.As(e, &p) && !p.Temporary && !p.Optional {
@@ -62,7 +57,7 @@ func (in *Instance) check(ctx context.Context, c checker) error {
 		}
 	}
 	if len(fatal) > 0 {
-		return fmt.Errorf("startup_check is %q: %w", checkRequire, errors.Join(fatal...))
+		return fmt.Errorf("startup_check: %q: %w", table.CheckRequire, errors.Join(fatal...))
 	}
 	return nil
 }

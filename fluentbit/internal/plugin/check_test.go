@@ -10,6 +10,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // startOn starts an instance on s and closes it again.
@@ -29,7 +30,7 @@ func startOn(t *testing.T, s *kinesistest.Server, kv ...string) (log string, err
 		},
 	})
 	if err == nil {
-		if cfg.StartupCheck != checkOff && cfg.event.Stream == "" {
+		if cfg.StartupCheck != table.CheckOff && cfg.event.Stream == "" {
 			<-checked
 			in.work.Wait()
 		}

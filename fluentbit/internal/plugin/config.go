@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
-	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // ConfigGetter reads the output section of the host's configuration.
@@ -31,47 +32,16 @@ func (m MapConfig) Get(key string) string { return m[strings.ToLower(key)] }
 // Config is a checked configuration; see the table of options for meanings,
 // defaults and ranges. ParseConfig makes it.
 type Config struct {
-	Stream, Region, Endpoint string // Stream may be a template
-	FIPS, DualStack          bool
-	RoleARN, ExternalID      string
-	Profile, STSEndpoint     string
-	Proxy, CAFile            string
-	SkipVerify               bool
-	ExtraUserAgent           string
+	Stream string // may be a template
+	table.AWS
+	table.Producer
 
-	Aggregation          bool
-	AggregationMaxBytes  int
-	AggregationGrowBytes int
-	AggregationMaxCount  int
-	MaxBufferedTime      time.Duration
-	CollectionMaxCount   int
-	CollectionMaxBytes   int
-	MaxInFlight          int
-	Distribution         core.RecordDistribution
-	Ordering             core.Ordering
-	RateLimitPercent     int
-	ShardRecords         int
-	ShardBytes           int
-	AdaptiveRate         bool
-	FailIfThrottled      bool
-	RecordTTL            time.Duration
-	RetryBackoffMin      time.Duration
-	RetryBackoffMax      time.Duration
-
-	StreamIdle       time.Duration
-	DescribeInterval time.Duration
-	StartupCheck     string // off, warn or require
-	FlushTimeout     time.Duration
-	RequestTimeout   time.Duration
-	ConnectTimeout   time.Duration
-	MaxConnections   int
-	BufferBytes      int
-	BufferRecords    int
+	FlushTimeout time.Duration
 
 	// Oversize is a word of the option, or empty for its default.
 	Oversize             string
 	DeadLetterFile       string
-	DeadLetterMaxBytes   int
+	DeadLetterMaxBytes   int64
 	DeadLetterMaxFiles   int
 	DeadLetterDropOldest bool
 
@@ -81,9 +51,16 @@ type Config struct {
 	streamMissing string // error or dead_letter, or empty for the default
 	event         event.Config
 	shaper        *event.Shaper
-	notices       []notice
-	given         []slog.Attr // options that are set, without secrets
+	ignored       struct {
+		simpleAggregation, autoRetry    bool
+		concurrency, concurrencyRetries int
+	}
+	notices []notice
+	given   []slog.Attr // options that are set, without secrets
 }
+
+// defaultRequestTimeout is the KPL's. It is what 0 means, the default of the AWS plugin.
+const defaultRequestTimeout = 6 * time.Second
 
 // notice is something that the user should know about an option.
 type notice struct{ option, text string }
@@ -99,13 +76,21 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 	var c Config
 	var problems []error
 	invalid := map[string]bool{}
-	for _, o := range Options() {
-		v := get.Get(o.Name)
-		if o.Name != "replace_dots" { // blanks are text there
-			v = strings.TrimSpace(v)
+	options := Options()
+	for i := range options {
+		o := &options[i]
+		// Hosts since 5.1.1 refuse these before the plugin is asked.
+		for _, h := range o.Hints {
+			if wrong, advice := option.CutHint(h, o.Name); get.Get(wrong) != "" {
+				problems = append(problems, &option.Problem{Name: wrong, What: "no such option", Hint: advice})
+			}
+		}
+		name, v, err := given(get, &o.Spec)
+		if err != nil {
+			problems = append(problems, err)
 		}
 		if v != "" && !o.Secret {
-			c.given = append(c.given, slog.String(o.Name, v))
+			c.given = append(c.given, slog.String(name, v))
 		}
 		if v == "" {
 			v = o.Default
@@ -113,31 +98,24 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 		if v == "" {
 			continue
 		}
-		if err := o.parse(&c, v); err != nil {
+		note, problem := o.Set(option.FluentBit, &c, name, v, nil)
+		if problem != nil {
 			invalid[o.Name] = true
-			shown := awsclient.WithoutPassword(v)
-			if o.Secret {
-				shown = "..."
-			}
-			problems = append(problems, fmt.Errorf("cannot use %s %q: %w", o.Name, shown, err))
+			problems = append(problems, problem)
 		}
-	}
-	for _, m := range nearMisses {
-		if get.Get(m.name) != "" {
-			problems = append(problems, fmt.Errorf("cannot use %s: no such option; %s", m.name, m.advice))
+		if note != "" {
+			c.notice(name, note)
 		}
 	}
 	problems = append(problems, c.completeRegion(getenv, invalid)...)
 	if c.Stream == "" && !invalid["stream"] {
-		problems = append(problems, errors.New("cannot do without stream: set it to the name or the ARN of a stream"))
-	}
-	if c.ExternalID != "" && c.RoleARN == "" {
-		problems = append(problems, errors.New("cannot use external_id without role_arn: it is only sent when a role is assumed"))
+		problems = append(problems, &option.Problem{Name: "stream", What: "not set", Allowed: "the name or the ARN of a stream"})
 	}
 	problems = append(problems, c.checkTogether(invalid)...)
+	c.complete()
 	var err error
 	if c.shaper, err = event.NewShaper(c.event); err != nil {
-		problems = append(problems, flatten(err)...)
+		problems = append(problems, option.Split(err)...)
 	}
 	if len(problems) > 0 {
 		return Config{}, errors.Join(problems...)
@@ -145,43 +123,104 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 	return c, nil
 }
 
+// given returns the value of an option and the name that it was given under.
+func given(get ConfigGetter, s *option.Spec) (name, value string, err error) {
+	name = s.Name
+	for _, n := range s.Names() {
+		v := get.Get(n)
+		if s.Name != "replace_dots" { // blanks are text there
+			v = strings.TrimSpace(v)
+		}
+		switch {
+		case v == "":
+		case value == "":
+			name, value = n, v
+		default:
+			err = &option.Problem{Name: n, What: "given under two names, with " + name, Allowed: "one of them"}
+		}
+	}
+	return name, value, err
+}
+
+// has tells whether an option that is no secret is given.
+func (c *Config) has(name string) bool {
+	return slices.ContainsFunc(c.given, func(a slog.Attr) bool { return a.Key == name })
+}
+
 // checkTogether finds options that do not go with each other.
 func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
-	bad := func(when bool, format string, args ...any) {
+	bad := func(when bool, name, value, what, allowed string) {
 		if when {
-			problems = append(problems, fmt.Errorf(format, args...))
+			problems = append(problems, option.Wrong(name, value, what, allowed))
 		}
 	}
 	noFile := c.DeadLetterFile == ""
-	bad(noFile && c.Oversize == oversizeLetter, "cannot use oversize %q: it needs dead_letter_file", c.Oversize)
-	bad(noFile && c.streamMissing == "dead_letter", "cannot use stream_missing %q: it needs dead_letter_file", c.streamMissing)
-	bad((c.FIPS || c.DualStack) && c.Endpoint != "", "cannot use endpoint %q: use_fips_endpoint or use_dualstack_endpoint is on; want one or the other", c.Endpoint)
-	bad(!invalid["retry_backoff_min"] && !invalid["retry_backoff_max"] && c.RetryBackoffMin > c.RetryBackoffMax,
-		"cannot use retry_backoff_min %q: it is above retry_backoff_max; allowed: at most %s", spelled(c.RetryBackoffMin), spelled(c.RetryBackoffMax))
+	bad(noFile && c.Oversize == oversizeLetter, "oversize", c.Oversize, "it needs dead_letter_file", "")
+	bad(noFile && c.streamMissing == "dead_letter", "stream_missing", c.streamMissing, "it needs dead_letter_file", "")
+	size := option.FluentBit.FormatSize(int64(c.AggregationMaxBytes))
 	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,
-		"cannot use collection_max_size %d: it is below aggregation_max_size; allowed: %d and more", c.CollectionMaxBytes, c.AggregationMaxBytes)
-	if c.event.Stream != "" && c.StartupCheck != checkOff && c.StartupCheck != "" {
+		"collection_max_size", option.FluentBit.FormatSize(int64(c.CollectionMaxBytes)), "it is below aggregation_max_size", size+" and more")
+	for _, p := range slices.Concat(c.AWS.Check(""), c.Producer.Check("")) {
+		// What was refused is not in c.
+		if p.Name == "external_id" && invalid["role_arn"] || p.Name == "retry_backoff_min" && invalid["retry_backoff_max"] {
+			continue
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// complete settles what follows from several options, and notes what has no effect.
+func (c *Config) complete() {
+	if c.Oversize == "truncate" || c.Oversize == "split" {
+		c.event.Oversize = c.Oversize
+	}
+	if c.RequestTimeout == 0 {
+		c.RequestTimeout = defaultRequestTimeout
+	}
+	c.event.StreamIdle = c.StreamIdle
+	c.MaxStreams = event.MaxStreams // of the producer; the shaper's bound is lower
+	c.MaxConnections = max(c.MaxConnections, c.MaxInFlight)
+	if c.SkipVerify {
+		c.notice("verify_certificate", "certificates are not checked: whoever is in between can read all events")
+	}
+	if c.event.Stream != "" && c.StartupCheck != table.CheckOff && c.StartupCheck != "" {
 		c.notice("startup_check", "has no effect, because stream is a template: streams are seen when events come for them")
 	}
-	if c.Ordering == core.OrderingStrict && c.event.PartitionKey == "" {
+	if c.Ordering == table.Strict && c.event.PartitionKey == "" {
 		c.notice("ordering", "has no effect without partition_key: only events with a key keep their order")
 	}
-	if c.event.Stream == "" {
-		for _, g := range c.given {
-			if g.Key == "stream_allow" || g.Key == "stream_missing" || g.Key == "max_streams" {
-				c.notice(g.Key, "has no effect, because stream is not a template")
-			}
+	for _, name := range []string{"stream_allow", "stream_missing", "max_streams"} {
+		if c.event.Stream == "" && c.has(name) {
+			c.notice(name, "has no effect, because stream is not a template")
 		}
 	}
-	c.MaxConnections = max(c.MaxConnections, c.MaxInFlight)
-	return problems
+	if strings.HasPrefix(c.event.PartitionKey, "$tag") {
+		c.notice("partition_key", "$tag names a field of the event; the tag is $TAG")
+	}
+	if c.ignored.simpleAggregation {
+		c.notice("simple_aggregation", "ignored: events are not joined by newlines, but aggregated in the format of the KPL ('aggregation', on by default); consumers need KCL or a de-aggregation library")
+	}
+	if c.ignored.concurrency > 0 {
+		c.notice("experimental_concurrency", "ignored: nothing is acknowledged before Kinesis has confirmed it; several requests are under way anyway (max_in_flight), and 'workers' of the output gives several flushes")
+	}
+	if c.has("experimental_concurrency_retries") {
+		c.notice("experimental_concurrency_retries", "ignored: failed records are retried until they are in (see record_ttl)")
+	}
+	if c.has("auto_retry_requests") && !c.ignored.autoRetry {
+		c.notice("auto_retry_requests", "ignored: failed records are always retried")
+	}
 }
 
 // completeRegion fills in the region from where it is not configured.
 func (c *Config) completeRegion(getenv func(string) string, invalid map[string]bool) []error {
-	arn := arnRegion(c.Stream)
+	_, arn, _ := core.ParseStream(c.Stream) // a template as an ARN is taken apart below
+	if c.event.Stream != "" && strings.HasPrefix(c.Stream, "arn:") {
+		before, _, _ := strings.Cut(c.Stream, "$")
+		_, arn, _ = core.ParseStream(before + "x")
+	}
 	if arn != "" && c.Region != "" && c.Region != arn && !invalid["region"] {
-		return []error{fmt.Errorf("cannot use region %q: the ARN in stream says %q; want the same or no region", c.Region, arn)}
+		return []error{option.Wrong("region", c.Region, fmt.Sprintf("the ARN in stream says %q", arn), "the same or no region")}
 	}
 	for _, v := range []string{arn, getenv("AWS_REGION"), getenv("AWS_DEFAULT_REGION")} {
 		if c.Region == "" {
@@ -193,21 +232,13 @@ func (c *Config) completeRegion(getenv func(string) string, invalid map[string]b
 	}
 	// A profile may have a region; whether it has is seen when the client is made.
 	if c.Region == "" && c.Profile == "" && getenv("AWS_PROFILE") == "" {
-		return []error{errors.New("cannot do without region: set it, or AWS_REGION, or give the stream as an ARN")}
+		return []error{&option.Problem{Name: "region", What: "not set, neither here nor by AWS_REGION, AWS_DEFAULT_REGION or the ARN of a stream", Allowed: "an AWS region"}}
 	}
 	return nil
 }
 
-// flatten takes a joined error apart.
-func flatten(err error) []error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		return j.Unwrap()
-	}
-	return []error{err}
-}
-
 // Problems takes the error of ParseConfig apart, for one log line each.
-func Problems(err error) []error { return flatten(err) }
+func Problems(err error) []error { return option.Split(err) }
 
 // LogAttrs lists what is configured and the most important defaults, for one line
 // at start. Secrets are left out.

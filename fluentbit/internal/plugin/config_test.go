@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 func noEnv(string) string { return "" }
@@ -37,26 +38,30 @@ func TestDefaults(t *testing.T) {
 func TestEveryDefaultParses(t *testing.T) {
 	names := map[string]bool{}
 	for _, o := range Options() {
-		if names[o.Name] {
-			t.Errorf("option %s is in the table twice", o.Name)
+		for _, name := range o.Names() {
+			if names[name] {
+				t.Errorf("option %s is in the table twice", name)
+			}
+			names[name] = true
 		}
-		names[o.Name] = true
-		if o.Description == "" || !strings.HasSuffix(o.Description, ".") {
-			t.Errorf("option %s: unexpected description %q; want a sentence", o.Name, o.Description)
+		if o.Doc == "" || !strings.HasSuffix(o.Doc, ".") {
+			t.Errorf("option %s: unexpected text %q; want a sentence", o.Name, o.Doc)
 		}
 		if strings.Contains(o.Default, "${") {
 			t.Errorf("option %s: the host would take default %q for an environment variable", o.Name, o.Default)
 		}
 		if o.Default != "" {
 			var c Config
-			if err := o.parse(&c, o.Default); err != nil {
+			if _, err := o.Set(option.FluentBit, &c, o.Name, o.Default, nil); err != nil {
 				t.Errorf("option %s: default %q: %v", o.Name, o.Default, err)
 			}
 		}
 	}
-	for _, m := range nearMisses {
-		if names[m.name] {
-			t.Errorf("near miss %s is an option", m.name)
+	for _, o := range Options() {
+		for _, h := range o.Hints {
+			if wrong, _ := option.CutHint(h, o.Name); names[wrong] {
+				t.Errorf("the name %s that a hint is for is an option", wrong)
+			}
 		}
 	}
 }
@@ -84,9 +89,9 @@ func TestRegion(t *testing.T) {
 		{"AWS_REGION", MapConfig{"stream": "a"}, env("AWS_REGION", "us-east-1", "AWS_DEFAULT_REGION", "us-east-2"), "us-east-1"},
 		{"AWS_DEFAULT_REGION", MapConfig{"stream": "a"}, env("AWS_DEFAULT_REGION", "us-east-2"), "us-east-2"},
 		{"profile may have one", MapConfig{"stream": "a", "profile": "p"}, noEnv, ""},
-		{"nowhere", MapConfig{"stream": "a"}, noEnv, "!without region"},
+		{"nowhere", MapConfig{"stream": "a"}, noEnv, "!region: not set"},
 		{"ARN of another region", MapConfig{"stream": arn, "region": "eu-west-1"}, noEnv, "!the ARN in stream says"},
-		{"not a region", MapConfig{"stream": "a", "region": "Frankfurt"}, noEnv, "!region \"Frankfurt\""},
+		{"not a region", MapConfig{"stream": "a", "region": "Frankfurt"}, noEnv, "!region: \"Frankfurt\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, err := ParseConfig(c.cfg, c.env)
@@ -124,13 +129,13 @@ func TestBadValues(t *testing.T) {
 		{"flush_timeout", "99ms", "allowed: 100ms to 10m"},
 		{"flush_timeout", "99999999999999999999s", "whole number"},
 		{"flush_timeout", "9999999999999d", "too large"},
-		{"max_buffered_time", "61s", "allowed: 0s to 1m"},
-		{"buffer_size", "1M", "2000000 to"},
+		{"max_buffered_time", "61s", "allowed: 1ms to 1m"},
+		{"buffer_size", "1M", "2M to"},
 		{"buffer_size", "5T", "number of bytes"},
 		{"buffer_records", "0", "1 to"},
 		{"buffer_records", "many", "whole number"},
 		{"role_arn", "admin", "ARN of a role"},
-		{"external_id", "x", "without role_arn"},
+		{"external_id", "x", "role_arn is not set"},
 		{"compression", "gzipp", "did you mean gzip?"},
 		{"compression", "lz4", "none, gzip, zlib, zstd or snappy"},
 		{"compression_level", "23", "1 to 22"},
@@ -151,7 +156,7 @@ func TestBadValues(t *testing.T) {
 		{"ordering", "strictly", "did you mean strict?"},
 		{"distribution", "automatic", "detect, by_key or auto"},
 		{"startup_check", "requires", "did you mean require?"},
-		{"shard_limit_records", "-1", "0 to 1000000000"},
+		{"shard_limit_records", "-1", "1 to 1000000000; 0: rate_limit alone counts"},
 		{"shard_limit_bytes", "1000", "1024 to"},
 		{"record_ttl", "10ms", "100ms to"},
 		{"retry_backoff_min", "6s", "above retry_backoff_max"},
@@ -166,7 +171,7 @@ func TestBadValues(t *testing.T) {
 		{"experimental_concurrency", "11", "0 to 10"},
 		{"experimental_concurrency_retries", "x", "whole number"},
 		{"auto_retry_requests", "maybe", "true, on, yes"},
-		{"partition-key", "x", "write partition_key"},
+		{"partition-key", "x", "did you mean partition_key?"},
 		{"delivery_stream", "x", "Firehose"},
 		{"streams", "x", "write stream"},
 	} {
@@ -184,8 +189,8 @@ func TestBadValues(t *testing.T) {
 
 func TestLimitsOfTimesAreWrittenAsValuesAre(t *testing.T) {
 	for _, d := range []time.Duration{0, time.Millisecond, 100 * time.Millisecond, 10 * time.Second, time.Minute, 10 * time.Minute, 20 * time.Hour} {
-		s := spelled(d)
-		if got, err := parseDuration(s); err != nil || got != d {
+		s := option.FormatDuration(d)
+		if got, err := option.FluentBit.ParseDuration(s); err != nil || got != d {
 			t.Errorf("unexpected text for %v; got %q, which is read as %v, %v", d, s, got, err)
 		}
 	}
@@ -196,7 +201,7 @@ func TestLimitsOfTimesAreWrittenAsValuesAre(t *testing.T) {
 
 func TestEveryBooleanTakesTheWordsOfTheHost(t *testing.T) {
 	for _, o := range Options() {
-		if o.Kind != KindBool {
+		if o.Kind != option.Bool {
 			continue
 		}
 		for _, v := range []string{"true", "on", "yes", "false", "off", "no", "TRUE", "On", "yEs", "False", "OFF", "nO"} {
@@ -250,9 +255,9 @@ func TestGoodValues(t *testing.T) {
 		{"verify_certificate", "Off", func(c *Config) any { return c.SkipVerify }, true},
 		{"stream", "logs-$kubernetes['namespace_name']", func(c *Config) any { return c.event.Stream }, "logs-$kubernetes['namespace_name']"},
 		{"stream_missing", "constant:rest", func(c *Config) any { return c.event.StreamMissing }, "constant:rest"},
-		{"ordering", "strict", func(c *Config) any { return c.Ordering }, core.OrderingStrict},
+		{"ordering", "strict", func(c *Config) any { return c.Ordering }, table.Strict},
 		{"ordering", "strict", noticed, "ordering"},
-		{"distribution", "by_key", func(c *Config) any { return c.Distribution }, core.DistributionByKey},
+		{"distribution", "by_key", func(c *Config) any { return c.Distribution }, "by_key"},
 		{"startup_check", "on", func(c *Config) any { return c.StartupCheck }, "warn"},
 		{"shard_limit_bytes", "512K", func(c *Config) any { return c.ShardBytes }, 512000},
 		{"simple_aggregation", "off", noticed, ""},
@@ -275,6 +280,29 @@ func TestGoodValues(t *testing.T) {
 				t.Errorf("unexpected value; got %v; want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// Other names set the same option, and the user is told.
+func TestOtherNamesOfOptions(t *testing.T) {
+	cfg, err := ParseConfig(with("http_request_timeout", "3", "fips", "on", "skip_verify", "on", "user_agent", "me", "startup_check", "fail",
+		"shard_records_limit", "7", "too_large", "split"), noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(cfg.RequestTimeout, cfg.FIPS, cfg.SkipVerify, cfg.ExtraUserAgent, cfg.StartupCheck, cfg.ShardRecords, cfg.Oversize)
+	if want := fmt.Sprint(3*time.Second, true, true, "me", "require", 7, "split"); got != want {
+		t.Errorf("unexpected values; got %s; want %s", got, want)
+	}
+	told := fmt.Sprint(noticed(&cfg))
+	for _, name := range []string{"http_request_timeout", "fips", "skip_verify", "user_agent", "startup_check", "shard_records_limit", "too_large"} {
+		if !strings.Contains(told, name) {
+			t.Errorf("unexpected notices; got %s; want one about %s", told, name)
+		}
+	}
+	_, err = ParseConfig(with("http_request_timeout", "3", "request_timeout", "4"), noEnv)
+	if err == nil || err.Error() != "http_request_timeout: given under two names, with request_timeout; allowed: one of them" {
+		t.Errorf("unexpected result of two names at once; got %v", err)
 	}
 }
 
@@ -315,9 +343,9 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 		case anything[o.Name]:
 			continue
 		case v != "":
-		case o.Kind == KindBool:
+		case o.Kind == option.Bool:
 			v = "2"
-		case o.Kind == KindInt, o.Kind == KindSize, o.Kind == KindDuration:
+		case o.Kind == option.Int, o.Kind == option.Size, o.Kind == option.Duration:
 			v = "-7"
 		default:
 			t.Fatalf("option %s has no bad value in this test", o.Name)
@@ -328,7 +356,7 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 	for name := range cfg {
 		n := 0
 		for _, p := range Problems(err) {
-			if strings.HasPrefix(p.Error(), "cannot use "+name+" ") {
+			if strings.HasPrefix(p.Error(), name+": ") {
 				n++
 			}
 		}
@@ -346,11 +374,11 @@ func TestNumbersAreReadWhole(t *testing.T) {
 	for _, o := range Options() {
 		var values []string
 		switch o.Kind {
-		case KindInt:
+		case option.Int:
 			values = []string{"1.5", "1e3", "0x10", "+-1", "1 000", "1,000", "99999999999999999999", "one", "-1", "1K"}
-		case KindSize:
+		case option.Size:
 			values = []string{"1.5M", "1MiB", "M", "B", "1MM", "1 M", "-1M", "99999999999G", "1T", "0x10"}
-		case KindDuration:
+		case option.Duration:
 			values = []string{"1.5s", "1h30m", "s", "1 s", "-1s", "1us", "1w", "999999999999999d", "0x10"}
 		default:
 			continue

@@ -5,24 +5,11 @@ package plugin
 import (
 	"fmt"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 //go:generate go test -run ^TestOptionsDocument$ . -update
-
-// Row is the option as a row of a table with the columns of RowHead.
-func (o *Option) Row() string {
-	def := ""
-	if o.Default != "" {
-		def = "`" + cell(o.Default) + "`"
-	}
-	return "| `" + o.Name + "` | " + o.Kind.String() + " | " + def + " | " + cell(o.Range) + " | " + cell(o.Description) + " |"
-}
-
-// RowHead is the head of a table of options.
-const RowHead = "| Option | Type | Default | Allowed | Meaning |\n|---|---|---|---|---|"
-
-// cell makes text fit for a cell. What looks like HTML or emphasis is not in it.
-func cell(s string) string { return strings.ReplaceAll(s, "|", "\\|") }
 
 // Markdown is docs/options.md.
 func Markdown() string {
@@ -37,7 +24,7 @@ value and what is allowed. Keys have the names that Fluent Bit's own ` + "`kines
 
 - *boolean*: true, on, yes, false, off or no, in any case.
 - *size*: bytes, or with K, M or G (1000 each, optionally with B), such as ` + "`64M`" + `.
-- *time*: a whole number with ms, s, m, h or d, such as ` + "`500ms`" + `; a plain number is seconds.
+- *duration*: a whole number with ms, s, m, h or d, such as ` + "`500ms`" + `; a plain number is seconds.
 - *list*: separated by commas; blanks around names do not count. In YAML, too, it is one text: a YAML list is refused by hosts from 5.1.1 on ("set 2 times"), and of it older ones pass on the first value.
 - ` + "`${NAME}`" + ` is replaced by the host, from the environment. ` + "`$NAME`" + ` is not.
 
@@ -47,9 +34,9 @@ With ` + "`tls on`" + ` it does not start ("does not support TLS"): leave that o
 `)
 	b.WriteString(templates)
 	for _, s := range sections {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.Title, RowHead)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n", s.Title, option.RowHead)
 		for i := range s.Options {
-			b.WriteString(s.Options[i].Row() + "\n")
+			b.WriteString(s.Options[i].Row(option.FluentBit) + "\n")
 		}
 		for i := range s.Options {
 			if d := s.Options[i].Details; d != "" {
@@ -59,7 +46,7 @@ With ` + "`tls on`" + ` it does not start ("does not support TLS"): leave that o
 		var peers strings.Builder
 		for i := range s.Options {
 			if o := &s.Options[i]; o.PeerC+o.PeerGo != "" {
-				fmt.Fprintf(&peers, "| `%s` | %s | %s |\n", o.Name, cell(orNone(o.PeerC)), cell(orNone(o.PeerGo)))
+				fmt.Fprintf(&peers, "| `%s` | %s | %s |\n", o.Name, option.Cell(orNone(o.PeerC)), option.Cell(orNone(o.PeerGo)))
 			}
 		}
 		if peers.Len() > 0 {

@@ -32,7 +32,9 @@ func TestOptionsDocument(t *testing.T) {
 func TestEveryOptionOfThePeersIsKnown(t *testing.T) {
 	known := map[string]bool{}
 	for _, o := range Options() {
-		known[o.Name] = true
+		for _, name := range o.Names() {
+			known[name] = true
+		}
 	}
 	for _, peer := range []string{
 		// kinesis_streams; port cannot be seen, see docs/options.md

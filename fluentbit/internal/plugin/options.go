@@ -3,53 +3,16 @@
 package plugin
 
 import (
-	"errors"
 	"slices"
-	"strconv"
-	"time"
+
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
-// Kind is the type of an option's value.
-type Kind uint8
-
-// The kinds of values; their grammar is the host's.
-const (
-	KindString   Kind = iota
-	KindBool          // true, on, yes, false, off, no
-	KindInt           // a whole number
-	KindSize          // bytes with an optional K, M or G, 1000 each
-	KindDuration      // a whole number with ms, s, m, h or d; plain is seconds
-	KindNames         // a comma list
-)
-
-// String is the name of the kind as documentation writes it.
-func (k Kind) String() string {
-	return [...]string{"string", "boolean", "integer", "size", "time", "list"}[k]
-}
-
-// Option describes one key of the output section. The table of options is the
-// only place where a key is defined: parsing, checks, the host's list of allowed
-// keys and docs/options.md all come from it.
-type Option struct {
-	Name string
-	Kind Kind
-	// Default is in effect if the key is not given; empty means unset.
-	Default string
-	// Range says what is allowed, for people.
-	Range string
-	// Description is one or two sentences.
-	Description string
-	// Details is more for docs/options.md, or empty.
-	Details string
-	// PeerC and PeerGo say what Fluent Bit's own kinesis_streams output (5.1.1) and
-	// the AWS Go plugin kinesis (1.10.2) do with the key; empty: they do not have it.
-	PeerC, PeerGo string
-	// Secret values are not logged.
-	Secret bool
-
-	// parse puts a value that is not empty into c.
-	parse func(c *Config, value string) error
-}
+// Option is one key of the output section. The table of options is the only place where
+// a key is described: parsing, checks, the host's list of allowed keys and
+// docs/options.md all come from it.
+type Option = option.Option[Config]
 
 // Section is a group of options in docs/options.md.
 type Section struct {
@@ -66,134 +29,97 @@ func Options() []Option {
 	return all
 }
 
-var sections = []Section{
-	{"Stream and region", streamOptions},
-	{"Partition key", keyOptions},
-	{"Payload", payloadOptions},
-	{"What does not fit or cannot be delivered", oversizeOptions},
-	{"Aggregation and requests", requestOptions},
-	{"Pace and retries", paceOptions},
-	{"Time and memory", boundOptions},
-	{"Credentials and connection", clientOptions},
-	{"Metrics", metricsOptions},
-	{"Accepted for moving over", otherOptions},
-}
+var sections = allSections()
 
-// nearMisses are keys that people write for lack of the right one. Hosts since
-// 5.1.1 refuse them before the plugin is asked.
-var nearMisses = []struct{ name, advice string }{
-	{"partition-key", "write partition_key"},
-	{"partitionkey", "write partition_key"},
-	{"partition_key_path", "write partition_key"},
-	{"random_partition_key", "leave partition_key out: events are then spread over the shards"},
-	{"streams", "write stream; a template such as logs-$TAG[1] gives several"},
-	{"stream_name", "write stream"},
-	{"stream_key", "write stream $KEY, or $KEY['b'] for a nested key"},
-	{"stream_arn", "write stream; it takes a name or an ARN"},
-	{"default_stream", "write stream_missing constant:NAME"},
-	{"delivery_stream", "that is an option of Firehose; this output writes to Kinesis Data Streams: write stream"},
-	{"aws_region", "write region"},
-	{"aggregate", "write aggregation"},
-	{"aggregation_enabled", "write aggregation"},
-	{"aggregation_size", "write aggregation_max_size"},
-	{"record_max_buffered_time", "write max_buffered_time"},
-	{"data-keys", "write data_keys"},
-	{"data_key", "write data_keys"},
-	{"log-key", "write log_key"},
-	{"time-key", "write time_key"},
-	{"time_format", "write time_key_format"},
-	{"newline", "write append_newline"},
-	{"replace_dot", "write replace_dots"},
-	{"compress", "write compression"},
-	{"compression_type", "write compression"},
-	{"aws_role_arn", "write role_arn"},
-	{"aws_external_id", "write external_id"},
-	{"aws_profile", "write profile"},
-	{"kinesis_endpoint", "write endpoint"},
-	{"kinesis_port", "write the port into endpoint, as host:port"},
-	{"ca_bundle", "write ca_file"},
-	{"tls_verify", "write verify_certificate"},
-	{"http_proxy", "write proxy"},
-	{"user_agent", "write extra_user_agent"},
-	{"timeout", "write flush_timeout, http_request_timeout or connect_timeout"},
-	{"request_timeout", "write http_request_timeout"},
-	{"max_retries", "records are retried until they are in; see record_ttl and the host's retry_limit"},
-	{"dead_letter", "write dead_letter_file"},
-	{"dlq_path", "write dead_letter_file"},
-}
-
-func textOption(field func(*Config) *string) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		*field(c) = v
-		return nil
+func allSections() []Section {
+	aws, producer := sharedAWS(), sharedProducer()
+	return []Section{
+		{"Stream and region", slices.Concat(streamOptions,
+			option.Pick(producer, "describe_interval", "stream_idle"),
+			option.Pick(aws, "region", "endpoint", "use_fips_endpoint", "use_dualstack_endpoint"))},
+		{"Partition key", keyOptions},
+		{"Payload", payloadOptions},
+		{"What does not fit or cannot be delivered", slices.Concat(oversizeOptions, sharedDeadLetter())},
+		{"Aggregation and requests", option.Pick(producer, "distribution", "aggregation", "aggregation_max_size", "aggregation_grow_size", "aggregation_max_count",
+			"max_buffered_time", "collection_max_count", "collection_max_size", "max_in_flight")},
+		{"Pace and retries", option.Pick(producer, "ordering", "rate_limit", "adaptive_rate", "shard_limit_records", "shard_limit_bytes", "fail_if_throttled",
+			"record_ttl", "retry_backoff_min", "retry_backoff_max")},
+		{"Time and memory", slices.Concat(option.Pick(aws, "startup_check"), flushOptions,
+			option.Pick(producer, "request_timeout"), option.Pick(aws, "connect_timeout", "max_connections"), option.Pick(producer, "buffer_size", "buffer_records"))},
+		{"Credentials and connection", option.Pick(aws, "role_arn", "external_id", "sts_endpoint", "profile", "proxy", "ca_file", "verify_certificate", "extra_user_agent")},
+		{"Metrics", sharedMetrics()},
+		{"Accepted for moving over", otherOptions},
 	}
 }
 
-func boolOption(field func(*Config) *bool) func(*Config, string) error {
-	return func(c *Config, v string) (err error) {
-		*field(c), err = parseBool(v)
-		return err
-	}
+// What follows are the shared options, with what is different here.
+
+func sharedAWS() []Option {
+	return option.With(option.Of("", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()), map[string]func(*Option){
+		"max_connections": func(o *Option) { o.Doc = "Most connections to Kinesis. It is raised to max_in_flight." },
+		"startup_check": func(o *Option) {
+			o.Default = table.CheckOff
+			o.Details += " Beware of `require` with hot reload: the host ends when an output refuses to start."
+		},
+	})
 }
 
-func choiceOption(field func(*Config) *string, words ...string) func(*Config, string) error {
-	return func(c *Config, v string) (err error) {
-		*field(c), err = parseChoice(v, words...)
-		return err
-	}
+func sharedProducer() []Option {
+	return option.With(option.Of("", func(c *Config) *table.Producer { return &c.Producer }, table.ProducerOptions()), map[string]func(*Option){
+		"buffer_size": func(o *Option) {
+			o.Default, o.Min, o.Max = "64M", 2e6, 16e9
+			o.Doc = "Most bytes that the plugin holds of events that are under way, 128 bytes per event included."
+		},
+		"fail_if_throttled": func(o *Option) {
+			o.Doc = "Give throttled events back to the host at once, which retries them, instead of retrying them within the flush."
+		},
+		"ordering": func(o *Option) {
+			o.Details = "Strict holds for events of one chunk, and from chunk to chunk as long as the host hands them over one after the other, with `workers` 0 or 1, and does not retry. " +
+				"A reader has to skip what it has seen before: after a lost answer an event is sent again. Not for events without a key, nor where Kinesis chooses the shard."
+		},
+		"record_ttl": func(o *Option) {
+			o.Doc = "Give up on an event that is not confirmed this long after it was handed over: it goes to the dead letter file, or is lost if there is none."
+			o.Hints = []string{"max_retries: records are retried until they are in; see record_ttl and the host's retry_limit"}
+		},
+		"request_timeout": func(o *Option) {
+			o.ZeroMeans = "the default" // the AWS plugin's default is 0
+			o.Hints = []string{"timeout: write flush_timeout, request_timeout or connect_timeout"}
+			o.PeerC, o.PeerGo = "`net.*`", "http_request_timeout, in seconds; 0, the default, is no limit"
+		},
+	})
 }
 
-func intOption(field func(*Config) *int, lo, hi int) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			return errors.New("want a whole number")
-		}
-		if err = checkRange(n, lo, hi); err == nil {
-			*field(c) = n
-		}
-		return err
+func sharedDeadLetter() []Option {
+	part := func(c *Config) *table.DeadLetter {
+		return &table.DeadLetter{File: &c.DeadLetterFile, MaxBytes: &c.DeadLetterMaxBytes, MaxFiles: &c.DeadLetterMaxFiles, DropOldest: &c.DeadLetterDropOldest}
 	}
+	return option.With(option.Of("dead_letter_", part, table.DeadLetterOptions()), map[string]func(*Option){
+		"dead_letter_file": func(o *Option) {
+			o.Hints = []string{"dead_letter", "dlq_path"}
+			o.Details = "Events over the limit, events that Kinesis refuses as invalid, events that cannot be decoded, and those of record_ttl. The event counts as done when it is safely on disk; if it cannot be written, the chunk " +
+				"is retried. `kpl-replay` sends the letters again. Each output needs a file of its own."
+		},
+		"dead_letter_max_size": func(o *Option) { o.Default, o.Min, o.Max = "256M", 1e6, 1e12 },
+		"dead_letter_max_files": func(o *Option) {
+			o.Doc += " When there are more, letters wait, and their chunks are retried, until one is taken away."
+		},
+	})
 }
 
-func sizeOption(field func(*Config) *int, lo, hi int) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		n, err := parseSize(v)
-		if err == nil {
-			err = checkRange(n, lo, hi)
-		}
-		if err == nil {
-			*field(c) = n
-		}
-		return err
+func sharedMetrics() []Option {
+	part := func(c *Config) *table.Metrics {
+		return &table.Metrics{Level: &c.metricsLevel, Granularity: &c.metricsGranularity}
 	}
-}
-
-// durationOption takes a time in a range. zero, if given, is what 0 stands for.
-func durationOption(field func(*Config) *time.Duration, lo, hi time.Duration, zero ...time.Duration) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		d, err := parseDuration(v)
-		if err != nil {
-			return err
-		}
-		if d == 0 && len(zero) > 0 {
-			*field(c) = zero[0]
-			return nil
-		}
-		if err = checkRange(d, lo, hi); err == nil {
-			*field(c) = d
-		}
-		return err
-	}
-}
-
-func namesOption(field func(*Config) *[]string) func(*Config, string) error {
-	return func(c *Config, v string) error {
-		*field(c) = parseNames(v)
-		if slices.Contains(*field(c), "") {
-			*field(c) = nil
-			return errors.New("a name is empty; want names separated by single commas")
-		}
-		return nil
-	}
+	return option.With(option.Of("metrics_", part, table.MetricsOptions()), map[string]func(*Option){
+		"metrics_level": func(o *Option) {
+			o.Default = "summary"
+			o.Doc = "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus."
+			o.Details = "`summary` reads counters and gauges that exist anyway and costs nothing for each event. `detailed` adds histograms and error codes, at a small " +
+				"cost for each event. Hosts that do not export their metrics functions show none."
+		},
+		"metrics_granularity": func(o *Option) {
+			o.Default = "stream"
+			o.Doc = "Finest label of the metrics. With shard and metrics_level detailed there is a series for each shard."
+		},
+	})
 }

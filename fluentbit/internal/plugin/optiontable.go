@@ -7,218 +7,167 @@ import (
 	"strings"
 	"time"
 
-	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 const templateParts = "$TAG, $TAG[1], $field, $a['b'][0], $metadata['a'], $group['a'], with text around"
 
 var streamOptions = []Option{
-	{
-		Name: "stream", Range: "name, ARN, or a template of them: " + templateParts + "; required",
-		Description: "Kinesis data stream to write to. A template chooses it for each event.",
+	{Spec: option.Spec{
+		Name: "stream", Hints: []string{"streams: write stream; a template such as logs-$TAG[1] gives several", "stream_name",
+			"stream_key: write stream $KEY, or $KEY['b'] for a nested key", "stream_arn: write stream; it takes a name or an ARN",
+			"delivery_stream: that is an option of Firehose; this output writes to Kinesis Data Streams: write stream"},
+		Form: "name, ARN, or a template of them: " + templateParts + "; required",
+		Doc:  "Kinesis data stream to write to. A template chooses it for each event.",
 		Details: "Streams are independent of each other: one that is missing or slow does not hold up the events for others " +
 			"in the same chunk; only its own events are retried.",
-		PeerC: "the same, one name", PeerGo: "the same, one name",
-		parse: func(c *Config, v string) error {
-			if err := parseStream(v); err != nil {
-				return err
-			}
-			if c.Stream = v; strings.Contains(v, "$") {
+		PeerC: "the same, one name", PeerGo: "the same, one name"},
+		Parse: func(c *Config, v string) error {
+			switch {
+			case strings.Contains(v, "$"):
 				c.event.Stream = v
+			case !event.ValidStream(v):
+				return errors.New("not the name of a stream (1 to 128 of a-z A-Z 0-9 _ . -) nor its ARN (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)")
 			}
+			c.Stream = v
 			return nil
 		},
 	},
-	{
-		Name: "stream_allow", Kind: KindNames, Range: "patterns separated by commas; * is any text, ? any character",
-		Description: "Streams that a template in stream may choose. Without it all that the credentials may write to.",
-		Details:     "A pattern must match the whole name; of an ARN only the name counts. An event never chooses account or region: an ARN has to be written up to its `stream/`. What is not allowed is treated as stream_missing says.",
-		parse:       namesOption(func(c *Config) *[]string { return &c.event.StreamAllow }),
+	{Spec: option.Spec{
+		Name: "stream_allow", Kind: option.List, Form: "patterns separated by commas; * is any text, ? any character",
+		Doc:     "Streams that a template in stream may choose. Without it all that the credentials may write to.",
+		Details: "A pattern must match the whole name; of an ARN only the name counts. An event never chooses account or region: an ARN has to be written up to its `stream/`. What is not allowed is treated as stream_missing says."},
+		Field: func(c *Config) any { return &c.event.StreamAllow },
 	},
-	{
-		Name: "stream_missing", Range: "error, dead_letter, drop or constant:NAME; default: dead_letter if dead_letter_file is set, else error",
-		Description: "What to do with an event that has no stream by the template, or one that is not allowed.",
+	{Spec: option.Spec{
+		Name: "stream_missing", Hints: []string{"default_stream: write stream_missing constant:NAME"}, Form: "error, dead_letter, drop or constant:NAME", DefaultNote: "dead_letter if dead_letter_file is set, else error",
+		Doc: "What to do with an event that has no stream by the template, or one that is not allowed.",
 		Details: "`constant:NAME` is a stream for such events. With `error` all else is delivered and the chunk is answered with an error, " +
-			"so that the host counts it and can keep it (`storage.keep.rejected`). `drop` loses the events.",
-		parse: func(c *Config, v string) error {
+			"so that the host counts it and can keep it (`storage.keep.rejected`). `drop` loses the events."},
+		Parse: func(c *Config, v string) error {
 			if name, ok := strings.CutPrefix(v, "constant:"); ok {
 				if !event.ValidStream(name) {
-					return errors.New("want constant: and the name or ARN of a stream")
+					return errors.New("no name or ARN of a stream behind constant:")
 				}
 				c.event.StreamMissing = v
 				return nil
 			}
-			word, err := parseChoice(v, "error", "dead_letter", "drop")
-			if err != nil {
-				return errors.New(err.Error() + " (or constant:NAME)")
+			switch word := strings.ToLower(v); word {
+			case "drop":
+				c.event.StreamMissing = word
+				fallthrough
+			case "error", "dead_letter":
+				c.streamMissing = word
+				return nil
 			}
-			if c.streamMissing = word; word == "drop" {
-				c.event.StreamMissing = "drop"
-			}
-			return nil
+			return errors.New("not one of the allowed words")
 		},
 	},
-	{
-		Name: "max_streams", Kind: KindInt, Default: "64", Range: "1 to 1024",
-		Description: "Most distinct streams that a template may choose at one time.",
-		Details:     "A further one is treated as not allowed, until one of them has been idle for stream_idle. The one of stream_missing constant:NAME counts, too. It keeps values that are not what you think from becoming hundreds of streams.",
-		parse:       intOption(func(c *Config) *int { return &c.event.MaxStreams }, 1, event.MaxStreams),
-	},
-	{
-		Name: "describe_interval", Kind: KindDuration, Default: "10m", Range: "10s to 24h",
-		Description: "How often DescribeStreamSummary is called for a stream in use, give or take a fifth: for its record limit and its record distribution strategy. The calls are limited to 20 a second for a whole account.",
-		parse:       durationOption(func(c *Config) *time.Duration { return &c.DescribeInterval }, 10*time.Second, 24*time.Hour),
-	},
-	{
-		Name: "stream_idle", Kind: KindDuration, Default: "15m", Range: "10s to 24h",
-		Description: "After what time without events a stream makes room for another one (see max_streams), and what is known of it is given up. The next event begins anew.",
-		parse: func(c *Config, v string) error {
-			err := durationOption(func(c *Config) *time.Duration { return &c.StreamIdle }, 10*time.Second, 24*time.Hour)(c, v)
-			c.event.StreamIdle = c.StreamIdle
-			return err
-		},
-	},
-	{
-		Name: "region", Range: "an AWS region; default: from the ARN, AWS_REGION, AWS_DEFAULT_REGION or the profile",
-		Description: "AWS region of the stream.",
-		PeerC:       "the same, required", PeerGo: "the same, required",
-		parse: func(c *Config, v string) error {
-			if strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-				return errors.New("want the name of an AWS region, such as eu-west-1")
-			}
-			c.Region = v
-			return nil
-		},
-	},
-	{
-		Name: "endpoint", Range: "host, host:port, http://host[:port] or https://host[:port]",
-		Description: "Address of the Kinesis API instead of the region's. Without a scheme https is used.",
-		Details:     "The key `port` is taken by Fluent Bit and cannot be seen by plugins like this one; write host:port.",
-		PeerC:       "host only, always TLS; `port` beside it", PeerGo: "full URL",
-		parse: func(c *Config, v string) error {
-			c.Endpoint = v
-			_, err := awsclient.ParseEndpoint(v)
-			return err
-		},
-	},
-	{
-		Name: "use_fips_endpoint", Kind: KindBool, Default: "off",
-		Description: "Use the FIPS endpoints of Kinesis and STS. AWS_USE_FIPS_ENDPOINT does the same, but gives way to an endpoint.",
-		parse:       boolOption(func(c *Config) *bool { return &c.FIPS }),
-	},
-	{
-		Name: "use_dualstack_endpoint", Kind: KindBool, Default: "off",
-		Description: "Use the endpoints with IPv6. AWS_USE_DUALSTACK_ENDPOINT does the same, but gives way to an endpoint.",
-		parse:       boolOption(func(c *Config) *bool { return &c.DualStack }),
+	{Spec: option.Spec{
+		Name: "max_streams", Kind: option.Int, Default: "64", Min: 1, Max: event.MaxStreams,
+		Doc:     "Most distinct streams that a template may choose at one time.",
+		Details: "A further one is treated as not allowed, until one of them has been idle for stream_idle. The one of stream_missing constant:NAME counts, too. It keeps values that are not what you think from becoming hundreds of streams."},
+		Field: func(c *Config) any { return &c.event.MaxStreams },
 	},
 }
 
 var keyOptions = []Option{
-	{
-		Name: "partition_key", Range: "a, a->b, constant:TEXT or a template: " + templateParts + "; empty: the plugin spreads events over the shards",
-		Description: "Where the partition key comes from. Without it, events go wherever there is room, which fills aggregates best.",
+	{Spec: option.Spec{
+		Name: "partition_key", Hints: []string{"partition-key", "partitionkey", "partition_key_path",
+			"random_partition_key: leave partition_key out: events are then spread over the shards"},
+		Form: "a, a->b, constant:TEXT or a template: " + templateParts + "; empty: the plugin spreads events over the shards",
+		Doc:  "Where the partition key comes from. Without it, events go wherever there is room, which fills aggregates best.",
 		Details: "`a->b` and `$a['b']` are the same field. What is longer than 256 characters is cut at a character, bytes that are not UTF-8 " +
 			"become U+FFFD.",
-		PeerC: "none; at most 7,919 random keys, new ones at each retry", PeerGo: "`a` and `a->b`; text only, cut to 256 bytes; missing: random and an error line for each event",
-		parse: func(c *Config, v string) error {
-			c.event.PartitionKey = v
-			if strings.HasPrefix(v, "$tag") {
-				c.notice("partition_key", "$tag names a field of the event; the tag is $TAG")
-			}
-			return nil
-		},
+		PeerC: "none; at most 7,919 random keys, new ones at each retry", PeerGo: "`a` and `a->b`; text only, cut to 256 bytes; missing: random and an error line for each event"},
+		Field: func(c *Config) any { return &c.event.PartitionKey },
 	},
-	{
-		Name: "partition_key_missing", Default: "spread", Range: "spread, tag, drop or constant:TEXT",
-		Description: "What to do with an event that has no partition key. Dropped events are lost, and counted.",
-		parse:       textOption(func(c *Config) *string { return &c.event.PartitionKeyMissing }),
+	{Spec: option.Spec{
+		Name: "partition_key_missing", Default: "spread", Form: "spread, tag, drop or constant:TEXT",
+		Doc: "What to do with an event that has no partition key. Dropped events are lost, and counted."},
+		Field: func(c *Config) any { return &c.event.PartitionKeyMissing },
 	},
 }
 
 var payloadOptions = []Option{
-	{
-		Name:        "log_key",
-		Description: "Send only the value of this key: text as it is, anything else as JSON. Events without the key are sent whole.",
-		Details:     "The name must match exactly.",
-		PeerC:       "compares only the length of names, sends a record for each match, cuts values that are not text", PeerGo: "the same; events without the key are dropped",
-		parse: textOption(func(c *Config) *string { return &c.event.LogKey }),
+	{Spec: option.Spec{
+		Name: "log_key", Hints: []string{"log-key"},
+		Doc:     "Send only the value of this key: text as it is, anything else as JSON. Events without the key are sent whole.",
+		Details: "The name must match exactly.",
+		PeerC:   "compares only the length of names, sends a record for each match, cuts values that are not text", PeerGo: "the same; events without the key are dropped"},
+		Field: func(c *Config) any { return &c.event.LogKey },
 	},
-	{
-		Name: "data_keys", Kind: KindNames, Range: "names separated by commas",
-		Description: "Top-level keys to keep. Without it all are kept.",
-		Details:     "Blanks around names do not count.",
-		PeerGo:      "the same; a blank after a comma makes the name unknown",
-		parse:       namesOption(func(c *Config) *[]string { return &c.event.DataKeys }),
+	{Spec: option.Spec{
+		Name: "data_keys", Hints: []string{"data-keys", "data_key"}, Kind: option.List, Form: "names separated by commas",
+		Doc:     "Top-level keys to keep. Without it all are kept.",
+		Details: "Blanks around names do not count.",
+		PeerGo:  "the same; a blank after a comma makes the name unknown"},
+		Field: func(c *Config) any { return &c.event.DataKeys },
 	},
-	{
-		Name:        "time_key",
-		Description: "Key under which the time of the event is added. A key of that name in the event is replaced.",
-		PeerC:       "the same", PeerGo: "the same, but the time of the flush on Fluent Bit 2.1 and newer",
-		parse: textOption(func(c *Config) *string { return &c.event.TimeKey }),
+	{Spec: option.Spec{
+		Name: "time_key", Hints: []string{"time-key"},
+		Doc:   "Key under which the time of the event is added. A key of that name in the event is replaced.",
+		PeerC: "the same", PeerGo: "the same, but the time of the flush on Fluent Bit 2.1 and newer"},
+		Field: func(c *Config) any { return &c.event.TimeKey },
 	},
-	{
-		Name: "time_key_format", Default: "%Y-%m-%dT%H:%M:%S", Range: "strftime; also %L %3N (ms), %f %6N (us), %N %9N (ns)",
-		Description: "Format of time_key, in UTC.",
+	{Spec: option.Spec{
+		Name: "time_key_format", Hints: []string{"time_format"}, Default: "%Y-%m-%dT%H:%M:%S", Form: "strftime; also %L %3N (ms), %f %6N (us), %N %9N (ns)",
+		Doc: "Format of time_key, in UTC.",
 		Details: "`%L` has three digits, as in the Go plugin and in most of Fluent Bit; coming from `kinesis_streams`, where it has nine, write `%9N`. " +
 			"`%3N`, `%6N`, `%9N` and `%f` mean the same everywhere. The Go plugin writes local time, this output always UTC: add `Z` or `%z`.",
-		PeerC: "UTC; `%3N` ms; `%9N` and `%L` nine digits", PeerGo: "local time; `%L` ms, `%f` us",
-		parse: textOption(func(c *Config) *string { return &c.event.TimeKeyFormat }),
+		PeerC: "UTC; `%3N` ms; `%9N` and `%L` nine digits", PeerGo: "local time; `%L` ms, `%f` us"},
+		Field: func(c *Config) any { return &c.event.TimeKeyFormat },
 	},
-	{
-		Name: "append_newline", Kind: KindBool, Default: "off",
-		Description: "End each record with a newline.",
-		Details:     "Coming from `kinesis_streams`, set it to `on` if consumers rely on it.",
-		PeerC:       "no option, always on", PeerGo: "the same",
-		parse: boolOption(func(c *Config) *bool { return &c.event.AppendNewline }),
+	{Spec: option.Spec{
+		Name: "append_newline", Hints: []string{"newline"}, Kind: option.Bool, Default: "false",
+		Doc:     "End each record with a newline.",
+		Details: "Coming from `kinesis_streams`, set it to `on` if consumers rely on it.",
+		PeerC:   "no option, always on", PeerGo: "the same"},
+		Field: func(c *Config) any { return &c.event.AppendNewline },
 	},
-	{
-		Name: "empty_events", Default: "drop", Range: "drop or keep",
-		Description: "What to do with an event that has nothing to send: `{}`, or a value of log_key that is empty.",
+	{Spec: option.Spec{
+		Name: "empty_events", Default: "drop", Enum: []string{"drop", "keep"},
+		Doc: "What to do with an event that has nothing to send: `{}`, or a value of log_key that is empty.",
 		Details: "An event of which data_keys leaves no key is empty; the time of time_key and the attributes of group_key do not count, metadata under metadata_key does. " +
 			"Dropped ones are counted (`kpl_events_left_out_total`, reason `empty`), with a line in the log. `keep` sends `{}`, or a record of no bytes, which many consumers cannot read.",
-		PeerC: "no option, dropped without a count, with log_key also numbers of one or two digits", PeerGo: "no option, sent",
-		parse: choiceOption(func(c *Config) *string { return &c.event.EmptyEvents }, "keep", "drop"),
+		PeerC: "no option, dropped without a count, with log_key also numbers of one or two digits", PeerGo: "no option, sent"},
+		Field: func(c *Config) any { return &c.event.EmptyEvents },
 	},
-	{
-		Name:        "replace_dots",
-		Description: "Text to put in place of each dot in keys.",
-		Details:     "At every level, in maps inside arrays too.",
-		PeerGo:      "the same, not inside arrays",
-		parse:       textOption(func(c *Config) *string { return &c.event.ReplaceDots }),
+	{Spec: option.Spec{
+		Name: "replace_dots", Hints: []string{"replace_dot"},
+		Doc:     "Text to put in place of each dot in keys.",
+		Details: "At every level, in maps inside arrays too.",
+		PeerGo:  "the same, not inside arrays"},
+		Field: func(c *Config) any { return &c.event.ReplaceDots },
 	},
-	{
-		Name:        "metadata_key",
-		Description: "Key under which the metadata of the event is added, if it has any. For OpenTelemetry: severity, trace_id, span_id and so on.",
-		Details:     "Trace and span ids in binary are written in hexadecimal. Not with log_key.",
-		PeerC:       "no option, metadata is lost", PeerGo: "no option, metadata is lost",
-		parse: textOption(func(c *Config) *string { return &c.event.MetadataKey }),
+	{Spec: option.Spec{
+		Name:    "metadata_key",
+		Doc:     "Key under which the metadata of the event is added, if it has any. For OpenTelemetry: severity, trace_id, span_id and so on.",
+		Details: "Trace and span ids in binary are written in hexadecimal. Not with log_key.",
+		PeerC:   "no option, metadata is lost", PeerGo: "no option, metadata is lost"},
+		Field: func(c *Config) any { return &c.event.MetadataKey },
 	},
-	{
-		Name:        "group_key",
-		Description: "Key under which the attributes of the event's group are added. For OpenTelemetry: resource and scope.",
-		Details:     "The markers that begin and end a group never become records. Attributes of more than 16 KiB, or of more than 64 MiB in all events of a chunk, are left out, with a warning. Not with log_key.",
-		PeerC:       "no option, attributes are lost", PeerGo: "no option, the markers become records of their own",
-		parse: textOption(func(c *Config) *string { return &c.event.GroupKey }),
+	{Spec: option.Spec{
+		Name:    "group_key",
+		Doc:     "Key under which the attributes of the event's group are added. For OpenTelemetry: resource and scope.",
+		Details: "The markers that begin and end a group never become records. Attributes of more than 16 KiB, or of more than 64 MiB in all events of a chunk, are left out, with a warning. Not with log_key.",
+		PeerC:   "no option, attributes are lost", PeerGo: "no option, the markers become records of their own"},
+		Field: func(c *Config) any { return &c.event.GroupKey },
 	},
-	{
-		Name: "compression", Default: "none", Range: "none, gzip, zlib, zstd or snappy",
-		Description: "Compress each event by itself, before aggregation. Consumers must unpack each one.",
+	{Spec: option.Spec{
+		Name: "compression", Default: "none", Enum: []string{"none", "gzip", "zlib", "zstd", "snappy"}, Off: "none", Hints: []string{"compress", "compression_type"},
+		Doc: "Compress each event by itself, before aggregation. Consumers must unpack each one.",
 		Details: "Each user record is a complete stream of the format: gzip (RFC 1952), zlib (RFC 1950), a zstd frame (RFC 8878), or a snappy block without framing, " +
 			"as in the peers. A newline of append_newline is inside. Nothing in the record names the format but its first bytes: gzip `1f 8b`, zlib `78`, zstd `28 b5 2f fd`; " +
 			"snappy has none. Small events hardly become smaller: measure before use.",
-		PeerC: "gzip, zstd, snappy; of the record", PeerGo: "gzip, zlib; of the event, before aggregation",
-		parse: func(c *Config, v string) error {
-			if off, err := parseBool(v); err == nil && !off {
-				v = "none"
-			}
-			return choiceOption(func(c *Config) *string { return &c.event.Compression }, "none", "gzip", "zlib", "zstd", "snappy")(c, v)
-		},
+		PeerC: "gzip, zstd, snappy; of the record", PeerGo: "gzip, zlib; of the event, before aggregation"},
+		Field: func(c *Config) any { return &c.event.Compression },
 	},
-	{
-		Name: "compression_level", Kind: KindInt, Range: "gzip and zlib: 1 to 9, default 6; zstd: 1 to 22, default 3; snappy: none",
-		Description: "How hard to compress.",
-		parse:       intOption(func(c *Config) *int { return &c.event.CompressionLevel }, 1, 22),
+	{Spec: option.Spec{
+		Name: "compression_level", Kind: option.Int, Min: 1, Max: 22, Form: "gzip and zlib: 1 to 9, default 6; zstd: 1 to 22, default 3; snappy: none",
+		Doc: "How hard to compress."},
+		Field: func(c *Config) any { return &c.event.CompressionLevel },
 	},
 }
 
@@ -230,51 +179,60 @@ const (
 )
 
 var oversizeOptions = []Option{
-	{
-		Name: "oversize", Range: "error, dead_letter, truncate, split or drop; default: dead_letter if dead_letter_file is set, else error",
-		Description: "What to do with an event that is larger than the stream takes.",
+	{Spec: option.Spec{
+		Name: "oversize", Aliases: []string{"too_large"}, Enum: []string{oversizeError, oversizeLetter, "truncate", "split", oversizeDrop}, DefaultNote: "dead_letter if dead_letter_file is set, else error",
+		Doc: "What to do with an event that is larger than the stream takes.",
 		Details: "The stream's own limit counts, 1 MiB unless raised, for data and partition key together. `error`: all else is delivered and the chunk is answered with an error, so that the " +
 			"host counts it and can keep it (`storage.keep.rejected`). `truncate` cuts the longest texts of the event, at a character, and ends them with `[Truncated...]`; " +
 			"all keys, numbers and short texts stay, and it stays JSON. `split` makes several records: the event with a piece in place of its longest text, and with " +
 			"`partial_message`, `partial_id`, `partial_ordinal` and `partial_last`, by which Fluent Bit's multiline filter joins them; they share a partition key. With log_key and text under it, the pieces are plain text. " +
 			"Both go by max_record_size; what they cannot help (a million numbers) is treated as by default. `drop` loses the event, with an error in the log.",
-		PeerC: "no option, discarded with a warning; cut with compression", PeerGo: "no option, cut, which breaks the JSON",
-		parse: func(c *Config, v string) error {
-			word, err := parseChoice(v, oversizeError, oversizeLetter, "truncate", "split", oversizeDrop)
-			if c.Oversize = word; word == "truncate" || word == "split" {
-				c.event.Oversize = word
-			}
-			return err
-		},
+		PeerC: "no option, discarded with a warning; cut with compression", PeerGo: "no option, cut, which breaks the JSON"},
+		Field: func(c *Config) any { return &c.Oversize },
 	},
-	{
-		Name: "max_record_size", Kind: KindSize, Range: "4096 to 10485760; default: the limit of the stream",
-		Description: "Size from which oversize truncates and splits, partition key included, after compression. A lower limit of the stream counts instead.",
+	{Spec: option.Spec{
+		Name: "max_record_size", Kind: option.Size, Min: 4096, Max: 10 << 20, DefaultNote: "the limit of the stream",
+		Doc: "Size from which oversize truncates and splits, partition key included, after compression. A lower limit of the stream counts instead.",
 		Details: "The limit of a stream is known once it was asked (kinesis:DescribeStreamSummary), which is when the first event comes for it; until then, and if that is not allowed, " +
 			"it is 1 MiB.",
-		PeerC: "no option, 1,048,556 bytes", PeerGo: "no option, 1 MiB",
-		parse: sizeOption(func(c *Config) *int { return &c.event.MaxRecordBytes }, 4<<10, 10<<20),
+		PeerC: "no option, 1,048,556 bytes", PeerGo: "no option, 1 MiB"},
+		Field: func(c *Config) any { return &c.event.MaxRecordBytes },
 	},
-	{
-		Name: "dead_letter_file", Range: "path; the folder must exist",
-		Description: "File that keeps what can never be delivered: one JSON object a line, with the event, the reason and all attempts.",
-		Details: "Events over the limit, events that Kinesis refuses as invalid, events that cannot be decoded, and those of record_ttl. The event counts as done when it is safely on disk; if it cannot be written, the chunk " +
-			"is retried. `kpl-replay` sends the letters again. Each output needs a file of its own.",
-		parse: textOption(func(c *Config) *string { return &c.DeadLetterFile }),
+}
+
+var flushOptions = []Option{
+	{Spec: option.Spec{
+		Name: "flush_timeout", Kind: option.Duration, Default: "4s", Min: int64(100 * time.Millisecond), Max: int64(10 * time.Minute),
+		Doc: "How long one flush waits until Kinesis has everything; then the host retries, and only what is missing is sent. Keep it below the service's 'grace' (default 5), or a shutdown may send events twice."},
+		Field: func(c *Config) any { return &c.FlushTimeout },
 	},
-	{
-		Name: "dead_letter_max_size", Kind: KindSize, Default: "256M", Range: "1M to 1000G",
-		Description: "Size at which a new dead letter file is begun.",
-		parse:       sizeOption(func(c *Config) *int { return &c.DeadLetterMaxBytes }, 1e6, 1e12),
+}
+
+// otherOptions have no meaning here. They are in the table so that a configuration
+// that was written for another output gets an answer instead of "unknown property".
+var otherOptions = []Option{
+	{Spec: option.Spec{
+		Name: "simple_aggregation", Kind: option.Bool,
+		Doc:   "Ignored with a warning: it joins events by newlines, which no library splits. Use aggregation.",
+		PeerC: "several events in one record, joined by newlines; one record for each request"},
+		Field: func(c *Config) any { return &c.ignored.simpleAggregation },
 	},
-	{
-		Name: "dead_letter_max_files", Kind: KindInt, Default: "16", Range: "1 to 100000",
-		Description: "Full dead letter files that are kept. When there are more, letters wait, and their chunks are retried, until one is taken away.",
-		parse:       intOption(func(c *Config) *int { return &c.DeadLetterMaxFiles }, 1, 100000),
+	{Spec: option.Spec{
+		Name: "experimental_concurrency", Kind: option.Int, Max: 10,
+		Doc:    "Ignored with a warning: it acknowledges events before they are stored. Set 'workers' of the output instead.",
+		PeerGo: "0; flushes in the background that are acknowledged at once"},
+		Field: func(c *Config) any { return &c.ignored.concurrency },
 	},
-	{
-		Name: "dead_letter_drop_oldest", Kind: KindBool, Default: "off",
-		Description: "Delete the oldest full dead letter file instead of waiting. That loses its events.",
-		parse:       boolOption(func(c *Config) *bool { return &c.DeadLetterDropOldest }),
+	{Spec: option.Spec{
+		Name: "experimental_concurrency_retries", Kind: option.Int, Max: 1 << 31, Form: "any number",
+		Doc:    "Ignored with a warning: failed records are retried until they are in.",
+		PeerGo: "4; then the events are lost"},
+		Field: func(c *Config) any { return &c.ignored.concurrencyRetries },
+	},
+	{Spec: option.Spec{
+		Name: "auto_retry_requests", Kind: option.Bool,
+		Doc:   "Ignored, with a warning if it is off: failed requests are always retried.",
+		PeerC: "true; one retry at once after a network error"},
+		Field: func(c *Config) any { return &c.ignored.autoRetry },
 	},
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
-	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
@@ -66,26 +65,9 @@ func (p coreProducer) PutBatch(ctx context.Context, stream string, records []cor
 
 // newProducer builds the real producer. It does not use the network.
 func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
-	client, err := awsclient.New(context.Background(), awsclient.Config{
-		Region:      cfg.Region,
-		Endpoint:    cfg.Endpoint,
-		Profile:     cfg.Profile,
-		RoleARN:     cfg.RoleARN,
-		ExternalID:  cfg.ExternalID,
-		STSEndpoint: cfg.STSEndpoint,
-
-		FIPS:           cfg.FIPS,
-		DualStack:      cfg.DualStack,
-		Proxy:          cfg.Proxy,
-		CAFile:         cfg.CAFile,
-		SkipVerify:     cfg.SkipVerify,
-		ConnectTimeout: cfg.ConnectTimeout,
-		MaxConnections: cfg.MaxConnections,
-		Product:        "out_kpl",
-		Version:        version.Version(),
-		ExtraUserAgent: cfg.ExtraUserAgent,
-		Logger:         logger,
-	})
+	aws := cfg.AWS.Client()
+	aws.Product, aws.Version, aws.Logger = "out_kpl", version.Version(), logger
+	client, err := awsclient.New(context.Background(), aws)
 	if err != nil {
 		return nil, err
 	}
@@ -98,32 +80,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 
 // producerOptions are the settings of the producer.
 func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
-	return []core.Option{
-		core.WithAggregation(cfg.Aggregation),
-		core.WithAggregationMaxBytes(cfg.AggregationMaxBytes),
-		core.WithAggregationGrowBytes(cfg.AggregationGrowBytes),
-		core.WithAggregationMaxCount(cfg.AggregationMaxCount),
-		core.WithMaxBufferedTime(cfg.MaxBufferedTime),
-		core.WithCollectionMaxCount(cfg.CollectionMaxCount),
-		core.WithCollectionMaxBytes(cfg.CollectionMaxBytes),
-		core.WithMaxInFlight(cfg.MaxInFlight),
-		core.WithDistribution(cfg.Distribution),
-		core.WithOrdering(cfg.Ordering),
-		core.WithRateLimit(cfg.RateLimitPercent),
-		core.WithShardLimit(cfg.ShardRecords, cfg.ShardBytes),
-		core.WithAdaptiveRate(cfg.AdaptiveRate),
-		core.WithFailIfThrottled(cfg.FailIfThrottled),
-		core.WithRecordTTL(cfg.RecordTTL),
-		core.WithRetryBackoff(cfg.RetryBackoffMin, cfg.RetryBackoffMax),
-		core.WithRequestTimeout(cfg.RequestTimeout),
-		core.WithBufferBytes(cfg.BufferBytes),
-		core.WithBufferRecords(cfg.BufferRecords),
-		core.WithStreamIdle(cfg.StreamIdle),
-		core.WithDescribeInterval(cfg.DescribeInterval),
-		core.WithMaxStreams(event.MaxStreams), // the shaper's bound is lower
-		core.WithLogger(logger),
-		core.WithObserver(cfg.observer),
-	}
+	return append(cfg.Producer.Options(), core.WithLogger(logger), core.WithObserver(cfg.observer))
 }
 
 // recordLimit is what the producer knows of the limit of a stream, "" for the
@@ -151,7 +108,7 @@ func (in *Instance) recordLimit(stream string) (limit int) {
 func openLetters(cfg *Config, logger *slog.Logger) (deadletter.Sink, error) {
 	return deadletter.OpenFile(deadletter.FileConfig{
 		Path:       cfg.DeadLetterFile,
-		MaxBytes:   int64(cfg.DeadLetterMaxBytes),
+		MaxBytes:   cfg.DeadLetterMaxBytes,
 		MaxFiles:   cfg.DeadLetterMaxFiles,
 		DropOldest: cfg.DeadLetterDropOldest,
 		Logger:     logger,

@@ -15,6 +15,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 func checkAddress(s string) error {
@@ -42,9 +43,14 @@ func checkEnvName(s string) error {
 	return nil
 }
 
+// streamForm says what names a stream, for people.
+const streamForm = "1 to 128 of a-z A-Z 0-9 _ . -, or an ARN (arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME)"
+
 func checkStream(s string) error {
-	_, _, err := core.ParseStream(s)
-	return err
+	if _, _, err := core.ParseStream(s); err != nil {
+		return errors.New("not the name of a stream")
+	}
+	return nil
 }
 
 func checkPattern(s string) error {
@@ -54,37 +60,18 @@ func checkPattern(s string) error {
 
 func checkMatch(s string) error {
 	if !strings.HasPrefix(s, "/") {
-		return errors.New("never fits a path; want it to begin with /")
+		return errors.New("never fits a path, which begins with /")
 	}
 	return checkPattern(s)
-}
-
-func checkRegion(s string) error {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return errors.New("not the name of an AWS region, such as eu-west-1")
-	}
-	return nil
-}
-
-func checkEndpoint(s string) error {
-	_, err := awsclient.ParseEndpoint(s)
-	return err
 }
 
 func checkProxy(s string) error {
 	u, err := awsclient.ParseProxy(s)
 	if err != nil {
-		return err
+		return errors.New("not the URL of a proxy")
 	}
 	if _, has := u.User.Password(); has {
 		return errors.New("a password does not belong here; use the environment variable HTTPS_PROXY")
-	}
-	return nil
-}
-
-func checkRole(s string) error {
-	if !strings.HasPrefix(s, "arn:") || !strings.Contains(s, ":role/") {
-		return errors.New("not the ARN of a role (arn:aws:iam::ACCOUNT:role/NAME)")
 	}
 	return nil
 }
@@ -95,8 +82,11 @@ func checkKey(s string) error {
 	if s == "$TAG" || strings.HasPrefix(s, "$TAG[") {
 		return errors.New("requests have no tag; a field of that name is $['TAG']")
 	}
-	_, err := event.NewShaper(event.Config{PartitionKey: s})
-	return err
+	if _, err := event.NewShaper(event.Config{PartitionKey: s}); err != nil {
+		_, what, _ := strings.Cut(err.Error(), "partition_key: "+strconv.Quote(s)+": ")
+		return errors.New(what)
+	}
+	return nil
 }
 
 func checkMissing(s string) error {
@@ -110,85 +100,72 @@ func checkMissing(s string) error {
 	return errors.New("not one of the allowed words")
 }
 
+// badFunc notes a problem of a value beside others.
+type badFunc func(name, value, what, allowed string)
+
 // checkTogether finds settings that do not go with each other. What rests on a value
 // that was refused, and so is not in c, is not judged.
 func (c *Config) checkTogether(l *loader) {
 	refused := maps.Clone(l.refused)
-	bad := func(key, format string, args ...any) {
-		text := fmt.Sprintf(format, args...)
+	note := func(p *option.Problem) {
 		for other := range refused {
-			if key == other || strings.Contains(text, other) {
+			if p.Name == other || strings.Contains(p.Error(), other) {
 				return
 			}
 		}
-		place := l.sources[key]
-		if entry, _, _ := strings.Cut(key, "."); place == "" {
+		place := l.sources[p.Name]
+		if entry, _, _ := strings.Cut(p.Name, "."); place == "" {
 			place = l.sources[entry+".match"]
 		}
-		l.problem(place, key, text)
+		l.problem(place, p.Name, p)
 	}
+	bad := func(name, value, what, allowed string) { note(option.Wrong(name, value, what, allowed)) }
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		bad("tls.cert_file", "tls.cert_file and tls.key_file go together; only one of them is set")
+		note(wrong("tls.cert_file", "tls.cert_file and tls.key_file go together", "both, or none of them"))
 	}
 	if c.TLS.ClientCAFile != "" && c.TLS.CertFile == "" {
-		bad("tls.client_ca_file", "tls.client_ca_file needs tls.cert_file and tls.key_file")
+		bad("tls.client_ca_file", c.TLS.ClientCAFile, "needs tls.cert_file and tls.key_file", "")
 	}
 	if c.DeadLetter.File != "" && c.DeadLetter.Stream != "" {
-		bad("dead_letter.stream", "dead_letter.file and dead_letter.stream exclude each other")
+		bad("dead_letter.stream", c.DeadLetter.Stream, "dead_letter.file and dead_letter.stream exclude each other", "one of them")
 	}
 	if need := c.Limits.Need(); c.Limits.Memory < need {
-		bad("limits.memory", "value %s is below %s, which is what the largest body takes by limits.wire_max_size, limits.body_max_size and limits.events; it would never be let in",
-			FormatSize(c.Limits.Memory), FormatSize(need))
-	}
-	if p := &c.Producer; p.RetryBackoffMin > p.RetryBackoffMax {
-		bad("producer.retry_backoff_min", "value %s is above producer.retry_backoff_max = %s", p.RetryBackoffMin, p.RetryBackoffMax)
+		bad("limits.memory", FormatSize(c.Limits.Memory), "the largest body by limits.wire_max_size, limits.body_max_size and limits.events takes more; it would never be let in",
+			FormatSize(need)+" and more")
 	}
 	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
-		bad("server.admin_listen", "value %s is the address of server.listen; want another one, or off", c.Server.AdminListen)
+		bad("server.admin_listen", c.Server.AdminListen, "the address of server.listen", "another one, or off")
 	}
-	c.AWS.check(bad)
+	for _, p := range slices.Concat(c.AWS.Check("aws."), c.Producer.Check("producer.")) {
+		note(p)
+	}
 	c.checkMetrics(bad)
 	c.checkNative(bad)
 	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
 	c.completeRegion(l, bad)
-	c.checkStreams(bad)
+	c.checkStreams(note)
 	c.Route.check("route.", letters, bad)
 	first := map[string]int{}
 	for i := range c.Routes {
 		match := c.Routes[i].Match
 		if before, seen := first[match]; seen {
-			bad(fmt.Sprintf("routes[%d].match", i), "value %q is that of routes[%d], which wins; want each pattern once", match, before)
+			bad(fmt.Sprintf("routes[%d].match", i), match, fmt.Sprintf("that of routes[%d], which wins", before), "each pattern once")
 		} else {
 			first[match] = i
 		}
 		prefix := fmt.Sprintf("routes[%d].", i)
-		c.Routes[i].check(prefix, letters, func(key, format string, args ...any) {
-			if l.sources[key] != "" { // or it is the value of route, which was judged
-				bad(key, format, args...)
+		c.Routes[i].check(prefix, letters, func(name, value, what, allowed string) {
+			if l.sources[name] != "" { // or it is the value of route, which was judged
+				bad(name, value, what, allowed)
 			}
 		})
-	}
-}
-
-// check finds settings of AWS that do not go with each other.
-func (a *AWS) check(bad func(key, format string, args ...any)) {
-	for _, o := range []struct {
-		key string
-		on  bool
-	}{{"aws.fips", a.FIPS}, {"aws.dual_stack", a.DualStack}} {
-		if o.on && a.Endpoint != "" {
-			bad(o.key, "value true chooses among the endpoints of AWS, but aws.endpoint = %q is used; want one or the other", a.Endpoint)
-		}
-	}
-	if a.ExternalID != "" && a.RoleARN == "" {
-		bad("aws.external_id", "it is only sent when a role is assumed, but aws.role_arn is not set; want both or neither")
 	}
 }
 
 // completeRegion takes the region from the ARNs of streams. One client writes to all of
 // them, so they have to agree, and records would go to a stream of the same name elsewhere
 // if they differed from aws.region.
-func (c *Config) completeRegion(l *loader, bad func(key, format string, args ...any)) {
+func (c *Config) completeRegion(l *loader, bad badFunc) {
 	type named struct{ key, stream string }
 	list := []named{{"route.stream", c.Route.Stream}}
 	for i := range c.Routes {
@@ -207,16 +184,17 @@ func (c *Config) completeRegion(l *loader, bad func(key, format string, args ...
 			c.AWS.Region, from = region, n.key
 			l.sources["aws.region"] = "the ARN in " + n.key
 		case region != c.AWS.Region:
-			bad(n.key, "value %q is in the region %s, but %s says %s; want the same, or no aws.region", n.stream, region, from, c.AWS.Region)
+			bad(n.key, n.stream, fmt.Sprintf("in the region %s, but %s says %s", region, from, c.AWS.Region), "the same, or no aws.region")
 		}
 	}
 }
 
 // checkStreams finds paths whose requests would all be refused.
-func (c *Config) checkStreams(bad func(key, format string, args ...any)) {
+func (c *Config) checkStreams(note func(*option.Problem)) {
 	none := func(r *Route) bool { return r.Stream == "" && len(r.Streams) == 0 }
 	lacks := func(prefix string) {
-		bad(prefix+"stream", "neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused; want a stream, or patterns of streams that requests may name", prefix)
+		note(wrong(prefix+"stream", fmt.Sprintf("neither %[1]sstream nor %[1]sstreams is set, so that every request would be refused", prefix),
+			"a stream, or patterns of streams that requests may name"))
 	}
 	if none(&c.Route) && !slices.ContainsFunc(c.Routes, func(r Route) bool { return !none(&r) }) {
 		lacks("route.")
@@ -230,7 +208,7 @@ func (c *Config) checkStreams(bad func(key, format string, args ...any)) {
 }
 
 // check also settles what auto stands for.
-func (r *Route) check(prefix string, letters bool, bad func(key, format string, args ...any)) {
+func (r *Route) check(prefix string, letters bool, bad badFunc) {
 	for _, policy := range []*string{&r.TooLarge, &r.Invalid} {
 		switch {
 		case *policy == Auto && letters:
@@ -243,17 +221,18 @@ func (r *Route) check(prefix string, letters bool, bad func(key, format string, 
 		r.Malformed = DeadLetters // without a place it depends on how much is malformed
 	}
 	if _, err := event.NewCompression(r.Compression, r.CompressionLevel); err != nil {
-		bad(prefix+"compression_level", "%v", err)
+		_, what, _ := strings.Cut(err.Error(), "\": ")
+		bad(prefix+"compression_level", strconv.Itoa(r.CompressionLevel), what, "")
 	}
 	if letters {
 		return
 	}
 	for _, p := range []struct{ key, value string }{
-		{"partition_key_missing", r.PartitionKeyMissing}, {"too_large", r.TooLarge},
+		{"partition_key_missing", r.PartitionKeyMissing}, {"oversize", r.TooLarge},
 		{"invalid", r.Invalid}, {"malformed", r.Malformed},
 	} {
 		if p.value == DeadLetters {
-			bad(prefix+p.key, "value %s needs dead_letter.file or dead_letter.stream", p.value)
+			bad(prefix+p.key, p.value, "needs dead_letter.file or dead_letter.stream", "")
 		}
 	}
 }

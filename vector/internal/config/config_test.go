@@ -16,6 +16,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 const minimal = "route:\n  stream: logs\n"
@@ -78,17 +80,17 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	_, got := loadText(t, text, []string{"KPL_HTTP_LOG_LEVVEL=x"}, []string{"--tls.min_version=1.1", "--nope=1", "stray"})
 	for _, want := range []string{
 		"f.yaml:2:3: server.lissten: no such key; did you mean listen?",
-		`f.yaml:3:17: server.idle_timeout: value "5": not a duration such as 250ms, 9s or 2m; allowed: 1s to 1h`,
-		`f.yaml:4:20: server.max_connections: value "0": out of range; allowed: 1 to 1000000`,
+		`f.yaml:3:17: server.idle_timeout: "5": not a duration such as 250ms, 9s or 2m; allowed: 1s to 1h`,
+		`f.yaml:4:20: server.max_connections: "0": out of range; allowed: 1 to 1000000`,
 		"f.yaml:5:1: limts: no such key; did you mean limits?",
-		`f.yaml:7:14: route.too_large: value "drp": not one of the allowed words; allowed: auto, drop, dead_letter, reject`,
-		`f.yaml:8:18: route.partition_key: value "a->": `,
-		`route.streams: value "[": `,
-		`f.yaml:11:16: routes[0].ack_timeout: value "1h": out of range; allowed: 100ms to 10m`,
+		`f.yaml:7:14: route.too_large: "drp": not one of the allowed words; allowed: auto, drop, dead_letter or reject; did you mean drop?`,
+		`f.yaml:8:18: route.partition_key: "a->": `,
+		`route.streams: "[": `,
+		`f.yaml:11:16: routes[0].ack_timeout: "1h": out of range; allowed: 100ms to 10m`,
 		"routes[0].match: missing",
 		"f.yaml:12:1: ack_timeout: no such key; did you mean ack_timeout below route?",
 		"environment KPL_HTTP_LOG_LEVVEL: no such option; did you mean KPL_HTTP_LOG_LEVEL?",
-		`flag --tls.min_version: tls.min_version: value "1.1"`,
+		`flag --tls.min_version: tls.min_version: "1.1"`,
 		"flag --nope=1: no such option",
 		`unexpected argument "stray"`,
 	} {
@@ -106,24 +108,24 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"dead letters without a place", "route: {stream: a, too_large: dead_letter}", "needs dead_letter.file or dead_letter.stream"},
 		{"two places", minimal + "dead_letter: {file: a, stream: b}", "exclude each other"},
 		{"memory below one body", minimal + "limits: {memory: 64MiB}", "would never be let in"},
-		{"a level of another compression", "route: {stream: a, compression: gzip, compression_level: 10}", "route.compression_level: compression_level 10: out of range; allowed with compression gzip: 1 to 9"},
+		{"a level of another compression", "route: {stream: a, compression: gzip, compression_level: 10}", "route.compression_level: \"10\": out of range; allowed with compression gzip: 1 to 9"},
 		{"a level for none", "route: {stream: a, compression: snappy, compression_level: 1}", "has no levels"},
-		{"a compression that is none", "route: {stream: a, compression: lz4}", "none, gzip, zlib, zstd, snappy"},
-		{"backoff upside down", minimal + "producer: {retry_backoff_min: 10s}", "above producer.retry_backoff_max"},
+		{"a compression that is none", "route: {stream: a, compression: lz4}", "none, gzip, zlib, zstd or snappy"},
+		{"backoff upside down", minimal + "producer: {retry_backoff_min: 10s}", "is above producer.retry_backoff_max; allowed: at most 5s"},
 		{"one address twice", minimal + "server: {listen: \"127.0.0.1:1\", admin_listen: \"127.0.0.1:1\"}", "another one, or off"},
-		{"address of Vector's protocol twice", minimal + "native: {listen: \"127.0.0.1:8080\"}", "native.listen: value 127.0.0.1:8080 is the address of another listener"},
-		{"Vector's protocol open beside credentials", minimal + "native: {listen: \":6000\"}\nauth: {bearer_env: T}", "native.credentials: value false would let in"},
-		{"Vector's protocol open with optional certificates", minimal + "native: {listen: \":6000\"}\nauth: {bearer_env: T}\ntls: {cert_file: a, key_file: b, client_ca_file: c, client_auth: optional}", "native.credentials: value false would let in"},
+		{"address of Vector's protocol twice", minimal + "native: {listen: \"127.0.0.1:8080\"}", "native.listen: \"127.0.0.1:8080\": the address of another listener"},
+		{"Vector's protocol open beside credentials", minimal + "native: {listen: \":6000\"}\nauth: {bearer_env: T}", "native.credentials: \"false\": lets in"},
+		{"Vector's protocol open with optional certificates", minimal + "native: {listen: \":6000\"}\nauth: {bearer_env: T}\ntls: {cert_file: a, key_file: b, client_ca_file: c, client_auth: optional}", "native.credentials: \"false\": lets in"},
 		{"nothing measured for CloudWatch", minimal + "metrics: {level: none, cloudwatch: true}", "leaves nothing for metrics.cloudwatch"},
 		{"half a second", minimal + "metrics: {cloudwatch_interval: 1500ms}", "not a whole number of seconds"},
 		{"a namespace of AWS", minimal + "metrics: {cloudwatch_namespace: AWS/Kinesis}", "not a namespace"},
 		{"an agent without a port", minimal + "metrics: {dogstatsd: localhost}", "not of the form host:port"},
 		{"a pattern twice", minimal + "routes:\n- match: /a\n- match: /a\n", "that of routes[0], which wins"},
 		{"no stream but for a path, which others lack", "routes:\n- match: /a\n  stream: a\n- match: /b\n", "f.yaml:4:10: routes[1].stream: neither routes[1].stream nor routes[1].streams"},
-		{"a pattern that never fits", minimal + "routes:\n- match: streams/a\n", "want it to begin with /"},
+		{"a pattern that never fits", minimal + "routes:\n- match: streams/a\n", "begins with /"},
 		{"a proxy with a password", minimal + "aws: {proxy: \"http://u:hush@h:1\"}", "use the environment variable HTTPS_PROXY"},
-		{"FIPS beside an endpoint", minimal + "aws: {fips: true, endpoint: \"http://h:1\"}", "f.yaml:3:13: aws.fips: value true chooses among the endpoints of AWS, but aws.endpoint = \"http://h:1\""},
-		{"dual stack beside an endpoint", minimal + "aws: {dual_stack: true, endpoint: h}", "aws.dual_stack: value true"},
+		{"FIPS beside an endpoint", minimal + "aws: {fips: true, endpoint: \"http://h:1\"}", "f.yaml:3:13: aws.use_fips_endpoint: it chooses among the endpoints of AWS, but aws.endpoint is set; allowed: one or the other"},
+		{"dual stack beside an endpoint", minimal + "aws: {dual_stack: true, endpoint: h}", "aws.use_dualstack_endpoint: it chooses"},
 		{"an external id without a role", minimal + "aws: {external_id: x}", "f.yaml:3:20: aws.external_id: it is only sent when a role is assumed, but aws.role_arn is not set"},
 		{"two documents", minimal + "---\n" + minimal, "more than one document"},
 		{"not YAML", "a: [", "f.yaml:1:"},
@@ -154,9 +156,9 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 		{"not behind a group that is none", "route: logs\n" + pair, nil, wantPair, "neither"},
 		{"nothing where whole groups may be missing", "rout: {stream: logs}\n" + pair, nil, "no such key", "go together"},
 		{"nothing beside a flag that is none", pair, []string{"--route.steam=logs"}, "no such option", "go together"},
-		{"a bad pattern is there", minimal + "routes:\n- match: a\n- match: /b\n  malformed: dead_letter\n", nil, "f.yaml:6:14: routes[1].malformed: value dead_letter needs", "missing"},
+		{"a bad pattern is there", minimal + "routes:\n- match: a\n- match: /b\n  malformed: dead_letter\n", nil, "f.yaml:6:14: routes[1].malformed: \"dead_letter\": needs", "missing"},
 		{"not for entries with other numbers", minimal + "routes:\n- x\n- match: /b\n  malformed: dead_letter\n", nil, "routes[0]: not a mapping", "needs"},
-		{"once for all entries that have it from route", "route: {stream: a, malformed: dead_letter}\nroutes:\n- match: /a\n", nil, "route.malformed: value dead_letter needs", "routes[0]"},
+		{"once for all entries that have it from route", "route: {stream: a, malformed: dead_letter}\nroutes:\n- match: /a\n", nil, "route.malformed: \"dead_letter\": needs", "routes[0]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, got := loadText(t, c.text, nil, c.args)
@@ -164,6 +166,62 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 				t.Errorf("unexpected problems; got %q; want %q in them and not %q", got, c.want, c.not)
 			}
 		})
+	}
+}
+
+// A hint names an option that exists, wherever it is.
+func TestHintsComeFromTheTables(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"producer: {compression: gzip}", "producer.compression: no such key; did you mean compression below route?"},
+		{"route: {streem: a}", "route.streem: no such key; did you mean stream?"},
+		{"server: {port: 80}", "server.port: no such key; did you mean server.listen?"},
+		{"kinesis: {region: a}", "kinesis: no such key; did you mean aws?"},
+		{"log_level: debug", "log_level: no such key; did you mean log.level?"},
+		{"route: {timeout: 1s}", "route.timeout: no such key; did you mean route.ack_timeout?"},
+		{"token: a", "token: no such key; did you mean auth.bearer_files?"},
+		{"route: {stream_name: a}", "route.stream_name: no such key; did you mean route.stream?"},
+	} {
+		if _, got := loadText(t, c.text, nil, nil); !strings.Contains(got, c.want+"\n") && !strings.HasSuffix(got, c.want) {
+			t.Errorf("unexpected problems of %s; got %s; want one with %s", c.text, got, c.want)
+		}
+	}
+	if _, got := loadText(t, minimal, nil, []string{"--compression=gzip", "--route.compresion=gzip"}); strings.Count(got, "did you mean route.compression?") != 2 {
+		t.Errorf("unexpected problems of flags; got %s; want route.compression in both", got)
+	}
+}
+
+// Other names set the same option from each source, and leave a line for the log.
+func TestOtherNamesOfOptions(t *testing.T) {
+	text := "route: {stream: logs, too_large: drop}\nroutes: [{match: /a, too_large: reject}]\naws: {fips: true, skip_verify: true, startup_check: fail}\n"
+	c, problems := loadText(t, text, []string{"KPL_HTTP_PRODUCER_SHARD_RECORDS_LIMIT=7"}, []string{"--producer.http_request_timeout=2s", "--aws.user_agent=me"})
+	if problems != "" {
+		t.Fatalf("unexpected problems; got %s; want none", problems)
+	}
+	got := fmt.Sprint(c.Route.TooLarge, c.Routes[0].TooLarge, c.AWS.FIPS, c.AWS.SkipVerify, c.AWS.StartupCheck, c.Producer.ShardRecords, c.Producer.RequestTimeout, c.AWS.ExtraUserAgent)
+	if want := fmt.Sprint("drop", "reject", true, true, "require", 7, 2*time.Second, "me"); got != want {
+		t.Errorf("unexpected values; got %s; want %s", got, want)
+	}
+	notes := strings.Join(c.Notes, "\n")
+	for _, want := range []string{
+		"f.yaml:1:34: route.too_large is another name of route.oversize; write that",
+		"f.yaml:2:33: routes[0].too_large is another name of oversize; write that",
+		"f.yaml:3:13: aws.fips is another name of aws.use_fips_endpoint; write that",
+		"f.yaml:3:32: aws.skip_verify is the opposite of aws.verify_certificate; write that",
+		"f.yaml:3:53: aws.startup_check the word fail is called require now",
+		"environment KPL_HTTP_PRODUCER_SHARD_RECORDS_LIMIT: producer.shard_records_limit is another name of producer.shard_limit_records; write that",
+		"flag --producer.http_request_timeout: producer.http_request_timeout is another name of producer.request_timeout; write that",
+		"flag --aws.user_agent: aws.user_agent is another name of aws.extra_user_agent; write that",
+	} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("missing note %q; got\n%s", want, notes)
+		}
+	}
+	if len(c.Notes) != 8 {
+		t.Errorf("unexpected number of notes; got %d; want 8", len(c.Notes))
+	}
+	_, problems = loadText(t, minimal+"aws: {fips: true, use_fips_endpoint: false}", nil, nil)
+	if !strings.Contains(problems, "aws.use_fips_endpoint: given under two names; allowed: one of them") {
+		t.Errorf("unexpected problems of two names at once; got %q", problems)
 	}
 }
 
@@ -197,13 +255,13 @@ func TestRegionOfARNs(t *testing.T) {
 		{"the same", "aws: {region: eu-west-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "eu-west-1", ""},
 		{"names have none", "route: {stream: a}", "", ""},
 		{"another one", "aws: {region: us-east-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "",
-			"route.stream: value \"" + arn("eu-west-1", "a") + "\" is in the region eu-west-1, but aws.region says us-east-1"},
+			"route.stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but aws.region says us-east-1"},
 		{"of an entry of routes", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: b}", "eu-west-1", ""},
 		{"two that differ", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
-			"routes[0].stream: value \"" + arn("eu-west-1", "a") + "\" is in the region eu-west-1, but route.stream says us-east-1"},
+			"routes[0].stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but route.stream says us-east-1"},
 		{"of dead letters", "dead_letter: {stream: '" + arn("eu-west-1", "a") + "'}\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
-			"dead_letter.stream: value"},
-		{"one problem for one mistake", "aws: {region: 'EU!'}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "", "aws.region: value"},
+			"dead_letter.stream: \"arn"},
+		{"one problem for one mistake", "aws: {region: 'EU!'}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "", "aws.region: \"EU!\": "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg, problems := loadText(t, c.text, nil, nil)
@@ -261,23 +319,23 @@ func TestOptionsAreComplete(t *testing.T) {
 	seen := map[any]string{}
 	for _, o := range Options() {
 		if o.Doc == "" || !strings.HasSuffix(o.Doc, ".") {
-			t.Errorf("option %s has no sentence", o.Key)
+			t.Errorf("option %s has no sentence", o.Name)
 		}
-		if o.Kind >= KindInt && o.Kind <= KindDuration && (o.Max == 0 || o.Default == "") {
-			t.Errorf("option %s has no range or no default", o.Key)
+		if o.Kind >= option.Int && o.Kind <= option.Duration && (o.Max == 0 || o.Default == "") {
+			t.Errorf("option %s has no range or no default", o.Name)
 		}
-		if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*\.[a-z0-9]+(_[a-z0-9]+)*$`).MatchString(o.Key) {
-			t.Errorf("unexpected key %q", o.Key)
+		if !regexp.MustCompile(`^[a-z]+(_[a-z]+)*\.[a-z0-9]+(_[a-z0-9]+)*$`).MatchString(o.Name) {
+			t.Errorf("unexpected key %q", o.Name)
 		}
 		// Each option has a field of its own: setting one must not change another.
 		var probe Config
-		p := o.target(&probe)
+		p := o.Field(&probe)
 		reflect.ValueOf(p).Elem().Set(nonZero(reflect.TypeOf(p).Elem()))
 		key := fmt.Sprintf("%+v", probe)
 		if other := seen[key]; other != "" {
-			t.Errorf("options %s and %s share a field", o.Key, other)
+			t.Errorf("options %s and %s share a field", o.Name, other)
 		}
-		seen[key] = o.Key
+		seen[key] = o.Name
 	}
 }
 
@@ -335,6 +393,7 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 		{"minimal", minimal, true},
 		{"the shipped file", string(shipped), true},
 		{"numbers for sizes and words for times", minimal + "limits: {memory: 300000000, admission_timeout: 0}\nserver: {idle_timeout: 1m30s}", true},
+		{"other names of options", minimal + "  too_large: drop\naws: {fips: true, skip_verify: false}", true},
 		{"a version that looks like a number", minimal + "tls: {min_version: 1.3}", true},
 		{"an unknown key", minimal + "sever: {}", false},
 		{"an unknown key in a group", minimal + "  sream: x", false},
@@ -379,7 +438,7 @@ func TestEveryCoreOptionIsReachable(t *testing.T) {
 		}
 		source = append(source, b...)
 	}
-	ours, err := os.ReadFile("types.go")
+	ours, err := os.ReadFile("../../../internal/option/table/producer.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,12 @@ package config
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
-	"sort"
+	"slices"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // Sources says where a configuration comes from.
@@ -36,36 +36,14 @@ func Load(src Sources) (*Config, error) {
 	return load(src, data)
 }
 
-// Problem is one thing wrong with a configuration.
-type Problem struct {
-	// Place is where the value came from: file:line:column, environment NAME,
-	// flag --name, or empty for a default.
-	Place string
-	// Key is the option.
-	Key string
-	// Text says what is wrong and what is allowed.
-	Text string
-}
-
-// Error implements error.
-func (p *Problem) Error() string {
-	s := p.Text
-	if p.Key != "" {
-		s = p.Key + ": " + s
-	}
-	if p.Place != "" {
-		s = p.Place + ": " + s
-	}
-	return s
-}
-
 // loader collects values and problems of one Load.
 type loader struct {
 	cfg     *Config
 	file    string
-	options []Option
-	sources map[string]string // key -> place of the value in effect
-	// refused are keys whose value could not be taken, and what else is not known for
+	options []option.Option[Config]
+	specs   []*option.Spec
+	sources map[string]string // option -> place of the value in effect
+	// refused are options whose value could not be taken, and what else is not known for
 	// that reason: with a dot a group, empty everything.
 	refused  map[string]bool
 	problems []error
@@ -73,19 +51,30 @@ type loader struct {
 	strangers []string // variables with our prefix that are no option
 }
 
-func (l *loader) problem(place, key, text string) {
-	l.refused[key] = true
-	l.problems = append(l.problems, &Problem{Place: place, Key: key, Text: text})
+func (l *loader) problem(place, name string, p *option.Problem) {
+	p.Place = place
+	l.refused[name] = true
+	l.problems = append(l.problems, p)
 }
+
+// unknown notes a name that is none. shown is the name if the place does not say it.
+func (l *loader) unknown(place, shown, name, what string, known []string, all []*option.Spec) {
+	l.problem(place, "", &option.Problem{Name: shown, What: what, Hint: option.Suggest(name, known, all, listed)})
+}
+
+// listed says where all names are.
+const listed = "kpl-http options lists all"
 
 func load(src Sources, data []byte) (*Config, error) {
 	l := &loader{cfg: &Config{}, file: src.File, options: Options(), sources: map[string]string{}, refused: map[string]bool{}}
+	l.specs = option.Specs(l.options)
 	for i := range l.options {
 		o := &l.options[i]
-		if o.Default != "" {
-			if err := o.set(o.target(l.cfg), o.Default, nil); err != nil {
-				l.problem("", o.Key, "default "+o.Default+": "+err.Error())
-			}
+		if o.Default == "" {
+			continue
+		}
+		if _, problem := o.Set(option.Plain, l.cfg, o.Name, o.Default, nil); problem != nil {
+			l.problem("default", o.Name, problem)
 		}
 	}
 	var routes []routeNode
@@ -105,62 +94,43 @@ func load(src Sources, data []byte) (*Config, error) {
 	return l.cfg, nil
 }
 
-// target is the pointer to the option's field.
-func (o *Option) target(c *Config) any {
-	if o.route != nil {
-		return o.route(&c.Route)
-	}
-	return o.field(c)
-}
-
-// assign sets one value and notes a problem or the place.
-func (l *loader) assign(o *Option, dst any, place, key, text string, list []string) {
-	if err := o.set(dst, text, list); err != nil {
-		l.problem(place, key, describe(o, text, list, err))
+// assign sets an option by one of its names, and notes a problem or the place. prefix is what
+// stands before the option's own names.
+func assign[C any](l *loader, o *option.Option[C], c *C, place, prefix, name, text string, list []string) {
+	note, problem := o.Set(option.Plain, c, name, text, list)
+	if problem != nil {
+		problem.Name = prefix + name
+		l.problem(place, prefix+o.Name, problem)
 		return
 	}
-	l.sources[key] = place
-}
-
-func describe(o *Option, text string, list []string, err error) string {
-	if list != nil {
-		text = strings.Join(list, ",")
+	if note != "" {
+		l.cfg.Notes = append(l.cfg.Notes, place+": "+prefix+name+" "+note)
 	}
-	s := fmt.Sprintf("value %q: %v", text, err)
-	if allowed := o.Allowed(); allowed != "" {
-		s += "; allowed: " + allowed
-	}
-	return s
-}
-
-func (l *loader) find(key string) *Option {
-	for i := range l.options {
-		if l.options[i].Key == key {
-			return &l.options[i]
-		}
-	}
-	return nil
+	l.sources[prefix+o.Name] = place
 }
 
 // readEnviron takes the variables with our prefix.
 func (l *loader) readEnviron(environ []string) {
-	names := map[string]*Option{}
-	for i := range l.options {
-		names[l.options[i].Env()] = &l.options[i]
+	type named struct {
+		o    *option.Option[Config]
+		name string
 	}
-	environ = append([]string(nil), environ...)
-	sort.Strings(environ)
-	for _, kv := range environ {
+	names := map[string]named{}
+	for i := range l.options {
+		for _, name := range l.options[i].Names() {
+			names[Env(name)] = named{&l.options[i], name}
+		}
+	}
+	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(name, EnvPrefix) || name == ConfigEnv {
 			continue
 		}
-		o := names[name]
-		if o == nil {
+		if n := names[name]; n.o != nil {
+			assign(l, n.o, l.cfg, "environment "+name, "", n.name, value, nil)
+		} else {
 			l.strangers = append(l.strangers, name)
-			continue
 		}
-		l.assign(o, o.target(l.cfg), "environment "+name, o.Key, value, nil)
 	}
 }
 
@@ -171,51 +141,35 @@ const ConfigEnv = EnvPrefix + "CONFIG"
 // misspelt setting would be lost in silence. Those that hold secrets are named by an
 // option of any source.
 func (l *loader) refuseStrangers() {
-	known := make([]string, 0, len(l.options))
-	for i := range l.options {
-		known = append(known, l.options[i].Env())
+	known := make([]string, 0, len(l.specs))
+	for _, s := range l.specs {
+		known = append(known, Env(s.Name))
 	}
 	for _, name := range l.strangers {
 		if name != l.cfg.Auth.BearerEnv && name != l.cfg.Auth.BasicEnv {
-			l.problem("environment "+name, "", "no such option"+hint(name, known))
+			l.unknown("environment "+name, "", name, "no such option", known, nil)
 		}
 	}
 }
 
 func (l *loader) readFlags(args []string) {
-	fs := flag.NewFlagSet("kpl-http", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	known := make([]string, 0, len(l.options))
-	for i := range l.options {
-		o := &l.options[i]
-		known = append(known, o.Key)
-		put := func(text string) error {
-			l.assign(o, o.target(l.cfg), "flag --"+o.Key, o.Key, text, nil)
-			return nil
-		}
-		if o.Kind == KindBool {
-			fs.BoolFunc(o.Key, o.Doc, put)
-		} else {
-			fs.Func(o.Key, o.Doc, put)
+	flags, rest := option.SplitArgs(l.specs, args)
+	known := make([]string, 0, len(l.specs))
+	for _, s := range l.specs {
+		known = append(known, s.Name)
+	}
+	for _, f := range flags {
+		switch {
+		case f.Spec == nil:
+			l.unknown("flag "+f.Text, "", f.Name, "no such option", known, l.specs)
+		case f.Missing:
+			l.problem("flag "+f.Text, f.Spec.Name, &option.Problem{What: "needs a value", Allowed: f.Text + "=VALUE"})
+		default:
+			i := slices.Index(l.specs, f.Spec)
+			assign(l, &l.options[i], l.cfg, "flag --"+f.Name, "", f.Name, f.Value, nil)
 		}
 	}
-	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
-			// The flag package stops at the first problem; everything is wanted.
-			bad := args[len(args)-len(fs.Args())-1]
-			name, _, _ := strings.Cut(strings.TrimLeft(bad, "-"), "=")
-			if l.find(name) == nil {
-				l.problem("flag "+bad, "", "no such option"+hint(name, known))
-			} else {
-				l.problem("flag "+bad, "", err.Error())
-			}
-			args = fs.Args()
-			continue
-		}
-		args = fs.Args()
-		if len(args) > 0 {
-			l.problem("", "", fmt.Sprintf("unexpected argument %q; want --option=value", args[0]))
-			args = args[1:]
-		}
+	for _, a := range rest {
+		l.problem("", "", &option.Problem{What: fmt.Sprintf("unexpected argument %q", a), Allowed: "--option=value"})
 	}
 }

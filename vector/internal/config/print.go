@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // Print writes the configuration in effect as a YAML file that Load reads to the same
@@ -18,26 +20,26 @@ func (c *Config) Print(w io.Writer) error {
 	options := Options()
 	for i := range options {
 		o := &options[i]
-		if g, _, _ := strings.Cut(o.Key, "."); g != group {
+		if g := o.InGroup(); g != group {
 			group = g
 			fmt.Fprintf(&b, "%s:\n", g)
 		}
-		origin := c.origins[o.Key]
+		origin := c.origins[o.Name]
 		if origin == "" {
 			origin = "default"
 		}
-		fmt.Fprintf(&b, "  %s: %s # %s\n", o.name(), yamlText(o, o.get(o.target(c))), origin)
+		fmt.Fprintf(&b, "  %s: %s # %s\n", o.Short(), yamlText(&o.Spec, o.Get(option.Plain, o.Field(c))), origin)
 	}
 	if len(c.Routes) > 0 {
 		b.WriteString("routes:\n")
 	}
 	for i := range c.Routes {
 		fmt.Fprintf(&b, "  - match: %s\n", strconv.Quote(c.Routes[i].Match))
-		for j := range options {
-			o := &options[j]
-			key := fmt.Sprintf("routes[%d].%s", i, o.name())
-			if o.PerRoute() && c.origins[key] != "" {
-				fmt.Fprintf(&b, "    %s: %s # %s\n", o.name(), yamlText(o, o.get(o.route(&c.Routes[i]))), c.origins[key])
+		for j := range routeOptions {
+			o := &routeOptions[j]
+			key := fmt.Sprintf("routes[%d].%s", i, o.Name)
+			if c.origins[key] != "" {
+				fmt.Fprintf(&b, "    %s: %s # %s\n", o.Name, yamlText(&o.Spec, o.Get(option.Plain, o.Field(&c.Routes[i]))), c.origins[key])
 			}
 		}
 	}
@@ -45,12 +47,15 @@ func (c *Config) Print(w io.Writer) error {
 	return err
 }
 
-func yamlText(o *Option, text string) string {
+func yamlText(o *option.Spec, text string) string {
 	switch o.Kind {
-	case KindString:
+	case option.String:
 		return strconv.Quote(text)
-	case KindList:
-		list := splitList(text)
+	case option.List:
+		if text == "" {
+			return "[]"
+		}
+		list := strings.Split(text, ",")
 		for i := range list {
 			list[i] = strconv.Quote(list[i])
 		}

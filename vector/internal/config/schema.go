@@ -4,27 +4,30 @@ package config
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
+
+type object = map[string]any
 
 // JSONSchema returns the schema of the file for editors (draft 2020-12).
 func JSONSchema() []byte {
-	type object = map[string]any
 	groups := object{}
-	route := object{matchOption.name(): schemaOf(&matchOption)}
-	options := Options()
-	for i := range options {
-		o := &options[i]
-		g, _, _ := strings.Cut(o.Key, ".")
+	for _, s := range option.Specs(Options()) {
+		g := s.InGroup()
 		if groups[g] == nil {
 			groups[g] = object{"type": []string{"object", "null"}, "additionalProperties": false, "properties": object{}}
 		}
-		groups[g].(object)["properties"].(object)[o.name()] = schemaOf(o)
-		if o.PerRoute() {
-			s := schemaOf(o)
-			delete(s, "default") // what holds is the value of route
-			route[o.name()] = s
+		for name, schema := range properties(s) {
+			groups[g].(object)["properties"].(object)[name] = schema
+		}
+	}
+	route := properties(&matchOption.Spec)
+	for _, s := range option.Specs(routeOptions) {
+		for name, schema := range properties(s) {
+			delete(schema.(object), "default") // what holds is the value of route
+			route[name] = schema
 		}
 	}
 	groups["routes"] = object{
@@ -32,7 +35,7 @@ func JSONSchema() []byte {
 		"description": "Settings for single paths. The first entry that matches wins; what it does not set is as in route.",
 		"items": object{
 			"type": "object", "additionalProperties": false,
-			"properties": route, "required": []string{matchOption.name()},
+			"properties": route, "required": []string{matchOption.Name},
 		},
 	}
 	b, err := json.MarshalIndent(object{
@@ -47,86 +50,34 @@ func JSONSchema() []byte {
 	return append(b, '\n')
 }
 
-const (
-	durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+)$`
-	sizePattern     = `^[0-9]+ *(B|KB|MB|GB|KiB|MiB|GiB)?$`
-)
-
-func schemaOf(o *Option) map[string]any {
-	s := map[string]any{}
-	doc := o.Doc
-	if a := o.Allowed(); a != "" {
-		doc += " Allowed: " + a + "."
+// properties are the schemas of all names of an option, without its group. Names that are not
+// the right one are marked for editors.
+func properties(s *option.Spec) object {
+	list := object{}
+	for _, name := range s.Names() {
+		schema := s.Schema()
+		if name != s.Name {
+			delete(schema, "default")
+			schema["deprecated"] = true
+			schema["description"] = "Another name of " + s.Short() + ", or of its opposite."
+		}
+		list[name[strings.IndexByte(name, '.')+1:]] = schema
 	}
-	s["description"] = doc
-	switch o.Kind {
-	case KindBool:
-		s["type"] = "boolean"
-		s["default"] = o.Default == "true"
-	case KindInt:
-		s["type"] = "integer"
-		s["minimum"], s["maximum"] = o.Min, o.Max
-		if o.ZeroMeans != "" {
-			s["minimum"] = 0
-		}
-		if o.Default != "" {
-			s["default"] = json.Number(o.Default)
-		}
-	case KindSize:
-		s["type"] = []string{"integer", "string"}
-		s["pattern"] = sizePattern
-		s["minimum"], s["maximum"] = o.Min, o.Max
-		if o.ZeroMeans != "" {
-			s["minimum"] = 0
-		}
-		s["default"] = o.Default
-	case KindDuration:
-		s["type"] = []string{"string", "integer"}
-		s["pattern"] = durationPattern
-		s["maximum"] = 0 // the only number is 0; others need a unit
-		s["minimum"] = 0
-		s["default"] = o.Default
-	case KindList:
-		s["type"] = []string{"array", "string", "null"}
-		s["items"] = map[string]any{"type": "string"}
-	default:
-		s["type"] = []string{"string", "null"}
-		if len(o.Enum) > 0 {
-			s["type"] = []string{"string", "number"} // 1.2 reads as a number
-			enum := make([]any, 0, len(o.Enum))
-			for _, e := range o.Enum {
-				enum = append(enum, e)
-				var n json.Number
-				if json.Unmarshal([]byte(e), &n) == nil {
-					enum = append(enum, n)
-				}
-			}
-			s["enum"] = enum
-		}
-		if o.Default != "" {
-			s["default"] = o.Default
-		}
-	}
-	return s
+	return list
 }
 
 // Markdown returns the table of options for docs/http.md.
 func Markdown() string {
 	var b strings.Builder
-	b.WriteString("| Key | Type | Default | Allowed | Meaning |\n|---|---|---|---|---|\n")
-	row := func(o *Option) {
-		def := o.Default
-		if def != "" {
-			def = "`" + def + "`"
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", o.Key, o.Kind, def, cell(o.Allowed()), cell(o.Doc))
+	b.WriteString(option.RowHead + "\n")
+	for _, s := range append(option.Specs(Options()), matchSpec()) {
+		b.WriteString(s.Row(option.Plain) + "\n")
 	}
-	options := Options()
-	for i := range options {
-		row(&options[i])
-	}
-	row(&matchOption)
 	return b.String()
 }
 
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+// matchSpec is the key that only entries of routes[] have, as documentation names it.
+func matchSpec() *option.Spec {
+	s := matchOption.Prefixed("routes[].")
+	return &s
+}

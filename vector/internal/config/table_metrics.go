@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // Metrics says what is measured, and where it goes.
@@ -29,34 +31,40 @@ func (m *Metrics) Config() (c metrics.Config, on bool, err error) {
 	return metrics.ParseConfig(m.Level, m.Granularity)
 }
 
-var metricsOptions = []Option{
-	{Key: "metrics.level", Default: "detailed", Enum: []string{"none", "summary", "detailed"},
-		Doc:   "How much of the producer is measured; see docs/metrics.md. none: nothing, and only what the server itself counts is shown.",
-		field: func(c *Config) any { return &c.Metrics.Level }},
-	{Key: "metrics.granularity", Default: "shard", Enum: []string{"global", "stream", "shard"},
-		Doc:   "Finest dimension of the producer's metrics. With several hundred shards, stream keeps the number of series small.",
-		field: func(c *Config) any { return &c.Metrics.Granularity }},
-	{Key: "metrics.prometheus", Kind: KindBool, Default: "true",
-		Doc:   "Serve /metrics on server.admin_listen.",
-		field: func(c *Config) any { return &c.Metrics.Prometheus }},
-	{Key: "metrics.cloudwatch", Kind: KindBool, Default: "false",
-		Doc:   "Upload the producer's metrics to CloudWatch, under the names of the Kinesis Producer Library. Needs cloudwatch:PutMetricData; each series costs money.",
-		field: func(c *Config) any { return &c.Metrics.CloudWatch }},
-	{Key: "metrics.cloudwatch_namespace", Default: "KinesisProducerLibrary", Form: "1 to 255 printable ASCII characters, not beginning with AWS/ or :", check: checkNamespace,
-		Doc:   "Namespace of the metrics in CloudWatch.",
-		field: func(c *Config) any { return &c.Metrics.CloudWatchNamespace }},
-	{Key: "metrics.cloudwatch_interval", Kind: KindDuration, Default: "60s", Min: sec, Max: hour,
-		Doc:   "Time between two uploads to CloudWatch, in whole seconds.",
-		field: func(c *Config) any { return &c.Metrics.CloudWatchInterval }},
-	{Key: "metrics.cloudwatch_endpoint", Form: "host, host:port or URL", check: checkEndpoint,
-		Doc:   "Address of the CloudWatch API instead of the region's. Without a scheme https is used.",
-		field: func(c *Config) any { return &c.Metrics.CloudWatchEndpoint }},
-	{Key: "metrics.dogstatsd", Form: "host:port, unix:///path, or env for what DD_AGENT_HOST and DD_DOGSTATSD_URL say", check: checkDogStatsD,
-		Doc:   "Send the producer's metrics to the Datadog Agent there.",
-		field: func(c *Config) any { return &c.Metrics.DogStatsD }},
-	{Key: "metrics.dogstatsd_tags", Kind: KindList, Form: "tags such as env:prod",
-		Doc:   "Tags on all metrics that go to the Datadog Agent.",
-		field: func(c *Config) any { return &c.Metrics.DogStatsDTags }},
+var sinkOptions = []option.Option[Config]{
+	{Spec: option.Spec{Name: "metrics.prometheus", Kind: option.Bool, Default: "true",
+		Doc: "Serve /metrics on server.admin_listen."},
+		Field: func(c *Config) any { return &c.Metrics.Prometheus }},
+	{Spec: option.Spec{Name: "metrics.cloudwatch", Kind: option.Bool, Default: "false",
+		Doc: "Upload the producer's metrics to CloudWatch, under the names of the Kinesis Producer Library. Needs cloudwatch:PutMetricData; each series costs money."},
+		Field: func(c *Config) any { return &c.Metrics.CloudWatch }},
+	{Spec: option.Spec{Name: "metrics.cloudwatch_namespace", Default: "KinesisProducerLibrary", Form: "1 to 255 printable ASCII characters, not beginning with AWS/ or :", Check: checkNamespace,
+		Doc: "Namespace of the metrics in CloudWatch."},
+		Field: func(c *Config) any { return &c.Metrics.CloudWatchNamespace }},
+	{Spec: option.Spec{Name: "metrics.cloudwatch_interval", Kind: option.Duration, Default: "60s", Min: sec, Max: hour,
+		Doc: "Time between two uploads to CloudWatch, in whole seconds."},
+		Field: func(c *Config) any { return &c.Metrics.CloudWatchInterval }},
+	{Spec: option.Spec{Name: "metrics.cloudwatch_endpoint", Form: table.EndpointForm, Check: table.CheckEndpoint,
+		Doc: "Address of the CloudWatch API instead of the region's. Without a scheme https is used."},
+		Field: func(c *Config) any { return &c.Metrics.CloudWatchEndpoint }},
+	{Spec: option.Spec{Name: "metrics.dogstatsd", Form: "host:port, unix:///path, or env for what DD_AGENT_HOST and DD_DOGSTATSD_URL say", Check: checkDogStatsD,
+		Doc: "Send the producer's metrics to the Datadog Agent there."},
+		Field: func(c *Config) any { return &c.Metrics.DogStatsD }},
+	{Spec: option.Spec{Name: "metrics.dogstatsd_tags", Kind: option.List, Form: "tags such as env:prod",
+		Doc: "Tags on all metrics that go to the Datadog Agent."},
+		Field: func(c *Config) any { return &c.Metrics.DogStatsDTags }},
+}
+
+func metricsOptions() []option.Option[Config] {
+	part := func(c *Config) *table.Metrics {
+		return &table.Metrics{Level: &c.Metrics.Level, Granularity: &c.Metrics.Granularity}
+	}
+	shared := option.With(option.Of("metrics.", part, table.MetricsOptions()), map[string]func(*option.Option[Config]){
+		"metrics.level": func(o *option.Option[Config]) {
+			o.Doc += " none: nothing, and only what the server itself counts is shown."
+		},
+	})
+	return append(shared, sinkOptions...)
 }
 
 func checkNamespace(s string) error {
@@ -78,15 +86,15 @@ func checkDogStatsD(s string) error {
 	return checkAddress(s)
 }
 
-func (c *Config) checkMetrics(bad func(key, format string, args ...any)) {
+func (c *Config) checkMetrics(bad badFunc) {
 	m := &c.Metrics
 	if m.CloudWatchInterval%time.Second != 0 {
-		bad("metrics.cloudwatch_interval", "value %s is not a whole number of seconds", m.CloudWatchInterval)
+		bad("metrics.cloudwatch_interval", option.FormatDuration(m.CloudWatchInterval), "not a whole number of seconds", "")
 	}
 	if m.CloudWatchNamespace == "" {
-		bad("metrics.cloudwatch_namespace", "value \"\" is empty; want a namespace")
+		bad("metrics.cloudwatch_namespace", "", "empty", "a namespace")
 	}
 	if m.Level == "none" && (m.CloudWatch || m.DogStatsD != "") {
-		bad("metrics.level", "value none leaves nothing for metrics.cloudwatch and metrics.dogstatsd; want summary or detailed, or neither of them")
+		bad("metrics.level", "none", "leaves nothing for metrics.cloudwatch and metrics.dogstatsd", "summary or detailed, or neither of them")
 	}
 }

@@ -5,8 +5,7 @@ package config
 import (
 	"time"
 
-	"github.com/outkpl/outkpl/core"
-	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // Config is what kpl-http runs with. The table of Options says what each field
@@ -18,8 +17,8 @@ type Config struct {
 	Limits     Limits
 	Ledger     Ledger
 	DeadLetter DeadLetter
-	AWS        AWS
-	Producer   Producer
+	AWS        table.AWS
+	Producer   table.Producer
 	Metrics    Metrics
 	Native     Native
 	Log        Log
@@ -28,6 +27,9 @@ type Config struct {
 	// Routes are tried in order; the first whose Match fits the path wins. What an
 	// entry does not set is as in Route.
 	Routes []Route
+
+	// Notes are lines for the log about what was given under another name.
+	Notes []string
 
 	origins map[string]string // where a value that is not a default came from
 }
@@ -108,102 +110,6 @@ type DeadLetter struct {
 	MaxFiles   int
 	DropOldest bool
 	Stream     string
-}
-
-// AWS is how Kinesis is reached.
-type AWS struct {
-	Region         string
-	Endpoint       string
-	Profile        string
-	RoleARN        string
-	ExternalID     string
-	STSEndpoint    string
-	MaxConnections int
-	ConnectTimeout time.Duration
-	FIPS           bool
-	DualStack      bool
-	Proxy          string
-	CAFile         string
-	SkipVerify     bool
-	UserAgent      string
-	StartupCheck   string
-}
-
-// Client returns the settings for package awsclient.
-func (a *AWS) Client() awsclient.Config {
-	return awsclient.Config{
-		Region: a.Region, Endpoint: a.Endpoint, Profile: a.Profile,
-		RoleARN: a.RoleARN, ExternalID: a.ExternalID, STSEndpoint: a.STSEndpoint,
-		MaxConnections: a.MaxConnections, ConnectTimeout: a.ConnectTimeout,
-		FIPS: a.FIPS, DualStack: a.DualStack, Proxy: a.Proxy, CAFile: a.CAFile, SkipVerify: a.SkipVerify, ExtraUserAgent: a.UserAgent,
-	}
-}
-
-// Producer holds the settings of package core.
-type Producer struct {
-	Aggregation          bool
-	AggregationMaxBytes  int
-	AggregationGrowBytes int
-	AggregationMaxCount  int
-	MaxBufferedTime      time.Duration
-	CollectionMaxBytes   int
-	CollectionMaxCount   int
-	MaxInFlight          int
-	RequestTimeout       time.Duration
-	RateLimit            int
-	AdaptiveRate         bool
-	ShardRecords         int
-	ShardBytes           int
-	Ordering             string
-	Distribution         string
-	MaxStreams           int
-	StreamIdle           time.Duration
-	DescribeInterval     time.Duration
-	FailIfThrottled      bool
-	RecordTTL            time.Duration
-	RetryBackoffMin      time.Duration
-	RetryBackoffMax      time.Duration
-	BufferBytes          int
-	BufferRecords        int
-}
-
-// Options returns the settings as options of core.New.
-func (p *Producer) Options() []core.Option {
-	ordering := core.OrderingNone
-	if p.Ordering == "strict" {
-		ordering = core.OrderingStrict
-	}
-	distribution := core.DistributionDetect
-	switch p.Distribution {
-	case "by_key":
-		distribution = core.DistributionByKey
-	case "auto":
-		distribution = core.DistributionAuto
-	}
-	return []core.Option{
-		core.WithOrdering(ordering),
-		core.WithDistribution(distribution),
-		core.WithAdaptiveRate(p.AdaptiveRate),
-		core.WithShardLimit(p.ShardRecords, p.ShardBytes),
-		core.WithMaxStreams(p.MaxStreams),
-		core.WithStreamIdle(p.StreamIdle),
-		core.WithDescribeInterval(p.DescribeInterval),
-		core.WithAggregation(p.Aggregation),
-		core.WithAggregationMaxBytes(p.AggregationMaxBytes),
-		core.WithAggregationGrowBytes(p.AggregationGrowBytes),
-		core.WithAggregationMaxCount(p.AggregationMaxCount),
-		core.WithMaxBufferedTime(p.MaxBufferedTime),
-		core.WithCollectionMaxBytes(p.CollectionMaxBytes),
-		core.WithCollectionMaxCount(p.CollectionMaxCount),
-		core.WithMaxInFlight(p.MaxInFlight),
-		core.WithRequestTimeout(p.RequestTimeout),
-		core.WithRateLimit(p.RateLimit),
-		core.WithFailIfThrottled(p.FailIfThrottled),
-		core.WithRecordTTL(p.RecordTTL),
-		core.WithRetryBackoff(p.RetryBackoffMin, p.RetryBackoffMax),
-		core.WithBufferBytes(p.BufferBytes),
-		core.WithBufferRecords(p.BufferRecords),
-	}
 }
 
 // Log is about the program's own log on standard error.

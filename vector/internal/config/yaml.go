@@ -5,11 +5,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // routeNode is an entry of routes[] that waits for the values of route.
@@ -28,14 +31,14 @@ func (l *loader) readFile(data []byte) []routeNode {
 	if err != nil {
 		var pos yaml.Error
 		if errors.As(err, &pos) && pos.GetToken() != nil {
-			l.problem(l.place(pos.GetToken().Position.Line, pos.GetToken().Position.Column), "", "not YAML: "+pos.GetMessage())
+			l.problem(l.place(pos.GetToken().Position.Line, pos.GetToken().Position.Column), "", wrong("", "not YAML: "+pos.GetMessage(), ""))
 		} else {
-			l.problem(l.file, "", "not YAML: "+err.Error())
+			l.problem(l.file, "", wrong("", "not YAML: "+err.Error(), ""))
 		}
 		return nil
 	}
 	if len(f.Docs) > 1 {
-		l.problem(l.file, "", "more than one document; want one")
+		l.problem(l.file, "", wrong("", "more than one document", "one"))
 		return nil
 	}
 	if len(f.Docs) == 0 || f.Docs[0].Body == nil {
@@ -54,64 +57,65 @@ func (l *loader) readFile(data []byte) []routeNode {
 			routes = l.routeNodes(v.Value)
 		case groups[key] != nil:
 			if g := l.mapping(v.Value, key); g != nil {
-				l.readGroup(g, key, groups[key])
+				each(l, g, key+".", "", groups[key], l.cfg)
 			}
 		default:
-			known := []string{"routes"}
-			for g := range groups {
-				known = append(known, g)
-			}
-			l.problem(l.at(v.Key), key, "no such key"+l.hintTop(key, known))
-			l.refused[""] = true
+			l.unknown(l.at(v.Key), key, key, "no such key", append(slices.Collect(maps.Keys(groups)), "routes"), l.specs)
 		}
 	}
 	return routes
 }
 
 // groups lists the options of each group.
-func (l *loader) groups() map[string][]*Option {
-	g := map[string][]*Option{}
+func (l *loader) groups() map[string][]*option.Option[Config] {
+	g := map[string][]*option.Option[Config]{}
 	for i := range l.options {
-		name, _, _ := strings.Cut(l.options[i].Key, ".")
+		name := l.options[i].InGroup()
 		g[name] = append(g[name], &l.options[i])
 	}
 	return g
 }
 
-func (l *loader) readGroup(m *ast.MappingNode, group string, options []*Option) {
-	l.each(m, group+".", options, func(o *Option) any { return o.target(l.cfg) })
-}
-
-// each sets the options of one mapping.
-func (l *loader) each(m *ast.MappingNode, prefix string, options []*Option, target func(*Option) any) {
+// each sets the options of one mapping. Keys are the names of options behind own; prefix
+// is what messages put before them.
+func each[C any](l *loader, m *ast.MappingNode, own, prefix string, options []*option.Option[C], c *C) {
+	known := make([]string, 0, len(options))
+	for _, o := range options {
+		known = append(known, o.Short())
+	}
+	seen := map[*option.Option[C]]bool{}
 	for _, v := range m.Values {
-		name := keyText(v)
-		var found *Option
-		known := make([]string, 0, len(options))
-		for _, o := range options {
-			known = append(known, o.name())
-			if o.name() == name {
-				found = o
-			}
-		}
-		if found == nil {
-			l.problem(l.at(v.Key), prefix+name, "no such key"+hint(name, known))
-			l.refused[prefix] = true
+		key := keyText(v)
+		i := slices.IndexFunc(options, func(o *option.Option[C]) bool { return o.Is(own + key) })
+		if i < 0 {
+			p := wrong(prefix+own+key, "no such key", "")
+			p.Hint = option.Suggest(prefix+own+key, known, l.specs, listed)
+			l.problem(l.at(v.Key), prefix+own, p)
 			continue
 		}
-		text, list, err := l.value(found, v.Value)
-		if err != nil {
-			l.problem(l.at(v.Value), prefix+name, describe(found, text, nil, err))
-			continue
+		found := options[i]
+		text, list, err := l.value(&found.Spec, v.Value)
+		switch {
+		case err != nil:
+			p := option.Wrong(prefix+own+key, text, err.Error(), found.Allowed(option.Plain))
+			l.problem(l.at(v.Value), prefix+found.Name, p)
+		case seen[found]:
+			l.problem(l.at(v.Key), prefix+found.Name, wrong(prefix+own+key, "given under two names", "one of them"))
+		default:
+			assign(l, found, c, l.at(v.Value), prefix, own+key, text, list)
 		}
-		l.assign(found, target(found), l.at(v.Value), prefix+name, text, list)
+		seen[found] = true
 	}
 }
 
+func wrong(name, what, allowed string) *option.Problem {
+	return &option.Problem{Name: name, What: what, Allowed: allowed}
+}
+
 // value is the text of a scalar, or the texts of a list.
-func (l *loader) value(o *Option, n ast.Node) (text string, list []string, err error) {
+func (l *loader) value(o *option.Spec, n ast.Node) (text string, list []string, err error) {
 	if s, ok := n.(*ast.SequenceNode); ok {
-		if o.Kind != KindList {
+		if o.Kind != option.List {
 			return "[...]", nil, errors.New("a list")
 		}
 		list = []string{}
@@ -152,7 +156,7 @@ func (l *loader) routeNodes(n ast.Node) []routeNode {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
 		if _, null := n.(*ast.NullNode); !null {
-			l.problem(l.at(n), "routes", "not a list; want - match: PATH with the options of route")
+			l.problem(l.at(n), "routes", wrong("routes", "not a list", "- match: PATH with the options of route"))
 		}
 		return nil
 	}
@@ -170,17 +174,15 @@ func (l *loader) routeNodes(n ast.Node) []routeNode {
 
 func (l *loader) readRoutes(nodes []routeNode) {
 	match := matchOption
-	options := []*Option{&match}
-	for i := range l.options {
-		if l.options[i].PerRoute() {
-			options = append(options, &l.options[i])
-		}
+	options := []*option.Option[Route]{&match}
+	for i := range routeOptions {
+		options = append(options, &routeOptions[i])
 	}
 	for _, n := range nodes {
 		r := l.cfg.Route
-		l.each(n.node, n.prefix, options, func(o *Option) any { return o.route(&r) })
+		each(l, n.node, "", n.prefix, options, &r)
 		if r.Match == "" && !l.refused[n.prefix+"match"] {
-			l.problem(n.place, n.prefix+"match", "missing; want "+match.Form)
+			l.problem(n.place, n.prefix+"match", wrong(n.prefix+"match", "missing", match.Form))
 		}
 		l.cfg.Routes = append(l.cfg.Routes, r)
 	}
@@ -196,7 +198,7 @@ func (l *loader) mapping(n ast.Node, key string) *ast.MappingNode {
 	case *ast.NullNode:
 		return ast.Mapping(n.GetToken(), false)
 	}
-	l.problem(l.at(n), key, "not a mapping; want keys and values")
+	l.problem(l.at(n), key, wrong(key, "not a mapping", "keys and values"))
 	l.refused[key+"."] = true
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -20,7 +21,7 @@ func checkStreams(ctx context.Context, cfg *config.Config, producer *core.Produc
 		if ctx.Err() != nil {
 			break
 		}
-		for _, one := range flatten(err) {
+		for _, one := range option.Split(err) {
 			var c *core.CheckError
 			if errors.As(one, &c) && (c.Temporary || c.Optional) {
 				log.Warn("check of a stream", "stream", stream, "problem", one)
@@ -52,15 +53,4 @@ func namedStreams(cfg *config.Config) []string {
 	}
 	add(cfg.DeadLetter.Stream)
 	return list
-}
-
-// flatten takes a joined error apart.
-func flatten(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
-	}
-	if err == nil {
-		return nil
-	}
-	return []error{err}
 }

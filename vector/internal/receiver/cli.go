@@ -17,6 +17,8 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/internal/config"
 	"github.com/outkpl/outkpl/vector/internal/status"
@@ -73,12 +75,12 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		_, _ = io.WriteString(stdout, usage)
 		return exitOK
 	case "manual":
-		_, _ = io.WriteString(stdout, manual())
+		_, _ = io.WriteString(stdout, usage+"\nOptions:\n"+option.Manual(option.Specs(config.Options()), option.Plain)+exitCodes)
 		return exitOK
 	case "completion":
 		script := ""
 		if len(args) == 1 {
-			script = completion(args[0])
+			script = shellProgram().Completion(args[0])
 		}
 		if script == "" {
 			_, _ = fmt.Fprintln(stderr, "completion takes the name of a shell: bash, zsh or fish")
@@ -113,6 +115,9 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 			_, _ = fmt.Fprintln(stderr, err)
 			return exitUsage
 		}
+		for _, note := range cfg.Notes {
+			_, _ = fmt.Fprintln(stderr, note)
+		}
 		_, _ = fmt.Fprintln(stdout, "ok")
 		return exitOK
 	case "print-config":
@@ -124,6 +129,9 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 	}
 	kept := status.NewLog(NewLogger(&cfg.Log, stderr).Handler())
 	log := slog.New(kept)
+	for _, note := range cfg.Notes {
+		log.Warn("the configuration uses another name of an option", "option", note)
+	}
 	if err := runWith(ctx, cfg, log, kept); err != nil {
 		log.Error("ended with an error", "error", err)
 		return exitFailed
@@ -166,7 +174,7 @@ func loadAWS(ctx context.Context, cfg *config.Config, log *slog.Logger) (*awscli
 	c.Logger = log
 	shared, err := awsclient.Load(ctx, c)
 	if errors.Is(err, awsclient.ErrNoRegion) {
-		return nil, errors.New("aws.region: no region is set, neither here nor by AWS_REGION, AWS_DEFAULT_REGION, the profile or the ARN of a stream; want an AWS region, such as eu-west-1")
+		return nil, &option.Problem{Name: "aws.region", What: "no region is set, neither here nor by AWS_REGION, AWS_DEFAULT_REGION, the profile or the ARN of a stream", Allowed: "an AWS region, such as eu-west-1"}
 	}
 	return shared, err
 }
@@ -202,10 +210,10 @@ func checkLetters(path string) error {
 		err = fmt.Errorf("%s is not a directory", filepath.Dir(path))
 	}
 	if err != nil {
-		return fmt.Errorf("dead_letter.file: value %q: %w; want a file in a directory that is there", path, err)
+		return option.Wrong("dead_letter.file", path, err.Error(), "a file in a directory that exists")
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("dead_letter.file: value %q is a directory; want a file", path)
+		return option.Wrong("dead_letter.file", path, "is a directory", "a file")
 	}
 	return nil
 }
@@ -232,11 +240,11 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		observers.sink.Watch(producer)
 	}
 	switch cfg.AWS.StartupCheck {
-	case "fail":
+	case table.CheckRequire:
 		if err := checkStreams(ctx, cfg, producer, log); err != nil {
 			return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 		}
-	case "warn":
+	case table.CheckWarn:
 		// Nobody waits for it: without a network it takes long.
 		checking, cancel := context.WithCancel(ctx)
 		var check sync.WaitGroup

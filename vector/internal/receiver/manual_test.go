@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -18,19 +19,19 @@ func TestManualHasEveryOption(t *testing.T) {
 		t.Fatalf("unexpected exit code; got %d; %s", code, errs.String())
 	}
 	for _, o := range config.Options() {
-		if !strings.Contains(out.String(), "\n  "+o.Key) {
-			t.Errorf("the manual does not have %s", o.Key)
+		if !strings.Contains(out.String(), "\n  "+o.Name) {
+			t.Errorf("the manual does not have %s", o.Name)
 		}
 	}
 	for _, c := range commands {
-		if !strings.Contains(out.String(), "kpl-http "+c) && c != "run" && c != "help" {
-			t.Errorf("the manual does not have the command %s", c)
+		if !strings.Contains(out.String(), "kpl-http "+c.Name) && c.Name != "run" && c.Name != "help" {
+			t.Errorf("the manual does not have the command %s", c.Name)
 		}
 	}
 }
 
 func TestCompletion(t *testing.T) {
-	for _, shell := range shells {
+	for _, shell := range option.Shells() {
 		var out, errs bytes.Buffer
 		if code := Main(context.Background(), []string{"completion", shell}, nil, &out, &errs); code != exitOK || !strings.Contains(out.String(), "server.listen") {
 			t.Errorf("unexpected completion for %s; got exit code %d, %d bytes", shell, code, out.Len())
@@ -56,7 +57,7 @@ func TestBashCompletes(t *testing.T) {
 		"kpl-http completion z":    "zsh",
 	} {
 		words := strings.Fields(line)
-		script := completion("bash") + "\nCOMP_WORDS=(" + strings.Join(words, " ") + ") COMP_CWORD=" + string(rune('0'+len(words)-1)) +
+		script := shellProgram().Completion("bash") + "\nCOMP_WORDS=(" + strings.Join(words, " ") + ") COMP_CWORD=" + string(rune('0'+len(words)-1)) +
 			"\n_kpl_http\necho \"${COMPREPLY[*]}\""
 		out, err := exec.Command(bash, "-c", script).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
