@@ -4,13 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 const (
@@ -28,13 +28,18 @@ func main() {
 
 // run is main without the process.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	o, err := parse(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	}
-	if err != nil {
+	o, err := parse(args)
+	switch {
+	case err != nil:
 		fmt.Fprintf(stderr, "kpl-replay: %v\nkpl-replay --help lists the flags\n", err)
 		return exitUsage
+	case o.help:
+		fmt.Fprint(stdout, usage+option.Help(option.Specs(flags())))
+		return exitOK
+	case o.completion != "":
+		p := option.Program{Name: "kpl-replay", Use: "kpl-replay --completion", Flags: option.Specs(flags())}
+		fmt.Fprint(stdout, p.Completion(o.completion))
+		return exitOK
 	}
 	job := replay
 	switch {

@@ -4,16 +4,14 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
-	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // options is a checked command line.
@@ -23,9 +21,11 @@ type options struct {
 	filter       filter
 	to           string
 	failed       string
-	aggregation  bool
-	rateLimit    int
-	aws          awsclient.Config
+	producer     table.Producer
+	aws          table.AWS
+
+	help       bool
+	completion string
 }
 
 // filter selects letters. Empty fields select everything.
@@ -56,80 +56,109 @@ done. FILE may be "-" for standard input, without such notes.
 
 `
 
-// parse checks everything at once. With --help it writes to out.
-func parse(args []string, out io.Writer) (*options, error) {
-	o := &options{}
-	fs := flag.NewFlagSet("kpl-replay", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.BoolVar(&o.list, "list", false, "count the letters by stream and reason, and do nothing")
-	fs.BoolVar(&o.dryRun, "dry-run", false, "say what would be put where, and do nothing")
-	reasons := fs.String("reason", "", "only letters with these reasons, separated by commas, for instance too_large,invalid.\nLetters with the reason broken hold input that is no record; they need to be named here")
-	streams := fs.String("stream", "", "only letters of these streams, separated by commas")
-	since := fs.String("since", "", "only letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago")
-	until := fs.String("until", "", "only letters before this time, in the forms of --since")
-	fs.StringVar(&o.to, "to", "", "put all letters into this stream (name or ARN). Default: each into its own")
-	fs.StringVar(&o.failed, "failed", "", "append letters that are refused again to this `file`; they are done then")
-	fs.BoolVar(&o.aggregation, "aggregation", true, "aggregate records as the KPL does")
-	fs.IntVar(&o.rateLimit, "rate-limit", 50, "share of each shard's capacity to use, in `percent`")
-	fs.StringVar(&o.aws.Region, "region", "", "region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's")
-	fs.StringVar(&o.aws.Endpoint, "endpoint", "", "endpoint of Kinesis: host, host:port or URL. Default: the region's")
-	fs.StringVar(&o.aws.Profile, "profile", "", "profile of the shared configuration files")
-	fs.StringVar(&o.aws.RoleARN, "role-arn", "", "role to assume")
-	fs.StringVar(&o.aws.ExternalID, "external-id", "", "external id for --role-arn")
-	fs.StringVar(&o.aws.STSEndpoint, "sts-endpoint", "", "endpoint of STS, for --role-arn, web identities and profiles with a role")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(out, usage)
-			fs.SetOutput(out)
-			fs.PrintDefaults()
-		}
-		return nil, err
-	}
-	o.files = fs.Args()
-	o.aws.Product = "kpl-replay"
-	o.filter.reasons, o.filter.streams = words(*reasons), words(*streams)
+const timeForm = "a time such as 2026-11-24T10:00:00Z, or a duration such as 24h, for that long ago"
 
-	now := time.Now()
-	var errs []error
-	add := func(err error) {
-		if err != nil {
-			errs = append(errs, err)
-		}
+func flags() []option.Option[options] {
+	type flag = option.Option[options]
+	aws := option.Of("", func(o *options) *table.AWS { return &o.aws },
+		option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint"))
+	producer := option.Of("", func(o *options) *table.Producer { return &o.producer }, option.Pick(table.ProducerOptions(), "aggregation", "rate_limit"))
+	for i := range aws {
+		aws[i].Spec = aws[i].Dashed()
+		aws[i].Group = "AWS"
 	}
-	var err error
-	o.filter.since, err = parseTime("since", *since, now)
-	add(err)
-	o.filter.until, err = parseTime("until", *until, now)
-	add(err)
-	for _, r := range o.filter.reasons {
-		add(checkReason(r))
+	for i := range producer {
+		producer[i].Spec = producer[i].Dashed()
+		producer[i].Group, producer[i].Arg = "How to put them", "PERCENT"
 	}
-	if o.to != "" {
-		if _, _, err := core.ParseStream(o.to); err != nil {
-			add(fmt.Errorf("cannot use --to: %w", err))
-		}
+	option.With(producer, map[string]func(*flag){"rate-limit": func(o *flag) { o.Default, o.Doc = "50", o.Doc+" Default 50." }})
+	const what, which, other = "What to do", "Which letters", "Other"
+	return slices.Concat([]flag{
+		{Spec: option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the letters by stream and reason, and do nothing."},
+			Field: func(o *options) any { return &o.list }},
+		{Spec: option.Spec{Name: "dry-run", Kind: option.Bool, Group: what, Doc: "Say what would be put where, and do nothing."},
+			Field: func(o *options) any { return &o.dryRun }},
+		{Spec: option.Spec{Name: "to", Arg: "STREAM", Group: what, Form: "the name or the ARN of a stream", Check: checkStream,
+			Doc: "Put all letters into this stream (name or ARN). Default: each into its own."},
+			Field: func(o *options) any { return &o.to }},
+		{Spec: option.Spec{Name: "failed", Arg: "FILE", Group: what, Doc: "Append letters that are refused again to this file; they are done then."},
+			Field: func(o *options) any { return &o.failed }},
+		{Spec: option.Spec{Name: "reason", Arg: "NAMES", Group: which, Form: option.OrList(reasons()), Words: reasons(),
+			Doc: "Only letters with these reasons, separated by commas, for instance too_large,invalid. Letters with the reason broken hold input that is no record; they need to be named here."},
+			Parse: func(o *options, v string) error {
+				o.filter.reasons = words(v)
+				for _, r := range o.filter.reasons {
+					if !slices.Contains(reasons(), r) { // a typo would select nothing
+						return errors.New("not one of the allowed words")
+					}
+				}
+				return nil
+			}},
+		{Spec: option.Spec{Name: "stream", Arg: "NAMES", Group: which, Doc: "Only letters of these streams, separated by commas."},
+			Parse: func(o *options, v string) error {
+				o.filter.streams = words(v)
+				return nil
+			}},
+		{Spec: option.Spec{Name: "since", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago."},
+			Parse: func(o *options, v string) (err error) {
+				o.filter.since, err = parseTime(v, time.Now())
+				return err
+			}},
+		{Spec: option.Spec{Name: "until", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only letters before this time, in the forms of --since."},
+			Parse: func(o *options, v string) (err error) {
+				o.filter.until, err = parseTime(v, time.Now())
+				return err
+			}},
+	}, producer, aws, []flag{
+		{Spec: option.Spec{Name: "completion", Arg: "SHELL", Enum: option.Shells(), Group: other, Doc: "Print a completion script for bash, zsh or fish."},
+			Field: func(o *options) any { return &o.completion }},
+		{Spec: option.Spec{Name: "help", Aliases: []string{"h"}, Kind: option.Bool, Group: other, Doc: "Print this."},
+			Field: func(o *options) any { return &o.help }},
+	})
+}
+
+// parse checks everything at once.
+func parse(args []string) (*options, error) {
+	o := &options{}
+	var problems []error
+	_, o.files, problems = option.ReadArgs(flags(), args, o)
+	if (o.help || o.completion != "") && len(problems) == 0 {
+		return o, nil
 	}
-	if o.rateLimit < 1 || o.rateLimit > 1000 {
-		add(fmt.Errorf("cannot use --rate-limit %d: allowed is 1 to 1000", o.rateLimit))
+	bad := func(name, what string) {
+		problems = append(problems, &option.Problem{Name: name, What: what})
 	}
 	if o.list && o.dryRun {
-		add(errors.New("cannot use --list and --dry-run together"))
+		bad("--list", "cannot use --list and --dry-run together")
 	}
 	if len(o.files) == 0 {
-		add(errors.New("no FILE is given"))
+		bad("", "no FILE is given")
 	}
 	for i, f := range o.files {
 		if slices.Contains(o.files[:i], f) {
-			add(fmt.Errorf("cannot use %s twice", f))
+			bad("FILE", "cannot use "+f+" twice")
 		}
 		if o.failed != "" && f == o.failed {
-			add(fmt.Errorf("cannot use %s for --failed: it is to be replayed", f))
+			bad("--failed", "cannot use "+f+": it is to be replayed")
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	return o, errors.Join(problems...)
+}
+
+func checkStream(s string) error {
+	if _, _, err := core.ParseStream(s); err != nil {
+		return errors.New("not the name of a stream")
 	}
-	return o, nil
+	return nil
+}
+
+// reasons are those that a letter can have.
+func reasons() []string {
+	known := []string{deadletter.ReasonBroken}
+	for r := core.ReasonNone + 1; r.String() != "unknown"; r++ {
+		known = append(known, r.String())
+	}
+	return known
 }
 
 func words(list string) (out []string) {
@@ -141,7 +170,7 @@ func words(list string) (out []string) {
 	return out
 }
 
-func parseTime(name, value string, now time.Time) (time.Time, error) {
+func parseTime(value string, now time.Time) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil
 	}
@@ -150,19 +179,7 @@ func parseTime(name, value string, now time.Time) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil {
-		return t, fmt.Errorf("cannot use --%s %q: allowed is a time such as 2026-11-24T10:00:00Z or a duration such as 24h", name, value)
+		return t, errors.New("not a time")
 	}
 	return t, nil
-}
-
-// checkReason refuses what no letter has, since a typo would select nothing.
-func checkReason(name string) error {
-	known := []string{deadletter.ReasonBroken}
-	for r := core.ReasonNone + 1; r.String() != "unknown"; r++ {
-		known = append(known, r.String())
-	}
-	if !slices.Contains(known, name) {
-		return fmt.Errorf("cannot use --reason %q: allowed are %s", name, strings.Join(known, ", "))
-	}
-	return nil
 }

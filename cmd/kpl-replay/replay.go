@@ -48,13 +48,15 @@ type replayer struct {
 
 // replay puts letters and notes what is done.
 func replay(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (complete bool, err error) {
-	client, err := awsclient.New(ctx, o.aws)
+	aws := o.aws.Client()
+	aws.Product = "kpl-replay"
+	client, err := awsclient.New(ctx, aws)
 	if err != nil {
 		return false, err
 	}
 	producer, err := core.New(client,
-		core.WithAggregation(o.aggregation),
-		core.WithRateLimit(o.rateLimit),
+		core.WithAggregation(o.producer.Aggregation),
+		core.WithRateLimit(o.producer.RateLimit),
 		core.WithLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	if err != nil {
 		return false, err

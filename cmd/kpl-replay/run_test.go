@@ -416,7 +416,7 @@ func TestUsage(t *testing.T) {
 		{"nothing to read", nil, []string{"no FILE"}},
 		{"unknown flag", []string{"--what", "f"}, []string{"-what"}},
 		{"every mistake at once", []string{"--since", "yesterday", "--until", "-1h", "--reason", "big", "--to", "a b", "--rate-limit", "0", "--list", "--dry-run", "f", "f"},
-			[]string{"--since", "--until", `--reason "big"`, "too_large", "--to", "--rate-limit 0", "--dry-run together", "f twice"}},
+			[]string{"--since", "--until", `--reason: "big"`, "too_large", "--to", `--rate-limit: "0"`, "--dry-run together", "f twice"}},
 		{"the file for failures is read", []string{"--failed", "f", "f"}, []string{"--failed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -424,10 +424,10 @@ func TestUsage(t *testing.T) {
 		})
 	}
 	t.Run("help", func(t *testing.T) {
-		wantText(t, command(t, nil, exitOK, "--help"), "FILE.done", "-rate-limit percent")
+		wantText(t, command(t, nil, exitOK, "--help"), "FILE.done", "-rate-limit PERCENT")
 	})
 	t.Run("durations are times ago", func(t *testing.T) {
-		o, err := parse([]string{"--since", "24h", "f"}, nil)
+		o, err := parse([]string{"--since", "24h", "f"})
 		if err != nil || time.Since(o.filter.since) < 24*time.Hour || time.Since(o.filter.since) > 25*time.Hour {
 			t.Errorf("unexpected time; got %v, %v; want 24 hours ago", o.filter.since, err)
 		}

@@ -15,17 +15,8 @@ import (
 
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/doctor"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/internal/option"
 )
-
-const groupDoctor = "Doctor"
-
-var roles = []string{"both", "producer", "consumer"}
-
-// doctorFlags are the flags of kplcat doctor.
-var doctorFlags = append(append([]flagSpec{
-	{name: "role", arg: "WHAT", values: roles, group: groupDoctor, help: "What the credentials are for: producer, consumer or both. Permissions that the other needs are not missed. Default both."},
-	{name: "json", group: groupDoctor, help: "Print findings as JSON, one a line."},
-}, awsFlags...), otherFlags...)
 
 const doctorHead = `kplcat doctor looks at all that is between this program and a Kinesis stream, and says
 what to do: endpoint, proxy, name, connection, credentials, permissions for each IAM
@@ -48,28 +39,24 @@ Exit codes: 0 nothing failed; 1 something did; 2 the command line is wrong.
 
 // runDoctor is kplcat doctor.
 func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error) {
-	v, rest, err := parseFlags(doctorFlags, args)
-	if err != nil {
-		return exitUsage, err
-	}
+	o := &options{}
+	_, rest, problems := option.ReadArgs(doctorFlags, args, o)
 	switch {
-	case v.has("help"):
-		return exitOK, writeString(stdout, doctorHead+flagHelp(doctorFlags)+doctorTail)
-	case v.has("version"):
+	case len(problems) > 0:
+	case o.help:
+		return exitOK, writeString(stdout, doctorHead+option.Help(option.Specs(doctorFlags))+doctorTail)
+	case o.version:
 		return exitOK, writeString(stdout, version()+"\n")
 	}
-	var errs []error
-	o := &options{aws: awsConfig(v)}
-	role := v.oneOf("role", roles, "both", &errs)
 	if len(rest) == 1 {
-		o.setStream(v, rest[0], &errs)
+		problems = append(problems, o.setStream(rest[0])...)
 	} else {
-		errs = append(errs, usagef("%d arguments are given; allowed: one stream, by name or ARN", len(rest)))
+		problems = append(problems, &option.Problem{What: fmt.Sprintf("%d arguments are given", len(rest)), Allowed: "one stream, by name or ARN"})
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := asUsage(problems); err != nil {
 		return exitUsage, err
 	}
-	shared, err := awsclient.Load(ctx, o.aws)
+	shared, err := awsclient.Load(ctx, o.client())
 	if err != nil {
 		return exitError, err
 	}
@@ -77,7 +64,7 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if !ok {
 		return exitError, errors.New("cannot examine: the Kinesis client does not say its settings")
 	}
-	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(role)}
+	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(o.role)}
 	if client.Options().BaseEndpoint == nil || o.aws.STSEndpoint != "" {
 		if c.Identity, err = identity(shared, o.aws.STSEndpoint); err != nil {
 			return exitError, err
@@ -87,7 +74,7 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if err := ctx.Err(); err != nil {
 		return exitError, errors.New("interrupted")
 	}
-	if err := printFindings(stdout, findings, v.has("json")); err != nil {
+	if err := printFindings(stdout, findings, o.json); err != nil {
 		return exitError, err
 	}
 	for _, f := range findings {

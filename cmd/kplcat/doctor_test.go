@@ -54,10 +54,10 @@ func TestDoctorUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                 "0 arguments are given; allowed: one stream",
 		"a b":              "2 arguments are given",
-		"a --role boss":    `--role: "boss" is not valid; allowed: both, producer, consumer`,
-		"a --follow":       "flag --follow does not exist",
-		"arn:aws:s3:::x":   "is not the ARN of a stream",
-		"bad/name --role=": "is not the name of a stream",
+		"a --role boss":    `--role: "boss": not one of the allowed words; allowed: both, producer or consumer`,
+		"a --follow":       "--follow: no such flag",
+		"arn:aws:s3:::x":   "not the name of a stream",
+		"bad/name --role=": "not the name of a stream",
 	} {
 		r := kplcat(t, "", append([]string{"doctor"}, strings.Fields(args)...)...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, want) {
@@ -66,8 +66,8 @@ func TestDoctorUsage(t *testing.T) {
 	}
 	help := kplcat(t, "", "doctor", "--help").ok(t).stdout
 	for _, f := range doctorFlags {
-		if !strings.Contains(help, "--"+f.name) {
-			t.Errorf("unexpected help; it has no --%s", f.name)
+		if !strings.Contains(help, "--"+f.Name) {
+			t.Errorf("unexpected help; it has no --%s", f.Name)
 		}
 	}
 }

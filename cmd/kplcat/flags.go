@@ -4,24 +4,13 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
-	"io"
-	"strings"
+	"regexp"
+	"slices"
+	"time"
 
-	"github.com/outkpl/outkpl/internal/nearmiss"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
-
-// flagSpec describes a flag: for parsing, for the manual and for completion.
-type flagSpec struct {
-	name   string
-	arg    string   // what the manual calls its value; "" for a switch
-	opt    bool     // the value may be left out
-	values []string // for completion
-	many   bool     // may be given again
-	group  string
-	help   string
-}
 
 const (
 	groupRange  = "What to read"
@@ -29,185 +18,136 @@ const (
 	groupOutput = "How to show them"
 	groupStats  = "Counting instead of showing"
 	groupInput  = "Blobs from files"
+	groupDoctor = "Doctor"
 	groupAWS    = "AWS"
 	groupOther  = "Other"
 )
-
-var awsFlags = []flagSpec{
-	{name: "region", arg: "NAME", group: groupAWS, help: "Region. Default: that of the ARN, AWS_REGION, or the profile's."},
-	{name: "endpoint", arg: "URL", group: groupAWS, help: "Kinesis endpoint: host, host:port or URL, such as http://127.0.0.1:4567 for an emulator. Default: the region's."},
-	{name: "profile", arg: "NAME", group: groupAWS, help: "Profile of the shared AWS files. Default: AWS_PROFILE, or \"default\"."},
-	{name: "role-arn", arg: "ARN", group: groupAWS, help: "Role to assume."},
-	{name: "external-id", arg: "TEXT", group: groupAWS, help: "External id for --role-arn."},
-	{name: "sts-endpoint", arg: "URL", group: groupAWS, help: "Address of STS, for --role-arn, web identities and profiles with a role. Default: the region's."},
-}
-
-var otherFlags = []flagSpec{
-	{name: "help", group: groupOther, help: "Print this."},
-	{name: "version", group: groupOther, help: "Print the version."},
-}
-
-// readFlags are the flags of kplcat without a subcommand.
-var readFlags = append(append([]flagSpec{
-	{name: "from", arg: "WHEN", values: []string{"latest", "trim-horizon", "-15m", "-1h"}, group: groupRange,
-		help: "Where to start: latest (what comes from now on), trim-horizon (the oldest record there is), a time (2026-11-24T10:00:00Z, \"2026-11-24 10:00:00\" or 2026-11-24; local time zone unless it says), or as long ago as -15m, -36h or -7d. Default: trim-horizon; latest with --follow."},
-	{name: "until", arg: "WHEN", values: []string{"now", "never"}, group: groupRange,
-		help: "Where to end: now (what has arrived when kplcat starts), never, or a time as for --from. A time to come is waited for. Default: now; never with --follow or --from latest."},
-	{name: "follow", group: groupRange, help: "Go on with what arrives: --from latest --until never, unless these are given. Shards that are split or merged are followed into their children."},
-	{name: "limit", arg: "N", group: groupRange, help: "End after N user records were shown."},
-	{name: "shard", arg: "ID", many: true, group: groupRange, help: "Read this shard only: shardId-000000000003 or 3. May be given again. Children of a shard are not read unless they are named."},
-	{name: "poll", arg: "DURATION", group: groupRange, help: "Pause before a shard that has nothing new is asked again. Default 1s; at least 200ms."},
-
-	{name: "key", arg: "KEY", many: true, group: groupFilter, help: "Only user records with this partition key. May be given again."},
-	{name: "grep", arg: "REGEXP", group: groupFilter, help: "Only user records whose payload, after --decompress, matches this RE2 regular expression. (?i) at its start ignores case."},
-	{name: "kcl", group: groupFilter, help: "Leave out what consumers built on the KCL do not get: all user records of an aggregate if the hash key of one is not in the range of the shard that stores it, and aggregates that the KCL fails on."},
-
-	{name: "data", arg: "FORM", values: dataForms, group: groupOutput, help: "The payload: auto, text, json, base64 or none (its length only). See Output. Default auto."},
-	{name: "decompress", arg: "HOW", values: decompressModes, group: groupOutput, help: "Decompress payloads: none; auto (gzip, zlib, zstd and framed snappy, as their first bytes tell); or gzip, zlib, zstd, snappy (also without frame). What does not decompress is shown as it is. Default none."},
-	{name: "raw", group: groupOutput, help: "Print payloads and nothing else, each followed by the delimiter."},
-	{name: "delimiter", arg: "TEXT", group: groupOutput, help: "What follows each payload with --raw; \\n, \\r, \\t, \\0 and \\\\ are understood, and it may be empty. Default \\n."},
-	{name: "quiet", group: groupOutput, help: "No summary on standard error at the end."},
-
-	{name: "stats", arg: "FORM", opt: true, values: statsForms, group: groupStats, help: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON."},
-	{name: "interval", arg: "DURATION", group: groupStats, help: "With --stats: print the counts so far every so often, too. At least 1s."},
-
-	{name: "input", arg: "FORM", values: inputForms, group: groupInput, help: "What the files hold: auto; raw (one blob); base64 or hex (a blob a line); json (what \"aws kinesis get-records\" prints, events of Lambda, or records one by one). Default auto."},
-}, awsFlags...), append([]flagSpec{
-	{name: "completion", arg: "SHELL", values: shells, group: groupOther, help: "Print a completion script for bash, zsh or fish."},
-}, otherFlags...)...)
 
 var (
 	dataForms       = []string{"auto", "text", "json", "base64", "none"}
 	decompressModes = []string{"none", "auto", "gzip", "zlib", "zstd", "snappy"}
 	statsForms      = []string{"table", "json"}
 	inputForms      = []string{"auto", "raw", "base64", "hex", "json"}
-	shells          = []string{"bash", "zsh", "fish"}
 )
+
+type flag = option.Option[options]
+
+// awsFlags are those of the AWS options that a reader needs.
+func awsFlags() []flag {
+	picked := option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint")
+	flags := option.Of("", func(o *options) *table.AWS { return &o.aws }, picked)
+	for i := range flags {
+		flags[i].Spec = flags[i].Dashed()
+		flags[i].Group = groupAWS
+	}
+	return flags
+}
+
+var otherFlags = []flag{
+	{Spec: option.Spec{Name: "help", Aliases: []string{"h"}, Kind: option.Bool, Group: groupOther, Doc: "Print this."},
+		Field: func(o *options) any { return &o.help }},
+	{Spec: option.Spec{Name: "version", Kind: option.Bool, Group: groupOther, Doc: "Print the version."},
+		Field: func(o *options) any { return &o.version }},
+}
+
+// readFlags are the flags of kplcat without a subcommand.
+var readFlags = slices.Concat([]flag{
+	{Spec: option.Spec{Name: "from", Arg: "WHEN", Words: []string{"latest", "trim-horizon", "-15m", "-1h"}, Group: groupRange, Form: "latest, trim-horizon, " + timeForms,
+		Doc: "Where to start: latest (what comes from now on), trim-horizon (the oldest record there is), a time (2026-11-24T10:00:00Z, \"2026-11-24 10:00:00\" or 2026-11-24; local time zone unless it says), or as long ago as -15m, -36h or -7d. Default: trim-horizon; latest with --follow."},
+		Field: func(o *options) any { return &o.fromText }},
+	{Spec: option.Spec{Name: "until", Arg: "WHEN", Words: []string{"now", "never"}, Group: groupRange, Form: "now, never, " + timeForms,
+		Doc: "Where to end: now (what has arrived when kplcat starts), never, or a time as for --from. A time to come is waited for. Default: now; never with --follow or --from latest."},
+		Field: func(o *options) any { return &o.untilText }},
+	{Spec: option.Spec{Name: "follow", Kind: option.Bool, Group: groupRange,
+		Doc: "Go on with what arrives: --from latest --until never, unless these are given. Shards that are split or merged are followed into their children."},
+		Field: func(o *options) any { return &o.follow }},
+	{Spec: option.Spec{Name: "limit", Arg: "N", Kind: option.Int, Min: 1, Group: groupRange, Doc: "End after N user records were shown."},
+		Field: func(o *options) any { return &o.limit }},
+	{Spec: option.Spec{Name: "shard", Arg: "ID", Many: true, Group: groupRange, Form: "a shard's id such as shardId-000000000003, or its number",
+		Doc: "Read this shard only: shardId-000000000003 or 3. May be given again. Children of a shard are not read unless they are named."},
+		Parse: func(o *options, v string) error {
+			id, err := shardID(v)
+			o.shards = append(o.shards, id)
+			return err
+		}},
+	{Spec: option.Spec{Name: "poll", Arg: "DURATION", Kind: option.Duration, Default: "1s", Min: int64(200 * time.Millisecond), Group: groupRange,
+		Doc: "Pause before a shard that has nothing new is asked again. Default 1s; at least 200ms."},
+		Field: func(o *options) any { return &o.poll }},
+
+	{Spec: option.Spec{Name: "key", Arg: "KEY", Many: true, Group: groupFilter, Doc: "Only user records with this partition key. May be given again."},
+		Parse: func(o *options, v string) error {
+			o.keys = append(o.keys, v)
+			return nil
+		}},
+	{Spec: option.Spec{Name: "grep", Arg: "REGEXP", Group: groupFilter, Form: "an RE2 regular expression",
+		Doc: "Only user records whose payload, after --decompress, matches this RE2 regular expression. (?i) at its start ignores case."},
+		Parse: func(o *options, v string) (err error) {
+			o.grep, err = regexp.Compile(v)
+			return err
+		}},
+	{Spec: option.Spec{Name: "kcl", Kind: option.Bool, Group: groupFilter,
+		Doc: "Leave out what consumers built on the KCL do not get: all user records of an aggregate if the hash key of one is not in the range of the shard that stores it, and aggregates that the KCL fails on."},
+		Field: func(o *options) any { return &o.kcl }},
+
+	{Spec: option.Spec{Name: "data", Arg: "FORM", Default: "auto", Enum: dataForms, Group: groupOutput,
+		Doc: "The payload: auto, text, json, base64 or none (its length only). See Output. Default auto."},
+		Field: func(o *options) any { return &o.data }},
+	{Spec: option.Spec{Name: "decompress", Arg: "HOW", Default: "none", Enum: decompressModes, Group: groupOutput,
+		Doc: "Decompress payloads: none; auto (gzip, zlib, zstd and framed snappy, as their first bytes tell); or gzip, zlib, zstd, snappy (also without frame). What does not decompress is shown as it is. Default none."},
+		Field: func(o *options) any { return &o.decompress }},
+	{Spec: option.Spec{Name: "raw", Kind: option.Bool, Group: groupOutput, Doc: "Print payloads and nothing else, each followed by the delimiter."},
+		Field: func(o *options) any { return &o.raw }},
+	{Spec: option.Spec{Name: "delimiter", Arg: "TEXT", Default: `\n`, Group: groupOutput, Form: `any text, with the escapes \n \r \t \0 \\`,
+		Doc: "What follows each payload with --raw; \\n, \\r, \\t, \\0 and \\\\ are understood, and it may be empty. Default \\n."},
+		Parse: func(o *options, v string) (err error) {
+			o.delimiter, err = unescape(v)
+			return err
+		}},
+	{Spec: option.Spec{Name: "quiet", Kind: option.Bool, Group: groupOutput, Doc: "No summary on standard error at the end."},
+		Field: func(o *options) any { return &o.quiet }},
+
+	{Spec: option.Spec{Name: "stats", Arg: "FORM", Optional: true, Enum: statsForms, Words: statsForms, Group: groupStats,
+		Doc: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON."},
+		Field: func(o *options) any { return &o.stats }},
+	{Spec: option.Spec{Name: "interval", Arg: "DURATION", Kind: option.Duration, Min: int64(time.Second), Group: groupStats,
+		Doc: "With --stats: print the counts so far every so often, too. At least 1s."},
+		Field: func(o *options) any { return &o.interval }},
+
+	{Spec: option.Spec{Name: "input", Arg: "FORM", Default: "auto", Enum: inputForms, Group: groupInput,
+		Doc: "What the files hold: auto; raw (one blob); base64 or hex (a blob a line); json (what \"aws kinesis get-records\" prints, events of Lambda, or records one by one). Default auto."},
+		Field: func(o *options) any { return &o.input }},
+}, awsFlags(), []flag{
+	{Spec: option.Spec{Name: "completion", Arg: "SHELL", Enum: option.Shells(), Group: groupOther, Doc: "Print a completion script for bash, zsh or fish."},
+		Field: func(o *options) any { return &o.completion }},
+}, otherFlags)
+
+// doctorFlags are the flags of kplcat doctor.
+var doctorFlags = slices.Concat([]flag{
+	{Spec: option.Spec{Name: "role", Arg: "WHAT", Default: "both", Enum: []string{"both", "producer", "consumer"}, Group: groupDoctor,
+		Doc: "What the credentials are for: producer, consumer or both. Permissions that the other needs are not missed. Default both."},
+		Field: func(o *options) any { return &o.role }},
+	{Spec: option.Spec{Name: "json", Kind: option.Bool, Group: groupDoctor, Doc: "Print findings as JSON, one a line."},
+		Field: func(o *options) any { return &o.json }},
+}, awsFlags(), otherFlags)
+
+// completion returns a script for a shell.
+func completion(shell string) string {
+	p := option.Program{
+		Name: "kplcat", Use: "kplcat --completion", Files: true, Flags: option.Specs(readFlags),
+		Commands: []option.Spec{{Name: "doctor", Doc: "Check the way to a stream"}},
+	}
+	return p.Completion(shell)
+}
 
 // usageError is a mistake in the command line.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-func usagef(format string, args ...any) error {
-	return &usageError{fmt.Errorf(format, args...)}
-}
-
-// flagValues are flags as given: texts, in order of appearance.
-type flagValues map[string][]string
-
-func (v flagValues) has(name string) bool { return len(v[name]) > 0 }
-
-// last returns the value that counts, or otherwise if the flag was not given.
-func (v flagValues) last(name, otherwise string) string {
-	if s := v[name]; len(s) > 0 {
-		return s[len(s)-1]
+// asUsage joins mistakes.
+func asUsage(problems []error) error {
+	if len(problems) == 0 {
+		return nil
 	}
-	return otherwise
-}
-
-// oneOf checks a value against the allowed ones.
-func (v flagValues) oneOf(name string, allowed []string, otherwise string, errs *[]error) string {
-	s := v.last(name, otherwise)
-	for _, a := range allowed {
-		if s == a {
-			return s
-		}
-	}
-	if v.has(name) {
-		*errs = append(*errs, usagef("flag --%s: %q is not valid; allowed: %s", name, s, strings.Join(allowed, ", ")))
-	}
-	return s
-}
-
-// flagText collects the values of one flag. The texts are judged later, so that all
-// mistakes can be named at once.
-type flagText struct {
-	spec   *flagSpec
-	values flagValues
-}
-
-// String implements flag.Value.
-func (t *flagText) String() string { return "" }
-
-// Set implements flag.Value.
-func (t *flagText) Set(s string) error {
-	t.values[t.spec.name] = append(t.values[t.spec.name], s)
-	return nil
-}
-
-// IsBoolFlag tells package flag that the value may be missing.
-func (t *flagText) IsBoolFlag() bool { return t.spec != nil && (t.spec.arg == "" || t.spec.opt) }
-
-// parseFlags reads flags and arguments in any order. After "--" there are only
-// arguments.
-func parseFlags(specs []flagSpec, args []string) (flagValues, []string, error) {
-	values := flagValues{}
-	fs := flag.NewFlagSet("kplcat", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	for i := range specs {
-		fs.Var(&flagText{&specs[i], values}, specs[i].name, "")
-	}
-	fs.Var(&flagText{&flagSpec{name: "help"}, values}, "h", "")
-	var rest []string
-	for {
-		switch err := fs.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			values["help"] = []string{"true"}
-		case err != nil:
-			return nil, nil, usagef("%w", nameFlag(err, specs))
-		}
-		n := fs.NArg()
-		if n == 0 {
-			return values, rest, checkFlags(specs, values)
-		}
-		if at := len(args) - n - 1; at >= 0 && args[at] == "--" {
-			return values, append(rest, fs.Args()...), checkFlags(specs, values)
-		}
-		rest = append(rest, fs.Arg(0))
-		args = fs.Args()[1:]
-	}
-}
-
-// nameFlag puts the errors of package flag into this program's words.
-func nameFlag(err error, specs []flagSpec) error {
-	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); ok {
-		var names []string
-		for _, s := range specs {
-			names = append(names, s.name)
-		}
-		if best, ok := nearmiss.Find(name, names, 2); ok {
-			return fmt.Errorf("flag --%s does not exist; did you mean --%s?", name, best)
-		}
-		return fmt.Errorf("flag --%s does not exist", name)
-	}
-	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
-		for _, s := range specs {
-			if s.name == name {
-				return fmt.Errorf("flag --%s needs a value: --%s %s", name, name, s.arg)
-			}
-		}
-	}
-	return err
-}
-
-// checkFlags refuses values of switches and flags that are given again in vain.
-func checkFlags(specs []flagSpec, values flagValues) error {
-	var errs []error
-	for _, s := range specs {
-		got := values[s.name]
-		if len(got) > 1 && !s.many && s.arg != "" {
-			errs = append(errs, usagef("flag --%s is given %d times; allowed: once", s.name, len(got)))
-		}
-		if s.arg == "" {
-			switch values.last(s.name, "true") {
-			case "true":
-			case "false":
-				delete(values, s.name)
-			default:
-				errs = append(errs, usagef("flag --%s: %q is not valid; allowed: true, false, or no value", s.name, values.last(s.name, "")))
-			}
-		}
-	}
-	return errors.Join(errs...)
+	return &usageError{errors.Join(problems...)}
 }

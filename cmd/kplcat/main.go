@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 // Exit codes.
@@ -52,7 +54,7 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	}
 	switch {
 	case o.help:
-		return exitOK, writeString(stdout, manual(readFlags))
+		return exitOK, writeString(stdout, manualHead+option.Help(option.Specs(readFlags))+manualTail)
 	case o.version:
 		return exitOK, writeString(stdout, version()+"\n")
 	case o.completion != "":

@@ -24,6 +24,7 @@ import (
 
 	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 func TestMain(m *testing.M) {
@@ -495,30 +496,30 @@ func TestEveryUsageErrorNamesFlagValueAndWhatIsAllowed(t *testing.T) {
 	}{
 		{"", []string{"no stream is given"}},
 		{"a b", []string{`2 arguments are given: ["a" "b"]`}},
-		{"./a b", []string{`argument "b" is not known for a file`}},
-		{"a$", []string{`argument "a$" is not the name of a stream; allowed: 1 to 128`}},
-		{"arn:aws:sqs:x:y:z", []string{`"arn:aws:sqs:x:y:z" is not the ARN of a stream`}},
-		{"--folow s", []string{"flag --folow does not exist; did you mean --follow?"}},
-		{"--zzzzzzzz s", []string{"flag --zzzzzzzz does not exist\n"}},
-		{"s --limit", []string{"flag --limit needs a value: --limit N"}},
-		{"s --follow=maybe", []string{`flag --follow: "maybe" is not valid; allowed: true, false`}},
-		{"s --from=-1h --from=-2h", []string{"flag --from is given 2 times; allowed: once"}},
+		{"./a b", []string{`FILE: "b": not known for a file`}},
+		{"a$", []string{`STREAM: "a$": not the name of a stream; allowed: 1 to 128`}},
+		{"arn:aws:sqs:x:y:z", []string{`STREAM: "arn:aws:sqs:x:y:z": not the name of a stream; allowed: 1 to 128 of a-z A-Z 0-9 _ . -, or an ARN`}},
+		{"--folow s", []string{"--folow: no such flag; did you mean --follow?"}},
+		{"--zzzzzzzz s", []string{"--zzzzzzzz: no such flag\n"}},
+		{"s --limit", []string{"--limit: needs a value; allowed: --limit N"}},
+		{"s --follow=maybe", []string{`--follow: "maybe": not a boolean; allowed: true or false`}},
+		{"s --from=-1h --from=-2h", []string{`--from: "-2h": given again; allowed: once`}},
 		{"s --from tomorrow --until later --limit 0 --poll 1ms --data xml --decompress lzma --stats=xml --interval x --shard / --grep ( --input x", []string{
-			`--from: "tomorrow" is not valid; allowed: latest, trim-horizon`, `--until: "later" is not valid; allowed: now, never`,
-			`--limit: "0" is not valid; allowed: a whole number from 1`, `--poll: "1ms" is not valid; allowed: a duration from 200ms`,
-			`--data: "xml" is not valid; allowed: auto, text, json, base64, none`, `--decompress: "lzma" is not valid; allowed: none, auto, gzip`,
-			`--stats: "xml" is not valid; allowed: table, json`, `--interval: "x" is not valid; allowed: a duration from 1s`,
-			`--shard: "/" is not valid; allowed: a shard's id`, `--grep: "(" is not valid`, `--input: "x" is not valid; allowed: auto, raw`,
+			`--from: "tomorrow": not a time; allowed: latest, trim-horizon`, `--until: "later": not a time; allowed: now, never`,
+			`--limit: "0": out of range; allowed: 1 and more`, `--poll: "1ms": out of range; allowed: 200ms and more`,
+			`--data: "xml": not one of the allowed words; allowed: auto, text, json, base64 or none`, `--decompress: "lzma": not one of the allowed words; allowed: none, auto, gzip`,
+			`--stats: "xml": not one of the allowed words; allowed: table or json`, `--interval: "x": not a duration such as 250ms, 9s or 2m; allowed: 1s and more`,
+			`--shard: "/": not the id of a shard; allowed: a shard's id`, `--grep: "(": error parsing regexp`, `--input: "x": not one of the allowed words; allowed: auto, raw`,
 		}},
-		{`s --raw --delimiter \x`, []string{`flag --delimiter: "\\x" is not valid; allowed: any text, with the escapes`}},
-		{"s --from 2999-01-01", []string{`--from: "2999-01-01" is in the future`}},
-		{"s --from=-1h --until=-2h", []string{`flag --until: "-2h" is before --from "-1h"`}},
+		{`s --raw --delimiter \x`, []string{`--delimiter: "\\x": not one of the escapes; allowed: any text, with the escapes`}},
+		{"s --from 2999-01-01", []string{`--from: "2999-01-01": in the future`}},
+		{"s --from=-1h --until=-2h", []string{`--until: "-2h": before --from "-1h"`}},
 		{"s --raw --data text", []string{"--raw and --data cannot be combined"}},
 		{"s --stats --grep x", []string{"--stats and --grep cannot be combined"}},
-		{"s --interval 5s", []string{"--interval 5s has no use without --stats"}},
-		{"s --delimiter x", []string{`--delimiter "x" has no use without --raw`}},
-		{"- --follow", []string{`flag --follow is for streams; the argument "-" is a file`}},
-		{"--completion csh", []string{`--completion: "csh" is not valid; allowed: bash, zsh, fish`}},
+		{"s --interval 5s", []string{`--interval: "5s": has no use without --stats`}},
+		{"s --delimiter x", []string{`--delimiter: "x": has no use without --raw`}},
+		{"- --follow", []string{`--follow: is for streams; the argument "-" is a file`}},
+		{"--completion csh", []string{`--completion: "csh": not one of the allowed words; allowed: bash, zsh or fish`}},
 	} {
 		t.Run(tc.args, func(t *testing.T) {
 			r := kplcat(t, "", strings.Fields(tc.args)...)
@@ -545,14 +546,14 @@ func TestHelpVersionAndCompletions(t *testing.T) {
 		}
 	}
 	texts := map[string]string{"help": help}
-	for _, sh := range shells {
+	for _, sh := range option.Shells() {
 		texts[sh] = kplcat(t, "", "--completion", sh).ok(t).stdout
 	}
 	for _, f := range readFlags {
 		for name, text := range texts {
-			want := "--" + f.name
+			want := "--" + f.Name
 			if name == "fish" {
-				want = "-l " + f.name + " "
+				want = "-l " + f.Name + " "
 			}
 			if !strings.Contains(text, want) {
 				t.Errorf("unexpected %s; it has no %s", name, want)

@@ -2,11 +2,6 @@
 
 package main
 
-import (
-	"fmt"
-	"strings"
-)
-
 const manualHead = `kplcat shows what is in a Kinesis stream: every shard, aggregates of the KPL
 taken apart, one line of JSON for each user record.
 
@@ -83,54 +78,3 @@ SDK looks: environment, shared files, web identity, container, instance.
 Exit codes: 0 done (also when interrupted, or when the reader of the output has
 gone); 1 something failed; 2 the command line is wrong.
 `
-
-// manual is the text of --help.
-func manual(specs []flagSpec) string {
-	return manualHead + flagHelp(specs) + manualTail
-}
-
-// flagHelp lists flags by group.
-func flagHelp(specs []flagSpec) string {
-	var b strings.Builder
-	group := ""
-	for _, s := range specs {
-		if s.group != group {
-			if group != "" {
-				b.WriteByte('\n')
-			}
-			group = s.group
-			fmt.Fprintf(&b, "%s:\n", group)
-		}
-		switch {
-		case s.opt:
-			fmt.Fprintf(&b, "  --%s[=%s]\n", s.name, s.arg)
-		case s.arg != "":
-			fmt.Fprintf(&b, "  --%s %s\n", s.name, s.arg)
-		default:
-			fmt.Fprintf(&b, "  --%s\n", s.name)
-		}
-		writeWrapped(&b, s.help)
-	}
-	return b.String()
-}
-
-// writeWrapped writes a paragraph of 84 columns, indented by six.
-func writeWrapped(b *strings.Builder, text string) {
-	const indent, width = "      ", 84
-	at := width
-	for i, word := range strings.Fields(text) {
-		if at+1+len(word) > width {
-			if i > 0 {
-				b.WriteByte('\n')
-			}
-			b.WriteString(indent)
-			at = len(indent)
-		} else {
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += len(word)
-	}
-	b.WriteByte('\n')
-}

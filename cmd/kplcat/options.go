@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,10 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
 )
 
 // options are what the command line asks for.
@@ -24,6 +28,8 @@ type options struct {
 	stream, arn string
 	files       []string // of blobs; "-" is standard input; nil: read a stream
 	input       string
+
+	fromText, untilText string
 
 	from     reader.From
 	until    time.Time
@@ -44,130 +50,89 @@ type options struct {
 	stats            string // "", "table" or "json"
 	interval         time.Duration
 
-	aws awsclient.Config
+	role string // of doctor
+	json bool
+
+	aws table.AWS
 }
 
 // parseOptions reads the command line and names all its mistakes at once.
 func parseOptions(args []string) (*options, error) {
-	v, rest, err := parseFlags(readFlags, args)
-	if err != nil {
-		return nil, err
+	o := &options{}
+	given, rest, problems := option.ReadArgs(readFlags, args, o)
+	if o.help || o.version || given.Has("completion") {
+		return o, asUsage(problems)
 	}
-	o := &options{help: v.has("help"), version: v.has("version")}
-	if o.help || o.version {
-		return o, nil
-	}
-	var errs []error
-	if v.has("completion") {
-		o.completion = v.oneOf("completion", shells, "", &errs)
-		return o, errors.Join(errs...)
-	}
-	o.source(v, rest, &errs)
-	o.timeRange(v, time.Now(), &errs)
-	o.limit = number(v, "limit", 1, &errs)
-	o.poll = duration(v, "poll", 200*time.Millisecond, time.Second, &errs)
-	for _, s := range v["shard"] {
-		id, err := shardID(s)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		o.shards = append(o.shards, id)
-	}
-
-	o.keys, o.kcl = v["key"], v.has("kcl")
-	if v.has("grep") {
-		if o.grep, err = regexp.Compile(v.last("grep", "")); err != nil {
-			errs = append(errs, usagef("flag --grep: %q is not valid: %w; allowed: an RE2 regular expression", v.last("grep", ""), err))
-		}
-	}
-
-	o.data = v.oneOf("data", dataForms, "auto", &errs)
-	o.decompress = v.oneOf("decompress", decompressModes, "none", &errs)
-	o.raw, o.quiet = v.has("raw"), v.has("quiet")
-	if o.delimiter, err = unescape(v.last("delimiter", `\n`)); err != nil {
-		errs = append(errs, err)
-	}
-	if v.last("stats", "") == "true" {
-		v["stats"] = []string{"table"}
-	}
-	o.stats = v.oneOf("stats", statsForms, "", &errs)
-	o.interval = duration(v, "interval", time.Second, 0, &errs)
-
-	errs = append(errs, conflicts(v, o)...)
-	return o, errors.Join(errs...)
+	problems = append(problems, o.source(given, rest)...)
+	problems = append(problems, o.timeRange(given, time.Now())...)
+	problems = append(problems, conflicts(given, o)...)
+	return o, asUsage(problems)
 }
 
 // source tells streams from files.
-func (o *options) source(v flagValues, rest []string, errs *[]error) {
-	o.aws = awsConfig(v)
-	o.input = v.oneOf("input", inputForms, "auto", errs)
+func (o *options) source(given option.Given, rest []string) (problems []error) {
 	isFile := func(s string) bool {
 		return s == "-" || !isARN(s) && strings.ContainsRune(s, os.PathSeparator)
 	}
+	bad := func(what, allowed string) {
+		problems = append(problems, &option.Problem{What: what, Allowed: allowed})
+	}
 	switch {
 	case len(rest) == 0:
-		*errs = append(*errs, usagef("no stream is given; allowed: the name or the ARN of a stream, or files of blobs (- for standard input)"))
-	case v.has("input") || isFile(rest[0]):
+		bad("no stream is given", "the name or the ARN of a stream, or files of blobs (- for standard input)")
+	case given.Has("input") || isFile(rest[0]):
 		for _, f := range rest {
-			if !v.has("input") && !isFile(f) {
-				*errs = append(*errs, usagef("argument %q is not known for a file; allowed: - or a path with a %c in it, such as .%c%s", f, os.PathSeparator, os.PathSeparator, f))
+			if !given.Has("input") && !isFile(f) {
+				problems = append(problems, option.Wrong("FILE", f, "not known for a file", fmt.Sprintf("- or a path with a %c in it, such as .%c%s", os.PathSeparator, os.PathSeparator, f)))
 			}
 		}
 		o.files = rest
 	case len(rest) > 1:
-		*errs = append(*errs, usagef("%d arguments are given: %q; allowed: one stream, or files with a %c in their paths", len(rest), rest, os.PathSeparator))
+		bad(fmt.Sprintf("%d arguments are given: %q", len(rest), rest), fmt.Sprintf("one stream, or files with a %c in their paths", os.PathSeparator))
 	default:
-		o.setStream(v, rest[0], errs)
+		problems = o.setStream(rest[0])
 	}
+	return problems
 }
 
 // setStream takes a stream's name or ARN; the region of an ARN is the default one.
-func (o *options) setStream(v flagValues, s string, errs *[]error) {
+func (o *options) setStream(s string) []error {
+	name, region, err := core.ParseStream(s)
+	if err != nil {
+		return []error{option.Wrong("STREAM", s, "not the name of a stream", "1 to 128 of a-z A-Z 0-9 _ . -, or an ARN (arn:aws:kinesis:REGION:ACCOUNT:stream/NAME)")}
+	}
+	if !isARN(s) || isEmulator(o.aws.Endpoint) {
+		o.stream = name // emulators want the name
+	}
 	if isARN(s) {
-		part := strings.SplitN(s, ":", 6)
-		name, ok := "", len(part) == 6 && part[2] == "kinesis"
-		if ok {
-			name, ok = strings.CutPrefix(part[5], "stream/")
-		}
-		if !ok || !streamName.MatchString(name) {
-			*errs = append(*errs, usagef("argument %q is not the ARN of a stream; allowed: arn:aws:kinesis:REGION:ACCOUNT:stream/NAME", s))
-			return
-		}
 		o.arn = s
-		if o.aws.Region == "" {
-			o.aws.Region = part[3]
-		}
-		if isEmulator(o.aws.Endpoint) {
-			o.stream = name // emulators want the name
-		}
-		return
+		o.aws.Region = cmp.Or(o.aws.Region, region)
 	}
-	if !streamName.MatchString(s) {
-		*errs = append(*errs, usagef("argument %q is not the name of a stream; allowed: 1 to 128 of a-z A-Z 0-9 _ . -", s))
-	}
-	o.stream = s
+	return nil
 }
-
-var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
 func isARN(s string) bool { return strings.HasPrefix(s, "arn:") }
 
-func awsConfig(v flagValues) awsclient.Config {
-	return awsclient.Config{
-		Region: v.last("region", ""), Endpoint: v.last("endpoint", ""), Profile: v.last("profile", ""),
-		RoleARN: v.last("role-arn", ""), ExternalID: v.last("external-id", ""), STSEndpoint: v.last("sts-endpoint", ""),
-		Product: "kplcat", Version: moduleVersion(),
-	}
+// client are the settings of the AWS client.
+func (o *options) client() awsclient.Config {
+	c := o.aws.Client()
+	c.Product, c.Version = "kplcat", moduleVersion()
+	return c
 }
 
 // timeRange reads --from, --until and --follow.
-func (o *options) timeRange(v flagValues, now time.Time, errs *[]error) {
-	o.follow = v.has("follow")
+func (o *options) timeRange(given option.Given, now time.Time) (problems []error) {
+	bad := func(name, value, what string) {
+		problems = append(problems, option.Wrong("--"+name, value, what, option.Find(option.Specs(readFlags), name).Form))
+	}
 	from, until := "trim-horizon", "now"
 	if o.follow {
 		from, until = "latest", "never"
 	}
-	switch s := v.last("from", from); s {
+	if given.Has("from") {
+		from = o.fromText
+	}
+	switch from {
 	case "latest":
 		o.from.At = reader.Latest
 		if !o.follow {
@@ -176,35 +141,41 @@ func (o *options) timeRange(v flagValues, now time.Time, errs *[]error) {
 	case "trim-horizon":
 		o.from.At = reader.TrimHorizon
 	default:
-		t, err := parseTime(s, now)
-		if err != nil {
-			*errs = append(*errs, usagef("flag --from: %q is not valid; allowed: latest, trim-horizon, %s", s, timeForms))
-		} else if t.After(now) {
-			*errs = append(*errs, usagef("flag --from: %q is in the future; allowed: a time that has passed, or latest", s))
+		t, err := parseTime(from, now)
+		switch {
+		case err != nil:
+			bad("from", from, err.Error())
+		case t.After(now):
+			bad("from", from, "in the future")
 		}
 		o.from = reader.From{At: reader.Timestamp, Time: t}
 	}
-	switch s := v.last("until", until); s {
+	if given.Has("until") {
+		until = o.untilText
+	}
+	switch until {
 	case "never":
 		o.follow = true
 	case "now":
 		o.untilNow = true
 	default:
-		t, err := parseTime(s, now)
-		if err != nil {
-			*errs = append(*errs, usagef("flag --until: %q is not valid; allowed: now, never, %s", s, timeForms))
-		} else if o.from.At == reader.Timestamp && t.Before(o.from.Time) {
-			*errs = append(*errs, usagef("flag --until: %q is before --from %q; allowed: a later time", s, v.last("from", "")))
+		t, err := parseTime(until, now)
+		switch {
+		case err != nil:
+			bad("until", until, err.Error())
+		case o.from.At == reader.Timestamp && t.Before(o.from.Time):
+			bad("until", until, fmt.Sprintf("before --from %q", from))
 		}
 		o.until = t
 	}
+	return problems
 }
 
 // conflicts names flags that do not go together.
-func conflicts(v flagValues, o *options) (errs []error) {
+func conflicts(given option.Given, o *options) (problems []error) {
 	together := func(a, b, why string) {
-		if v.has(a) && v.has(b) {
-			errs = append(errs, usagef("flags --%s and --%s cannot be combined: %s", a, b, why))
+		if given.Has(a) && given.Has(b) {
+			problems = append(problems, &option.Problem{Name: "--" + b, What: "--" + a + " and --" + b + " cannot be combined", Hint: why})
 		}
 	}
 	together("raw", "data", "--raw prints payloads as they are")
@@ -212,51 +183,32 @@ func conflicts(v flagValues, o *options) (errs []error) {
 	for _, f := range []string{"key", "grep", "kcl", "data", "decompress"} {
 		together("stats", f, "--stats counts whole Kinesis records")
 	}
-	if v.has("delimiter") && !v.has("raw") {
-		errs = append(errs, usagef("flag --delimiter %q has no use without --raw", v.last("delimiter", "")))
+	needs := func(a, b string) {
+		if given.Has(a) && !given.Has(b) {
+			problems = append(problems, option.Wrong("--"+a, given[a], "has no use without --"+b, ""))
+		}
 	}
-	if v.has("interval") && !v.has("stats") {
-		errs = append(errs, usagef("flag --interval %s has no use without --stats", v.last("interval", "")))
-	}
+	needs("delimiter", "raw")
+	needs("interval", "stats")
 	if o.files != nil {
 		for _, f := range []string{"from", "until", "follow", "shard", "poll", "interval", "kcl", "region", "endpoint", "profile", "role-arn", "external-id", "sts-endpoint"} {
-			if v.has(f) {
-				errs = append(errs, usagef("flag --%s is for streams; the argument %q is a file", f, o.files[0]))
+			if given.Has(f) {
+				problems = append(problems, &option.Problem{Name: "--" + f, What: fmt.Sprintf("is for streams; the argument %q is a file", o.files[0])})
 			}
 		}
 	}
-	return errs
+	return problems
 }
 
-func number(v flagValues, name string, least int, errs *[]error) int {
-	if !v.has(name) {
-		return 0
-	}
-	n, err := strconv.Atoi(v.last(name, ""))
-	if err != nil || n < least {
-		*errs = append(*errs, usagef("flag --%s: %q is not valid; allowed: a whole number from %d", name, v.last(name, ""), least))
-	}
-	return n
-}
-
-func duration(v flagValues, name string, least, otherwise time.Duration, errs *[]error) time.Duration {
-	if !v.has(name) {
-		return otherwise
-	}
-	d, err := time.ParseDuration(v.last(name, ""))
-	if err != nil || d < least {
-		*errs = append(*errs, usagef("flag --%s: %q is not valid; allowed: a duration from %v, such as 5s or 1m30s", name, v.last(name, ""), least))
-	}
-	return d
-}
+var shardName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
 // shardID completes a shard's number.
 func shardID(s string) (string, error) {
 	if n, err := strconv.ParseUint(s, 10, 40); err == nil {
 		return fmt.Sprintf("shardId-%012d", n), nil
 	}
-	if !streamName.MatchString(s) {
-		return "", usagef("flag --shard: %q is not valid; allowed: a shard's id such as shardId-000000000003, or its number", s)
+	if !shardName.MatchString(s) {
+		return "", errors.New("not the id of a shard")
 	}
 	return s, nil
 }
@@ -276,7 +228,7 @@ func unescape(s string) (string, error) {
 			at = strings.IndexByte(from, s[i])
 		}
 		if at < 0 {
-			return "", usagef(`flag --delimiter: %q is not valid; allowed: any text, with the escapes \n \r \t \0 \\`, s)
+			return "", errors.New("not one of the escapes")
 		}
 		b.WriteByte(to[at])
 	}

@@ -26,7 +26,7 @@ const retries = 5
 
 // catStream shows a stream.
 func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
-	client, err := awsclient.New(ctx, o.aws)
+	client, err := awsclient.New(ctx, o.client())
 	if err != nil {
 		return err
 	}
