@@ -5,6 +5,8 @@ package core
 import (
 	"fmt"
 	"strings"
+
+	"github.com/outkpl/outkpl/internal/arn"
 )
 
 // streamID is a stream as the caller named it, taken apart.
@@ -18,24 +20,14 @@ type streamID struct {
 // (source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html,
 // checked 2026-11-24).
 func ParseStream(s string) (name, region string, err error) {
-	name = s
-	if strings.HasPrefix(s, "arn:") {
-		// arn:partition:kinesis:region:account:stream/name
-		f := strings.SplitN(s, ":", 6)
-		if len(f) != 6 || f[2] != "kinesis" || f[3] == "" || f[4] == "" || !strings.HasPrefix(f[5], "stream/") {
-			return "", "", fmt.Errorf("stream %q is not the ARN of a stream; allowed: arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME", s)
-		}
-		region, name = f[3], strings.TrimPrefix(f[5], "stream/")
+	name, region, ok := arn.Stream(s)
+	switch {
+	case ok:
+		return name, region, nil
+	case name == "" && strings.HasPrefix(s, arn.Prefix):
+		return "", "", fmt.Errorf("stream %q is not the ARN of a stream; allowed: arn:PARTITION:kinesis:REGION:ACCOUNT:stream/NAME", s)
 	}
-	ok := len(name) >= 1 && len(name) <= 128
-	for i := 0; ok && i < len(name); i++ {
-		c := name[i]
-		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
-	}
-	if !ok {
-		return "", "", fmt.Errorf("stream name %q is not valid; allowed: 1 to 128 of the characters a-z A-Z 0-9 _ . - (or an ARN)", name)
-	}
-	return name, region, nil
+	return "", "", fmt.Errorf("stream name %q is not valid; allowed: 1 to 128 of the characters a-z A-Z 0-9 _ . - (or an ARN)", name)
 }
 
 func newStreamID(s string) (streamID, error) {

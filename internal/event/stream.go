@@ -5,10 +5,13 @@ package event
 import (
 	"errors"
 	"fmt"
+	glob "path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/arn"
 )
 
 // MaxStreams is the highest Config.MaxStreams, DefaultMaxStreams what 0 means.
@@ -41,7 +44,8 @@ type knownStream struct {
 // which account and region the stream is; that is for the configuration to say and
 // not for an event.
 func (r *streamRule) valid(name string) bool {
-	return ValidStream(name) && r.isARN == strings.HasPrefix(name, "arn:") && allowed(r.allow, name)
+	bare, _, ok := arn.Stream(name)
+	return ok && r.isARN == strings.HasPrefix(name, arn.Prefix) && allowed(r.allow, bare)
 }
 
 // admit takes a valid name if there is room, and returns it in memory of its own. Each
@@ -101,64 +105,24 @@ func (r *streamRule) use(name string) {
 	}
 }
 
-// ValidStream tells whether s can be the name or the ARN of a Kinesis stream:
-// 1 to 128 of a-z A-Z 0-9 _ . -
-// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html,
-// checked 2026-11-24).
+// ValidStream tells whether s can be the name or the ARN of a Kinesis stream.
 func ValidStream(s string) bool {
-	if strings.HasPrefix(s, "arn:") {
-		parts := strings.SplitN(s, ":", 6)
-		if len(parts) != 6 || parts[2] != "kinesis" || parts[3] == "" || parts[4] == "" || !strings.HasPrefix(parts[5], "stream/") {
-			return false
-		}
-		s = strings.TrimPrefix(parts[5], "stream/")
-	}
-	if len(s) < 1 || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-') {
-			return false
-		}
-	}
-	return true
-}
-
-// streamName is the name in an ARN, or s itself.
-func streamName(s string) string {
-	return s[strings.LastIndexByte(s, '/')+1:]
+	_, _, ok := arn.Stream(s)
+	return ok
 }
 
 func allowed(patterns []string, name string) bool {
-	if len(patterns) == 0 {
-		return true
-	}
-	name = streamName(name)
-	return slices.ContainsFunc(patterns, func(p string) bool { return match(p, name) })
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return match(p, name) })
 }
 
-// match compares a whole name with a pattern in which * stands for any text and ?
-// for one character. It takes time in proportion to the product of the lengths.
+// match compares a whole name with a pattern of path.Match. It takes time in proportion to
+// the product of the lengths.
 func match(pattern, s string) bool {
-	star, mark, i, j := -1, 0, 0, 0
-	for j < len(s) {
-		switch {
-		case i < len(pattern) && pattern[i] == '*':
-			star, mark, i = i, j, i+1
-		case i < len(pattern) && (pattern[i] == '?' || pattern[i] == s[j]):
-			i, j = i+1, j+1
-		case star >= 0:
-			mark++
-			i, j = star+1, mark
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[i:], "*") == ""
+	ok, _ := glob.Match(pattern, s) // checked with the configuration
+	return ok
 }
 
-const patternChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-*?"
+const patternChars = `abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-*?[]^`
 
 // parseStreams reads the stream options of a Config; see there.
 func parseStreams(cfg *Config, check func(option, value string, err error)) *streamRule {
@@ -170,8 +134,8 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		check("max_streams", fmt.Sprint(r.max), fmt.Errorf("out of range; allowed: 1 to %d", MaxStreams))
 	}
 	for _, p := range r.allow {
-		if p == "" || strings.Trim(p, patternChars) != "" || strings.ContainsFunc(p, func(c rune) bool { return !strings.ContainsRune(patternChars, c) }) {
-			check("stream_allow", p, errors.New("not a pattern; allowed: patterns of stream names, separated by commas: a-z A-Z 0-9 _ . - with * for any text and ? for one character"))
+		if _, err := glob.Match(p, ""); err != nil || p == "" || strings.ContainsFunc(p, func(c rune) bool { return !strings.ContainsRune(patternChars, c) }) {
+			check("stream_allow", p, errors.New("not a pattern; allowed: patterns of stream names, separated by commas: a-z A-Z 0-9 _ . - with * for any text, ? for one character and [a-c] for one of these"))
 		}
 	}
 	switch cfg.StreamMissing {
@@ -197,7 +161,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		err = checkStreamLiterals(r.tpl)
 	}
 	check("stream", cfg.Stream, err)
-	r.isARN = strings.HasPrefix(cfg.Stream, "arn:")
+	r.isARN = strings.HasPrefix(cfg.Stream, arn.Prefix)
 	return r
 }
 
@@ -206,7 +170,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 func checkStreamLiterals(t template) error {
 	for i := range t {
 		text := t[i].literal
-		if i == 0 && strings.HasPrefix(text, "arn:") {
+		if i == 0 && strings.HasPrefix(text, arn.Prefix) {
 			if !ValidStream(text + "x") {
 				return errors.New("not an ARN; allowed: arn:aws:kinesis:REGION:ACCOUNT:stream/ before the first $")
 			}

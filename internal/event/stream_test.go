@@ -226,6 +226,7 @@ func TestStreamOptionsAreChecked(t *testing.T) {
 		{Config{Stream: "arn:aws:firehose:eu-west-1:1:stream/$a"}, "arn:aws:kinesis"},
 		{Config{StreamAllow: []string{"a b"}}, "stream_allow"},
 		{Config{StreamAllow: []string{""}}, "stream_allow"},
+		{Config{StreamAllow: []string{"a["}}, "stream_allow"},
 		{Config{StreamMissing: "tag"}, "refuse, drop or constant:NAME"},
 		{Config{StreamMissing: "constant:a b"}, "name or ARN"},
 		{Config{MaxStreams: 1025}, "1 to 1024"},
@@ -243,7 +244,7 @@ func TestMatch(t *testing.T) {
 	}{
 		{"a", "a", true}, {"a", "b", false}, {"a", "ab", false}, {"", "", true}, {"*", "", true}, {"*", "abc", true},
 		{"a*c", "abbc", true}, {"a*c", "abcd", false}, {"*b*", "abc", true}, {"a?c", "abc", true}, {"a?c", "ac", false},
-		{"**a", "bba", true}, {"a**", "a", true}, {"*ab", "aab", true},
+		{"**a", "bba", true}, {"log[a-c]", "logb", true}, {"log[a-c]", "logd", false}, {"log[^a-c]", "logd", true}, {"a**", "a", true}, {"*ab", "aab", true},
 		{strings.Repeat("a*", 60), strings.Repeat("a", 127) + "b", true},
 		{strings.Repeat("a*", 60) + "c", strings.Repeat("a", 128), false},
 	} {

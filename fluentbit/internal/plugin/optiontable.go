@@ -35,7 +35,7 @@ var streamOptions = []Option{
 		},
 	},
 	{Spec: option.Spec{
-		Name: "stream_allow", Kind: option.List, Form: "patterns separated by commas; * is any text, ? any character",
+		Name: "stream_allow", Kind: option.List, Form: "patterns separated by commas; * is any text, ? any character, [a-c] one of these",
 		Doc:     "Streams that a template in stream may choose. Without it all that the credentials may write to.",
 		Details: "A pattern must match the whole name; of an ARN only the name counts. An event never chooses account or region: an ARN has to be written up to its `stream/`. What is not allowed is treated as stream_missing says."},
 		Field: func(c *Config) any { return &c.event.StreamAllow },

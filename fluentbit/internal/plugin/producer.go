@@ -3,14 +3,13 @@
 package plugin
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
-	"strings"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/arn"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
@@ -94,8 +93,7 @@ func (in *Instance) recordLimit(stream string) (limit int) {
 	if stream == "" {
 		stream = in.cfg.Stream
 	}
-	_, name, _ := strings.Cut(stream, ":stream/")
-	name = cmp.Or(name, stream)
+	name, _, _ := arn.Stream(stream)
 	for _, s := range p.Snapshot().Streams {
 		if s.Stream == name && (limit == 0 || s.MaxRecordBytes < limit) {
 			limit = s.MaxRecordBytes
