@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
+	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/kcl"
 )
 
@@ -256,20 +256,7 @@ func comma(b []byte) []byte {
 }
 
 // appendString appends a JSON string.
-func appendString(b []byte, s string) []byte {
-	plain := true // the usual case, and several times as fast
-	for i := 0; i < len(s) && plain; i++ {
-		plain = s[i] >= ' ' && s[i] < 0x7f && s[i] != '"' && s[i] != '\\'
-	}
-	if plain {
-		return append(append(append(b, '"'), s...), '"')
-	}
-	buf := bytes.NewBuffer(b)
-	e := json.NewEncoder(buf)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // a string can always be encoded
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
-}
+func appendString(b []byte, s string) []byte { return event.AppendQuoted(b, []byte(s)) }
 
 func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
 

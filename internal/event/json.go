@@ -121,7 +121,7 @@ func appendValue(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reas
 		if o.special {
 			return appendSpecialText(dst, b, p, p+n, o), p + n, ReasonNone
 		}
-		return appendQuoted(dst, b[p:p+n]), p + n, ReasonNone
+		return AppendQuoted(dst, b[p:p+n]), p + n, ReasonNone
 	case classUint, classInt, classFloat:
 		var ok bool
 		if dst, ok = appendNumber(dst, b, c, i, n, p); !ok {
@@ -146,7 +146,7 @@ func appendValue(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reas
 		if sec, nsec, ok := extTime(b[p-1], b[p:p+n]); ok {
 			return appendSeconds(dst, sec, nsec), p + n, ReasonNone
 		}
-		return appendQuoted(dst, appendExtText(nil, b[p:p+n])), p + n, ReasonNone
+		return AppendQuoted(dst, appendExtText(nil, b[p:p+n])), p + n, ReasonNone
 	case classUnused:
 		return dst, i, ReasonTypeByte
 	}
@@ -204,7 +204,7 @@ func appendPairs(dst, b []byte, i, n, depth int, o *jsonOptions, object int, h u
 			dst = append(dst, ':')
 		}
 		if p, end := shortText(b, i); end > 0 && !o.special {
-			dst, i = appendQuoted(dst, b[p:end]), end
+			dst, i = AppendQuoted(dst, b[p:end]), end
 		} else if o.hexIDs && o.id(b, key, i) != nil {
 			dst = append(appendHex(append(dst, '"'), o.id(b, key, i)), '"')
 			i, _ = skipFlat(b, i, 1)
@@ -255,7 +255,7 @@ func appendKey(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason
 
 func appendKeyText(dst, text []byte, o *jsonOptions) []byte {
 	if o.dots == "" || !hasDot(text) {
-		return appendQuoted(dst, text)
+		return AppendQuoted(dst, text)
 	}
 	dot := bytes.IndexByte(text, '.')
 	// A dot is never part of a longer character, so the pieces can be escaped one by

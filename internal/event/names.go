@@ -40,7 +40,7 @@ func mixBytes(h uint64, s []byte, kind uint64) uint64 {
 	return h
 }
 
-// appendName is appendQuoted for a key, with a comma before it and a colon behind it. It
+// appendName is AppendQuoted for a key, with a comma before it and a colon behind it. It
 // adds the key to h.
 func appendName(dst, s []byte, h uint64) ([]byte, uint64) {
 	n, j := len(s), len(dst)+1

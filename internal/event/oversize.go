@@ -105,7 +105,7 @@ func (p *partial) append(dst []byte) []byte {
 	return append(strconv.AppendBool(dst, p.last), '"')
 }
 
-// appendSpecialText is appendQuoted for text at b[i:end] under options that cut.
+// appendSpecialText is AppendQuoted for text at b[i:end] under options that cut.
 func appendSpecialText(dst, b []byte, i, end int, o *jsonOptions) []byte {
 	dst = append(dst, '"')
 	dst = appendEscaped(dst, o.piece(b, i, end))

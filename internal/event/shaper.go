@@ -413,7 +413,7 @@ func (s *Shaper) appendObject(dst, body []byte, ev *Event, b *Builder, add addit
 			dst = append(dst, ':')
 		}
 		if p, end := shortText(body, next); end > 0 && !o.special {
-			dst, i = appendQuoted(dst, body[p:end]), end
+			dst, i = AppendQuoted(dst, body[p:end]), end
 		} else if dst, i, reason = appendValue(dst, body, next, 1, o); reason != ReasonNone {
 			return dst, i, reason
 		}

@@ -33,9 +33,9 @@ func special(w uint64) uint64 {
 // whole before it is known how many of their bytes count.
 const slack = 16
 
-// appendQuoted appends s as a JSON string. Bytes that are not valid UTF-8 become
+// AppendQuoted appends s as a JSON string. Bytes that are not valid UTF-8 become
 // U+FFFD, one for each byte, as encoding/json does it.
-func appendQuoted(dst, s []byte) []byte {
+func AppendQuoted(dst, s []byte) []byte {
 	n, j := len(s), len(dst)
 	if cap(dst)-j < n+slack {
 		dst = slices.Grow(dst, n+slack)

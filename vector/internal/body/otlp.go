@@ -164,39 +164,4 @@ func (s *stamp) append(dst []byte, nanos uint64) []byte {
 
 // appendString appends text as a JSON string. Each byte that is not valid UTF-8
 // becomes U+FFFD.
-func appendString(dst, text []byte) []byte { return appendText(dst, text, appendValid) }
-
-// appendText appends text as a JSON string. repair appends what is not ASCII.
-func appendText(dst, text []byte, repair func(dst, text []byte) []byte) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	for len(text) > 0 {
-		n := plain(text)
-		dst = append(dst, text[:n]...)
-		if text = text[n:]; len(text) == 0 {
-			break
-		}
-		switch c := text[0]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c == '\n':
-			dst = append(dst, '\\', 'n')
-		case c == '\r':
-			dst = append(dst, '\\', 'r')
-		case c == '\t':
-			dst = append(dst, '\\', 't')
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		default:
-			n = 1
-			for n < len(text) && text[n] >= 0x80 {
-				n++
-			}
-			dst = repair(dst, text[:n])
-			text = text[n:]
-			continue
-		}
-		text = text[1:]
-	}
-	return append(dst, '"')
-}
+func appendString(dst, text []byte) []byte { return event.AppendQuoted(dst, text) }

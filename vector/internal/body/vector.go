@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -231,4 +232,9 @@ func (s *splitter) appendTimestamp(dst, b []byte) ([]byte, *Error) {
 
 // appendVectorText appends text as Vector's codec json does, so that an event is the same
 // whichever of its sinks it comes from.
-func appendVectorText(dst, text []byte) []byte { return appendText(dst, text, appendLossy) }
+func appendVectorText(dst, text []byte) []byte {
+	if !utf8.Valid(text) {
+		text = appendLossy(nil, text)
+	}
+	return event.AppendQuoted(dst, text)
+}
