@@ -26,7 +26,7 @@ func optionMap() *C.struct_kpl_option {
 		}
 		list = append(list, entry{o.Name, o.Shown(option.FluentBit), text})
 		for _, other := range o.Names()[1:] {
-			list = append(list, entry{other, "", "Another name of " + o.Name + ", or of its opposite."})
+			list = append(list, entry{other, "", "This is " + o.Alias(other) + "."})
 		}
 	}
 	m := C.kpl_option_map(C.int(len(list)))

@@ -148,7 +148,7 @@ func parseStreams(cfg *Config, check func(option, value string, err error)) *str
 		case !ok:
 			check("stream_missing", cfg.StreamMissing, errors.New("not one of the allowed words; allowed: refuse, drop or constant:NAME"))
 		case !ValidStream(name):
-			check("stream_missing", cfg.StreamMissing, errors.New("no name or ARN of a stream behind constant:"))
+			check("stream_missing", cfg.StreamMissing, errors.New("constant: without the name or ARN of a stream"))
 		}
 		r.fallback = name
 		r.known[name] = &knownStream{name: name} // whether it matches a pattern or not

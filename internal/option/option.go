@@ -88,7 +88,10 @@ func With[C any](options []Option[C], changes map[string]func(*Option[C])) []Opt
 // Set parses a value that was given under a name of the option, and puts it into c. list
 // is for lists that came as such. The note is for the user, or empty.
 func (o *Option[C]) Set(g *Grammar, c *C, name, text string, list []string) (note string, problem *Problem) {
-	if note = o.aliasNote(name); slices.Contains(o.Opposites, name) {
+	if note = o.Alias(name); note != "" {
+		note = "is " + note + "; write " + o.Name
+	}
+	if slices.Contains(o.Opposites, name) {
 		if v, ok := g.boolean(text); ok {
 			text = g.formatBool(!v)
 		}
@@ -109,12 +112,13 @@ func (o *Option[C]) Set(g *Grammar, c *C, name, text string, list []string) (not
 	return note, nil
 }
 
-func (s *Spec) aliasNote(name string) string {
+// Alias says what another name of the option is; "" for its right name.
+func (s *Spec) Alias(name string) string {
 	switch {
 	case slices.Contains(s.Aliases, name):
-		return "is another name of " + s.Name + "; write that"
+		return "an alias of " + s.Name
 	case slices.Contains(s.Opposites, name):
-		return "is the opposite of " + s.Name + "; write that"
+		return "the opposite of " + s.Name
 	}
 	return ""
 }

@@ -87,10 +87,10 @@ func TestAliasesSetTheOptionAndSaySo(t *testing.T) {
 		want              string
 	}{
 		{Plain, "n", "3", "", "n 3"},
-		{Plain, "number", "3", "is another name of n; write that", "n 3"},
+		{Plain, "number", "3", "is an alias of n; write n", "n 3"},
 		{Plain, "verify", "false", "", "off true"},
-		{Plain, "skip_verify", "true", "is the opposite of verify; write that", "off true"},
-		{FluentBit, "skip_verify", "No", "is the opposite of verify; write that", "off false"},
+		{Plain, "skip_verify", "true", "is the opposite of verify; write verify", "off true"},
+		{FluentBit, "skip_verify", "No", "is the opposite of verify; write verify", "off false"},
 		{Plain, "word", "fail", "the word fail is called require now", "word require"},
 		{FluentBit, "word", "Yes", "", "word warn"},
 		{FluentBit, "word", "off", "", "word off"},

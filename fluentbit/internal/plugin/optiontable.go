@@ -48,7 +48,7 @@ var streamOptions = []Option{
 		Parse: func(c *Config, v string) error {
 			if name, ok := strings.CutPrefix(v, "constant:"); ok {
 				if !event.ValidStream(name) {
-					return errors.New("no name or ARN of a stream behind constant:")
+					return errors.New("constant: without the name or ARN of a stream")
 				}
 				c.event.StreamMissing = v
 				return nil

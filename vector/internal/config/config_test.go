@@ -203,14 +203,14 @@ func TestOtherNamesOfOptions(t *testing.T) {
 	}
 	notes := strings.Join(c.Notes, "\n")
 	for _, want := range []string{
-		"f.yaml:1:34: route.too_large is another name of route.oversize; write that",
-		"f.yaml:2:33: routes[0].too_large is another name of oversize; write that",
-		"f.yaml:3:13: aws.fips is another name of aws.use_fips_endpoint; write that",
-		"f.yaml:3:32: aws.skip_verify is the opposite of aws.verify_certificate; write that",
+		"f.yaml:1:34: route.too_large is an alias of route.oversize; write route.oversize",
+		"f.yaml:2:33: routes[0].too_large is an alias of oversize; write oversize",
+		"f.yaml:3:13: aws.fips is an alias of aws.use_fips_endpoint; write aws.use_fips_endpoint",
+		"f.yaml:3:32: aws.skip_verify is the opposite of aws.verify_certificate; write aws.verify_certificate",
 		"f.yaml:3:53: aws.startup_check the word fail is called require now",
-		"environment KPL_HTTP_PRODUCER_SHARD_RECORDS_LIMIT: producer.shard_records_limit is another name of producer.shard_limit_records; write that",
-		"flag --producer.http_request_timeout: producer.http_request_timeout is another name of producer.request_timeout; write that",
-		"flag --aws.user_agent: aws.user_agent is another name of aws.extra_user_agent; write that",
+		"environment KPL_HTTP_PRODUCER_SHARD_RECORDS_LIMIT: producer.shard_records_limit is an alias of producer.shard_limit_records; write producer.shard_limit_records",
+		"flag --producer.http_request_timeout: producer.http_request_timeout is an alias of producer.request_timeout; write producer.request_timeout",
+		"flag --aws.user_agent: aws.user_agent is an alias of aws.extra_user_agent; write aws.extra_user_agent",
 	} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("missing note %q; got\n%s", want, notes)

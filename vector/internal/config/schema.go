@@ -59,7 +59,7 @@ func properties(s *option.Spec) object {
 		if name != s.Name {
 			delete(schema, "default")
 			schema["deprecated"] = true
-			schema["description"] = "Another name of " + s.Short() + ", or of its opposite."
+			schema["description"] = "This is " + s.Alias(name) + "."
 		}
 		list[name[strings.IndexByte(name, '.')+1:]] = schema
 	}
