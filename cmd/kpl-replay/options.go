@@ -71,7 +71,7 @@ func flags() []option.Option[options] {
 		producer[i].Spec = producer[i].Dashed()
 		producer[i].Group, producer[i].Arg = "How to put them", "PERCENT"
 	}
-	option.With(producer, map[string]func(*flag){"rate-limit": func(o *flag) { o.Default, o.Doc = "50", o.Doc+" Default 50." }})
+	option.With(producer, option.Spec{Name: "rate-limit", Default: "50", Doc: "Most of a shard's capacity to use, in percent. Default 50."})
 	const what, which, other = "What to do", "Which letters", "Other"
 	return slices.Concat([]flag{
 		{Spec: option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the letters by stream and reason, and do nothing."},

@@ -4,6 +4,7 @@ package option
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,23 +65,29 @@ func (s Spec) renamed(to func(string) string) Spec {
 func Pick[C any](options []Option[C], names ...string) []Option[C] {
 	list := make([]Option[C], len(names))
 	for i, name := range names {
-		at := slices.IndexFunc(options, func(o Option[C]) bool { return o.Name == name })
-		if at < 0 {
-			panic("no option " + name + " in the table")
-		}
-		list[i] = options[at]
+		list[i] = *named(options, name)
 	}
 	return list
 }
 
-// With changes the descriptions of single options of a table, and returns the table.
-func With[C any](options []Option[C], changes map[string]func(*Option[C])) []Option[C] {
-	for name, change := range changes {
-		at := slices.IndexFunc(options, func(o Option[C]) bool { return o.Name == name })
-		if at < 0 {
-			panic("no option " + name + " in the table")
+func named[C any](options []Option[C], name string) *Option[C] {
+	at := slices.IndexFunc(options, func(o Option[C]) bool { return o.Name == name })
+	if at < 0 {
+		panic("no option " + name + " in the table")
+	}
+	return &options[at]
+}
+
+// With changes options of a table: what a Spec has, the option of that name gets in place
+// of its own.
+func With[C any](options []Option[C], changes ...Spec) []Option[C] {
+	for _, change := range changes {
+		to, from := reflect.ValueOf(&named(options, change.Name).Spec).Elem(), reflect.ValueOf(change)
+		for i := range from.NumField() {
+			if f := from.Field(i); !f.IsZero() {
+				to.Field(i).Set(f)
+			}
 		}
-		change(&options[at])
 	}
 	return options
 }

@@ -6,8 +6,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 var update = flag.Bool("update", false, "write docs/options.md anew")
@@ -26,6 +29,17 @@ func TestOptionsDocument(t *testing.T) {
 	}
 	if string(got) != want {
 		t.Errorf("docs/options.md is not what the table of options gives; run: go generate ./fluentbit/internal/plugin")
+	}
+}
+
+// What the producer, the AWS client and the dead letter file can do, an output can be told.
+func TestEverySharedOptionIsThere(t *testing.T) {
+	shared := slices.Concat(option.Specs(sharedAWS()), option.Specs(sharedProducer()), option.Specs(sharedDeadLetter()), option.Specs(sharedMetrics()))
+	ours := option.Specs(Options())
+	for _, s := range shared {
+		if option.Find(ours, s.Name) == nil {
+			t.Errorf("the shared option %s is in no section", s.Name)
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func Load(src Sources) (*Config, error) {
 type loader struct {
 	cfg     *Config
 	file    string
-	options []option.Option[Config]
+	options []Option
 	specs   []*option.Spec
 	sources map[string]string // option -> place of the value in effect
 	// refused are options whose value could not be taken, and what else is not known for
@@ -112,7 +112,7 @@ func assign[C any](l *loader, o *option.Option[C], c *C, place, prefix, name, te
 // readEnviron takes the variables with our prefix.
 func (l *loader) readEnviron(environ []string) {
 	type named struct {
-		o    *option.Option[Config]
+		o    *Option
 		name string
 	}
 	names := map[string]named{}

@@ -21,14 +21,17 @@ const (
 	hour = int64(time.Hour)
 )
 
+// Option is one setting of the file, of the environment and of flags.
+type Option = option.Option[Config]
+
 // Options returns the table in the order of documentation.
-func Options() []option.Option[Config] {
+func Options() []Option {
 	return slices.Concat(serverOptions, tlsOptions, authOptions, limitOptions, ledgerOptions,
 		deadLetterOptions(), awsOptions(), producerOptions(), metricsOptions(), nativeOptions, logOptions,
 		option.Of("route.", func(c *Config) *Route { return &c.Route }, routeOptions))
 }
 
-var serverOptions = []option.Option[Config]{
+var serverOptions = []Option{
 	{Spec: option.Spec{Name: "server.listen", Hints: []string{"address", "bind", "port"}, Default: "127.0.0.1:8080", Form: "host:port; a host of 0.0.0.0 or :: takes requests from other machines", Check: checkAddress,
 		Doc: "Where requests are taken. Other machines reach it only if the host says so."},
 		Field: func(c *Config) any { return &c.Server.Listen }},
@@ -73,7 +76,7 @@ var serverOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.Server.DrainTimeout }},
 }
 
-var tlsOptions = []option.Option[Config]{
+var tlsOptions = []Option{
 	{Spec: option.Spec{Name: "tls.cert_file", Hints: []string{"cert"}, Form: "path of a PEM file",
 		Doc: "Certificate chain of the server. With it the server speaks TLS. Read again when it changes."},
 		Field: func(c *Config) any { return &c.TLS.CertFile }},
@@ -91,7 +94,7 @@ var tlsOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.TLS.MinVersion }},
 }
 
-var authOptions = []option.Option[Config]{
+var authOptions = []Option{
 	{Spec: option.Spec{Name: "auth.bearer_files", Hints: []string{"token", "bearer_token", "bearer_tokens"}, Kind: option.List, Form: "paths",
 		Doc: "Files with bearer tokens, one a line; lines with # are comments. Any token of any file is valid, so that tokens can be rotated. Read again when they change."},
 		Field: func(c *Config) any { return &c.Auth.BearerFiles }},
@@ -106,7 +109,7 @@ var authOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.Auth.BasicEnv }},
 }
 
-var limitOptions = []option.Option[Config]{
+var limitOptions = []Option{
 	{Spec: option.Spec{Name: "limits.memory", Kind: option.Size, Default: "256MiB", Min: 4 * mib, Max: 1 << 40,
 		Doc: "Most bytes of bodies in memory, on the wire and unpacked, with their tables of records. Requests beyond it wait for limits.admission_timeout and are then answered with 503. The buffer of the producer holds references only."},
 		Field: func(c *Config) any { return &c.Limits.Memory }},
@@ -124,7 +127,7 @@ var limitOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.Limits.MaxEvents }},
 }
 
-var ledgerOptions = []option.Option[Config]{
+var ledgerOptions = []Option{
 	{Spec: option.Spec{Name: "ledger.entries", Kind: option.Int, Default: "16384", Min: 0, Max: 1_000_000, ZeroMeans: "no ledger",
 		Doc: "Bodies remembered that were not answered with 200, so that only what is missing is written when they come again."},
 		Field: func(c *Config) any { return &c.Ledger.Entries }},
@@ -139,25 +142,22 @@ var ledgerOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.Ledger.Client }},
 }
 
-func deadLetterOptions() []option.Option[Config] {
+func deadLetterOptions() []Option {
 	part := func(c *Config) *table.DeadLetter {
 		d := &c.DeadLetter
 		return &table.DeadLetter{File: &d.File, MaxBytes: &d.MaxBytes, MaxFiles: &d.MaxFiles, DropOldest: &d.DropOldest}
 	}
-	shared := option.With(option.Of("dead_letter.", part, table.DeadLetterOptions()), map[string]func(*option.Option[Config]){
-		"dead_letter.file": func(o *option.Option[Config]) {
-			o.Form = "path" // whether the folder exists shows later
-			o.Doc = "File for events that can never be stored, for the policy dead_letter."
-		},
-		"dead_letter.max_files": func(o *option.Option[Config]) {
-			o.Doc += " When there are more, requests that need one are answered with 503, until files are taken away."
-		},
-	})
+	shared := option.With(option.Of("dead_letter.", part, table.DeadLetterOptions()),
+		option.Spec{Name: "dead_letter.file", Form: "path", // whether the folder exists shows later
+			Doc: "File for events that can never be stored, for the policy dead_letter."},
+		option.Spec{Name: "dead_letter.max_files",
+			Doc: "Full dead letter files that are kept. When there are more, requests that need one are answered with 503, until files are taken away."},
+	)
 	return append(shared,
-		option.Option[Config]{Spec: option.Spec{Name: "dead_letter.max_age", Kind: option.Duration, Default: "0", Min: sec, Max: 8760 * hour, ZeroMeans: "size alone counts",
+		Option{Spec: option.Spec{Name: "dead_letter.max_age", Kind: option.Duration, Default: "0", Min: sec, Max: 8760 * hour, ZeroMeans: "size alone counts",
 			Doc: "Age of the oldest event in dead_letter.file at which it is renamed and a new one is begun."},
 			Field: func(c *Config) any { return &c.DeadLetter.MaxAge }},
-		option.Option[Config]{Spec: option.Spec{Name: "dead_letter.stream", Form: streamForm, Check: checkStream,
+		Option{Spec: option.Spec{Name: "dead_letter.stream", Form: streamForm, Check: checkStream,
 			Doc: "Stream for such events, instead of a file."},
 			Field: func(c *Config) any { return &c.DeadLetter.Stream }},
 	)
@@ -165,39 +165,34 @@ func deadLetterOptions() []option.Option[Config] {
 
 // What is different here about the options of AWS and of the producer.
 
-func awsOptions() []option.Option[Config] {
-	return option.With(option.Of("aws.", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()), map[string]func(*option.Option[Config]){
-		"aws.region": func(o *option.Option[Config]) {
-			o.Doc = "Region of the streams. ARNs must not differ from it."
-		},
-		"aws.proxy": func(o *option.Option[Config]) {
-			o.Form, o.DefaultNote, o.Check = "URL with http, https or socks5, without a password", "HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which may hold a password", checkProxy
-		},
-		"aws.startup_check": func(o *option.Option[Config]) {
-			o.Doc = "Ask Kinesis at the start whether the streams that the configuration names can be written to. require: end the program if not, unless it may be for a while only."
-		},
-	})
+func awsOptions() []Option {
+	return option.With(option.Of("aws.", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()),
+		option.Spec{Name: "aws.region", Doc: "Region of the streams. ARNs must not differ from it."},
+		option.Spec{Name: "aws.proxy", Form: "URL with http, https or socks5, without a password",
+			DefaultNote: "HTTPS_PROXY, HTTP_PROXY and NO_PROXY, which may hold a password", Check: checkProxy},
+		option.Spec{Name: "aws.startup_check",
+			Doc: "Ask Kinesis at the start whether the streams that the configuration names can be written to. require: end the program if not, unless it may be for a while only."},
+	)
 }
 
-func producerOptions() []option.Option[Config] {
-	return option.With(option.Of("producer.", func(c *Config) *table.Producer { return &c.Producer }, table.ProducerOptions()), map[string]func(*option.Option[Config]){
-		"producer.max_buffered_time": func(o *option.Option[Config]) {
-			o.Default = "10ms"
-			o.Doc += " The default is below the library's 100ms, because clients with one request at a time wait for it."
-		},
-		"producer.request_timeout": func(o *option.Option[Config]) { o.Doc += " Should be below route.ack_timeout." },
-		"producer.ordering": func(o *option.Option[Config]) {
-			o.Doc = "strict: events with equal keys are stored in the order in which they were handed over. That is the client's order only if it has one request at a time."
-		},
-		"producer.max_streams": func(o *option.Option[Config]) { o.Doc += " Requests for further ones are answered with 503." },
-		"producer.fail_if_throttled": func(o *option.Option[Config]) {
-			o.Doc = "Answer 503 at the first throttle instead of waiting for room in the shard until route.ack_timeout."
-		},
-		"producer.record_ttl": func(o *option.Option[Config]) { o.Doc += " The client is told 503, never 200." },
-	})
+func producerOptions() []Option {
+	return option.With(option.Of("producer.", func(c *Config) *table.Producer { return &c.Producer }, table.ProducerOptions()),
+		option.Spec{Name: "producer.max_buffered_time", Default: "10ms",
+			Doc: "How long an event may wait for others to share a Kinesis record with. It is not waited for when no more can come. The default is below the library's 100ms, because clients with one request at a time wait for it."},
+		option.Spec{Name: "producer.request_timeout",
+			Doc: "How long one call to Kinesis may take before it is given up and repeated. Should be below route.ack_timeout."},
+		option.Spec{Name: "producer.ordering",
+			Doc: "strict: events with equal keys are stored in the order in which they were handed over. That is the client's order only if it has one request at a time."},
+		option.Spec{Name: "producer.max_streams", Doc: "Most streams in use at one time. Requests for further ones are answered with 503."},
+		option.Spec{Name: "producer.stream_idle", Doc: "How long without events until what is known of a stream is given up."},
+		option.Spec{Name: "producer.fail_if_throttled",
+			Doc: "Answer 503 at the first throttle instead of waiting for room in the shard until route.ack_timeout."},
+		option.Spec{Name: "producer.record_ttl",
+			Doc: "Give up on an event that is not confirmed this long after it was handed over. The client is told 503, never 200."},
+	)
 }
 
-var logOptions = []option.Option[Config]{
+var logOptions = []Option{
 	{Spec: option.Spec{Name: "log.level", Hints: []string{"log_level", "verbosity"}, Default: "info", Enum: []string{"debug", "info", "warn", "error"},
 		Doc: "Least severe level that is logged. Contents of events and secrets are never logged."},
 		Field: func(c *Config) any { return &c.Log.Level }},

@@ -31,7 +31,7 @@ func (m *Metrics) Config() (c metrics.Config, on bool, err error) {
 	return metrics.ParseConfig(m.Level, m.Granularity)
 }
 
-var sinkOptions = []option.Option[Config]{
+var sinkOptions = []Option{
 	{Spec: option.Spec{Name: "metrics.prometheus", Kind: option.Bool, Default: "true",
 		Doc: "Serve /metrics on server.admin_listen."},
 		Field: func(c *Config) any { return &c.Metrics.Prometheus }},
@@ -55,15 +55,12 @@ var sinkOptions = []option.Option[Config]{
 		Field: func(c *Config) any { return &c.Metrics.DogStatsDTags }},
 }
 
-func metricsOptions() []option.Option[Config] {
+func metricsOptions() []Option {
 	part := func(c *Config) *table.Metrics {
 		return &table.Metrics{Level: &c.Metrics.Level, Granularity: &c.Metrics.Granularity}
 	}
-	shared := option.With(option.Of("metrics.", part, table.MetricsOptions()), map[string]func(*option.Option[Config]){
-		"metrics.level": func(o *option.Option[Config]) {
-			o.Doc += " none: nothing, and only what the server itself counts is shown."
-		},
-	})
+	shared := option.With(option.Of("metrics.", part, table.MetricsOptions()), option.Spec{Name: "metrics.level",
+		Doc: "How much of the producer is measured; see docs/metrics.md. none: nothing, and only what the server itself counts is shown."})
 	return append(shared, sinkOptions...)
 }
 

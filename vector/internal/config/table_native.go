@@ -22,7 +22,7 @@ func (n *Native) Enabled() bool { return n.Listen != "" && n.Listen != "off" }
 // AsJSON is the policy to send an event that is not a log as JSON.
 const AsJSON = "json"
 
-var nativeOptions = []option.Option[Config]{
+var nativeOptions = []Option{
 	{Spec: option.Spec{Name: "native.listen", Default: "off", Form: "host:port, or off", Check: checkAddressOrOff,
 		Doc: "Where sinks of type vector of other Vector instances are served, over gRPC."},
 		Field: func(c *Config) any { return &c.Native.Listen }},

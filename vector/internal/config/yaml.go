@@ -67,8 +67,8 @@ func (l *loader) readFile(data []byte) []routeNode {
 }
 
 // groups lists the options of each group.
-func (l *loader) groups() map[string][]*option.Option[Config] {
-	g := map[string][]*option.Option[Config]{}
+func (l *loader) groups() map[string][]*Option {
+	g := map[string][]*Option{}
 	for i := range l.options {
 		name := l.options[i].InGroup()
 		g[name] = append(g[name], &l.options[i])
