@@ -18,6 +18,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -425,6 +426,26 @@ func TestUsage(t *testing.T) {
 	}
 	t.Run("help", func(t *testing.T) {
 		wantText(t, command(t, nil, exitOK, "--help"), "FILE.done", "-rate-limit PERCENT")
+	})
+	t.Run("a flag that is nearly one", func(t *testing.T) {
+		wantText(t, command(t, nil, exitUsage, "--dry-rum", "f"), "--dry-rum: no such flag; did you mean --dry-run?")
+		wantText(t, command(t, nil, exitUsage, "--aws-region", "x", "f"), "--aws-region: no such flag; did you mean --region?")
+	})
+	t.Run("flags may stand behind files", func(t *testing.T) {
+		o, err := parse([]string{"f", "--list", "--", "--g"})
+		if err != nil || !o.list || len(o.files) != 2 || o.producer.RateLimit != 50 || !o.producer.Aggregation {
+			t.Errorf("unexpected options; got %+v, %v; want a list of two files", o, err)
+		}
+	})
+	t.Run("completion", func(t *testing.T) {
+		for _, shell := range option.Shells() {
+			text := command(t, nil, exitOK, "--completion", shell)
+			for _, s := range option.Specs(flags()) {
+				if !strings.Contains(text, s.Name) {
+					t.Errorf("unexpected completion for %s; it has no %s", shell, s.Name)
+				}
+			}
+		}
 	})
 	t.Run("durations are times ago", func(t *testing.T) {
 		o, err := parse([]string{"--since", "24h", "f"})

@@ -90,8 +90,8 @@ func ReadArgs[C any](options []Option[C], args []string, c *C) (given Given, res
 			for i, s := range specs {
 				known[i] = "--" + s.Name
 			}
-			p := &Problem{Name: "--" + f.Name, What: "no such flag"}
-			if best := nearest(p.Name, known, few(p.Name)); best != "" {
+			p := &Problem{Name: "--" + f.Name, What: "no such flag", Hint: hinted("--", f.Name, specs)}
+			if best := nearest(f.Name, known, few(f.Name)); best != "" && p.Hint == "" {
 				p.Hint = "did you mean " + best + "?"
 			}
 			problems = append(problems, p)

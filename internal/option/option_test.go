@@ -5,6 +5,7 @@ package option
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func table() []Option[probe] {
 	return []Option[probe]{
 		{Spec: Spec{Name: "on", Kind: Bool, Default: "true"}, Field: func(p *probe) any { return &p.on }},
 		{Spec: Spec{Name: "verify", Opposites: []string{"skip_verify"}, Kind: Bool, Default: "true"}, Field: func(p *probe) any { return &p.off }},
-		{Spec: Spec{Name: "n", Aliases: []string{"number"}, Kind: Int, Min: 1, Max: 9, ZeroMeans: "none", Arg: "N"}, Field: func(p *probe) any { return &p.n }},
+		{Spec: Spec{Name: "n", Aliases: []string{"number"}, Kind: Int, Min: 1, Max: 9, ZeroMeans: "none", Arg: "N", Hints: []string{"count"}}, Field: func(p *probe) any { return &p.n }},
 		{Spec: Spec{Name: "size", Kind: Size, Min: 1000, Max: 2_000_000, Default: "1000"}, Field: func(p *probe) any { return &p.size }},
 		{Spec: Spec{Name: "wait", Kind: Duration, Min: int64(time.Second), Arg: "DURATION"}, Field: func(p *probe) any { return &p.wait }},
 		{Spec: Spec{Name: "word", Enum: []string{"off", "warn", "require"}, Off: "off", On: "warn", Renamed: map[string]string{"fail": "require"}, Arg: "WORD"}, Field: func(p *probe) any { return &p.word }},
@@ -128,9 +129,9 @@ func TestArgumentsAreReadInAnyOrder(t *testing.T) {
 	if !given.Has("n") || given.Has("size") || given.Has("verify") {
 		t.Errorf("unexpected flags; got %v; want n and not size, which is a default, nor verify, which is off", given)
 	}
-	_, _, problems = ReadArgs(table(), []string{"--nn", "--on=maybe", "--zzzzzz", "--n=1", "--n=2", "--word"}, &p)
+	_, _, problems = ReadArgs(table(), []string{"--nn", "--on=maybe", "--zzzzzz", "--count", "--n=1", "--n=2", "--word"}, &p)
 	want := []string{
-		"--nn: no such flag; did you mean --n?", `--on: "maybe": not a boolean; allowed: true or false`, "--zzzzzz: no such flag",
+		"--nn: no such flag; did you mean --n?", `--on: "maybe": not a boolean; allowed: true or false`, "--zzzzzz: no such flag", "--count: no such flag; did you mean --n?",
 		`--n: "2": given again; allowed: once`, "--word: needs a value; allowed: --word WORD",
 	}
 	if got := fmt.Sprint(errors.Join(problems...)); got != strings.Join(want, "\n") {
@@ -151,5 +152,39 @@ func TestNumbersAreWrittenAsTheyAreRead(t *testing.T) {
 				t.Errorf("unexpected duration; got %s, %v; want %s", got, err, d)
 			}
 		}
+	}
+}
+
+// The script is run by the shell that it is for.
+func TestBashCompletesFlagsWordsAndCommands(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("NOT TESTED: completion in bash, which is not here")
+	}
+	p := Program{Name: "a-b", Use: "a-b --completion", Flags: Specs(table()), Commands: []Spec{{Name: "shell", Doc: "Print it.", Words: Shells()}, {Name: "serve"}}}
+	joined := p
+	joined.Joined = true
+	for _, c := range []struct {
+		p          *Program
+		line, want string
+	}{
+		{&p, "a-b se", "serve"},
+		{&p, "a-b shell z", "zsh"},
+		{&p, "a-b x --si", "--size"},
+		{&joined, "a-b x --si", "--size="},
+		{&p, "a-b x --word w", "warn"},
+		{&joined, "a-b x --word = w", "warn"},
+		{&joined, "a-b x --word =", "off warn require"},
+		{&p, "a-b x --stats=j", "--stats=json"},
+	} {
+		words := strings.Fields(c.line)
+		script := c.p.Completion("bash") + "\nCOMP_WORDS=(" + c.line + ") COMP_CWORD=" + fmt.Sprint(len(words)-1) + "\n_a_b\necho \"${COMPREPLY[*]}\""
+		out, err := exec.Command(bash, "-c", script).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
+			t.Errorf("unexpected completion of %q; got %q (%v); want %q", c.line, got, err, c.want)
+		}
+	}
+	if got := p.Completion("csh"); got != "" {
+		t.Errorf("unexpected completion for csh; got %q", got)
 	}
 }

@@ -2,7 +2,11 @@
 
 package option
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
 
 const (
 	durationPattern = `^(0|([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+)$`
@@ -64,7 +68,7 @@ func (s *Spec) enum() []any {
 			list = append(list, n)
 		}
 	}
-	for _, word := range s.Enum {
+	for _, word := range slices.Concat(s.Enum, slices.Sorted(maps.Keys(s.Renamed))) {
 		add(word)
 	}
 	return list

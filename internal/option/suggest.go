@@ -15,12 +15,8 @@ const mostNamed = 40
 // another group. more says where all names are listed, if they are too many.
 func Suggest(name string, known []string, all []*Spec, more string) string {
 	short := name[strings.LastIndexByte(name, '.')+1:]
-	for _, s := range all {
-		for _, h := range s.Hints {
-			if wrong, advice := CutHint(h, s.Name); squash(wrong) == squash(short) || squash(wrong) == squash(name) {
-				return advice
-			}
-		}
+	if advice := hinted("", name, all); advice != "" {
+		return advice
 	}
 	for _, s := range all {
 		switch {
@@ -40,6 +36,19 @@ func Suggest(name string, known []string, all []*Spec, more string) string {
 		return more
 	}
 	return "known: " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
+}
+
+// hinted is the advice of a table about a name. before stands in front of an option's name.
+func hinted(before, name string, all []*Spec) string {
+	short := name[strings.LastIndexByte(name, '.')+1:]
+	for _, s := range all {
+		for _, h := range s.Hints {
+			if wrong, advice := CutHint(h, before+s.Name); squash(wrong) == squash(short) || squash(wrong) == squash(name) {
+				return advice
+			}
+		}
+	}
+	return ""
 }
 
 // CutHint takes an entry of Spec.Hints of the option apart.

@@ -393,7 +393,7 @@ func TestSchemaAgreesWithLoad(t *testing.T) {
 		{"minimal", minimal, true},
 		{"the shipped file", string(shipped), true},
 		{"numbers for sizes and words for times", minimal + "limits: {memory: 300000000, admission_timeout: 0}\nserver: {idle_timeout: 1m30s}", true},
-		{"other names of options", minimal + "  too_large: drop\naws: {fips: true, skip_verify: false}", true},
+		{"other names of options", minimal + "  too_large: drop\naws: {fips: true, skip_verify: false, startup_check: fail}", true},
 		{"a version that looks like a number", minimal + "tls: {min_version: 1.3}", true},
 		{"an unknown key", minimal + "sever: {}", false},
 		{"an unknown key in a group", minimal + "  sream: x", false},
