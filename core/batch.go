@@ -4,6 +4,8 @@ package core
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
@@ -46,6 +48,8 @@ type Result struct {
 	Attempts []Attempt
 	// Err is nil when the record is confirmed or still open.
 	Err *RecordError
+	// Value is that of the Record.
+	Value any
 }
 
 // Confirmed reports whether Kinesis has confirmed the record.
@@ -83,37 +87,61 @@ const (
 func (it *item) is(f itemFlags) bool { return it.flags&f != 0 }
 
 // Batch is a set of records handed over together and the place where their
-// outcomes appear. It is safe for concurrent use.
+// outcomes appear. It is safe for concurrent use. Once it is settled, it holds the
+// outcomes and the values of its records, but not their data and keys.
 type Batch struct {
-	pipe    *pipeline
-	records []Record
-	items   []item
-	done    chan struct{}
+	pipe   *pipeline
+	items  []item
+	values []any // of the records; nil if none has one
+	done   chan struct{}
+	// settledFuncs are the functions of OnSettled, the last first; settledAlready once
+	// they have been called.
+	settledFuncs atomic.Pointer[settledFunc]
 
 	// Guarded by pipe.mu until done is closed, constant afterwards.
-	open    int // records not settled
-	failed  int
-	waiters int
-	handing bool // its hand-over goes on
-	seq     uint64
-	arrived int64  // when its hand-over began
-	expires int64  // nanoseconds since the producer's start, 0 for never
-	prev    *Batch // list of open batches, oldest first
-	next    *Batch
+	records     []Record // nil once all are settled
+	ownsRecords bool     // the records are not the caller's
+	open        int      // records not settled
+	failed      int
+	waiters     int
+	handing     bool // its hand-over goes on
+	seq         uint64
+	arrived     int64  // when its hand-over began
+	expires     int64  // nanoseconds since the producer's start, 0 for never
+	prev        *Batch // list of open batches, oldest first
+	next        *Batch
 }
 
 // Len returns the number of records.
 func (b *Batch) Len() int { return len(b.items) }
 
+// Value returns the Value of record i.
+func (b *Batch) Value(i int) any {
+	if b.values == nil {
+		return nil
+	}
+	return b.values[i]
+}
+
 // Done is closed when every record is settled: confirmed or failed.
 func (b *Batch) Done() <-chan struct{} { return b.done }
 
-// Wait returns nil once every record is settled, whatever the outcomes, and
-// the context's error if that ends first. The records go on in that case; Wait
+// Wait waits until every record is settled, and returns nil if all are confirmed.
+// Otherwise the error is a *BatchError. If ctx ends first, the error is that of ctx: the
+// records go on, and Wait may be called again. See WaitSettled.
+func (b *Batch) Wait(ctx context.Context) error {
+	if err := b.WaitSettled(ctx); err != nil {
+		return err
+	}
+	return b.Err()
+}
+
+// WaitSettled returns nil once every record is settled, whatever the outcomes, and
+// the context's error if that ends first. The records go on in that case; WaitSettled
 // may be called again. While every open batch of a stream is being waited for,
 // the producer sends partly filled aggregates at once, since nobody is left who
 // could fill them.
-func (b *Batch) Wait(ctx context.Context) error {
+func (b *Batch) WaitSettled(ctx context.Context) error {
 	select {
 	case <-b.done:
 		return nil
@@ -139,7 +167,7 @@ func (b *Batch) Counts() (confirmed, failed, pending int) {
 func (b *Batch) Result(i int) Result {
 	defer b.lock()()
 	it := &b.items[i]
-	r := Result{Settled: it.is(itemSettled), Err: it.err}
+	r := Result{Settled: it.is(itemSettled), Err: it.err, Value: b.Value(i)}
 	n := 0
 	for a := it.last; a != nil; a = a.prev {
 		n++
@@ -162,19 +190,25 @@ func (b *Batch) Result(i int) Result {
 	return r
 }
 
-// Err returns nil if every settled record is confirmed, else the error of the
-// first failed one.
+// Err returns nil if every settled record is confirmed, otherwise a *BatchError of those
+// that have failed so far.
 func (b *Batch) Err() error {
 	defer b.lock()()
 	if b.failed == 0 {
 		return nil
 	}
+	e := &BatchError{Stream: b.pipe.stream.name, Records: len(b.items), Failed: b.failed}
 	for i := range b.items {
-		if b.items[i].err != nil {
-			return b.items[i].err
+		err := b.items[i].err
+		if err == nil {
+			continue
+		}
+		e.reasons[err.Reason]++
+		if len(e.Errors) < maxBatchErrors && !slices.Contains(e.Errors, err) {
+			e.Errors = append(e.Errors, err)
 		}
 	}
-	return nil
+	return e
 }
 
 // Failures calls yield for each failed record until it returns false.

@@ -158,7 +158,7 @@ func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum tally) {
 						return
 					}
 					patience, stop := context.WithTimeout(context.Background(), time.Minute)
-					err = b.Wait(patience)
+					err = b.WaitSettled(patience)
 					stop()
 					if err = errors.Join(err, b.Err()); err != nil {
 						t.Errorf("producer %d: %v", i, err)

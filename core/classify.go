@@ -41,6 +41,8 @@ type verdict struct {
 	// foreign is set when the answer is likely not of Kinesis, but of something on the
 	// way to it: it has no error code.
 	foreign bool
+	entry   bool  // code and message are those of an entry of an answer
+	cause   error // of a call that failed; see causeOf
 }
 
 // codes lists every error code with a meaning of its own. What is not listed is
@@ -109,12 +111,40 @@ const codeNoAnswer = "RequestFailed"
 // was not stored.
 func classifyEntry(code, message string) verdict {
 	v := codes[code] // the zero verdict retries
-	v.code, v.message = code, message
+	v.code, v.message, v.entry = code, message, true
 	return v
 }
 
-// classifyRequest judges a call that failed as a whole.
+// causeOf returns the part of a call's error that a caller can act on, or nil. What is
+// around it may hold the answer, the answer its request, and the request the records, so
+// that whoever keeps an error would keep them all.
+func causeOf(err error) error {
+	var api smithy.APIError
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &api):
+		return api
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &op):
+		return op
+	}
+	return nil
+}
+
+// classifyRequest classifies a call that failed as a whole.
 func classifyRequest(err error) verdict {
+	v := classifyError(err)
+	v.cause = causeOf(err)
+	return v
+}
+
+func classifyError(err error) verdict {
 	status := 0
 	var resp *smithyhttp.ResponseError
 	if errors.As(err, &resp) && resp.Response != nil {

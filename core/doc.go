@@ -12,8 +12,10 @@
 //	...
 //	batch, err := producer.PutBatch(ctx, "logs", records) // waits only for room in the buffer
 //	...
-//	err = batch.Wait(ctx) // every record is confirmed or failed
-//	batch.Failures(func(i int, err *core.RecordError) bool { return handle(records[i], err) })
+//	err = batch.Wait(ctx) // nil: every record is confirmed
+//	for i, err := range batch.Failures {
+//		handle(records[i], err)
+//	}
 //	...
 //	err = producer.Close(ctx) // delivers what is left
 //
@@ -63,8 +65,18 @@
 //   - Pace and retries: WithRateLimit, WithShardLimit, WithAdaptiveRate,
 //     WithRetryBackoff, WithRecordTTL, WithFailIfThrottled.
 //   - Bounds: WithBufferBytes, WithBufferRecords, WithMaxStreams, WithStreamIdle.
-//   - Order and place: WithOrdering, WithDistribution.
-//   - What it tells: WithLogger, WithObserver.
+//   - Order and place: WithOrdering, WithDistribution, WithDefaultStream.
+//   - What it reports: WithOutcomeFunc, WithLogger, WithObserver.
+//
+// # Ways to learn the outcome
+//
+//   - Batch.Wait for one batch: the error says how many records failed, and errors.Is
+//     finds their reasons. WaitSettled and Done do not look at the outcomes.
+//   - Batch.OnSettled has a function called when a batch is settled, WithOutcomeFunc one
+//     for each record. Neither starts a goroutine. Record.Value comes back in them.
+//   - Batch.Result has all attempts of a record, Batch.Failures the records that failed.
+//
+// A batch that is settled does not hold the data of its records, so that it may be kept.
 //
 // # When records leave
 //
@@ -83,9 +95,10 @@
 //
 // # What runs where
 //
-// Logger and Observer are called by the producer's goroutines and by callers, with no
-// lock held. They should not block. A Client must return when its context ends, or
-// Close cannot.
+// Logger, Observer, the outcome function and those of OnSettled are called by the
+// producer's goroutines and by callers, with no lock held. They must not wait; see
+// Batch.OnSettled. A panic in any of them, or in a Client, is caught and logged. A Client
+// must return when its context ends, or Close cannot.
 //
 // The client needs the IAM actions kinesis:PutRecords, kinesis:ListShards and
 // kinesis:DescribeStreamSummary, and kms:GenerateDataKey for encrypted streams.

@@ -5,6 +5,9 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/aws/smithy-go"
 )
 
 var (
@@ -13,13 +16,18 @@ var (
 	// ErrTooManyStreams is returned when a stream would be opened beyond
 	// WithMaxStreams while all others have records that are not settled.
 	ErrTooManyStreams = errors.New("too many streams")
-	// ErrBufferFull is returned by TryPutBatch when the records do not fit into
-	// the buffer at this moment. Nothing of the batch was taken.
+	// ErrBufferFull is returned by TryPut and TryPutBatch when the records do not fit
+	// into the buffer at this moment. Nothing of the batch was taken.
 	ErrBufferFull = errors.New("buffer is full")
 )
 
-// Reason says why a user record was not confirmed. The set is closed; the
-// string form is stable and serves as metric label and log field.
+// Reason says why a user record was not confirmed. The string form is stable and
+// serves as metric label and log field. A Reason is an error only to be compared with:
+//
+//	errors.Is(err, core.ReasonThrottled)
+//
+// holds for a RecordError with this reason, and for a BatchError if one of its records
+// failed for it.
 type Reason uint8
 
 // Reasons of failure. Permanent ones fail again however often the record is
@@ -64,13 +72,15 @@ const (
 	// stream has taken others within the last hour. Not permanent; who can keep it for
 	// people to look at (a dead letter) should, and who cannot should try again.
 	ReasonRefusedAlone
+	// ReasonAborted: Producer.Abort gave up on the record before it was confirmed.
+	ReasonAborted
 	reasonCount
 )
 
 var reasonNames = [reasonCount]string{
 	"none", "too_large", "invalid", "expired", "throttled", "stream_not_found",
 	"access_denied", "count_mismatch", "refused", "not_accepted", "closed", "internal",
-	"refused_alone",
+	"refused_alone", "aborted",
 }
 
 // String returns the stable name, for example "too_large".
@@ -80,6 +90,9 @@ func (r Reason) String() string {
 	}
 	return "unknown"
 }
+
+// Error implements error; see Reason.
+func (r Reason) Error() string { return r.String() }
 
 // Permanent reports whether handing the same record over again must fail again.
 func (r Reason) Permanent() bool { return r == ReasonTooLarge || r == ReasonInvalid }
@@ -99,11 +112,29 @@ type RecordError struct {
 	Code string
 	// Detail is a text for people. It never holds record data.
 	Detail string
+	// Err is what caused the failure, as far as it is known: the error of a context,
+	// ErrClosed, a smithy.APIError, or an error of package net. What the service says in
+	// it may repeat partition keys, which Detail does not.
+	Err error
+}
+
+// Unwrap returns Err.
+func (e *RecordError) Unwrap() error { return e.Err }
+
+// Is reports whether target is the Reason of e.
+func (e *RecordError) Is(target error) bool {
+	r, ok := target.(Reason)
+	return ok && r == e.Reason
 }
 
 // Error implements error.
 func (e *RecordError) Error() string {
-	s := fmt.Sprintf("cannot deliver record to stream %s: %s", e.Stream, e.Reason)
+	return fmt.Sprintf("cannot deliver record to stream %s: %s", e.Stream, e.text())
+}
+
+// text says why, without the stream.
+func (e *RecordError) text() string {
+	s := e.Reason.String()
 	if e.Code != "" {
 		s += " (" + e.Code + ")"
 	}
@@ -111,4 +142,62 @@ func (e *RecordError) Error() string {
 		s += ": " + e.Detail
 	}
 	return s
+}
+
+// maxBatchErrors is how many different errors a BatchError names.
+const maxBatchErrors = 8
+
+// BatchError is the error of a batch of which some records failed. errors.Is finds the
+// Reason of each of them; errors.As finds the first *RecordError.
+type BatchError struct {
+	// Stream is the name of the stream.
+	Stream string
+	// Records is the size of the batch, Failed the number of those that failed.
+	Records, Failed int
+	// Errors are the first errors that differ, at most 8. Records that failed together
+	// share one.
+	Errors []*RecordError
+
+	reasons [reasonCount]int
+}
+
+// Error implements error. It names the number of failed records by reason, and the first
+// error.
+func (e *BatchError) Error() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "cannot deliver %d of %d records to stream %s", e.Failed, e.Records, e.Stream)
+	separator := " ("
+	for r, n := range e.reasons {
+		if n > 0 {
+			fmt.Fprintf(&s, "%s%d %s", separator, n, Reason(r))
+			separator = ", "
+		}
+	}
+	s.WriteString("); the first: ")
+	s.WriteString(e.Errors[0].text())
+	return s.String()
+}
+
+// Unwrap returns Errors.
+func (e *BatchError) Unwrap() []error {
+	list := make([]error, len(e.Errors))
+	for i, err := range e.Errors {
+		list[i] = err
+	}
+	return list
+}
+
+// Is reports whether target is the Reason of a failed record, named in Errors or not.
+func (e *BatchError) Is(target error) bool {
+	r, ok := target.(Reason)
+	return ok && r < reasonCount && e.reasons[r] > 0
+}
+
+// recordError makes the error of records that failed with v.
+func (pl *pipeline) recordError(v verdict) *RecordError {
+	err := v.cause
+	if v.entry && v.code != "" {
+		err = &smithy.GenericAPIError{Code: v.code, Message: v.message}
+	}
+	return &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message, Err: err}
 }

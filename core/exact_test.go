@@ -126,7 +126,7 @@ func exact(t *testing.T, seed uint64, most int, halved bool, opts []Option) {
 		if got, _ := p.buffer.used(); got > held {
 			t.Errorf("seed %d: unexpected bytes in the buffer; got %d; want at most %d", seed, got, held)
 		}
-		if err := b.Wait(context.Background()); err != nil || b.Err() != nil {
+		if err := b.WaitSettled(context.Background()); err != nil || b.Err() != nil {
 			t.Fatal(err, b.Err())
 		}
 		synctest.Wait() // for calls that ended before the last, and are yet to give room back

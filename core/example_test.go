@@ -33,7 +33,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	if err := batch.Wait(ctx); err != nil {
+	if err := batch.WaitSettled(ctx); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -101,7 +101,7 @@ func ExampleProducer_PutBatch() {
 		{PartitionKey: "pod-2", Data: make([]byte, 2<<20)}, // too large for the stream
 	})
 	if err == nil {
-		err = batch.Wait(ctx)
+		err = batch.WaitSettled(ctx)
 	}
 	if err != nil {
 		fmt.Println(err)

@@ -4,7 +4,7 @@ package core
 
 // moveOn sends on what need not wait any longer.
 func (pl *pipeline) moveOn() {
-	if pl.aborted {
+	if pl.ended {
 		return
 	}
 	if len(pl.refusals.released) > 0 {

@@ -19,13 +19,40 @@ type callers struct {
 	flushSeq   uint64 // for the batches up to this one
 }
 
-// newBatch checks the records and computes their hash keys. It runs without
-// any lock.
+// newBatch makes the batch of the records. It runs without any lock.
 func (pl *pipeline) newBatch(records []Record) *Batch {
-	b := &Batch{pipe: pl, records: records, items: make([]item, len(records)), done: make(chan struct{}), open: len(records)}
+	b := &Batch{records: records, items: make([]item, len(records))}
+	pl.prepareBatch(b)
+	return b
+}
+
+// newSingleBatch makes the batch of one record.
+func (pl *pipeline) newSingleBatch(r Record) *Batch {
+	one := &struct { // in one piece of memory
+		batch  Batch
+		record [1]Record
+		item   [1]item
+		value  [1]any
+	}{record: [1]Record{r}}
+	b := &one.batch
+	b.records, b.items, b.values, b.ownsRecords = one.record[:], one.item[:], one.value[:], true
+	pl.prepareBatch(b)
+	return b
+}
+
+// prepareBatch checks the records of a batch and computes their hash keys.
+func (pl *pipeline) prepareBatch(b *Batch) {
+	records := b.records
+	b.pipe, b.done, b.open = pl, make(chan struct{}), len(records)
 	placer := placer{m: pl.shardMap.Load()}
 	for i := range records {
 		r, it := &records[i], &b.items[i]
+		if r.Value != nil {
+			if b.values == nil {
+				b.values = make([]any, len(records))
+			}
+			b.values[i] = r.Value
+		}
 		it.batch, it.index = b, int32(i)
 		it.dataBytes = int32(min(len(r.Data), 1<<30))
 		it.keyBytes = int32(min(len(r.PartitionKey)+len(r.ExplicitHashKey), 1<<30))
@@ -57,7 +84,6 @@ func (pl *pipeline) newBatch(records []Record) *Batch {
 		}
 	}
 	placer.flush()
-	return b
 }
 
 func (pl *pipeline) invalid(detail string) *RecordError {
@@ -196,7 +222,7 @@ func (pl *pipeline) handOver(ctx context.Context, b *Batch) error {
 			took, err = pl.p.buffer.waitAndReserve(ctx, pl.p.closing, rest[:n])
 			pl.waitForRoom(-1)
 			if err != nil {
-				pl.reject(rest)
+				pl.reject(rest, err)
 				break
 			}
 		}
@@ -244,9 +270,9 @@ func (pl *pipeline) handOverAll(b *Batch) {
 }
 
 // reject settles the records that were not taken over.
-func (pl *pipeline) reject(items []item) {
+func (pl *pipeline) reject(items []item, cause error) {
 	pl.locked("reject", func() {
-		err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time"}
+		err := &RecordError{Stream: pl.stream.name, Reason: ReasonNotAccepted, Detail: "no room in the buffer in time", Err: cause}
 		for i := range items {
 			if !items[i].is(itemSettled) {
 				pl.settle(&items[i], err)

@@ -104,7 +104,7 @@ func (pl *pipeline) violation() error {
 	}
 	a := &audit{pl: pl}
 	steps := []func() error{a.callers, a.batches, a.inFlight}
-	if pl.aborted {
+	if pl.ended {
 		steps = append(steps, a.nothingLeft)
 	} else {
 		steps = append(steps, a.awaiting, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
@@ -739,7 +739,7 @@ func (a *audit) places() error {
 		sum.marks += part.marks
 	}
 	waitsForCalls := pl.broken != nil && pl.collector.inFlight > 0
-	givenUp := !pl.aborted && pl.ctx.Err() != nil
+	givenUp := !pl.ended && pl.ctx.Err() != nil
 	if (waitsForCalls || givenUp) && sum.records <= a.pending.records && sum.bytes <= a.pending.bytes {
 		return nil // the last call, or Close, settles those that are nowhere
 	}

@@ -58,7 +58,7 @@ func halted(t *testing.T, opts ...Option) *pipeline {
 		if pl.checks != nil {
 			pl.checks.suspended = true // what the test has damaged stays so
 		}
-		pl.aborted = true
+		pl.ended = true
 		pl.mu.Unlock()
 		p.cancel()
 		p.work.Wait()
@@ -383,7 +383,7 @@ func TestChecksSeeWhatIsLeftInTheEnd(t *testing.T) {
 		t.Run(c.want, func(t *testing.T) {
 			pl := halted(t)
 			hand(t, pl, 40)
-			pl.abort(ReasonClosed)
+			pl.failUndelivered()
 			bites(t, pl, c.want, c.damage)
 		})
 	}

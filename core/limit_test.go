@@ -255,7 +255,7 @@ func TestSpreadRecordsLeaveAThrottledShardAlone(t *testing.T) {
 			}
 			b := put(t, p, records)
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-			if b.Wait(ctx) == nil {
+			if b.WaitSettled(ctx) == nil {
 				confirmed++
 			}
 			cancel()

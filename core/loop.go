@@ -35,7 +35,7 @@ func (pl *pipeline) runLoop() {
 
 // advance does everything that is due.
 func (pl *pipeline) advance() {
-	if pl.aborted {
+	if pl.ended {
 		return
 	}
 	pl.closeSome(pl.now + pl.slackNanos)
@@ -74,7 +74,7 @@ func (pl *pipeline) advance() {
 
 // nextEvent returns when advance has to be called next.
 func (pl *pipeline) nextEvent() int64 {
-	if pl.aborted {
+	if pl.ended {
 		return never
 	}
 	at := int64(never)

@@ -58,7 +58,7 @@ func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeSt
 }
 
 func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
-	if pl.ctx.Err() != nil || pl.aborted {
+	if pl.ctx.Err() != nil || pl.ended {
 		return
 	}
 	pl.meta.describing, pl.meta.described = false, pl.now

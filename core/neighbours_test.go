@@ -162,7 +162,7 @@ func timeFor(t *testing.T, adaptive bool, size int) (took time.Duration) {
 			<-time.After(10 * time.Millisecond)
 		}
 		for _, b := range batches {
-			_ = b.Wait(context.Background())
+			_ = b.WaitSettled(context.Background())
 		}
 		took = time.Since(start)
 		closeProducer(t, p)

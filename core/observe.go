@@ -3,8 +3,6 @@
 package core
 
 import (
-	"fmt"
-	"log/slog"
 	"time"
 )
 
@@ -79,12 +77,7 @@ func (p *Producer) tell(list []Observation) {
 	if len(list) == 0 {
 		return
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			l := line{slog.LevelError, "panic of the observer; its measurements are incomplete", []any{"cause", fmt.Sprint(r)}}
-			l.write(p.cfg.logger)
-		}
-	}()
+	defer p.recoverForeign("the observer; its measurements are incomplete")
 	p.cfg.observer.Observe(list)
 	clear(list)
 	list = list[:0]

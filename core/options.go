@@ -55,8 +55,10 @@ type config struct {
 	streamIdle    time.Duration
 	describeEvery time.Duration
 
-	logger   *slog.Logger
-	observer Observer
+	defaultStream string
+	logger        *slog.Logger
+	observer      Observer
+	onOutcomes    func([]Outcome)
 }
 
 func defaultConfig() config {
@@ -238,6 +240,13 @@ func WithDescribeInterval(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.describeEvery = d })
 }
 
+// WithDefaultStream sets the stream, by name or ARN, of calls that name none: "" in
+// Put, PutBatch, TryPut, TryPutBatch, PutSync, FlushStream and Check. Default: such
+// calls fail.
+func WithDefaultStream(stream string) Option {
+	return optionFunc(func(c *config) { c.defaultStream = stream })
+}
+
 // WithObserver sets who is told of measurements; see Observer. Default: nobody,
 // at no cost.
 func WithObserver(o Observer) Option {
@@ -312,5 +321,10 @@ func (c *config) validate() error {
 	lasting("StreamIdle", c.streamIdle, 10*time.Second, 24*time.Hour)
 	lasting("DescribeInterval", c.describeEvery, 10*time.Second, 24*time.Hour)
 	between("BufferRecords", c.bufferRecords, 1, 1<<30)
+	if c.defaultStream != "" {
+		if _, _, err := ParseStream(c.defaultStream); err != nil {
+			errs = append(errs, fmt.Errorf("option DefaultStream: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }

@@ -364,7 +364,7 @@ func TestPeersCancellingIsObeyed(t *testing.T) {
 			return ctx
 		}
 		b := put(t, p, batchOf("a", 10))
-		if err := b.Wait(in(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.WaitSettled(in(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("unexpected error of Wait: %v", err)
 		}
 		if _, err := p.PutBatch(in(time.Second), stream, batchOf("b", 10)); !errors.Is(err, context.DeadlineExceeded) {

@@ -45,7 +45,7 @@ type pipeline struct {
 	now     int64
 	armed   int64 // when the loop will look next by itself
 	closing bool
-	aborted bool
+	ended   bool         // nothing is sent any more
 	broken  *RecordError // a panic ended the work
 
 	// Who hands records over, and what is handed over and not settled.
@@ -71,7 +71,7 @@ type pipeline struct {
 
 	// What is told: to callers, to the log, to the observer.
 	link    attemptLink
-	settled settled
+	settled settledNow
 	stats   Stats
 	logs    streamLog
 	metrics observation
@@ -125,12 +125,10 @@ func (pl *pipeline) unlock() {
 	pl.guarded("move on", pl.moveOn)
 	pl.guarded("arm", pl.arm)
 	pl.guarded("observe", pl.metrics.observeEnds)
-	observed, finished, lines := pl.metrics.list, pl.settled.done, pl.logs.lines
-	pl.metrics.list, pl.settled.done, pl.logs.lines = nil, nil, nil
-	bytes, records := pl.settled.bytes, pl.settled.records
-	pl.settled.bytes, pl.settled.records = 0, 0
+	observed, lines, settled := pl.metrics.list, pl.logs.lines, pl.settled
+	pl.metrics.list, pl.logs.lines, pl.settled = nil, nil, settledNow{}
 	// Under the lock: whoever is told later that a batch is settled finds all its room free.
-	pl.p.buffer.release(bytes, records)
+	pl.p.buffer.release(settled.bytes, settled.records)
 	if invariants.Enabled {
 		pl.checkInvariants()
 	}
@@ -139,7 +137,11 @@ func (pl *pipeline) unlock() {
 		l.write(pl.cfg.logger)
 	}
 	pl.p.tell(observed) // before those who wait look
-	for _, done := range finished {
+	pl.p.callOutcomes(settled.items)
+	for _, b := range settled.batches {
+		b.finish()
+	}
+	for _, done := range settled.drained {
 		close(done)
 	}
 }

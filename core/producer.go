@@ -22,6 +22,8 @@ type Producer struct {
 	buffer   *buffer
 
 	observations sync.Pool // of *[]Observation
+	settledItems sync.Pool // of *[]*item
+	outcomes     sync.Pool // of *[]Outcome
 	records      sync.Pool // of *kinesisRecord
 
 	ctx     context.Context // ends calls and loops
@@ -74,6 +76,9 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 	if p.closed {
 		return nil, ErrClosed
 	}
+	if stream = p.streamOrDefault(stream); stream == "" {
+		return nil, errors.New("no stream is named, and there is no default stream; name one, or see WithDefaultStream")
+	}
 	pl := p.pipelines[stream]
 	if pl == nil {
 		id, err := newStreamID(stream)
@@ -91,6 +96,14 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 	p.handing.Add(1)
 	pl.users.Add(1)
 	return pl, nil
+}
+
+// streamOrDefault returns the stream that a call means.
+func (p *Producer) streamOrDefault(stream string) string {
+	if stream == "" {
+		return p.cfg.defaultStream
+	}
+	return stream
 }
 
 func (p *Producer) release(pl *pipeline) {
@@ -138,18 +151,31 @@ func (p *Producer) retireIdle(pl *pipeline, idle time.Duration) bool {
 // no room. If ctx ends meanwhile, it returns the batch together with the
 // context's error: what was taken over goes on, the rest is settled with
 // ReasonNotAccepted. Invalid records settle at once as failed and do not hold
-// the others up. After Close it returns ErrClosed and no batch.
+// the others up. After Close it returns ErrClosed and no batch; if ctx has ended
+// before the call, the error of ctx and no batch.
 //
 // The records, their keys and data must not change until the batch is settled.
 func (p *Producer) PutBatch(ctx context.Context, stream string, records []Record) (*Batch, error) {
+	return p.put(ctx, stream, func(pl *pipeline) *Batch { return pl.newBatch(records) })
+}
+
+// Put hands one record over; see PutBatch.
+func (p *Producer) Put(ctx context.Context, stream string, r Record) (*Batch, error) {
+	return p.put(ctx, stream, func(pl *pipeline) *Batch { return pl.newSingleBatch(r) })
+}
+
+func (p *Producer) put(ctx context.Context, stream string, newBatch func(*pipeline) *Batch) (*Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("cannot put records: %w", err)
+	}
 	pl, err := p.pipeline(stream)
 	if err != nil {
 		return nil, err
 	}
 	defer p.release(pl)
-	b := pl.newBatch(records)
-	if len(records) == 0 {
-		close(b.done)
+	b := newBatch(pl)
+	if len(b.items) == 0 {
+		b.finish()
 		return b, nil
 	}
 	return b, pl.handOver(ctx, b)
@@ -159,14 +185,24 @@ func (p *Producer) PutBatch(ctx context.Context, stream string, records []Record
 // or, if they do not fit into the buffer at this moment, none and returns
 // ErrBufferFull. More than one record that can never fit is refused likewise.
 func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) {
+	return p.tryPut(stream, func(pl *pipeline) *Batch { return pl.newBatch(records) })
+}
+
+// TryPut hands one record over without waiting: if it does not fit into the buffer at
+// this moment, it is not taken, and the error is ErrBufferFull.
+func (p *Producer) TryPut(stream string, r Record) (*Batch, error) {
+	return p.tryPut(stream, func(pl *pipeline) *Batch { return pl.newSingleBatch(r) })
+}
+
+func (p *Producer) tryPut(stream string, newBatch func(*pipeline) *Batch) (*Batch, error) {
 	pl, err := p.pipeline(stream)
 	if err != nil {
 		return nil, err
 	}
 	defer p.release(pl)
-	b := pl.newBatch(records)
-	if len(records) == 0 {
-		close(b.done)
+	b := newBatch(pl)
+	if len(b.items) == 0 {
+		b.finish()
 		return b, nil
 	}
 	if !p.buffer.reserveAll(b.items) {
@@ -176,17 +212,12 @@ func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) 
 	return b, nil
 }
 
-// Put hands one record over; see PutBatch.
-func (p *Producer) Put(ctx context.Context, stream string, r Record) (*Batch, error) {
-	return p.PutBatch(ctx, stream, []Record{r})
-}
-
 // PutSync hands one record over and waits for its outcome. The error is the
 // context's, ErrClosed, or the *RecordError of the result.
 func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result, error) {
 	b, err := p.Put(ctx, stream, r)
 	if err == nil {
-		err = b.Wait(ctx)
+		err = b.WaitSettled(ctx)
 	}
 	if b == nil {
 		return Result{}, err
@@ -201,29 +232,35 @@ func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result
 // Flush sends on what waits to be filled up, and returns nil when every record
 // handed over before the call is settled, or the context's error. Records that are
 // handed over later are aggregated as usual.
-func (p *Producer) Flush(ctx context.Context) error { return flush(ctx, p.all()) }
+func (p *Producer) Flush(ctx context.Context) error { return flushAll(ctx, p.all()) }
 
 // FlushStream is Flush for one stream, named as for PutBatch. There is nothing to
 // do for a stream that is not in use.
 func (p *Producer) FlushStream(ctx context.Context, stream string) error {
 	p.mu.Lock()
-	pl := p.pipelines[stream]
+	pl := p.pipelines[p.streamOrDefault(stream)]
 	p.mu.Unlock()
 	if pl == nil {
 		return nil
 	}
-	return flush(ctx, []*pipeline{pl})
+	return flushAll(ctx, []*pipeline{pl})
 }
 
-func flush(ctx context.Context, list []*pipeline) error {
+func flushAll(ctx context.Context, list []*pipeline) error {
+	return drainAll(ctx, list, "flush", (*pipeline).flush, "end of flush", (*pipeline).endFlush)
+}
+
+// drainAll begins a piece of work with each pipeline, which closes the channel it is given
+// when the batches that are open by then are settled, waits for these, and ends the work.
+func drainAll(ctx context.Context, list []*pipeline, beginName string, begin func(*pipeline, chan struct{}), endName string, end func(*pipeline, chan struct{})) error {
 	drained := make([]chan struct{}, len(list))
 	for i, pl := range list {
 		drained[i] = make(chan struct{})
-		pl.locked("flush", func() { pl.flush(drained[i]) })
+		pl.locked(beginName, func() { begin(pl, drained[i]) })
 	}
 	defer func() {
 		for i, pl := range list {
-			pl.locked("end of flush", func() { pl.endFlush(drained[i]) })
+			pl.locked(endName, func() { end(pl, drained[i]) })
 		}
 	}()
 	for i, done := range drained {
@@ -278,7 +315,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.work.Wait()
 	left := 0
 	for _, pl := range list {
-		left += pl.abort(ReasonClosed)
+		left += pl.failUndelivered()
 	}
 	if left > 0 {
 		p.closeErr = fmt.Errorf("cannot deliver %d records before the producer was closed: %w", left, context.Cause(ctx))

@@ -15,4 +15,7 @@ type Record struct {
 	ExplicitHashKey string
 	// Data is the payload. It may be empty.
 	Data []byte
+	// Value belongs to the caller: the producer only hands it back, in Outcome, Result
+	// and Batch.Value. A pointer in it costs no allocation.
+	Value any
 }

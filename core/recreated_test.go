@@ -45,7 +45,7 @@ func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, pause time
 				}
 				b, err := p.PutBatch(context.Background(), stream, records)
 				if err == nil {
-					err = b.Wait(context.Background())
+					err = b.WaitSettled(context.Background())
 				}
 				if err == nil {
 					err = b.Err()

@@ -136,7 +136,7 @@ func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err
 
 func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
 	pl.listing.active = false
-	if pl.ctx.Err() != nil || pl.aborted {
+	if pl.ctx.Err() != nil || pl.ended {
 		return
 	}
 	if err != nil {
@@ -202,7 +202,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	switch {
 	case v.action == actFail && v.reason == ReasonStreamNotFound:
 		// Records could only fail later and slower.
-		pl.meta.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+		pl.meta.missing = pl.recordError(v)
 	case (v.action == actFail || v.action == actBisect) && !pl.shards.unavailable:
 		pl.shards.unavailable = true
 		pl.log(slog.LevelWarn, "without the shard map every record goes alone, which costs more",

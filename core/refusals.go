@@ -473,7 +473,7 @@ func (pl *pipeline) giveUp(v verdict) {
 		req.done()
 	}
 	r.waiting, c.requests = nil, nil
-	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	err := pl.recordError(v)
 	for _, kr := range list {
 		for _, it := range kr.items {
 			pl.settle(it, err)

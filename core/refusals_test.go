@@ -230,7 +230,7 @@ func TestRecordRefusedWhileItIsAloneIsLeftToTheReceiver(t *testing.T) {
 				b := put(t, p, batchOf("a", 1))
 				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 				defer cancel()
-				err := b.Wait(ctx)
+				err := b.WaitSettled(ctx)
 				r := b.Result(0)
 				if c.want == core.ReasonNone {
 					if err == nil || r.Settled || f.Hits() < 100 || f.Hits() > 300 {
@@ -440,7 +440,7 @@ func TestStreamThatNeverTookAnythingFailsItsRecords(t *testing.T) {
 					b := put(t, p, records)
 					ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 					defer cancel()
-					if err := b.Wait(ctx); err != nil {
+					if err := b.WaitSettled(ctx); err != nil {
 						t.Fatal(err)
 					}
 					if err := b.Err(); err == nil || b.Result(n-1).Err.Reason != core.ReasonRefused {
@@ -474,7 +474,7 @@ func TestBadRecordInTheFirstBatchOfAStream(t *testing.T) {
 				b := put(t, p, records)
 				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 				defer cancel()
-				if err := b.Wait(ctx); err != nil {
+				if err := b.WaitSettled(ctx); err != nil {
 					t.Fatal(err)
 				}
 				for i, err := range b.Failures {

@@ -138,6 +138,9 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *
 	switch {
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
 		pl.fail(kr, v, a)
+	case pl.hasAborted(kr):
+		pl.attemptedAll(kr, v, a)
+		pl.disaggregate(kr)
 	case v.action == actBisect && len(kr.items) > 1:
 		pl.attemptedAll(kr, v, a)
 		pl.unbundle(kr, v)
@@ -178,6 +181,13 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		pl.streamGone(req)
 	}
 	switch {
+	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
+		pl.degraded(v)
+		for _, kr := range req.records {
+			pl.fail(kr, v, a)
+		}
+	case !pl.withdrawAborted(req, v, a):
+		pl.degraded(v)
 	case v.action == actBisect && req.leftOut:
 		// The stream wants keys again, or the strategy was set by hand and does
 		// not fit. The records are not to blame.
@@ -186,11 +196,6 @@ func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
 		for _, kr := range req.records {
 			pl.attemptedAll(kr, v, a)
 			pl.retryLater(kr, 0)
-		}
-	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
-		pl.degraded(v)
-		for _, kr := range req.records {
-			pl.fail(kr, v, a)
 		}
 	case v.action == actBisect:
 		pl.refusedCall(req, v)

@@ -27,6 +27,10 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 		pl.settle(it, pl.broken)
 		return nil, false
 	}
+	if pl.batches.isAborted(it.batch) {
+		pl.failAborted(it)
+		return nil, false
+	}
 	if e := it.batch.expires; e != 0 && pl.now > e {
 		pl.expire(it)
 		return nil, false

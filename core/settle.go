@@ -9,8 +9,9 @@ type openBatches struct {
 	open           int    // how many there are
 	waited         int    // of them, those that somebody waits for
 	drains         []drainWaiter
-	idleSince      int64 // while there is none: since when
-	swept          int64 // when all stages were searched for expired records
+	idleSince      int64  // while there is none: since when
+	abortedSeq     uint64 // batches up to this one are given up; see Abort
+	swept          int64  // when all stages were searched for expired records
 }
 
 // push takes up a new batch.
@@ -46,9 +47,11 @@ func (o *openBatches) remove(b *Batch, now int64) {
 	b.prev, b.next = nil, nil
 }
 
-// settled is what unlock gives back.
-type settled struct {
-	done           []chan struct{} // of batches and drains, to close after the lock
+// settledNow is what unlock gives back, and what it tells after the lock.
+type settledNow struct {
+	items          []*item // for the outcome function
+	batches        []*Batch
+	drained        []chan struct{} // of flushes
 	bytes, records int             // room in the buffer
 }
 
@@ -73,6 +76,9 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 		pl.settled.bytes += it.cost()
 		pl.settled.records++
 	}
+	if pl.cfg.onOutcomes != nil {
+		pl.settled.items = pl.p.appendSettled(pl.settled.items, it)
+	}
 	b.open--
 	if b.open == 0 {
 		pl.closeBatch(b)
@@ -83,7 +89,12 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 // must see its room in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
 	pl.batches.remove(b, pl.now)
-	pl.settled.done = pl.batches.endDrains(append(pl.settled.done, b.done))
+	if b.ownsRecords {
+		clear(b.records)
+	}
+	b.records = nil
+	pl.settled.batches = append(pl.settled.batches, b)
+	pl.settled.drained = pl.batches.endDrains(pl.settled.drained)
 }
 
 // confirm settles every user record of a stored Kinesis record.
@@ -105,7 +116,7 @@ func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
 	}
 	a.Uncertain = v.uncertain
 	pl.attemptedAll(kr, v, a)
-	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	err := pl.recordError(v)
 	for _, it := range kr.items {
 		pl.settle(it, err)
 	}

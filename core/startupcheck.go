@@ -29,7 +29,12 @@ type CheckError struct {
 	Temporary bool
 	// Optional is set when the producer works without it, at a price that Detail names.
 	Optional bool
+	// Err is what the call failed with; see RecordError.Err.
+	Err error
 }
+
+// Unwrap returns Err.
+func (e *CheckError) Unwrap() error { return e.Err }
 
 // Error implements error.
 func (e *CheckError) Error() string {
@@ -61,7 +66,7 @@ const dryRunHash = "340282366920938463463374607431768211456"
 // Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 // (checked 2026-11-24).
 func (p *Producer) Check(ctx context.Context, stream string) error {
-	id, err := newStreamID(stream)
+	id, err := newStreamID(p.streamOrDefault(stream))
 	if err != nil {
 		return err
 	}
@@ -147,7 +152,7 @@ func (c *check) judge(operation string, err error) {
 		return
 	}
 	v := classifyCall(err)
-	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle}
+	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle, Err: v.cause}
 	switch {
 	case v.action == actBisect && operation == "PutRecords":
 		return // the record is refused, not the caller
