@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Abort gives up on the records that are handed over before the call, or are being handed
-// over meanwhile, but for those in a PutRecords call that is under way: they fail with
+// Abort gives up on the records that were submitted before the call, or are being submitted
+// meanwhile, except those in a PutRecords call that is under way: they fail with
 // ReasonAborted, once. Those under way settle with the outcome of their call; if that asks
 // for a retry, they fail with ReasonAborted instead. So may those that Kinesis has stored
 // in a shard that is not known yet, once the shard is known, or after 10 s. The producer
@@ -18,18 +18,18 @@ import (
 // rest settles later. A failed record may be stored all the same if Uncertain is set in
 // one of its attempts.
 func (p *Producer) Abort(ctx context.Context) error {
-	return drainAll(ctx, p.all(), "abort", (*pipeline).abortBuffered, "end of abort", (*pipeline).endAbort)
+	return drainAll(ctx, p.allPipelines(), "abort", (*pipeline).abortBuffered, "end of abort", (*pipeline).endAbort)
 }
 
-// abortBuffered fails what is handed over and not in a call, and closes done when all of
+// abortBuffered fails what is submitted and not in a call, and closes done when all of
 // it has settled.
 func (pl *pipeline) abortBuffered(done chan struct{}) {
-	pl.batches.drain(done)
+	pl.batches.awaitDrain(done)
 	if pl.ended {
 		return
 	}
 	pl.batches.abortedSeq = pl.batches.seq
-	for _, it := range pl.awaiting.takeAll() {
+	for _, it := range pl.awaiting.takeAwaiting() {
 		pl.route(it)
 	}
 	pl.reroute(func(*kinesisRecord) bool { return true })
@@ -53,7 +53,7 @@ func (pl *pipeline) abortBuffered(done chan struct{}) {
 }
 
 // endAbort ends the wait of a call of Abort.
-func (pl *pipeline) endAbort(done chan struct{}) { pl.batches.undrain(done) }
+func (pl *pipeline) endAbort(done chan struct{}) { pl.batches.cancelDrain(done) }
 
 // isAborted reports whether a call of Abort has given up on the batch.
 func (o *openBatches) isAborted(b *Batch) bool { return b.seq <= o.abortedSeq }
@@ -69,7 +69,7 @@ func (pl *pipeline) hasAborted(kr *kinesisRecord) bool {
 
 // withdrawAborted takes Kinesis records with user records that are given up out of a
 // request that failed, and reports whether any are left.
-func (pl *pipeline) withdrawAborted(req *request, v verdict, a Attempt) (left bool) {
+func (pl *pipeline) withdrawAborted(req *request, v classification, a Attempt) (left bool) {
 	if pl.batches.oldest == nil || !pl.batches.isAborted(pl.batches.oldest) {
 		return true
 	}
@@ -80,7 +80,7 @@ func (pl *pipeline) withdrawAborted(req *request, v verdict, a Attempt) (left bo
 		if v.uncertain {
 			pl.countUncertain(kr)
 		}
-		pl.attemptedAll(kr, v, a)
+		pl.noteAttempts(kr, v, a)
 		pl.disaggregate(kr)
 	}
 	return len(req.records) > 0
@@ -99,7 +99,7 @@ func (pl *pipeline) failUndelivered() (left int) {
 		for b := pl.batches.oldest; b != nil; {
 			next := b.next
 			for i := range b.items {
-				if it := &b.items[i]; !it.is(itemSettled) {
+				if it := &b.items[i]; !it.has(itemSettled) {
 					left++
 					pl.settle(it, err)
 				}
@@ -116,7 +116,7 @@ func (pl *pipeline) failUndelivered() (left int) {
 	return left
 }
 
-// discardStages forgets where records are. Calls that are under way stay counted.
+// discardStages empties the stages. Calls that are under way stay counted.
 func (pl *pipeline) discardStages() {
 	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
 	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrClosed is returned by every call that hands records over after Close.
+	// ErrClosed is returned by every call that submits records after Close.
 	ErrClosed = errors.New("producer is closed")
 	// ErrTooManyStreams is returned when a stream would be opened beyond
 	// WithMaxStreams while all others have records that are not settled.
@@ -31,7 +31,7 @@ var (
 type Reason uint8
 
 // Reasons of failure. Permanent ones fail again however often the record is
-// handed over; the others may pass.
+// submitted; the others may pass.
 const (
 	// ReasonNone is the reason of a confirmed record.
 	ReasonNone Reason = iota
@@ -67,10 +67,10 @@ const (
 	// ReasonInternal: a defect of the producer stopped its work for this stream;
 	// the log has the stack. The record may be stored.
 	ReasonInternal
-	// ReasonRefusedAlone: the record was refused alone for a minute, while nothing else
-	// was sent to its stream, so that nothing tells whether the record is at fault. The
-	// stream has taken others within the last hour. Not permanent; who can keep it for
-	// people to look at (a dead letter) should, and who cannot should try again.
+	// ReasonRefusedAlone: the record was refused in a call of its own for a minute, while nothing else
+	// was sent to its stream, so that it is not known whether the record is at fault. The
+	// stream has taken others within the last hour. Not permanent; a caller
+	// that can keep it for people to look at (a dead letter) should, another should retry.
 	ReasonRefusedAlone
 	// ReasonAborted: Producer.Abort gave up on the record before it was confirmed.
 	ReasonAborted
@@ -94,7 +94,7 @@ func (r Reason) String() string {
 // Error implements error; see Reason.
 func (r Reason) Error() string { return r.String() }
 
-// Permanent reports whether handing the same record over again must fail again.
+// Permanent reports whether submitting the same record again must fail again.
 func (r Reason) Permanent() bool { return r == ReasonTooLarge || r == ReasonInvalid }
 
 // DeadLetter reports whether a record that failed for this reason belongs with the dead
@@ -110,7 +110,7 @@ type RecordError struct {
 	Reason Reason
 	// Code is the error code of Kinesis, or empty.
 	Code string
-	// Detail is a text for people. It never holds record data.
+	// Detail is a text for people. It never contains record data.
 	Detail string
 	// Err is what caused the failure, as far as it is known: the error of a context,
 	// ErrClosed, a smithy.APIError, or an error of package net. What the service says in
@@ -194,7 +194,7 @@ func (e *BatchError) Is(target error) bool {
 }
 
 // recordError makes the error of records that failed with v.
-func (pl *pipeline) recordError(v verdict) *RecordError {
+func (pl *pipeline) recordError(v classification) *RecordError {
 	err := v.cause
 	if v.entry && v.code != "" {
 		err = &smithy.GenericAPIError{Code: v.code, Message: v.message}

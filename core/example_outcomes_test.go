@@ -95,7 +95,7 @@ func ExampleBatch_OnSettled() {
 	// <nil>
 }
 
-// The outcome function is told of each record, and gets its Value back.
+// The outcome function gets each record, and gets its Value back.
 func ExampleWithOutcomeFunc() {
 	ctx := context.Background()
 	type source struct{ offset int }

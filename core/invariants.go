@@ -20,14 +20,14 @@ import (
 // the lock, or does not change while a request is under way.
 //
 // idle, snapshot, state and Batch.lock give the lock back without a check: they only
-// read, so what held before still holds.
+// read, so what was true before still is.
 
 // checks is what the checks of a pipeline keep. There is none where they are off.
 type checks struct {
 	underWay map[*request]struct{}
 	moved    uint64 // see due
 	work     int    // of the last check
-	wrong    error  // seen since, to be told by the next one
+	wrong    error  // seen since, for the next one to report
 	// suspended is set by tests that damage the pipeline on purpose: checks go on
 	// when it has broken down.
 	suspended bool
@@ -39,13 +39,13 @@ type checks struct {
 // done at each unlock.
 const checkAlways = 4096
 
-// due reports whether the check is worth its work, which is what the pipeline holds.
+// worthChecking reports whether the check is worth its work, which is what the pipeline holds.
 // As long as that is little, it always is. Above, as much must have been moved since the
 // last check as this one has to look at: so checks multiply the work of a test by a
 // constant, while one at each unlock would make it grow with the square of the records.
 //
 //go:norace
-func (c *checks) due(pl *pipeline) bool {
+func (c *checks) worthChecking(pl *pipeline) bool {
 	s := &pl.stats
 	ended := s.Confirmed + s.FailedTotal()
 	moved := s.Accepted + ended + s.Retries + s.Requests
@@ -67,9 +67,9 @@ func newChecks() *checks {
 	return &checks{underWay: map[*request]struct{}{}, ready: map[*shard]int{}, blockers: map[*shard]int{}}
 }
 
-// started and ended are told of the requests under way. While one is, its records are
+// noteStarted and noteEnded count the requests under way. While one is, its records are
 // read without the lock, and their sizes are written.
-func (c *checks) started(pl *pipeline, req *request) {
+func (c *checks) noteStarted(pl *pipeline, req *request) {
 	c.underWay[req] = struct{}{}
 	bytes := 0
 	for _, kr := range req.records {
@@ -83,13 +83,13 @@ func (c *checks) started(pl *pipeline, req *request) {
 	}
 }
 
-func (c *checks) ended(req *request) { delete(c.underWay, req) }
+func (c *checks) noteEnded(req *request) { delete(c.underWay, req) }
 
 // checkInvariants ends the process if something does not hold. Called with the lock held, by
 // unlock.
 func (pl *pipeline) checkInvariants() {
 	c := pl.checks
-	if c.suspended && pl.broken == nil || !c.due(pl) {
+	if c.suspended && pl.broken == nil || !c.worthChecking(pl) {
 		return
 	}
 	if err := pl.violation(); err != nil {
@@ -103,13 +103,13 @@ func (pl *pipeline) violation() error {
 		return err
 	}
 	a := &audit{pl: pl}
-	steps := []func() error{a.callers, a.batches, a.inFlight}
+	steps := []func() error{a.auditCallers, a.auditBatches, a.auditInFlight}
 	if pl.ended {
-		steps = append(steps, a.nothingLeft)
+		steps = append(steps, a.auditNothingLeft)
 	} else {
-		steps = append(steps, a.awaiting, a.openList, a.queues, a.ready, a.requests, a.retries, a.suspects, a.unresolved, a.lanes, a.shards)
+		steps = append(steps, a.auditAwaiting, a.auditOpenList, a.auditQueues, a.auditReady, a.auditRequests, a.auditRetries, a.auditSuspects, a.auditUnresolved, a.auditStrictOrder, a.auditShards)
 	}
-	for _, step := range append(steps, a.places, a.buffer) {
+	for _, step := range append(steps, a.auditPlaces, a.auditBuffer) {
 		if err := step(); err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ const (
 	placeCount
 )
 
-var placeNames = [placeCount]string{"held", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "suspects", "unresolved"}
+var placeNames = [placeCount]string{"awaiting map", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "suspects", "unresolved"}
 
 // account sums up user records. Two accounts of the same set are equal, and unequal
 // ones of different sets differ but for a chance of 1 in 2^64.
@@ -144,10 +144,10 @@ type account struct {
 }
 
 //go:norace
-func (a *account) count(it *item) {
+func (a *account) sumItem(it *item) {
 	a.records++
-	a.bytes += it.cost()
-	// Mixed as in splitmix64, so that the sum tells which records are in it.
+	a.bytes += it.bufferCost()
+	// Mixed as in splitmix64, so that the sum shows which records are in it.
 	x := it.batch.seq<<32 + uint64(it.index) + 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
@@ -173,10 +173,10 @@ func differ[T cmp.Ordered](what string, sum, parts T) error {
 	return fmt.Errorf("%s is %v, its parts make %v", what, sum, parts)
 }
 
-// callers checks the counts of those who are in the middle of a hand-over.
-func (a *audit) callers() error {
+// auditCallers checks the counts of the callers that are submitting.
+func (a *audit) auditCallers() error {
 	pl := a.pl
-	// Read with the lock held: who is counted in submitting or blocked is still a user. A
+	// Read with the lock held: a caller counted in submitting or blocked is still a user. A
 	// caller's panic leaves its count.
 	if users := int(pl.users.Load()); pl.broken == nil && (pl.callers.submitting < 0 || pl.callers.blocked < 0 || pl.callers.submitting+pl.callers.blocked > users || pl.callers.flushing < 0) {
 		return fmt.Errorf("callers: submitting %d, blocked %d, flushing %d, of users %d", pl.callers.submitting, pl.callers.blocked, pl.callers.flushing, users)
@@ -187,10 +187,10 @@ func (a *audit) callers() error {
 	return nil
 }
 
-// batches checks the list of open batches, their counts and the statistics.
+// auditBatches checks the list of open batches, their counts and the statistics.
 //
 //go:norace
-func (a *audit) batches() error {
+func (a *audit) auditBatches() error {
 	pl := a.pl
 	n, waited, open := 0, 0, 0
 	var last *Batch
@@ -204,13 +204,13 @@ func (a *audit) batches() error {
 		unsettled, failed := 0, 0
 		for i := range b.items {
 			switch it := &b.items[i]; {
-			case it.is(itemSettled):
+			case it.has(itemSettled):
 				if it.err != nil {
 					failed++
 				}
-			case it.is(itemBuffered):
+			case it.has(itemBuffered):
 				unsettled++
-				a.pending.count(it)
+				a.pending.sumItem(it)
 			default:
 				unsettled++
 				a.unsubmitted++
@@ -240,29 +240,29 @@ func (a *audit) batches() error {
 		return fmt.Errorf("accepted is %d; confirmed %d, failed %d and open %d make %d", s.Accepted, s.Confirmed, s.FailedTotal(), open, s.Confirmed+s.FailedTotal()+uint64(open))
 	}
 	if a.unsubmitted > 0 && pl.callers.submitting+pl.callers.blocked == 0 {
-		return fmt.Errorf("unsubmitted records are %d, though nobody hands over", a.unsubmitted)
+		return fmt.Errorf("unsubmitted records are %d, though no caller submits", a.unsubmitted)
 	}
 	return nil
 }
 
-// put takes a user record into the account of a place.
+// auditItem takes a user record into the account of a place.
 //
 //go:norace
-func (a *audit) put(p place, it *item) error {
+func (a *audit) auditItem(p place, it *item) error {
 	if it == nil || it.batch == nil || it.batch.pipe != a.pl {
 		return fmt.Errorf("%s has a record that is not of this pipeline", placeNames[p])
 	}
-	if it.is(itemSettled) || !it.is(itemBuffered) {
-		return fmt.Errorf("%s has record %d of batch %d; settled %t, submitted %t", placeNames[p], it.index, it.batch.seq, it.is(itemSettled), it.is(itemBuffered))
+	if it.has(itemSettled) || !it.has(itemBuffered) {
+		return fmt.Errorf("%s has record %d of batch %d; settled %t, submitted %t", placeNames[p], it.index, it.batch.seq, it.has(itemSettled), it.has(itemBuffered))
 	}
-	a.parts[p].count(it)
+	a.parts[p].sumItem(it)
 	return nil
 }
 
-// group checks user records that share a Kinesis record or will.
+// auditGroup checks user records that share a Kinesis record or will.
 //
 //go:norace
-func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
+func (a *audit) auditGroup(p place, items []*item, kr *kinesisRecord) error {
 	sh := kr.shard
 	switch {
 	case len(items) == 0:
@@ -275,7 +275,7 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 	}
 	expires := int64(0)
 	for i, it := range items {
-		if err := a.put(p, it); err != nil {
+		if err := a.auditItem(p, it); err != nil {
 			return err
 		}
 		expires = earlier(expires, it.batch.expires)
@@ -286,7 +286,7 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 		if i == 0 && kr.outer != hash {
 			return fmt.Errorf("%s has a record of shard %q whose outer hash key is not that of its first user record", placeNames[p], kr.shardID())
 		}
-		if len(items) > 1 && it.is(itemAlone) {
+		if len(items) > 1 && it.has(itemAlone) {
 			return fmt.Errorf("%s has record %d of batch %d in an aggregate, though it must be alone", placeNames[p], it.index, it.batch.seq)
 		}
 	}
@@ -296,28 +296,28 @@ func (a *audit) group(p place, items []*item, kr *kinesisRecord) error {
 	return nil
 }
 
-// record checks a Kinesis record that is not in flight.
+// auditRecord checks a Kinesis record that is not in flight.
 //
 //go:norace
-func (a *audit) record(p place, kr *kinesisRecord) error {
-	if err := a.group(p, kr.items, kr); err != nil {
+func (a *audit) auditRecord(p place, kr *kinesisRecord) error {
+	if err := a.auditGroup(p, kr.items, kr); err != nil {
 		return err
 	}
-	return a.size(p, kr)
+	return a.auditSize(p, kr)
 }
 
-// size checks the size of a record as far as that is cheap: one whose aggregate is made
+// auditSize checks the size of a record as far as that is cheap: one whose aggregate is made
 // is exact, another is no smaller than its data.
 //
 //go:norace
-func (a *audit) size(p place, kr *kinesisRecord) error {
+func (a *audit) auditSize(p place, kr *kinesisRecord) error {
 	least, exact := len(aggregatePartitionKey), kr.agg.Len() == len(kr.items)
 	for _, it := range kr.items {
 		least += int(it.dataBytes)
 	}
 	switch {
 	case len(kr.items) == 1:
-		least, exact = kr.items[0].size(), true
+		least, exact = kr.items[0].sizeAlone(), true
 	case exact:
 		least = kr.agg.Size() + len(aggregatePartitionKey)
 	}
@@ -327,10 +327,10 @@ func (a *audit) size(p place, kr *kinesisRecord) error {
 	return nil
 }
 
-// inFlight checks the requests under way. Their sizes must not be read.
+// auditInFlight checks the requests under way. Their sizes must not be read.
 //
 //go:norace
-func (a *audit) inFlight() error {
+func (a *audit) auditInFlight() error {
 	pl := a.pl
 	if err := differ("requests in flight", pl.collector.inFlight, len(pl.checks.underWay)); err != nil {
 		return err
@@ -343,7 +343,7 @@ func (a *audit) inFlight() error {
 			return fmt.Errorf("in flight has a request without records")
 		}
 		for _, kr := range req.records {
-			if err := a.group(inFlight, kr.items, kr); err != nil {
+			if err := a.auditGroup(inFlight, kr.items, kr); err != nil {
 				return err
 			}
 		}
@@ -351,12 +351,12 @@ func (a *audit) inFlight() error {
 	return nil
 }
 
-// nothingLeft checks a pipeline that was closed or has broken down.
-func (a *audit) nothingLeft() error {
+// auditNothingLeft checks a pipeline that was closed or has broken down.
+func (a *audit) auditNothingLeft() error {
 	pl := a.pl
 	c, o := &pl.collector, &pl.aggregates.open
 	if n := len(pl.awaiting.items) + len(pl.retries.waiting) + len(pl.refusals.waiting) + len(pl.unresolved) + len(pl.wakes) + len(pl.ordering.draining) + len(pl.ordering.freed) + len(c.ready) + len(c.requests); n > 0 {
-		return fmt.Errorf("held %d, retries %d, suspects %d, unresolved %d, wakes %d, outgoing %d, freed %d, ready %d, requests %d, though the work has ended",
+		return fmt.Errorf("awaiting map %d, retries %d, suspects %d, unresolved %d, wakes %d, draining %d, freed %d, ready %d, requests %d, though the work has ended",
 			len(pl.awaiting.items), len(pl.retries.waiting), len(pl.refusals.waiting), len(pl.unresolved), len(pl.wakes), len(pl.ordering.draining), len(pl.ordering.freed), len(c.ready), len(c.requests))
 	}
 	if o.head != nil || o.tail != nil || o.bytes != 0 || o.records != 0 || c.bytes != 0 || c.hotShards != 0 {
@@ -365,11 +365,11 @@ func (a *audit) nothingLeft() error {
 	return nil
 }
 
-// shards checks what the shards of the map know of themselves. It comes after the stages,
+// auditShards checks what the shards of the map know of themselves. It comes after the stages,
 // with whose sums it compares.
 //
 //go:norace
-func (a *audit) shards() error {
+func (a *audit) auditShards() error {
 	pl := a.pl
 	t := shardTotals{}
 	if m := pl.shardMap.Load(); m != nil {
@@ -378,7 +378,7 @@ func (a *audit) shards() error {
 			if pl.shards.byID[sh.id] != sh {
 				return fmt.Errorf("shard %q is in the map, but not known", sh.id)
 			}
-			if err := a.shard(sh, &t); err != nil {
+			if err := a.auditShard(sh, &t); err != nil {
 				return err
 			}
 		}
@@ -387,7 +387,7 @@ func (a *audit) shards() error {
 		return err
 	}
 	if pl.ordering.sole != nil {
-		if err := a.shard(pl.ordering.sole, &t); err != nil {
+		if err := a.auditShard(pl.ordering.sole, &t); err != nil {
 			return err
 		}
 	}
@@ -403,7 +403,7 @@ func (a *audit) shards() error {
 			t.open, a.openShards, t.queues, len(pl.wakes), t.hot, pl.collector.hotShards, t.ready)
 	}
 	if t.busy+len(pl.ordering.draining) != a.busy && pl.ctx.Err() == nil {
-		return fmt.Errorf("busy shards are %d and outgoing %d, records that keep one busy %d", t.busy, len(pl.ordering.draining), a.busy)
+		return fmt.Errorf("busy shards are %d and draining %d, records that keep one busy %d", t.busy, len(pl.ordering.draining), a.busy)
 	}
 	return nil
 }
@@ -412,10 +412,10 @@ func (a *audit) shards() error {
 type shardTotals struct{ shards, open, queues, ready, hot, busy int }
 
 //go:norace
-func (a *audit) shard(sh *shard, t *shardTotals) error {
+func (a *audit) auditShard(sh *shard, t *shardTotals) error {
 	t.shards++
-	if !sh.current || sh.requestBytes != 0 || len(sh.front) != 0 {
-		return fmt.Errorf("shard %q: current is %t, request bytes %d, records for the front %d; want true, 0, 0", sh.id, sh.current, sh.requestBytes, len(sh.front))
+	if !sh.current || sh.requestBytes != 0 || len(sh.head) != 0 {
+		return fmt.Errorf("shard %q: current is %t, request bytes %d, records for the head %d; want true, 0, 0", sh.id, sh.current, sh.requestBytes, len(sh.head))
 	}
 	if o := &sh.open; o.record != nil && !o.record.queued || o.record == nil && len(o.items) > 0 {
 		t.open++
@@ -446,25 +446,25 @@ func (a *audit) shard(sh *shard, t *shardTotals) error {
 }
 
 //go:norace
-func (a *audit) awaiting() error {
+func (a *audit) auditAwaiting() error {
 	pl := a.pl
 	expires := int64(0)
 	for _, it := range pl.awaiting.items {
-		if err := a.put(inAwaiting, it); err != nil {
+		if err := a.auditItem(inAwaiting, it); err != nil {
 			return err
 		}
 		expires = earlier(expires, it.batch.expires)
 	}
 	if earlier(pl.awaiting.expires, expires) != pl.awaiting.expires {
-		return fmt.Errorf("expiry of held is %d, the first of its %d records expires at %d", pl.awaiting.expires, len(pl.awaiting.items), expires)
+		return fmt.Errorf("expiry of awaiting map is %d, the first of its %d records expires at %d", pl.awaiting.expires, len(pl.awaiting.items), expires)
 	}
 	return nil
 }
 
-// openList checks the aggregates that wait to be filled up.
+// auditOpenList checks the aggregates that wait to be filled up.
 //
 //go:norace
-func (a *audit) openList() error {
+func (a *audit) auditOpenList() error {
 	pl := a.pl
 	var last *shard
 	bytes, n := 0, 0
@@ -477,14 +477,14 @@ func (a *audit) openList() error {
 			return fmt.Errorf("list of open aggregates: deadline of shard %q is %d, that of the one before %d", sh.id, o.deadline, last.open.deadline)
 		}
 		before := a.parts[inOpen].bytes
-		if err := a.aggregate(sh); err != nil {
+		if err := a.auditAggregate(sh); err != nil {
 			return err
 		}
-		held := a.parts[inOpen].bytes - before
-		if err := differ(fmt.Sprintf("room held by the open aggregate of shard %q", sh.id), o.held, held); err != nil {
+		room := a.parts[inOpen].bytes - before
+		if err := differ(fmt.Sprintf("room of the open aggregate of shard %q", sh.id), o.bufferedBytes, room); err != nil {
 			return err
 		}
-		bytes += held
+		bytes += room
 		a.openShards++
 	}
 	if last != pl.aggregates.open.tail {
@@ -496,26 +496,26 @@ func (a *audit) openList() error {
 	return nil
 }
 
-// aggregate checks the open aggregate of a shard.
+// auditAggregate checks the open aggregate of a shard.
 //
 //go:norace
-func (a *audit) aggregate(sh *shard) error {
+func (a *audit) auditAggregate(sh *shard) error {
 	o := &sh.open
 	if kr := o.record; kr != nil {
 		if kr.queued || kr.shard != sh || len(o.items) > 0 || kr.deadline != o.deadline {
 			return fmt.Errorf("open aggregate of shard %q: queued %t, of the shard %t, records besides %d, deadline %d and %d", sh.id, kr.queued, kr.shard == sh, len(o.items), o.deadline, kr.deadline)
 		}
-		return a.record(inOpen, kr)
+		return a.auditRecord(inOpen, kr)
 	}
 	kr := kinesisRecord{shard: sh, outer: o.outer, expires: o.expires}
-	if err := a.group(inOpen, o.items, &kr); err != nil {
+	if err := a.auditGroup(inOpen, o.items, &kr); err != nil {
 		return err
 	}
 	data := len(aggregatePartitionKey)
 	for _, it := range o.items {
 		data += int(it.dataBytes)
-		if it.is(itemSpread) {
-			return fmt.Errorf("open aggregate of shard %q has a spread record, but no hash key for it", sh.id)
+		if it.has(itemUnkeyed) {
+			return fmt.Errorf("open aggregate of shard %q has an unkeyed record, but no hash key for it", sh.id)
 		}
 	}
 	if o.bound < data {
@@ -524,10 +524,10 @@ func (a *audit) aggregate(sh *shard) error {
 	return nil
 }
 
-// queues checks the shards that wait for tokens.
+// auditQueues checks the shards that wait for tokens.
 //
 //go:norace
-func (a *audit) queues() error {
+func (a *audit) auditQueues() error {
 	pl := a.pl
 	for i, sh := range pl.wakes {
 		if sh.wakePos != i || pl.wakes[(i-1)/2].wakeAt > sh.wakeAt && i > 0 {
@@ -541,7 +541,7 @@ func (a *audit) queues() error {
 			if kr.shard != sh {
 				return fmt.Errorf("queue of shard %q has a record of shard %q", sh.id, kr.shardID())
 			}
-			if err := a.record(inQueue, kr); err != nil {
+			if err := a.auditRecord(inQueue, kr); err != nil {
 				return err
 			}
 			open = open || kr == sh.open.record
@@ -553,16 +553,16 @@ func (a *audit) queues() error {
 	return nil
 }
 
-// ready checks what the collector has.
+// auditReady checks what the collector has.
 //
 //go:norace
-func (a *audit) ready() error {
+func (a *audit) auditReady() error {
 	pl, c := a.pl, &a.pl.collector
 	bytes := 0
 	deadline := int64(never)
 	clear(pl.checks.ready)
 	for _, kr := range c.ready {
-		if err := a.record(inReady, kr); err != nil {
+		if err := a.auditRecord(inReady, kr); err != nil {
 			return err
 		}
 		bytes += kr.size
@@ -578,20 +578,20 @@ func (a *audit) ready() error {
 		return err
 	}
 	// One that has passed may be any that has; see admitStrict.
-	if len(c.ready) > 0 && !pl.full() && max(c.deadline, pl.now) != max(deadline, pl.now) {
+	if len(c.ready) > 0 && !pl.requestFull() && max(c.deadline, pl.now) != max(deadline, pl.now) {
 		return fmt.Errorf("deadline of ready is %d, the first of its %d records must leave at %d", c.deadline, len(c.ready), deadline)
 	}
 	return nil
 }
 
-// requests checks the requests that wait for a free place.
+// auditRequests checks the requests that wait for a free place.
 //
 //go:norace
-func (a *audit) requests() error {
+func (a *audit) auditRequests() error {
 	for _, req := range a.pl.collector.requests {
 		bytes := 0
 		for _, kr := range req.records {
-			if err := a.record(inRequests, kr); err != nil {
+			if err := a.auditRecord(inRequests, kr); err != nil {
 				return err
 			}
 			bytes += kr.size
@@ -604,23 +604,23 @@ func (a *audit) requests() error {
 }
 
 //go:norace
-func (a *audit) retries() error {
+func (a *audit) auditRetries() error {
 	list := a.pl.retries.waiting
 	for i, kr := range list {
 		if i > 0 && list.Less(i, (i-1)/2) {
 			return fmt.Errorf("retries: number %d is due at %d, before its parent at %d", i, kr.due, list[(i-1)/2].due)
 		}
-		if err := a.record(inRetries, kr); err != nil {
+		if err := a.auditRecord(inRetries, kr); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// suspects checks the user records that were refused alone and wait.
+// auditSuspects checks the user records that were refused alone and wait.
 //
 //go:norace
-func (a *audit) suspects() error {
+func (a *audit) auditSuspects() error {
 	r := &a.pl.refusals
 	due := int64(never)
 	for _, s := range r.waiting {
@@ -628,7 +628,7 @@ func (a *audit) suspects() error {
 			return fmt.Errorf("suspects: a record of %d user records waits; want the suspect alone, and that it is known: %t", len(s.kr.items), r.suspects[s.it] == s)
 		}
 		due = min(due, s.due)
-		if err := a.record(inSuspects, s.kr); err != nil {
+		if err := a.auditRecord(inSuspects, s.kr); err != nil {
 			return err
 		}
 	}
@@ -637,34 +637,34 @@ func (a *audit) suspects() error {
 	}
 	for _, s := range r.aside {
 		for _, it := range s.behind {
-			if err := a.put(inSuspects, it); err != nil {
+			if err := a.auditItem(inSuspects, it); err != nil {
 				return err
 			}
 		}
 	}
 	for it := range r.suspects {
-		if it.is(itemSettled) || !it.is(itemBuffered) {
-			return fmt.Errorf("suspects have record %d of batch %d; settled %t, submitted %t", it.index, it.batch.seq, it.is(itemSettled), it.is(itemBuffered))
+		if it.has(itemSettled) || !it.has(itemBuffered) {
+			return fmt.Errorf("suspects have record %d of batch %d; settled %t, submitted %t", it.index, it.batch.seq, it.has(itemSettled), it.has(itemBuffered))
 		}
 	}
 	return nil
 }
 
-func (a *audit) unresolved() error {
+func (a *audit) auditUnresolved() error {
 	for _, u := range a.pl.unresolved {
-		if err := a.record(inUnresolved, u.kr); err != nil {
+		if err := a.auditRecord(inUnresolved, u.kr); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lanes checks what strict ordering keeps: who is under way, and who waits for whom.
-func (a *audit) lanes() error {
+// auditStrictOrder checks what strict ordering keeps: who is under way, and who waits for whom.
+func (a *audit) auditStrictOrder() error {
 	pl := a.pl
 	if pl.cfg.ordering != OrderingStrict {
 		if n := len(pl.ordering.draining) + len(pl.ordering.freed); n > 0 || pl.ordering.sole != nil {
-			return fmt.Errorf("outgoing %d, freed %d, lane %t, without strict ordering", len(pl.ordering.draining), len(pl.ordering.freed), pl.ordering.sole != nil)
+			return fmt.Errorf("draining %d, freed %d, sole shard %t, without strict ordering", len(pl.ordering.draining), len(pl.ordering.freed), pl.ordering.sole != nil)
 		}
 		return nil
 	}
@@ -683,9 +683,9 @@ func (a *audit) lanes() error {
 	clear(pl.checks.blockers)
 	for i, sh := range pl.ordering.draining {
 		if sh.busy == nil || sh.current || slices.Contains(pl.ordering.draining[:i], sh) {
-			return fmt.Errorf("outgoing has shard %q at %d: busy %t, current %t, or twice", sh.id, i, sh.busy != nil, sh.current)
+			return fmt.Errorf("draining has shard %q at %d: busy %t, current %t, or twice", sh.id, i, sh.busy != nil, sh.current)
 		}
-		pl.eachLane(sh, func(lane *shard) { pl.checks.blockers[lane]++ })
+		pl.eachOverlappingShard(sh, func(other *shard) { pl.checks.blockers[other]++ })
 	}
 	return nil
 }
@@ -728,9 +728,9 @@ func (a *audit) beyondQueues(f func(*kinesisRecord) error) error {
 	return nil
 }
 
-// places checks that each user record that was submitted and is not settled is in one
+// auditPlaces checks that each user record that was submitted and is not settled is in one
 // place, and in one only.
-func (a *audit) places() error {
+func (a *audit) auditPlaces() error {
 	pl := a.pl
 	var sum account
 	for _, part := range a.parts {
@@ -754,10 +754,10 @@ func (a *audit) places() error {
 		a.pending.records, a.pending.bytes, sum.records, sum.bytes, sum.records == a.pending.records && sum.bytes == a.pending.bytes, text.String())
 }
 
-// buffer checks that what is pending has its room in the buffer. The buffer may hold more:
-// for other streams, and for callers who have not submitted yet. If there are none, the
+// auditBuffer checks that what is pending has its room in the buffer. The buffer may hold more:
+// for other streams, and for callers that have not submitted yet. If there are none, the
 // sums are equal.
-func (a *audit) buffer() error {
+func (a *audit) auditBuffer() error {
 	pl := a.pl
 	// The list of pipelines may not be waited for, since p.mu comes before pl.mu.
 	only := pl.p.mu.TryLock()
@@ -765,8 +765,8 @@ func (a *audit) buffer() error {
 		defer pl.p.mu.Unlock()
 		only = len(pl.p.pipelines) == 1 && pl.p.pipelines[pl.key] == pl
 	}
-	bytes, records := pl.p.buffer.used()
-	// After used: who had taken room by then, and has not submitted, is still a user.
+	bytes, records := pl.p.buffer.usedRoom()
+	// After used: a caller that had taken room by then, and has not submitted, is still a user.
 	exact := only && pl.users.Load() == 0
 	if bytes < a.pending.bytes || records < a.pending.records || exact && (bytes != a.pending.bytes || records != a.pending.records) {
 		return fmt.Errorf("the buffer has %d bytes, %d records, the pending records are %d bytes, %d records (exact: %t)", bytes, records, a.pending.bytes, a.pending.records, exact)

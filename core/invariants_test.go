@@ -73,7 +73,7 @@ func halted(t *testing.T, opts ...Option) *pipeline {
 // remap installs a map of n equal shards, whose ids begin with the number given.
 func remap(pl *pipeline, first, n int) {
 	pl.listing.count++
-	pl.install(equalShards(first, n, ""), pl.now)
+	pl.installMap(equalShards(first, n, ""), pl.now)
 }
 
 // equalShards lists n shards that share the ring equally. Their ids begin with the number
@@ -173,9 +173,9 @@ func everywhere(t *testing.T) *pipeline {
 	return pl
 }
 
-// lanes is a pipeline with strict ordering and lanes of two maps, records in flight, open
+// strictPipeline is a pipeline with strict ordering and queues of two maps, records in flight, open
 // aggregates in queues, and some that are only open.
-func lanes(t *testing.T) *pipeline {
+func strictPipeline(t *testing.T) *pipeline {
 	t.Helper()
 	pl := halted(t, WithOrdering(OrderingStrict))
 	hand(t, pl, 40)
@@ -184,7 +184,7 @@ func lanes(t *testing.T) *pipeline {
 	locked(pl, func() { pl.closeSome(never) })
 	locked(pl, func() { remap(pl, 4, 2) })
 	hand(t, pl, 40)
-	locked(pl, func() { pl.dispatch(pl.aggregates.open.head) })
+	locked(pl, func() { pl.dispatchAggregate(pl.aggregates.open.head) })
 	return pl
 }
 
@@ -226,20 +226,20 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		{"a flush waits for batches up to 0", func(pl *pipeline) { pl.batches.drains = []drainWaiter{{}} }},
 		{"unsubmitted records are 1", func(pl *pipeline) { pl.batches.oldest.items[3].flags &^= itemBuffered }},
 		// Places.
-		{"held has record 0 of batch 8; settled true", func(pl *pipeline) {
+		{"awaiting map has record 0 of batch 8; settled true", func(pl *pipeline) {
 			it := pl.awaiting.items[0]
 			it.flags |= itemSettled
 			it.batch.open--
 			pl.stats.Confirmed++
 		}},
-		{"held has record 0 of batch 8; settled false, submitted false", func(pl *pipeline) {
+		{"awaiting map has record 0 of batch 8; settled false, submitted false", func(pl *pipeline) {
 			pl.awaiting.items[0].flags &^= itemBuffered
 			pl.callers.submitting++
 			pl.users.Add(1)
 		}},
-		{"held has a record that is not of this pipeline", func(pl *pipeline) { pl.awaiting.items[0] = nil }},
+		{"awaiting map has a record that is not of this pipeline", func(pl *pipeline) { pl.awaiting.items[0] = nil }},
 		{"pending records are 320 of 44720 bytes, their places have 319 of 44581 bytes", func(pl *pipeline) { pl.awaiting.items = pl.awaiting.items[1:] }},
-		{"held 41 of 5729 bytes, open aggregates 40", func(pl *pipeline) { pl.awaiting.items = append(pl.awaiting.items, pl.awaiting.items[3]) }},
+		{"awaiting map 41 of 5729 bytes, open aggregates 40", func(pl *pipeline) { pl.awaiting.items = append(pl.awaiting.items, pl.awaiting.items[3]) }},
 		{"(twice and nowhere: true)", func(pl *pipeline) { pl.awaiting.items[0] = pl.awaiting.items[1] }},
 		{"in flight 12 of 1677 bytes", func(pl *pipeline) {
 			for req := range pl.checks.underWay {
@@ -251,7 +251,7 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		{"unresolved 0 of 0 bytes", func(pl *pipeline) { pl.unresolved = nil }},
 		{"the buffer has 44719 bytes, 320 records, the pending records are 44720 bytes", func(pl *pipeline) { pl.p.buffer.bytes-- }},
 		{"the buffer has 44720 bytes, 321 records", func(pl *pipeline) { pl.p.buffer.records++ }},
-		{"expiry of held is 0", func(pl *pipeline) { pl.awaiting.expires = 0 }},
+		{"expiry of awaiting map is 0", func(pl *pipeline) { pl.awaiting.expires = 0 }},
 		// What shares a Kinesis record.
 		{"in whose range it is not", func(pl *pipeline) {
 			list := pl.retries.waiting
@@ -275,17 +275,17 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		{"a request leaves with an aggregate", func(pl *pipeline) {
 			req := pl.collector.requests[0]
 			pl.meta.auto = true
-			pl.checks.started(pl, req)
+			pl.checks.noteStarted(pl, req)
 		}},
 		{"bytes of a request that leaves is", func(pl *pipeline) {
 			req := pl.collector.requests[0]
 			req.bytes--
-			pl.checks.started(pl, req)
+			pl.checks.noteStarted(pl, req)
 		}},
 		// Open aggregates.
 		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.aggregates.open.bytes++ }},
 		{"records 39, their parts make", func(pl *pipeline) { pl.aggregates.open.records-- }},
-		{"room held by the open aggregate of shard", func(pl *pipeline) { pl.aggregates.open.head.open.held++ }},
+		{"room of the open aggregate of shard", func(pl *pipeline) { pl.aggregates.open.head.open.bufferedBytes++ }},
 		{"list of open aggregates: deadline of", func(pl *pipeline) { pl.aggregates.open.head.open.deadline = never }},
 		{"list of open aggregates: a link is wrong", func(pl *pipeline) { pl.aggregates.open.head.open.next.open.prev = nil }},
 		{"list of open aggregates: its tail", func(pl *pipeline) { pl.aggregates.open.tail = pl.aggregates.open.head }},
@@ -294,7 +294,7 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			sh := o.tail
 			o.tail = sh.open.prev
 			o.tail.open.next = nil
-			o.bytes -= sh.open.held
+			o.bytes -= sh.open.bufferedBytes
 			o.records -= len(sh.open.items)
 			sh.open.prev = nil
 		}},
@@ -331,7 +331,7 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		// The map.
 		{"shards is 5, its parts make 4", func(pl *pipeline) { pl.shards.byID["none"] = &shard{} }},
 		{"is in the map, but not known", func(pl *pipeline) { pl.shards.byID[pl.aggregates.open.head.id] = &shard{} }},
-		{"outgoing 1, freed 0, lane false, without strict ordering", func(pl *pipeline) { pl.ordering.draining = []*shard{{}} }},
+		{"draining 1, freed 0, sole shard false, without strict ordering", func(pl *pipeline) { pl.ordering.draining = []*shard{{}} }},
 	} {
 		t.Run(c.want, func(t *testing.T) { bites(t, everywhere(t), c.want, c.damage) })
 	}
@@ -344,18 +344,18 @@ func TestChecksOfStrictOrderingNameWhatDoesNotAddUp(t *testing.T) {
 		damage func(pl *pipeline)
 	}{
 		{"that does not keep it busy", func(pl *pipeline) { pl.ordering.draining[0].busy = nil }},
-		{"busy shards are 1 and outgoing 4", func(pl *pipeline) {
+		{"busy shards are 1 and draining 4", func(pl *pipeline) {
 			pl.anyShard(func(sh *shard) bool { return sh.busy == nil }).busy = &kinesisRecord{}
 		}},
 		{"blockers of shard", func(pl *pipeline) { pl.anyShard(func(sh *shard) bool { return sh.blockers > 0 }).blockers-- }},
-		{"outgoing has shard", func(pl *pipeline) { pl.ordering.draining[0].current = true }},
-		{"outgoing has shard", func(pl *pipeline) { pl.ordering.draining[0] = pl.ordering.draining[1] }},
+		{"draining has shard", func(pl *pipeline) { pl.ordering.draining[0].current = true }},
+		{"draining has shard", func(pl *pipeline) { pl.ordering.draining[0] = pl.ordering.draining[1] }},
 		{"marked as queued", func(pl *pipeline) {
 			pl.anyShard(func(sh *shard) bool { return queued(sh) && sh.open.record != nil && sh.open.record.queued }).open.record = &kinesisRecord{queued: true}
 		}},
-		{"records for the front 1", func(pl *pipeline) {
+		{"records for the head 1", func(pl *pipeline) {
 			sh := pl.anyShard(queued)
-			sh.front = []*kinesisRecord{{}}
+			sh.head = []*kinesisRecord{{}}
 		}},
 		{"is at -1 of wakes", func(pl *pipeline) {
 			sh := pl.wakes.Pop().(*shard)
@@ -365,7 +365,7 @@ func TestChecksOfStrictOrderingNameWhatDoesNotAddUp(t *testing.T) {
 			pl.awaiting.expires = 1
 		}},
 	} {
-		t.Run(c.want, func(t *testing.T) { bites(t, lanes(t), c.want, c.damage) })
+		t.Run(c.want, func(t *testing.T) { bites(t, strictPipeline(t), c.want, c.damage) })
 	}
 }
 
@@ -376,7 +376,7 @@ func TestChecksSeeWhatIsLeftInTheEnd(t *testing.T) {
 		want   string
 		damage func(pl *pipeline)
 	}{
-		{"held 1, retries 0", func(pl *pipeline) { pl.awaiting.items = []*item{nil} }},
+		{"awaiting map 1, retries 0", func(pl *pipeline) { pl.awaiting.items = []*item{nil} }},
 		{"ready 7 bytes", func(pl *pipeline) { pl.collector.bytes = 7 }},
 		{"the buffer has 1 bytes", func(pl *pipeline) { pl.p.buffer.bytes++ }},
 	} {
@@ -428,9 +428,9 @@ func TestViolationEndsTheProcess(t *testing.T) {
 	}
 }
 
-// One answer throttles an aggregate, which returns to its lane, and shows that the stream
+// One answer throttles an aggregate, which returns to its queue, and shows that the stream
 // is AUTO, so that no aggregate may leave any more.
-func TestAggregateThatReturnsToItsLaneIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
+func TestAggregateThatReturnsToItsQueueIsDisaggregatedWhenTheStreamTurnsAuto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t, WithOrdering(OrderingStrict))
 		hand(t, pl, 40)
@@ -458,8 +458,8 @@ func TestAggregateThatReturnsToItsLaneIsTakenApartWhenTheStreamTurnsAuto(t *test
 }
 
 // A request that waits for its turn holds a record alone and aggregates when the stream
-// turns AUTO. The aggregates must not leave, and no record must be forgotten.
-func TestRequestThatWaitsIsTakenApartWhenTheStreamTurnsAuto(t *testing.T) {
+// turns AUTO. The aggregates must not leave, and no record must be lost.
+func TestRequestThatWaitsIsDisaggregatedWhenTheStreamTurnsAuto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t)
 		hand(t, pl, 1)

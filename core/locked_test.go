@@ -20,7 +20,7 @@ import (
 
 // everyWork is what is done under the lock of a pipeline, by name.
 var everyWork = []string{
-	"abort", "advance", "arm", "begin", "close", "describe", "drain", "end of abort", "end of flush", "end of hand-over", "fail undelivered", "flush", "move on",
+	"abort", "advance due", "advance stages", "arm", "begin", "close", "describe", "drain", "end of abort", "end of flush", "end of submit", "fail undelivered", "flush",
 	"observe", "refresh", "reject", "respond", "snapshot", "stats", "submit", "wait", "wait for room",
 }
 
@@ -62,7 +62,7 @@ func TestPanicInEachWorkUnderTheLockHarmsNobodyElse(t *testing.T) {
 }
 
 // useEverything calls all that a producer offers, in virtual time, and returns the log.
-// The saboteur is called under a lock of the stream it is told.
+// The saboteur is called under a lock of the stream it gets.
 func useEverything(t *testing.T, saboteur func(*pipeline, string)) string {
 	var log lockedText
 	synctest.Test(t, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 		p.saboteur = func(_ *pipeline, work string) {
 			mu.Lock()
 			defer mu.Unlock()
-			if work == "advance" {
+			if work == "advance due" {
 				if wakes++; wakes > 100_000 {
 					panic("the loop spins")
 				}
@@ -200,7 +200,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		described := func() bool {
-			pl := p.all()[0]
+			pl := p.allPipelines()[0]
 			pl.mu.Lock()
 			defer pl.mu.Unlock()
 			return pl.meta.describing

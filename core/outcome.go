@@ -45,7 +45,7 @@ func (b *Batch) OnSettled(f func(b *Batch)) {
 	for {
 		before := b.settledFuncs.Load()
 		if before == settledAlready {
-			b.call(f)
+			b.callSettledFunc(f)
 			return
 		}
 		if b.settledFuncs.CompareAndSwap(before, &settledFunc{f: f, before: before}) {
@@ -63,9 +63,9 @@ type settledFunc struct {
 // settledAlready stands for the functions of a batch that is settled.
 var settledAlready = &settledFunc{}
 
-// finish closes Done and calls the functions of OnSettled. It is called once, without a
+// finishBatch closes Done and calls the functions of OnSettled. It is called once, without a
 // lock.
-func (b *Batch) finish() {
+func (b *Batch) finishBatch() {
 	close(b.done)
 	b.settledFuncs.Swap(settledAlready).callAll(b)
 }
@@ -75,10 +75,10 @@ func (s *settledFunc) callAll(b *Batch) {
 		return
 	}
 	s.before.callAll(b)
-	b.call(s.f)
+	b.callSettledFunc(s.f)
 }
 
-func (b *Batch) call(f func(*Batch)) {
+func (b *Batch) callSettledFunc(f func(*Batch)) {
 	defer b.pipe.p.recoverForeign("a function of OnSettled")
 	f(b)
 }
@@ -86,7 +86,7 @@ func (b *Batch) call(f func(*Batch)) {
 // outcomesAtOnce is how many outcomes a call of the outcome function gets at most.
 const outcomesAtOnce = 512
 
-// appendSettled adds a record to those of which callOutcomes tells.
+// appendSettled adds a record to those for callOutcomes.
 func (p *Producer) appendSettled(list []*item, it *item) []*item {
 	if list == nil {
 		if kept, _ := p.settledItems.Get().(*[]*item); kept != nil {
@@ -96,7 +96,7 @@ func (p *Producer) appendSettled(list []*item, it *item) []*item {
 	return append(list, it)
 }
 
-// callOutcomes tells the outcome function of records that have settled. It reads them
+// callOutcomes calls the outcome function for records that have settled. It reads them
 // without the lock: a settled record does not change.
 func (p *Producer) callOutcomes(items []*item) {
 	if len(items) == 0 {
@@ -140,6 +140,6 @@ func (it *item) outcome() Outcome {
 func (p *Producer) recoverForeign(what string) {
 	if r := recover(); r != nil {
 		l := line{slog.LevelError, "panic in code that the producer calls; going on", []any{"in", what, "cause", fmt.Sprint(r)}}
-		l.write(p.cfg.logger)
+		l.writeTo(p.cfg.logger)
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-// outcomes collects what an outcome function is told.
+// outcomes collects what an outcome function gets.
 type outcomes struct {
 	mu   sync.Mutex
 	list []core.Outcome
@@ -71,16 +71,16 @@ func TestEachRecordHasOneOutcomeWithItsValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 2))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.5}})
-		var told outcomes
-		p := newProducer(t, s.Client(), core.WithOutcomeFunc(told.add), core.WithBufferRecords(1000))
-		records := batchOf("a", 3000) // waits for room, and is told of in several pieces
+		var reported outcomes
+		p := newProducer(t, s.Client(), core.WithOutcomeFunc(reported.add), core.WithBufferRecords(1000))
+		records := batchOf("a", 3000) // waits for room, and is reported in several pieces
 		for i := range records {
 			records[i].Value = i
 		}
 		records[7].ExplicitHashKey = "no number"
 		records[9].Data = make([]byte, 2<<20)
 		many := put(t, p, records)
-		one, err := p.Put(context.Background(), stream, core.Record{Data: []byte("x"), Value: &told})
+		one, err := p.Put(context.Background(), stream, core.Record{Data: []byte("x"), Value: &reported})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,8 +89,8 @@ func TestEachRecordHasOneOutcomeWithItsValue(t *testing.T) {
 			wait(t, b)
 		}
 		synctest.Wait()
-		told.check(t, many, one, none)
-		if v := many.Value(7); v != 7 || one.Value(0) != &told || none.Value(0) != nil {
+		reported.check(t, many, one, none)
+		if v := many.Value(7); v != 7 || one.Value(0) != &reported || none.Value(0) != nil {
 			t.Errorf("unexpected values; got %v, %v, %v; want 7, a pointer, nil", v, one.Value(0), none.Value(0))
 		}
 		closeProducer(t, p)
@@ -184,7 +184,7 @@ func TestPanicOfACallbackIsLoggedAndHarmsNobody(t *testing.T) {
 	})
 }
 
-// Who keeps batches keeps their outcomes, not the data.
+// A caller that keeps batches keeps their outcomes, not the data.
 func TestSettledBatchDoesNotHoldItsRecords(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 1), kinesistest.WithCountOnly())
 	p := newProducer(t, s.Client(), core.WithMaxBufferedTime(0))

@@ -90,7 +90,7 @@ func TestRefusalOfEverythingIsNobodysFault(t *testing.T) {
 }
 
 // An outage that looks like a refusal and lasts meets one call at a time, with pauses, and
-// what is handed over waits.
+// what is submitted waits.
 func TestLongRefusalOfEverythingMeetsFewCalls(t *testing.T) {
 	for _, o := range refusalOptions {
 		t.Run(o.name, func(t *testing.T) {
@@ -346,7 +346,7 @@ func isDone(b *core.Batch) bool {
 
 // What a proxy or filter refuses without a code of Kinesis is tried again for ever, and
 // the others pass.
-func TestAnswersThatAreNotOfKinesisAreHeldAgainstNobody(t *testing.T) {
+func TestAnswersThatAreNotOfKinesisCountAgainstNoRecord(t *testing.T) {
 	for _, status := range []int{400, 403, 406, 422} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -563,13 +563,13 @@ func TestRequestsStayBelowTheSizeThatPasses(t *testing.T) {
 					if o.name != "strict ordering" && largestPassed < limit/2 {
 						t.Errorf("unexpected size of requests; got %d at most; want more than half of %d", largestPassed, limit)
 					}
-					if got := log.String(); !strings.Contains(got, "requests are kept small") || strings.Count(got, "requests are kept small") > 4 {
+					if got := log.String(); !strings.Contains(got, "something on the way to Kinesis refuses large requests") || strings.Count(got, "something on the way to Kinesis refuses large requests") > 4 {
 						t.Errorf("unexpected log %q; want a line or two on the size of requests", got)
 					}
 					f.Remove()
 					time.Sleep(2 * time.Hour)
 					third, fourth := fill("c"), fill("d")
-					if got := log.String(); !strings.Contains(got, "not limited any more") {
+					if got := log.String(); !strings.Contains(got, "limit on the size of requests is dropped") {
 						t.Errorf("unexpected log %q; want a line on the end of the limit", got)
 					}
 					closeProducer(t, p)

@@ -36,7 +36,7 @@ func rest(p *Producer, stream string) (left []string) {
 	check("waited", pl.batches.waited)
 	check("flushing", pl.callers.flushing)
 	check("drain waiters", len(pl.batches.drains))
-	check("held", len(pl.awaiting.items))
+	check("awaiting map", len(pl.awaiting.items))
 	check("open list bytes", pl.aggregates.open.bytes)
 	check("open list records", pl.aggregates.open.records)
 	check("wakes", len(pl.wakes))
@@ -46,7 +46,7 @@ func rest(p *Producer, stream string) (left []string) {
 	check("requests", len(c.requests))
 	check("in flight", c.inFlight)
 	check("retries", len(pl.retries.waiting))
-	check("outgoing", len(pl.ordering.draining))
+	check("draining", len(pl.ordering.draining))
 	check("unresolved", len(pl.unresolved))
 	if pl.aggregates.open.head != nil || pl.batches.oldest != nil || pl.batches.newest != nil {
 		left = append(left, "a list is not empty")
@@ -63,13 +63,13 @@ func rest(p *Producer, stream string) (left []string) {
 		check(sh.id+" ready bytes", sh.readyBytes)
 		check(sh.id+" request bytes", sh.requestBytes)
 		check(sh.id+" blockers", sh.blockers)
-		check(sh.id+" front", len(sh.front))
-		check(sh.id+" open items", len(sh.open.items)+sh.open.held)
+		check(sh.id+" head", len(sh.head))
+		check(sh.id+" open items", len(sh.open.items)+sh.open.bufferedBytes)
 		if sh.busy != nil || sh.open.record != nil {
 			left = append(left, sh.id+" keeps a record")
 		}
 	}
-	bytes, records := p.buffer.used()
+	bytes, records := p.buffer.usedRoom()
 	check("buffered bytes", bytes)
 	check("buffered records", records)
 	return left
@@ -119,13 +119,13 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 		s.Fault(kinesistest.Fault{Operation: "ListShards", Probability: 0.06, Seed: seed*10 + uint64(i), Effect: e})
 	}
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 5 * time.Millisecond}})
-	told := map[*Batch]int{}
+	reported := map[*Batch]int{}
 	var mu sync.Mutex
 	note := func(list []Outcome) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, o := range list {
-			told[o.Batch]++
+			reported[o.Batch]++
 		}
 	}
 	opts = append([]Option{WithRequestTimeout(500 * time.Millisecond), WithRetryBackoff(5*time.Millisecond, 200*time.Millisecond), WithOutcomeFunc(note)}, opts...)
@@ -149,7 +149,7 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 				r.ExplicitHashKey = "no number"
 			case kind == 15:
 				r.PartitionKey, r.Data = "large", make([]byte, 1<<20)
-			} // the others are spread
+			} // the others have no key
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(3000))*time.Millisecond)
 		switch rng.IntN(4) {
@@ -211,8 +211,8 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 		t.Errorf("seed %d: accounts do not add up: %+v", seed, st)
 	}
 	for _, b := range batches {
-		if told[b] != b.Len() {
-			t.Errorf("seed %d: unexpected number of outcomes of a batch of %d records; got %d", seed, b.Len(), told[b])
+		if reported[b] != b.Len() {
+			t.Errorf("seed %d: unexpected number of outcomes of a batch of %d records; got %d", seed, b.Len(), reported[b])
 		}
 	}
 	if err := p.Close(ctx); err != nil {
