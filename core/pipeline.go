@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // never is a moment that does not come.
@@ -76,7 +74,7 @@ type pipeline struct {
 	logs    streamLog
 	metrics observation
 
-	checks *checks // nil unless they are on; see invariants.go
+	checks *checks // nil unless they are on; see invariants.go and invariants_off.go
 }
 
 func newPipeline(p *Producer, key string, id streamID) *pipeline {
@@ -129,9 +127,7 @@ func (pl *pipeline) unlock() {
 	pl.metrics.list, pl.logs.lines, pl.settled = nil, nil, settledNow{}
 	// Under the lock: a caller that learns that a batch is settled finds all its room free.
 	pl.p.buffer.releaseRoom(settled.bytes, settled.records)
-	if invariants.Enabled {
-		pl.checkInvariants()
-	}
+	pl.checkInvariants()
 	pl.mu.Unlock()
 	for _, l := range lines {
 		l.writeTo(pl.cfg.logger)

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // request is one PutRecords call.
@@ -68,9 +67,7 @@ func (r *request) releaseRequest() {
 func (pl *pipeline) startRequest(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
-	if invariants.Enabled {
-		pl.checks.noteStarted(pl, req)
-	}
+	pl.checks.noteStarted(pl, req)
 	req.omitKeys, req.gen, req.number = pl.mayOmitKeys(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
@@ -89,9 +86,7 @@ func (pl *pipeline) send(req *request) {
 	pl.lock()
 	defer pl.unlock()
 	pl.collector.inFlight--
-	if invariants.Enabled {
-		pl.checks.noteEnded(req)
-	}
+	pl.checks.noteEnded(req)
 	switch {
 	case pl.broken == nil && defect != nil:
 		pl.breakDown("encode", defect, debug.Stack())
