@@ -67,10 +67,10 @@ const (
 	// ReasonInternal: a defect of the producer stopped its work for this stream;
 	// the log has the stack. The record may be stored.
 	ReasonInternal
-	// ReasonRefusedAlone: the record was refused in a call of its own for a minute, while nothing else
-	// was sent to its stream, so that it is not known whether the record is at fault. The
-	// stream has taken others within the last hour. Not permanent; a caller
-	// that can keep it for people to look at (a dead letter) should, another should retry.
+	// ReasonRefusedAlone: the record was refused in a call of its own for a minute, while
+	// nothing else was sent to its stream, so that it is not known whether the record is at
+	// fault. The stream has taken others within the last hour. Not permanent; a caller that
+	// can keep it for people to look at (a dead letter) should, another should retry.
 	ReasonRefusedAlone
 	// ReasonAborted: Producer.Abort gave up on the record before it was confirmed.
 	ReasonAborted

@@ -156,9 +156,9 @@ func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
 	}
 }
 
-// appendData returns what Kinesis stores, and sets aloneUnits. A single user record is stored as it is,
-// an aggregate is encoded at the end of buf, and not sealed yet. The builder serves
-// for an aggregate that has not been counted.
+// appendData returns what Kinesis stores, and sets aloneUnits. A single user record is
+// stored as it is, an aggregate is encoded at the end of buf, and not sealed yet. The
+// builder serves for an aggregate that has not been counted.
 func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
 	kr.aloneUnits = kr.unitsAlone()
 	if len(kr.items) == 1 {

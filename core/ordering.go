@@ -24,35 +24,34 @@ const (
 
 // WithOrdering sets what is promised about order. Default: OrderingNone.
 //
-// OrderingStrict: of the records of one stream that have the same explicit hash
-// key or, without one, the same partition key, and that were submitted one
-// after the other (by one goroutine, or by several that take turns; inside of a batch
-// in the order of the slice), those that are confirmed are read in that order.
-// "Read" means shard by shard, parents before children, as consumers built on the
-// Kinesis Client Library do; and a reader has to skip records that it has seen
-// before, because after a lost reply a record is sent again, and the earlier
-// request may even be carried out later; and because a reader that does not check the
-// ranges of shards gets both copies of an aggregate that is resent. It holds through throttles, failures,
-// lost replies, resharding, and aggregation on or off.
+// OrderingStrict: of the records of one stream that have the same explicit hash key or,
+// without one, the same partition key, and that were submitted one after the other (by one
+// goroutine, or by several that take turns; inside of a batch in the order of the slice),
+// those that are confirmed are read in that order. "Read" means shard by shard, parents
+// before children, as consumers built on the Kinesis Client Library do; and a reader has to
+// skip records that it has seen before, because after a lost reply a record is sent again,
+// and the earlier request may even be carried out later; and because a reader that does not
+// check the ranges of shards gets both copies of an aggregate that is resent. It holds
+// through throttles, failures, lost replies, resharding, and aggregation on or off.
 //
 // It does not hold for records without a key; for a record that failed and is
 // submitted again, which is a new one; while the stream distributes records itself
 // (AUTO), where Kinesis ignores keys, which is logged once; and across the moment
 // in which a stream is deleted and recreated.
 //
-// The cost: each shard has one Kinesis record under way at a time, so it carries at
-// most one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With
-// 50 KiB aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
+// The cost: each shard has one Kinesis record under way at a time, so it carries at most
+// one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With 50 KiB
+// aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
 // BenchmarkOrdering (16 shards without limits, records of 200 bytes, 2 cores): 0.6 times
-// the throughput of OrderingNone when answers come at once; 0.12 times with a round trip
-// of 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway.
-// Without aggregation a shard carries one record for each round trip.
-// A record that cannot be stored blocks the others of its shard until it
-// is stored or fails; one that is refused as invalid only those with the same key. Without the shard map (kinesis:ListShards missing), one record
-// of the whole stream is under way at a time. PutRecords promises no order inside of a
-// request, hence never two for one shard
-// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html,
-// checked 2026-11-24).
+// the throughput of OrderingNone when answers come at once; 0.12 times with a round trip of
+// 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway. Without
+// aggregation a shard carries one record for each round trip. A record that cannot be
+// stored blocks the others of its shard until it is stored or fails; one that is refused as
+// invalid only those with the same key. Without the shard map (kinesis:ListShards missing),
+// one record of the whole stream is under way at a time. PutRecords promises no order
+// inside of a request, hence never two for one shard
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html, checked
+// 2026-11-24).
 func WithOrdering(o Ordering) Option {
 	return optionFunc(func(c *config) { c.ordering = o })
 }

@@ -12,15 +12,16 @@ import (
 // is deleted and created again has shards with the same ids, and an answer has to be
 // compared with the range of the right one.
 //
-// A sequence number has 186 bits. From the top these are the version (2), then 36
-// bits with the second in which its shard was created, and in the lowest 36 bits the
-// number of the shard. AWS documents none of it, and it was not compared with the
-// service itself. SequenceNumberValidator in amazon-kinesis-client 3.5.1 reads the
-// version and the shard from these places; kinesalite 3.3.3 and kinesis-local 0.6.2
-// make the numbers so, and kinesalite refuses an iterator by the second, "because it
-// did not come from this stream" (looked at on 2026-11-28). Since it is no promise, nothing is concluded from a number that does not fit but that the
-// list of shards may be of another stream: the records of such a shard are not
-// aggregated until list and answers agree, and so are right in any case.
+// A sequence number has 186 bits. From the top these are the version (2), then 36 bits with
+// the second in which its shard was created, and in the lowest 36 bits the number of the
+// shard. AWS documents none of it, and it was not compared with the service itself.
+// SequenceNumberValidator in amazon-kinesis-client 3.5.1 reads the version and the shard
+// from these places; kinesalite 3.3.3 and kinesis-local 0.6.2 make the numbers so, and
+// kinesalite refuses an iterator by the second, "because it did not come from this stream"
+// (looked at on 2026-11-28). Since it is no promise, nothing is concluded from a number
+// that does not fit but that the list of shards may be of another stream: the records of
+// such a shard are not aggregated until list and answers agree, and so are right in any
+// case.
 type origin struct {
 	second      int64  // of the creation; only the difference of two has a meaning
 	first, last string // sequence numbers, as decimals of the same length
