@@ -6,13 +6,13 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
-// alone makes a Kinesis record of one item.
-func (pl *pipeline) alone(it *item, sh *shard) {
+// sendUnaggregated makes a Kinesis record of one item.
+func (pl *pipeline) sendUnaggregated(it *item, sh *shard) {
 	kr := pl.newRecord()
 	kr.shard = sh
-	kr.chooseSpread(it)
-	if it.is(itemSpread) {
-		pl.aggregates.unkeyed = nil // the next one picks anew
+	kr.chooseUnkeyedHash(it)
+	if it.has(itemUnkeyed) {
+		pl.aggregates.sticky = nil // the next one selects a shard
 	}
 	kr.addItem(it)
 	kr.deadline = pl.now + pl.bufferedNanos
@@ -25,13 +25,13 @@ func (pl *pipeline) alone(it *item, sh *shard) {
 // cost more memory and time than the records themselves. The Kinesis record is
 // built when the aggregate leaves, or when the bound says that it may be full.
 type openAggregate struct {
-	items    []*item // as long as there is no record
-	bound    int     // the size is at most this
-	held     int     // in the buffer, by its items
-	expires  int64   // when the first of the items does, 0 for never
-	record   *kinesisRecord
-	outer    aggregation.HashKey // see kinesisRecord
-	deadline int64
+	items         []*item // as long as there is no record
+	bound         int     // the size is at most this
+	bufferedBytes int     // in the buffer, by its items
+	expires       int64   // when the first of the items does, 0 for never
+	record        *kinesisRecord
+	outer         aggregation.HashKey // see kinesisRecord
+	deadline      int64
 	// List of open aggregates, in the order of opening, which is the order of
 	// deadlines.
 	prev, next *shard
@@ -40,7 +40,7 @@ type openAggregate struct {
 // aggregate adds the item to the open aggregate of the shard.
 func (pl *pipeline) aggregate(it *item, sh *shard) {
 	o := &sh.open
-	if o.record == nil && !it.is(itemSpread) {
+	if o.record == nil && !it.has(itemUnkeyed) {
 		bound := o.bound + it.maxGrowth(len(o.items))
 		if len(o.items) == 0 {
 			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
@@ -49,7 +49,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			if len(o.items) == 0 {
 				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
-				pl.aggregates.open.push(sh)
+				pl.aggregates.open.pushOpen(sh)
 				if cap(o.items) == 0 {
 					o.items = make([]*item, 0, firstItems)
 				}
@@ -57,47 +57,47 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 			o.items = append(o.items, it)
 			o.bound = bound
 			o.expires = earlier(o.expires, it.batch.expires)
-			pl.aggregates.open.grow(sh, it)
-			pl.hurry(sh, it)
+			pl.aggregates.open.countOpen(sh, it)
+			pl.hurryAggregate(sh, it)
 			return
 		}
 	}
-	pl.build(sh)
+	pl.buildAggregate(sh)
 	kr := o.record
-	kr.chooseSpread(it)
+	kr.chooseUnkeyedHash(it)
 	size := kr.sizeWith(it)
 	if len(kr.items) > 0 && (size > pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount) {
 		pl.closeAggregate(sh)
-		if it.is(itemSpread) {
-			sh = pl.spreadShard(pl.shardMap.Load())
+		if it.has(itemUnkeyed) {
+			sh = pl.stickyShard(pl.shardMap.Load())
 		}
 		pl.aggregate(it, sh)
 		return
 	}
 	kr.addItem(it)
 	if !kr.queued {
-		pl.aggregates.open.grow(sh, it)
-		pl.hurry(sh, it)
+		pl.aggregates.open.countOpen(sh, it)
+		pl.hurryAggregate(sh, it)
 	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.closeAggregate(sh)
 	}
 }
 
-// hurry has an open aggregate leave soon that got an item for which a caller of Flush
-// waits: one that had to wait for the shard map, or goes on again. An item of a batch
-// that is still being handed over was not there when Flush was called.
-func (pl *pipeline) hurry(sh *shard, it *item) {
-	if it.batch.seq > pl.callers.flushSeq || it.batch.handing || sh.open.deadline <= pl.now {
+// hurryAggregate has an open aggregate leave soon that got an item for which a caller of
+// Flush waits: one that had to wait for the shard map, or is routed again. An item of a
+// batch that is still being submitted was not there when Flush was called.
+func (pl *pipeline) hurryAggregate(sh *shard, it *item) {
+	if it.batch.seq > pl.callers.flushSeq || it.batch.submitting || sh.open.deadline <= pl.now {
 		return
 	}
-	pl.aggregates.open.unlink(sh)
-	pl.aggregates.open.pushFront(sh)
-	pl.leaveNow(&sh.open)
+	pl.aggregates.open.unlinkOpen(sh)
+	pl.aggregates.open.pushOpenFirst(sh)
+	pl.makeOpenDue(&sh.open)
 }
 
-// leaveNow makes an open aggregate due.
-func (pl *pipeline) leaveNow(o *openAggregate) {
+// makeOpenDue makes an open aggregate due.
+func (pl *pipeline) makeOpenDue(o *openAggregate) {
 	o.deadline = min(o.deadline, pl.now)
 	if o.record != nil {
 		o.record.deadline = o.deadline
@@ -106,27 +106,27 @@ func (pl *pipeline) leaveNow(o *openAggregate) {
 
 // roomAfter returns up to which size an aggregate of this size may be filled. As a
 // rule that is the maximum. But records of many KiB would leave much of the last
-// payload unit empty, which is paid for all the same; so such an aggregate goes on
+// payload unit empty, which is billed all the same; so such an aggregate goes on
 // until its units are used.
 func (pl *pipeline) roomAfter(size int) int {
 	limit := pl.aggregates.maxBytes
-	paid := max(payloadUnits(size)*PutPayloadUnit, limit)
-	if paid-size <= paid/25 || limit%PutPayloadUnit != 0 {
+	billed := max(payloadUnits(size)*PutPayloadUnit, limit)
+	if billed-size <= billed/25 || limit%PutPayloadUnit != 0 {
 		return limit
 	}
 	return max(limit, min(pl.aggregates.growBytes, pl.meta.maxRecordBytes, pl.cfg.collectionMaxBytes))
 }
 
-// build makes the Kinesis record of an open aggregate, if it has none yet, and its
+// buildAggregate makes the Kinesis record of an open aggregate, if it has none yet, and its
 // key tables, which the next item needs.
-func (pl *pipeline) build(sh *shard) {
-	pl.pack(sh)
-	sh.open.record.count()
+func (pl *pipeline) buildAggregate(sh *shard) {
+	pl.packAggregate(sh)
+	sh.open.record.countItems()
 }
 
-// pack makes the Kinesis record of an open aggregate, if it has none yet. Of its
+// packAggregate makes the Kinesis record of an open aggregate, if it has none yet. Of its
 // size only the bound is known, until it is encoded.
-func (pl *pipeline) pack(sh *shard) {
+func (pl *pipeline) packAggregate(sh *shard) {
 	o := &sh.open
 	if o.record != nil {
 		return
@@ -135,36 +135,36 @@ func (pl *pipeline) pack(sh *shard) {
 	kr.shard = sh
 	if len(o.items) == 0 {
 		o.deadline = pl.now + pl.bufferedNanos
-		pl.aggregates.open.push(sh)
+		pl.aggregates.open.pushOpen(sh)
 	}
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
 	kr.size, kr.expires, kr.outer = o.bound, o.expires, o.outer
 	if len(kr.items) == 1 {
-		kr.size = kr.items[0].size()
+		kr.size = kr.items[0].sizeAlone()
 	}
 	o.record, o.bound, o.expires = kr, 0, 0
 }
 
 // closeAggregate hands the open aggregate of a shard to the limiter.
 func (pl *pipeline) closeAggregate(sh *shard) {
-	pl.pack(sh)
+	pl.packAggregate(sh)
 	queued := sh.open.record.queued
-	if kr := pl.detach(sh); !queued {
+	if kr := pl.detachAggregate(sh); !queued {
 		pl.limit(kr)
 	}
 }
 
-// detach takes the aggregate out of the set of open ones.
-func (pl *pipeline) detach(sh *shard) *kinesisRecord {
-	pl.pack(sh)
+// detachAggregate takes the aggregate out of the set of open ones.
+func (pl *pipeline) detachAggregate(sh *shard) *kinesisRecord {
+	pl.packAggregate(sh)
 	kr := sh.open.record
 	if !kr.queued {
-		pl.aggregates.open.remove(sh)
+		pl.aggregates.open.removeOpen(sh)
 	}
 	sh.closeOpen()
-	if pl.aggregates.unkeyed == sh {
-		pl.aggregates.unkeyed = nil // the next spread record picks anew
+	if pl.aggregates.sticky == sh {
+		pl.aggregates.sticky = nil // the next unkeyed record selects a shard
 	}
 	return kr
 }
@@ -172,26 +172,26 @@ func (pl *pipeline) detach(sh *shard) *kinesisRecord {
 // openAggregates are those that wait to be filled up, and how large they may be.
 type openAggregates struct {
 	open      openList
-	unkeyed   *shard // which gets the records without a key; see spreadShard
+	sticky    *shard // which gets the unkeyed records; see stickyShard
 	maxBytes  int    // AggregationMaxBytes, or less; see limitAggregates
 	growBytes int    // likewise AggregationGrowBytes
 }
 
-// openList is the list of shards with an open aggregate, and what these hold in the
+// openList is the list of shards with an open aggregate, and their share of the
 // buffer.
 type openList struct {
 	head, tail     *shard
 	bytes, records int
 }
 
-// grow counts an item that was added to the open aggregate of a shard in the list.
-func (l *openList) grow(sh *shard, it *item) {
-	sh.open.held += it.cost()
-	l.bytes += it.cost()
+// countOpen counts an item that was added to the open aggregate of a shard in the list.
+func (l *openList) countOpen(sh *shard, it *item) {
+	sh.open.bufferedBytes += it.bufferCost()
+	l.bytes += it.bufferCost()
 	l.records++
 }
 
-func (l *openList) push(sh *shard) {
+func (l *openList) pushOpen(sh *shard) {
 	sh.open.prev, sh.open.next = l.tail, nil
 	if l.tail != nil {
 		l.tail.open.next = sh
@@ -201,9 +201,9 @@ func (l *openList) push(sh *shard) {
 	l.tail = sh
 }
 
-// pushFront puts a shard before all others, and so gives it a deadline that is not after
+// pushOpenFirst puts a shard before all others, and so gives it a deadline that is not after
 // theirs.
-func (l *openList) pushFront(sh *shard) {
+func (l *openList) pushOpenFirst(sh *shard) {
 	sh.open.prev, sh.open.next = nil, l.head
 	if l.head != nil {
 		l.head.open.prev = sh
@@ -214,18 +214,18 @@ func (l *openList) pushFront(sh *shard) {
 	l.head = sh
 }
 
-func (l *openList) remove(sh *shard) {
+func (l *openList) removeOpen(sh *shard) {
 	o := &sh.open
-	l.unlink(sh)
-	l.bytes -= o.held
+	l.unlinkOpen(sh)
+	l.bytes -= o.bufferedBytes
 	l.records -= len(o.items)
 	if o.record != nil {
 		l.records -= len(o.record.items)
 	}
 }
 
-// unlink takes a shard out of the list, but not out of the sums.
-func (l *openList) unlink(sh *shard) {
+// unlinkOpen takes a shard out of the list, but not out of the sums.
+func (l *openList) unlinkOpen(sh *shard) {
 	o := &sh.open
 	if o.prev != nil {
 		o.prev.open.next = o.next
@@ -240,15 +240,15 @@ func (l *openList) unlink(sh *shard) {
 	o.prev, o.next = nil, nil
 }
 
-// dispatch sends an aggregate on that need not wait for more. In strict
+// dispatchAggregate sends an aggregate on that need not wait for more. In strict
 // ordering it still takes records until its shard is free.
-func (pl *pipeline) dispatch(sh *shard) {
+func (pl *pipeline) dispatchAggregate(sh *shard) {
 	if pl.cfg.ordering != OrderingStrict {
 		pl.closeAggregate(sh)
 		return
 	}
-	pl.pack(sh)
-	pl.aggregates.open.remove(sh)
+	pl.packAggregate(sh)
+	pl.aggregates.open.removeOpen(sh)
 	kr := sh.open.record
 	kr.queued = true
 	pl.limit(kr)

@@ -51,7 +51,7 @@ func TestAggregateNeverMixesShards(t *testing.T) {
 	}
 }
 
-func TestRecordAloneGoesRawWithItsKeyAndAnExplicitHashKey(t *testing.T) {
+func TestSingleRecordGoesRawWithItsKeyAndAnExplicitHashKey(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 2))
 	p := newProducer(t, s.Client())
 	for _, r := range []core.Record{
@@ -171,7 +171,7 @@ func TestAggregateIsBoundedBySizeAndCount(t *testing.T) {
 		{name: "the default size is two payload units", size: 200, max: 51200, count: 1 << 20},
 		{name: "size", opts: []core.Option{core.WithAggregationMaxBytes(1000)}, size: 90, max: 1000, count: 1 << 20},
 		{name: "count", opts: []core.Option{core.WithAggregationMaxCount(7)}, size: 10, max: 51200, count: 7},
-		{name: "a large record goes alone", opts: []core.Option{core.WithAggregationMaxBytes(64)}, size: 100, max: 110, count: 1},
+		{name: "a large record is not aggregated", opts: []core.Option{core.WithAggregationMaxBytes(64)}, size: 100, max: 110, count: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := kinesistest.New(kinesistest.WithStream(stream, 1))
@@ -245,7 +245,7 @@ func TestConcurrentSmallBatchesShareAggregates(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		p := newProducer(t, s.Client())
 		wait(t, put(t, p, batchOf("warm", 1)))
-		// Nobody of these waits before all have handed over.
+		// Nobody of these waits before all have submitted.
 		list := make([]*core.Batch, 20)
 		for i := range list {
 			list[i] = put(t, p, batchOf(fmt.Sprint("b", i), 3))
@@ -271,7 +271,7 @@ func TestAggregationOffSendsEachRecordAlone(t *testing.T) {
 	}
 }
 
-func TestSpreadRecordsFillAggregatesAtLowTrafficOverManyShards(t *testing.T) {
+func TestUnkeyedRecordsFillAggregatesAtLowTrafficOverManyShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 500))
 		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(time.Second))

@@ -14,24 +14,24 @@ type attemptNode struct {
 	prev                    *attemptNode
 }
 
-// attempt returns the whole of it.
-func (n *attemptNode) attempt() Attempt {
+// fullAttempt returns the attempt with shard and sequence number.
+func (n *attemptNode) fullAttempt() Attempt {
 	a := *n.Attempt
 	a.ShardID, a.SequenceNumber = n.shardID, n.sequenceNumber
 	return a
 }
 
-// with returns the node with another code and message.
-func (n attemptNode) with(code, message string) *attemptNode {
+// withCode returns the node with another code and message.
+func (n attemptNode) withCode(code, message string) *attemptNode {
 	a := *n.Attempt
 	a.Code, a.Message = code, message
 	n.Attempt = &a
 	return &n
 }
 
-// shorten makes one node of the last two of a history that is to have more than
+// shortenHistory makes one node of the last two of a history that is to have more than
 // maxAttempts with the next: in an outage attempts go on for as long as it lasts.
-func (n *attemptNode) shorten(tries uint16) *attemptNode {
+func (n *attemptNode) shortenHistory(tries uint16) *attemptNode {
 	if tries <= maxAttempts {
 		return n
 	}
@@ -51,9 +51,9 @@ type attemptLink struct {
 	node     *attemptNode
 }
 
-// attempted adds an attempt to the history of a user record. The first node of
+// noteAttempt adds an attempt to the history of a user record. The first node of
 // a record is shared with its companions; later ones need the link back.
-func (pl *pipeline) attempted(it *item, node *attemptNode) {
+func (pl *pipeline) noteAttempt(it *item, node *attemptNode) {
 	if it.tries < math.MaxUint16 {
 		it.tries++
 	}
@@ -62,25 +62,25 @@ func (pl *pipeline) attempted(it *item, node *attemptNode) {
 		return
 	}
 	pl.stats.Retries++
-	it.last = pl.link.after(it.last, node, it.tries)
+	it.last = pl.link.linkAfter(it.last, node, it.tries)
 }
 
-// after returns a node of the attempt that links back to the one before. Records that
+// linkAfter returns a node of the attempt that links back to the one before. Records that
 // had one before in common share it.
-func (l *attemptLink) after(before, attempt *attemptNode, tries uint16) *attemptNode {
+func (l *attemptLink) linkAfter(before, attempt *attemptNode, tries uint16) *attemptNode {
 	if l.from != before || l.of != attempt {
 		node := *attempt
-		node.prev = before.shorten(tries)
+		node.prev = before.shortenHistory(tries)
 		l.from, l.of, l.node = before, attempt, &node
 	}
 	return l.node
 }
 
-// attemptedAll adds a failed attempt to every user record of a Kinesis record.
-func (pl *pipeline) attemptedAll(kr *kinesisRecord, v verdict, a Attempt) {
+// noteAttempts adds a failed attempt to every user record of a Kinesis record.
+func (pl *pipeline) noteAttempts(kr *kinesisRecord, v classification, a Attempt) {
 	a.Code, a.Message = v.code, v.message
 	node := &attemptNode{Attempt: &a}
 	for _, it := range kr.items {
-		pl.attempted(it, node)
+		pl.noteAttempt(it, node)
 	}
 }

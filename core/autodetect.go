@@ -67,40 +67,40 @@ const (
 	describeSpacing = 10 * time.Second
 )
 
-// placement is what the answers tell about who chooses the shards.
+// placement is what the answers say about who chooses the shards.
 //
 // The range of a shard never changes while its stream exists, and ids are not
 // used twice. So an answer from a shard of the map that cannot hold the record's
 // hash is never due to a reshard, whatever the order of events. It is due
 // to AUTO, or to a stream that was recreated with the same ids, if the sequence
-// number does not tell it (see origin). A map fetched after the answer tells them
-// apart: the new stream has another range there. Until that map is here, records go
-// alone, which is right in both cases; and the answer's own aggregate is compared
+// number does not show it (see origin). A map fetched after the answer
+// distinguishes them: the new stream has another range there. Until that map is here, records are
+// not aggregated, which is right in both cases; and the answer's own aggregate is compared
 // with the new map only.
 type placement struct {
-	inferred bool   // meta.auto comes from answers
-	doubt    *doubt // evidence that a newer map has to confirm
-	told     bool   // DescribeStreamSummary answers
-	denied   bool   // it is not allowed
-	// distrust: DescribeStreamSummary says "by key", and answers to requests that
+	inferred  bool      // meta.auto comes from answers
+	mismatch  *mismatch // that a newer map has to confirm
+	described bool      // DescribeStreamSummary answers
+	denied    bool      // it is not allowed
+	// describeOverruled: DescribeStreamSummary says "by key", and answers to requests that
 	// started later contradict it. Only answers can end that.
-	distrust  bool
-	trustedAt int64 // when DescribeStreamSummary last ended an AUTO phase
-	evidence  int64 // time of the last contradiction
+	describeOverruled bool
+	trustedAt         int64 // when DescribeStreamSummary last ended an AUTO phase
+	evidence          int64 // time of the last contradiction
 
 	// Answers in a row that agree with the map, while the stream is AUTO.
 	matches, switches int
 	since             int64
 	last              *shard
-	patience          int64
+	probation         int64
 
 	announced  bool // the log says that aggregation is off
 	disagreed  bool // the log says that the setting made by hand does not fit
 	keysNeeded bool // a record without a partition key was refused
 }
 
-// doubt is an answer that the map in use cannot explain.
-type doubt struct {
+// mismatch is an answer that the map in use cannot explain.
+type mismatch struct {
 	hash  aggregation.HashKey
 	shard string
 	gen   uint64 // of the last map fetch that began before the answer
@@ -115,35 +115,35 @@ func (pl *pipeline) placementMismatch(kr *kinesisRecord, a *attemptNode) (contra
 	}
 	actual := pl.shards.byID[a.shardID]
 	if actual == nil {
-		if m := pl.shardMap.Load(); m != nil && pl.sinceStart(a.Start) > m.fetched {
+		if m := pl.shardMap.Load(); m != nil && pl.clockAt(a.Start) > m.fetched {
 			pl.refreshSoon()
 		}
 		return false
 	}
-	if actual.contains(kr.outer) {
+	if actual.shardContains(kr.outer) {
 		if pl.meta.auto {
-			pl.agreed(actual)
+			pl.placementMatched(actual)
 		}
 		return false
 	}
 	if pl.cfg.distribution == DistributionDetect {
-		pl.contradicted(kr.outer, a)
+		pl.placementContradicted(kr.outer, a)
 	}
 	return true
 }
 
-// contradicted takes an answer as evidence that keys mean nothing.
-func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
+// placementContradicted takes an answer as evidence that keys mean nothing.
+func (pl *pipeline) placementContradicted(hash aggregation.HashKey, a *attemptNode) {
 	p := &pl.placement
 	p.matches, p.switches, p.evidence = 0, 0, pl.now
 	if pl.meta.auto {
 		return
 	}
-	if p.trustedAt != 0 && pl.sinceStart(a.Start) > p.trustedAt {
-		p.distrust = true
+	if p.trustedAt != 0 && pl.clockAt(a.Start) > p.trustedAt {
+		p.describeOverruled = true
 	}
 	p.inferred = true
-	p.doubt = &doubt{hash: hash, shard: a.shardID, gen: pl.listing.count}
+	p.mismatch = &mismatch{hash: hash, shard: a.shardID, gen: pl.listing.count}
 	pl.setAuto(true)
 	pl.refreshSoon()
 	pl.describeSoon()
@@ -153,12 +153,12 @@ func (pl *pipeline) contradicted(hash aggregation.HashKey, a *attemptNode) {
 func (pl *pipeline) reviewPlacement() {
 	p := &pl.placement
 	m := pl.shardMap.Load()
-	if p.doubt == nil || m == nil || m.gen <= p.doubt.gen {
+	if p.mismatch == nil || m == nil || m.gen <= p.mismatch.gen {
 		return
 	}
-	sh := pl.shards.byID[p.doubt.shard]
-	confirmed := sh != nil && !sh.contains(p.doubt.hash)
-	p.doubt = nil
+	sh := pl.shards.byID[p.mismatch.shard]
+	confirmed := sh != nil && !sh.shardContains(p.mismatch.hash)
+	p.mismatch = nil
 	switch {
 	case !pl.meta.auto || !p.inferred:
 	case confirmed:
@@ -170,8 +170,8 @@ func (pl *pipeline) reviewPlacement() {
 	}
 }
 
-// agreed counts an answer that names the right shard while the stream is AUTO.
-func (pl *pipeline) agreed(actual *shard) {
+// placementMatched counts an answer that names the right shard while the stream is AUTO.
+func (pl *pipeline) placementMatched(actual *shard) {
 	p := &pl.placement
 	if p.matches == 0 {
 		p.since, p.last = pl.now, actual
@@ -181,18 +181,18 @@ func (pl *pipeline) agreed(actual *shard) {
 		p.switches++
 		p.last = actual
 	}
-	if p.patience == 0 {
-		p.patience = int64(returnMin)
+	if p.probation == 0 {
+		p.probation = int64(returnMin)
 	}
-	if p.matches < returnMatches || p.switches < returnSwitches || pl.now-p.since < p.patience {
+	if p.matches < returnMatches || p.switches < returnSwitches || pl.now-p.since < p.probation {
 		return
 	}
-	if p.told && !p.distrust {
+	if p.described && !p.describeOverruled {
 		pl.describeSoon()
 		return
 	}
-	p.patience = min(2*p.patience, int64(returnMax))
-	p.inferred, p.doubt = false, nil
+	p.probation = min(2*p.probation, int64(returnMax))
+	p.inferred, p.mismatch = false, nil
 	pl.setAuto(false)
 }
 
@@ -228,37 +228,37 @@ func (pl *pipeline) announceAuto(because string) {
 	pl.log(slog.LevelWarn, "stream distributes records itself (AUTO): aggregation is off, because consumers would drop records out of aggregates", args...)
 }
 
-// learnDistribution takes over what DescribeStreamSummary told.
+// learnDistribution applies what DescribeStreamSummary says.
 func (pl *pipeline) learnDistribution(auto bool, asked int64) {
 	p := &pl.placement
 	switch {
 	case pl.cfg.distribution != DistributionDetect:
 		if !p.disagreed && auto != pl.meta.auto {
 			p.disagreed = true
-			pl.log(slog.LevelWarn, "record distribution was set by hand to something else than the stream has",
+			pl.log(slog.LevelWarn, "configured record distribution differs from that of the stream; the configured one is used",
 				"set", pl.cfg.distribution.String(), "stream_is_auto", auto)
 		}
 	case auto:
 		if p.announced && !p.inferred {
 			// The answers looked otherwise for a while, and were wrong.
-			p.patience = min(2*p.patience, int64(returnMax))
+			p.probation = min(2*p.probation, int64(returnMax))
 		}
-		p.inferred, p.doubt, p.distrust = false, nil, false
+		p.inferred, p.mismatch, p.describeOverruled = false, nil, false
 		pl.setAuto(true)
 		pl.announceAuto("DescribeStreamSummary says so")
 	case !pl.meta.auto:
 	case asked < p.evidence:
 		pl.describeSoon() // the answer may be older than the change
-	case !p.distrust:
-		p.inferred, p.doubt = false, nil
-		p.trustedAt, p.patience = pl.now, 0
+	case !p.describeOverruled:
+		p.inferred, p.mismatch = false, nil
+		p.trustedAt, p.probation = pl.now, 0
 		pl.setAuto(false)
 	}
 }
 
-// keyless reports whether records may go without a partition key. The key is
+// mayOmitKeys reports whether records may go without a partition key. The key is
 // optional on AUTO streams only, and only certainty will do.
 // Source: PutRecordsRequestEntry in the API reference (checked 2026-11-24).
-func (pl *pipeline) keyless() bool {
+func (pl *pipeline) mayOmitKeys() bool {
 	return pl.meta.auto && !pl.placement.inferred && !pl.placement.keysNeeded
 }

@@ -29,8 +29,8 @@ func distribute(t *testing.T, s *kinesistest.Server, d types.RecordDistributionS
 	time.Sleep(then)
 }
 
-// load hands batches over from several goroutines until stop is closed, and
-// returns how many records it handed over.
+// load submits batches from several goroutines until stop is closed, and
+// returns how many records it submitted.
 func load(t *testing.T, p *core.Producer, stop <-chan struct{}, workers, perBatch int) (total int) {
 	return len(placedLoad(t, p, stop, 400*time.Millisecond, workers, perBatch, false))
 }
@@ -101,7 +101,7 @@ func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {
 	}
 }
 
-// A split answers with shards that no map predicted, and a stream made anew with
+// A split answers with shards that no map predicted, and a stream recreated with
 // ranges that contradict the map. Neither is AUTO.
 func TestReshardingIsNotTakenForAuto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestDistributionSetByHand(t *testing.T) {
 			checkDelivered(t, s, records)
 			closeProducer(t, p)
 			synctest.Wait() // a line is written after the lock is given back
-			if got := strings.Contains(log.String(), "set by hand"); got != c.warn {
+			if got := strings.Contains(log.String(), "configured record distribution differs"); got != c.warn {
 				t.Errorf("set %v on %v: unexpected warning %v; want %v", c.set, c.is, got, c.warn)
 			}
 			if c.set == core.DistributionAuto && s.Consume(stream).Aggregates > 0 {
@@ -236,7 +236,7 @@ func TestRecordsWithoutKeyOnAnAutoStream(t *testing.T) {
 }
 
 // Aggregates that wait for a retry when the strategy changes go out as single records.
-func TestAggregatesThatWaitForARetryAreTakenApart(t *testing.T) {
+func TestAggregatesThatWaitForARetryAreDisaggregated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Fail("AccessDeniedException", "no")})

@@ -11,22 +11,22 @@ type awaiting struct {
 	since   int64 // since when records may have to wait
 }
 
-// hold keeps an item until the map and the metadata are here.
-func (a *awaiting) hold(it *item) {
+// keepAwaiting keeps an item until the map and the metadata are here.
+func (a *awaiting) keepAwaiting(it *item) {
 	a.items = append(a.items, it)
 	a.expires = earlier(a.expires, it.batch.expires)
 }
 
-// holdFirst is hold for items that go before all others.
-func (a *awaiting) holdFirst(items []*item) {
+// keepAwaitingFirst is keepAwaiting for items that go before all others.
+func (a *awaiting) keepAwaitingFirst(items []*item) {
 	a.items = append(slices.Clone(items), a.items...)
 	for _, it := range items {
 		a.expires = earlier(a.expires, it.batch.expires)
 	}
 }
 
-// takeAll takes all items out.
-func (a *awaiting) takeAll() []*item {
+// takeAwaiting takes all items out.
+func (a *awaiting) takeAwaiting() []*item {
 	list := a.items
 	a.items, a.expires = nil, 0
 	return list
@@ -41,7 +41,7 @@ func (pl *pipeline) awaitsMap() bool {
 	return !pl.meta.known || pl.shards.stale || pl.shardMap.Load() == nil && !pl.shards.unavailable
 }
 
-// awaitsUntil returns when records go although the map or the metadata are missing.
+// awaitsUntil returns when records are sent although the map or the metadata are missing.
 func (pl *pipeline) awaitsUntil() int64 {
 	if pl.meta.known && pl.shardMap.Load() != nil {
 		return pl.awaiting.since + int64(staleGrace)
@@ -54,7 +54,7 @@ func (pl *pipeline) releaseAwaiting() {
 	if pl.awaitsMap() || len(pl.awaiting.items) == 0 {
 		return
 	}
-	for _, it := range pl.awaiting.takeAll() {
+	for _, it := range pl.awaiting.takeAwaiting() {
 		pl.route(it)
 	}
 }

@@ -70,7 +70,7 @@ func TestFullBufferIsNotHeldBackByItsOwnRecords(t *testing.T) {
 					put(t, p, records[i:i+1])
 				}
 				if got := time.Since(start); got > time.Second {
-					t.Errorf("unexpected time for hand-over; got %v; want none", got)
+					t.Errorf("unexpected time for submission; got %v; want none", got)
 				}
 				closeProducer(t, p)
 				checkDelivered(t, s, records)
@@ -94,7 +94,7 @@ func TestLargeRecordDoesNotWaitForOpenAggregates(t *testing.T) {
 		large[0].Data = make([]byte, 900<<10)
 		put(t, p, large)
 		if got := time.Since(start); got > time.Second {
-			t.Errorf("unexpected time for hand-over; got %v; want none", got)
+			t.Errorf("unexpected time for submission; got %v; want none", got)
 		}
 		closeProducer(t, p)
 		checkDelivered(t, s, small, large)

@@ -32,7 +32,7 @@ func benchRecords(n, keys int) []core.Record {
 
 const benchBatch = 8192
 
-// BenchmarkPutBatch is the whole way from hand-over to result, with a client
+// BenchmarkPutBatch is the whole way from submission to result, with a client
 // in the same process that only counts. One operation is one record.
 func BenchmarkPutBatch(b *testing.B) {
 	for _, c := range []struct {

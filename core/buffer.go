@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// buffer is the bound on what a producer holds. Room is taken in the order of
-// hand-over and given back when records settle.
+// buffer is the bound on what a producer holds. Room is reserved in the order of
+// submission and given back when records settle.
 type buffer struct {
 	maxBytes, maxRecords int
 
@@ -31,7 +31,7 @@ func newBuffer(maxBytes, maxRecords int) *buffer {
 	}
 }
 
-func (it *item) cost() int { return int(it.dataBytes) + int(it.keyBytes) + recordOverheadBytes }
+func (it *item) bufferCost() int { return int(it.dataBytes) + int(it.keyBytes) + recordOverheadBytes }
 
 // tryReserve takes room for as many of the leading items as fit and returns their
 // number. It gives way to callers that already wait.
@@ -39,15 +39,15 @@ func (b *buffer) tryReserve(items []item) int {
 	if b.waiting.Load() > 0 {
 		return 0
 	}
-	return b.reserve(items)
+	return b.reserveSome(items)
 }
 
-func (b *buffer) reserve(items []item) int {
+func (b *buffer) reserveSome(items []item) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := 0
 	for i := range items {
-		c := items[i].cost()
+		c := items[i].bufferCost()
 		// An empty buffer takes any record, or one above the bound could never pass.
 		if b.records > 0 && (b.bytes+c > b.maxBytes || b.records+1 > b.maxRecords) {
 			break
@@ -63,7 +63,7 @@ func (b *buffer) reserve(items []item) int {
 func (b *buffer) reserveAll(items []item) bool {
 	total := 0
 	for i := range items {
-		total += items[i].cost()
+		total += items[i].bufferCost()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,7 +94,7 @@ func (b *buffer) waitAndReserve(ctx context.Context, closing <-chan struct{}, it
 		return 0, ErrClosed
 	}
 	for {
-		if n := b.reserve(items); n > 0 {
+		if n := b.reserveSome(items); n > 0 {
 			return n, nil
 		}
 		select {
@@ -107,8 +107,8 @@ func (b *buffer) waitAndReserve(ctx context.Context, closing <-chan struct{}, it
 	}
 }
 
-// release gives room back.
-func (b *buffer) release(bytes, records int) {
+// releaseRoom gives room back.
+func (b *buffer) releaseRoom(bytes, records int) {
 	if records == 0 {
 		return
 	}
@@ -122,7 +122,7 @@ func (b *buffer) release(bytes, records int) {
 	}
 }
 
-func (b *buffer) used() (bytes, records int) {
+func (b *buffer) usedRoom() (bytes, records int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.bytes, b.records

@@ -57,7 +57,7 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("CHAOS_SEED=%d", seed)
 	c := newChaos(t, seed)
-	var sum tally
+	var sum counts
 	began := time.Now()
 	for i := 0; i == 0 || time.Since(began)+round <= total; i++ {
 		r := c.round(t, fmt.Sprintf("chaos-%d", i), round)
@@ -68,17 +68,17 @@ func TestChaos(t *testing.T) {
 	}
 	t.Logf("in %v: %+v", time.Since(began).Round(time.Second), sum)
 	if sum.Restarts == 0 || sum.Reshards == 0 || sum.Modes == 0 || sum.Uncertain == 0 {
-		t.Errorf("some kind of trouble did not happen: %+v", sum)
+		t.Errorf("some kind of fault did not happen: %+v", sum)
 	}
 }
 
-// tally is what happened in a round.
-type tally struct {
+// counts is what happened in a round.
+type counts struct {
 	Records, Duplicates, Uncertain, WrongShard, Throttled, Failures int
 	Restarts, Reshards, Modes                                       int
 }
 
-func (t *tally) add(o tally) {
+func (t *counts) add(o counts) {
 	t.Records += o.Records
 	t.Duplicates += o.Duplicates
 	t.Uncertain += o.Uncertain
@@ -92,22 +92,22 @@ func (t *tally) add(o tally) {
 
 type chaos struct {
 	fake      *kinesistest.Server
-	front     *front
+	endpoint  *endpoint
 	producers []*core.Producer
-	rng       *rand.Rand // of the goroutine that makes trouble
+	rng       *rand.Rand // of the goroutine that makes faults
 }
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	c := &chaos{fake: kinesistest.New(kinesistest.WithLimits(kinesistest.AWSLimits)), rng: rand.New(rand.NewPCG(seed, 1))}
-	c.front = newFront(t, c.fake.Handler())
+	c.endpoint = newEndpoint(t, c.fake.Handler())
 	for i, opts := range [][]core.Option{
 		{},
 		{core.WithAggregationMaxBytes(3000), core.WithOrdering(core.OrderingStrict)},
 		{core.WithMaxBufferedTime(20 * time.Millisecond), core.WithMaxInFlight(3)},
 	} {
-		client, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: "http://" + c.front.address})
+		client, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: "http://" + c.endpoint.address})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func (blind) DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSumma
 }
 
 // round delivers records for some time and checks what became of them.
-func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum tally) {
+func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum counts) {
 	t.Helper()
 	if err := c.fake.CreateStream(name, kinesistest.StreamConfig{Shards: 4, OnDemand: true}); err != nil {
 		t.Fatal(err)
@@ -157,8 +157,8 @@ func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum tally) {
 						t.Errorf("cannot put: %v", err)
 						return
 					}
-					patience, stop := context.WithTimeout(context.Background(), time.Minute)
-					err = b.Wait(patience)
+					bound, stop := context.WithTimeout(context.Background(), time.Minute)
+					err = b.WaitSettled(bound)
 					stop()
 					if err = errors.Join(err, b.Err()); err != nil {
 						t.Errorf("producer %d: %v", i, err)
@@ -175,7 +175,7 @@ func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum tally) {
 			})
 		}
 	}
-	c.trouble(ctx, t, name, &sum)
+	c.faults(ctx, t, name, &sum)
 	wg.Wait()
 	c.fake.ClearFaults()
 	if err := c.fake.FinishReshard(name); err != nil {
@@ -217,12 +217,12 @@ func (c *chaos) round(t *testing.T, name string, d time.Duration) (sum tally) {
 }
 
 // records makes a batch whose data are numbers of their own.
-func (c *chaos) records(rng *rand.Rand, next *atomic.Uint64, spread bool) (ids []uint64, records []core.Record) {
+func (c *chaos) records(rng *rand.Rand, next *atomic.Uint64, unkeyed bool) (ids []uint64, records []core.Record) {
 	n := 1 + rng.IntN(200)
 	first := next.Add(uint64(n)) - uint64(n)
 	for id := first; id < first+uint64(n); id++ {
 		r := core.Record{Data: append(binary.BigEndian.AppendUint64(nil, id), "a log line as they come from a host"...)}
-		if !spread {
+		if !unkeyed {
 			r.PartitionKey = fmt.Sprint("pod-", rng.IntN(300))
 		}
 		ids, records = append(ids, id), append(records, r)
@@ -245,8 +245,8 @@ func (c *chaos) stats() (s core.Stats) {
 	return s
 }
 
-// trouble makes something go wrong every now and then until ctx ends.
-func (c *chaos) trouble(ctx context.Context, t *testing.T, name string, sum *tally) {
+// faults makes something go wrong every now and then until ctx ends.
+func (c *chaos) faults(ctx context.Context, t *testing.T, name string, sum *counts) {
 	faults := []kinesistest.Effect{
 		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
 		{EntryCode: "InternalFailure", EntryShare: 0.1},
@@ -296,7 +296,7 @@ func (c *chaos) trouble(ctx context.Context, t *testing.T, name string, sum *tal
 			sum.Modes++
 		},
 		func() {
-			c.front.restart(t, time.Duration(c.rng.IntN(300))*time.Millisecond)
+			c.endpoint.restart(t, time.Duration(c.rng.IntN(300))*time.Millisecond)
 			sum.Restarts++
 		},
 	}
@@ -317,22 +317,22 @@ func (c *chaos) trouble(ctx context.Context, t *testing.T, name string, sum *tal
 	}
 }
 
-// front is an HTTP server that can be restarted at the same address.
-type front struct {
+// endpoint is an HTTP server that can be restarted at the same address.
+type endpoint struct {
 	handler http.Handler
 	address string
 	server  *http.Server
 	ended   chan struct{}
 }
 
-func newFront(t *testing.T, h http.Handler) *front {
-	f := &front{handler: h, address: "127.0.0.1:0"}
+func newEndpoint(t *testing.T, h http.Handler) *endpoint {
+	f := &endpoint{handler: h, address: "127.0.0.1:0"}
 	f.start(t)
 	t.Cleanup(f.stop)
 	return f
 }
 
-func (f *front) start(t *testing.T) {
+func (f *endpoint) start(t *testing.T) {
 	l, err := net.Listen("tcp", f.address)
 	if err != nil {
 		t.Fatal(err)
@@ -347,12 +347,12 @@ func (f *front) start(t *testing.T) {
 }
 
 // stop breaks off every call that is under way.
-func (f *front) stop() {
+func (f *endpoint) stop() {
 	_ = f.server.Close()
 	<-f.ended
 }
 
-func (f *front) restart(t *testing.T, down time.Duration) {
+func (f *endpoint) restart(t *testing.T, down time.Duration) {
 	f.stop()
 	<-time.After(down)
 	f.start(t)

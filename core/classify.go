@@ -16,7 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// action is what the retrier does about a failure.
+// action is what is done about a failure.
 type action uint8
 
 const (
@@ -26,14 +26,14 @@ const (
 	actThrottle
 	// actBisect: one record of the request is not acceptable; find it.
 	actBisect
-	// actFail: every record of the stream fails like this until somebody acts.
+	// actFail: every record of the stream fails like this until an operator acts.
 	actFail
 )
 
-// verdict is the classification of a failed request or record.
-type verdict struct {
+// classification is the result for of a failed request or record.
+type classification struct {
 	action  action
-	reason  Reason // for actFail and, once the culprit is alone, actBisect
+	reason  Reason // for actFail and, once the record at fault is isolated, actBisect
 	code    string
 	message string
 	// uncertain is set when Kinesis may have stored the records all the same.
@@ -41,13 +41,15 @@ type verdict struct {
 	// foreign is set when the answer is likely not of Kinesis, but of something on the
 	// way to it: it has no error code.
 	foreign bool
+	entry   bool  // code and message are those of an entry of an answer
+	cause   error // of a call that failed; see causeOf
 }
 
 // codes lists every error code with a meaning of its own. What is not listed is
 // retried: giving up on an unknown code would lose data, and the log names it.
 // Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 // and .../CommonErrors.html (checked 2026-11-24).
-var codes = map[string]verdict{
+var codes = map[string]classification{
 	// The shard, or the call as a whole, is over its limit.
 	"ProvisionedThroughputExceededException": {action: actThrottle, reason: ReasonThrottled},
 	"LimitExceededException":                 {action: actRetry},
@@ -56,7 +58,7 @@ var codes = map[string]verdict{
 	"RequestLimitExceeded":                   {action: actRetry},
 	"KMSThrottlingException":                 {action: actRetry},
 
-	// The service has trouble.
+	// The service is degraded.
 	"InternalFailure":             {action: actRetry},
 	"InternalFailureException":    {action: actRetry},
 	"InternalServerError":         {action: actRetry},
@@ -65,7 +67,7 @@ var codes = map[string]verdict{
 	// The stream is being created or changed.
 	"ResourceInUseException": {action: actRetry},
 
-	// Somebody has to act; every record of the stream is hit.
+	// An operator has to act; every record of the stream is hit.
 	"ResourceNotFoundException": {action: actFail, reason: ReasonStreamNotFound},
 	"AccessDenied":              {action: actFail, reason: ReasonAccessDenied},
 	"AccessDeniedException":     {action: actFail, reason: ReasonAccessDenied},
@@ -98,23 +100,51 @@ var credentialCodes = map[string]bool{
 	"MissingAuthenticationToken": true, "MissingAuthenticationTokenException": true,
 }
 
-// RefusesCredentials tells whether an error code of AWS says that the credentials are
-// not accepted, so that others may be.
+// RefusesCredentials reports whether an error code of AWS says that the credentials are
+// not accepted, so that others may be accepted.
 func RefusesCredentials(code string) bool { return credentialCodes[code] }
 
 // codeNoAnswer stands for a call that ended without an answer of the service.
 const codeNoAnswer = "RequestFailed"
 
-// classifyEntry judges one failed entry of a PutRecords answer. Such a record
+// classifyEntry classifies one failed entry of a PutRecords answer. Such a record
 // was not stored.
-func classifyEntry(code, message string) verdict {
-	v := codes[code] // the zero verdict retries
-	v.code, v.message = code, message
+func classifyEntry(code, message string) classification {
+	v := codes[code] // the zero classification retries
+	v.code, v.message, v.entry = code, message, true
 	return v
 }
 
-// classifyRequest judges a call that failed as a whole.
-func classifyRequest(err error) verdict {
+// causeOf returns the part of a call's error that a caller can act on, or nil. What is
+// around it may hold the answer, the answer its request, and the request the records, so
+// that a caller that keeps an error would keep them all.
+func causeOf(err error) error {
+	var api smithy.APIError
+	var op *net.OpError
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &api):
+		return api
+	case errors.Is(err, context.DeadlineExceeded):
+		return context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &dns):
+		return dns
+	case errors.As(err, &op):
+		return op
+	}
+	return nil
+}
+
+// classifyRequest classifies a call that failed as a whole.
+func classifyRequest(err error) classification {
+	v := classifyError(err)
+	v.cause = causeOf(err)
+	return v
+}
+
+func classifyError(err error) classification {
 	status := 0
 	var resp *smithyhttp.ResponseError
 	if errors.As(err, &resp) && resp.Response != nil {
@@ -122,9 +152,9 @@ func classifyRequest(err error) verdict {
 	}
 	if text := err.Error(); strings.Contains(text, "get credentials") || strings.Contains(text, "get identity") {
 		// The SDK has no error type for a provider chain that came up empty.
-		// The chain below may hold the answer of another service, so this
+		// The chain below may have the answer of another service, so this
 		// comes before the code.
-		return verdict{code: "NoCredentials", message: text}
+		return classification{code: "NoCredentials", message: text}
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) && (status == 0 || api.ErrorCode() != "" && api.ErrorCode() != codeUnknown) {
@@ -147,7 +177,7 @@ func classifyRequest(err error) verdict {
 	if status != 0 {
 		return classifyStatus(status, err)
 	}
-	v := verdict{code: codeNoAnswer, message: err.Error(), uncertain: true}
+	v := classification{code: codeNoAnswer, message: err.Error(), uncertain: true}
 	if errors.Is(err, context.DeadlineExceeded) {
 		v.message = "no answer within the request timeout"
 	}
@@ -162,11 +192,11 @@ func classifyRequest(err error) verdict {
 // codeUnknown is what the SDK calls an error without a code.
 const codeUnknown = "UnknownError"
 
-// classifyStatus judges an answer without an error code. It says what stands between the
+// classifyStatus classifies an answer without an error code. It says what stands between the
 // producer and Kinesis, and nothing about the records but their size: no such answer is
-// ever held against a record, except for 413.
-func classifyStatus(status int, err error) verdict {
-	v := verdict{code: "HTTP" + strconv.Itoa(status), foreign: true}
+// ever counted against a record, except for 413.
+func classifyStatus(status int, err error) classification {
+	v := classification{code: "HTTP" + strconv.Itoa(status), foreign: true}
 	what := "the answer is not one of Kinesis"
 	switch {
 	case status == http.StatusRequestEntityTooLarge:
@@ -201,7 +231,7 @@ func classifyStatus(status int, err error) verdict {
 
 // classifyCall is classifyRequest for operations other than PutRecords. Answers that are
 // not of Kinesis may pass.
-func classifyCall(err error) verdict {
+func classifyCall(err error) classification {
 	v := classifyRequest(err)
 	if v.foreign {
 		v.action = actRetry

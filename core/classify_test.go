@@ -71,7 +71,7 @@ func TestClassifyRequest(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := classifyRequest(c.err)
 			if v.action != c.action || v.reason != c.reason || v.code != c.code || v.uncertain != c.uncertain {
-				t.Errorf("unexpected verdict; got %+v; want action %d, reason %v, code %s, uncertain %v", v, c.action, c.reason, c.code, c.uncertain)
+				t.Errorf("unexpected classification; got %+v; want action %d, reason %v, code %s, uncertain %v", v, c.action, c.reason, c.code, c.uncertain)
 			}
 			if v.message == "" && strings.HasPrefix(c.code, "HTTP") {
 				t.Error("unexpected empty message; want the HTTP status")
@@ -87,7 +87,7 @@ func TestOnlyRefusedCredentialsAskForOthers(t *testing.T) {
 		"AccessDeniedException": false, "ThrottlingException": false, "ExpiredIteratorException": false, "": false,
 	} {
 		if got := RefusesCredentials(c); got != want {
-			t.Errorf("unexpected verdict on %q; got %v; want %v", c, got, want)
+			t.Errorf("unexpected classification on %q; got %v; want %v", c, got, want)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func TestClassifyEntry(t *testing.T) {
 	} {
 		v := classifyEntry(c.code, "m")
 		if v.action != c.action || v.reason != c.reason || v.uncertain || v.code != c.code || v.message != "m" {
-			t.Errorf("unexpected verdict for %q; got %+v; want action %d, reason %v", c.code, v, c.action, c.reason)
+			t.Errorf("unexpected classification for %q; got %+v; want action %d, reason %v", c.code, v, c.action, c.reason)
 		}
 	}
 }

@@ -10,8 +10,8 @@ type collector struct {
 	deadline  int64 // the earliest of ready, undefined if it is empty
 	hotShards int   // shards with at least shardRequestBytes in here
 
-	// requests waits for a free place; it is served before ready. Only
-	// bisecting puts requests here, and suspects do; see refusals.go.
+	// requests waits for a free place; it is served before ready. Only bisection and
+	// suspects put requests here; see refusals.go.
 	requests []*request
 	inFlight int
 }
@@ -21,14 +21,14 @@ func (pl *pipeline) collect(kr *kinesisRecord) {
 	if pl.moreComes() {
 		kr.deadline = max(kr.deadline, pl.now+pl.bufferedNanos/2)
 	}
-	pl.collector.push(kr)
-	if pl.full() {
-		pl.pump()
+	pl.collector.pushReady(kr)
+	if pl.requestFull() {
+		pl.startRequests()
 	}
 }
 
-// push puts a record in, and counts it.
-func (c *collector) push(kr *kinesisRecord) {
+// pushReady puts a record in, and counts it.
+func (c *collector) pushReady(kr *kinesisRecord) {
 	if len(c.ready) == 0 || kr.deadline < c.deadline {
 		c.deadline = kr.deadline
 	}
@@ -42,16 +42,16 @@ func (c *collector) push(kr *kinesisRecord) {
 	}
 }
 
-func (pl *pipeline) full() bool {
+func (pl *pipeline) requestFull() bool {
 	c := &pl.collector
 	return len(c.ready) >= pl.cfg.collectionMaxCount || c.bytes >= pl.cfg.collectionMaxBytes || c.hotShards > 0
 }
 
-// pump starts requests as long as there is something to send that is full, due
+// startRequests starts requests as long as there is something to send that is full, due
 // or not worth waiting with, and a place for one more call.
-func (pl *pipeline) pump() {
+func (pl *pipeline) startRequests() {
 	c := &pl.collector
-	for c.inFlight < pl.cfg.maxInFlight && !pl.heldBack() {
+	for c.inFlight < pl.cfg.maxInFlight && !pl.requestsPaused() {
 		switch {
 		case pl.freshTurn():
 			pl.startRequest(pl.formRequest())
@@ -62,7 +62,7 @@ func (pl *pipeline) pump() {
 				pl.startRequest(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.full() || c.deadline <= pl.now || (pl.shouldFlush() || pl.stuck()) && !pl.moreComes()):
+		case len(c.ready) > 0 && (pl.requestFull() || c.deadline <= pl.now || (pl.shouldFlush() || pl.allCallersBlocked()) && !pl.moreComes()):
 			pl.startRequest(pl.formRequest())
 		default:
 			return
@@ -77,15 +77,15 @@ func (pl *pipeline) moreComes() bool {
 	return len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now+pl.bufferedNanos/2
 }
 
-// formRequest forms one request from the front of the collector.
+// formRequest forms one request from the first records of the collector.
 func (pl *pipeline) formRequest() *request {
 	c := &pl.collector
 	req := pl.newRequest()
 	n := 0
-	limit, wire := pl.refusals.size.limit(), wireFrame
+	limit, wire := pl.refusals.size.requestLimit(), wireFrame
 	for _, kr := range c.ready {
 		if limit != 0 {
-			if wire += kr.wireRecord(); n > 0 && wire > limit {
+			if wire += kr.wireBytesInRequest(); n > 0 && wire > limit {
 				break
 			}
 		}
@@ -103,7 +103,7 @@ func (pl *pipeline) formRequest() *request {
 	}
 	req.records = append(req.records, c.ready[:n]...)
 	for _, kr := range req.records {
-		c.uncount(kr)
+		c.uncountReady(kr)
 		if kr.shard != nil {
 			kr.shard.requestBytes = 0
 		}
@@ -111,15 +111,15 @@ func (pl *pipeline) formRequest() *request {
 	rest := copy(c.ready, c.ready[n:])
 	clear(c.ready[rest:])
 	c.ready = c.ready[:rest]
-	if !pl.full() {
-		// Else the deadline says nothing, and there may be very many to look at.
-		c.findDeadline()
+	if !pl.requestFull() {
+		// If one is full, the deadline says nothing, and there may be very many to look at.
+		c.findReadyDeadline()
 	}
 	return req
 }
 
-// uncount takes a record out of the sums.
-func (c *collector) uncount(kr *kinesisRecord) {
+// uncountReady takes a record out of the sums.
+func (c *collector) uncountReady(kr *kinesisRecord) {
 	c.bytes -= kr.size
 	if sh := kr.shard; sh != nil {
 		if sh.readyBytes >= shardRequestBytes && sh.readyBytes-kr.size < shardRequestBytes {
@@ -129,8 +129,8 @@ func (c *collector) uncount(kr *kinesisRecord) {
 	}
 }
 
-// findDeadline works out the deadline.
-func (c *collector) findDeadline() {
+// findReadyDeadline works out the deadline.
+func (c *collector) findReadyDeadline() {
 	for i, kr := range c.ready {
 		if i == 0 || kr.deadline < c.deadline {
 			c.deadline = kr.deadline

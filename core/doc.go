@@ -12,15 +12,17 @@
 //	...
 //	batch, err := producer.PutBatch(ctx, "logs", records) // waits only for room in the buffer
 //	...
-//	err = batch.Wait(ctx) // every record is confirmed or failed
-//	batch.Failures(func(i int, err *core.RecordError) bool { return handle(records[i], err) })
+//	err = batch.Wait(ctx) // nil: every record is confirmed
+//	for i, err := range batch.Failures {
+//		handle(records[i], err)
+//	}
 //	...
 //	err = producer.Close(ctx) // delivers what is left
 //
 // # Guarantees
 //
 //   - A record is reported as confirmed only after Kinesis has confirmed it, with its
-//     shard and sequence number. Each record handed over is settled once: confirmed,
+//     shard and sequence number. Each submitted record is settled once: confirmed,
 //     or failed with a reason; until then it is pending. The counters of Stats add up.
 //   - Delivery is at least once. A record is read more than once only if it is not
 //     known whether a request was stored (its reply was lost, or was an error of the
@@ -36,13 +38,13 @@
 //     denied, a record that is too large or invalid) fails without harm to the rest.
 //   - The bounds of the buffer are hard. The producer copies the data of a record once for
 //     each attempt, into the request. No goroutine and no timer is made for a record.
-//   - Logs never hold record data or credentials.
+//   - Logs never contain record data or credentials.
 //
 // # Limits
 //
 //   - No order is promised between records, unless WithOrdering(OrderingStrict) is set.
-//   - What is pending is lost with the process; who hands records over must be able
-//     to do it again.
+//   - What is pending is lost with the process; the caller must be able to submit
+//     it again.
 //   - The data and keys of a record must not change until its batch has settled.
 //   - A record with neither key nor explicit hash key goes to a shard of the producer's
 //     choice.
@@ -63,16 +65,26 @@
 //   - Pace and retries: WithRateLimit, WithShardLimit, WithAdaptiveRate,
 //     WithRetryBackoff, WithRecordTTL, WithFailIfThrottled.
 //   - Bounds: WithBufferBytes, WithBufferRecords, WithMaxStreams, WithStreamIdle.
-//   - Order and place: WithOrdering, WithDistribution.
-//   - What it tells: WithLogger, WithObserver.
+//   - Order and place: WithOrdering, WithDistribution, WithDefaultStream.
+//   - What it reports: WithOutcomeFunc, WithLogger, WithObserver.
+//
+// # Ways to learn the outcome
+//
+//   - Batch.Wait for one batch: the error says how many records failed, and errors.Is
+//     finds their reasons. WaitSettled and Done do not look at the outcomes.
+//   - Batch.OnSettled has a function called when a batch is settled, WithOutcomeFunc one
+//     for each record. Neither starts a goroutine. Record.Value comes back in them.
+//   - Batch.Result has all attempts of a record, Batch.Failures the records that failed.
+//
+// A batch that is settled does not keep the data of its records.
 //
 // # When records leave
 //
 // An aggregate leaves when it is full, when its oldest record has waited for
-// WithMaxBufferedTime, or when waiting cannot help: all who have open batches wait for
+// WithMaxBufferedTime, or when waiting cannot help: all callers with open batches wait for
 // them, or Flush or Close was called. While callers are blocked for room, more input
 // comes as soon as room is freed, so aggregates leave early only to make room: if nothing
-// else is under way, or if they hold more than half of the buffer.
+// else is under way, or if they take more than half of the buffer.
 //
 // # Streams
 //
@@ -83,9 +95,10 @@
 //
 // # What runs where
 //
-// Logger and Observer are called by the producer's goroutines and by callers, with no
-// lock held. They should not block. A Client must return when its context ends, or
-// Close cannot.
+// Logger, Observer, the outcome function and those of OnSettled are called by the
+// producer's goroutines and by callers, with no lock held. They must not wait; see
+// Batch.OnSettled. A panic in any of them, or in a Client, is caught and logged. A Client
+// must return when its context ends, or Close cannot.
 //
 // The client needs the IAM actions kinesis:PutRecords, kinesis:ListShards and
 // kinesis:DescribeStreamSummary, and kms:GenerateDataKey for encrypted streams.

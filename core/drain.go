@@ -4,9 +4,9 @@ package core
 
 import "slices"
 
-// drain has a channel closed when every batch handed over so far is settled. Called
+// awaitDrain has a channel closed when every batch submitted so far is settled. Called
 // with the lock held.
-func (o *openBatches) drain(done chan struct{}) {
+func (o *openBatches) awaitDrain(done chan struct{}) {
 	if o.oldest == nil {
 		close(done)
 	} else {
@@ -20,10 +20,10 @@ type drainWaiter struct {
 	done chan struct{}
 }
 
-// undrain forgets a channel of drain, whose caller may have given up. Callers that
+// cancelDrain removes a channel of awaitDrain, whose caller may have given up. Callers that
 // flush again and again in an outage must leave nothing behind. Called with the
 // lock held.
-func (o *openBatches) undrain(done <-chan struct{}) {
+func (o *openBatches) cancelDrain(done <-chan struct{}) {
 	o.drains = slices.DeleteFunc(o.drains, func(w drainWaiter) bool { return w.done == done })
 }
 
@@ -42,14 +42,14 @@ func (o *openBatches) endDrains(done []chan struct{}) []chan struct{} {
 	return done
 }
 
-// flush is drain for a caller who does not want to wait for aggregates to be filled
-// up: all that is handed over by now leaves. What comes later is not concerned.
-func (pl *pipeline) flush(done chan struct{}) {
+// beginFlush is awaitDrain for a caller that does not want to wait for aggregates to be
+// filled up: all that is submitted by now leaves. What comes later is not concerned.
+func (pl *pipeline) beginFlush(done chan struct{}) {
 	pl.callers.flushing++
 	pl.callers.flushSeq = pl.batches.seq
-	pl.batches.drain(done)
+	pl.batches.awaitDrain(done)
 	for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
-		pl.leaveNow(&sh.open)
+		pl.makeOpenDue(&sh.open)
 	}
 	for _, kr := range pl.collector.ready {
 		kr.deadline = pl.now
@@ -57,12 +57,12 @@ func (pl *pipeline) flush(done chan struct{}) {
 	pl.collector.deadline = pl.now
 }
 
-// endFlush ends a call of flush.
+// endFlush ends what beginFlush began.
 func (pl *pipeline) endFlush(done chan struct{}) {
 	if pl.callers.flushing--; pl.callers.flushing == 0 {
 		pl.callers.flushSeq = 0
 	}
-	pl.batches.undrain(done)
+	pl.batches.cancelDrain(done)
 }
 
 // countWaiters counts the callers that wait for a batch.

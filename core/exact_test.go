@@ -52,7 +52,7 @@ func (m *meter) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opt
 func randomRecord(rng *rand.Rand, most int) (r Record) {
 	r.Data = make([]byte, rng.IntN(most))
 	switch rng.IntN(5) {
-	case 0: // spread
+	case 0: // unkeyed
 	case 1:
 		r.PartitionKey = fmt.Sprint(rng.IntN(1000))
 		r.ExplicitHashKey = strings.Repeat("0", rng.IntN(5)) + aggregation.HashKey{Hi: rng.Uint64(), Lo: rng.Uint64()}.String()
@@ -65,7 +65,7 @@ func randomRecord(rng *rand.Rand, most int) (r Record) {
 }
 
 // Whether an aggregate was counted when it was filled, when it had to wait, or when it was
-// encoded: the counters and the pace of its shard are told its size to the byte. As long as
+// encoded: the counters and the pace of its shard get its size to the byte. As long as
 // no time passes, what a shard may still send is what it could at first less what it got.
 func TestSizesAreExactWhereverTheyAreCounted(t *testing.T) {
 	for _, c := range []struct {
@@ -112,21 +112,21 @@ func exact(t *testing.T, seed uint64, most int, halved bool, opts []Option) {
 	alone := 0
 	for range 5 {
 		records := make([]Record, 1+rng.IntN(200))
-		held := 0
+		buffered := 0
 		for i := range records {
 			records[i] = randomRecord(rng, most)
 			r := &records[i]
-			held += len(r.Data) + len(r.PartitionKey) + len(r.ExplicitHashKey) + recordOverheadBytes
+			buffered += len(r.Data) + len(r.PartitionKey) + len(r.ExplicitHashKey) + recordOverheadBytes
 			alone += payloadUnits(len(r.Data) + max(1, len(r.PartitionKey)))
 		}
 		b, err := p.PutBatch(context.Background(), "s", records)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := p.buffer.used(); got > held {
-			t.Errorf("seed %d: unexpected bytes in the buffer; got %d; want at most %d", seed, got, held)
+		if got, _ := p.buffer.usedRoom(); got > buffered {
+			t.Errorf("seed %d: unexpected bytes in the buffer; got %d; want at most %d", seed, got, buffered)
 		}
-		if err := b.Wait(context.Background()); err != nil || b.Err() != nil {
+		if err := b.WaitSettled(context.Background()); err != nil || b.Err() != nil {
 			t.Fatal(err, b.Err())
 		}
 		synctest.Wait() // for calls that ended before the last, and are yet to give room back
@@ -161,7 +161,7 @@ func TestBufferCountsDataAndBothKeys(t *testing.T) {
 	}{
 		{"key", Record{PartitionKey: "key", Data: make([]byte, 100)}, 103},
 		{"explicit hash key", Record{PartitionKey: "key", ExplicitHashKey: "0012", Data: make([]byte, 100)}, 107},
-		{"spread", Record{Data: make([]byte, 100)}, 100},
+		{"unkeyed", Record{Data: make([]byte, 100)}, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestBufferCountsDataAndBothKeys(t *testing.T) {
 				if _, err := p.Put(context.Background(), "s", c.r); err != nil {
 					t.Fatal(err)
 				}
-				if got, _ := p.buffer.used(); got != c.want+recordOverheadBytes {
+				if got, _ := p.buffer.usedRoom(); got != c.want+recordOverheadBytes {
 					t.Errorf("unexpected bytes in the buffer; got %d; want %d and the overhead", got, c.want)
 				}
 				close(release)

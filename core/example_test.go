@@ -12,7 +12,7 @@ import (
 )
 
 // A thousand events become a handful of Kinesis records. One of them is invalid,
-// which is nobody else's trouble.
+// which does not affect the others.
 func Example() {
 	ctx := context.Background()
 	server := kinesistest.New(kinesistest.WithStream("logs", 2))
@@ -33,7 +33,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	if err := batch.Wait(ctx); err != nil {
+	if err := batch.WaitSettled(ctx); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -57,7 +57,7 @@ func Example() {
 	// less than 10 Kinesis records: true
 }
 
-// PutSync hands one record over and waits for its outcome.
+// PutSync submits one record and waits for its outcome.
 func ExampleProducer_PutSync() {
 	ctx := context.Background()
 	server := kinesistest.New(kinesistest.WithStream("logs", 1))
@@ -84,8 +84,8 @@ func ExampleProducer_PutSync() {
 	// <nil>
 }
 
-// PutBatch hands many records over at once. Records without a key are spread: the
-// producer chooses the shard.
+// PutBatch submits many records at once. For records without a key the producer chooses
+// the shard.
 func ExampleProducer_PutBatch() {
 	ctx := context.Background()
 	server := kinesistest.New(kinesistest.WithStream("logs", 4))
@@ -101,7 +101,7 @@ func ExampleProducer_PutBatch() {
 		{PartitionKey: "pod-2", Data: make([]byte, 2<<20)}, // too large for the stream
 	})
 	if err == nil {
-		err = batch.Wait(ctx)
+		err = batch.WaitSettled(ctx)
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -110,7 +110,7 @@ func ExampleProducer_PutBatch() {
 	for i := range batch.Len() {
 		if r := batch.Result(i); r.Confirmed() {
 			fmt.Println(i, "confirmed")
-		} else { // a dead letter, if it fails again however often it is handed over
+		} else { // a dead letter, if it fails again however often it is submitted
 			fmt.Println(i, r.Err.Reason, "permanent:", r.Err.Reason.Permanent())
 		}
 	}
@@ -123,7 +123,7 @@ func ExampleProducer_PutBatch() {
 	// <nil>
 }
 
-// counter sums up what it is told of one metric.
+// counter sums up the observations of one metric.
 type counter struct {
 	metric core.Metric
 	sum    atomic.Int64
@@ -138,7 +138,7 @@ func (c *counter) Observe(list []core.Observation) {
 	}
 }
 
-// An observer is told of each measurement; Snapshot gives the gauges.
+// An observer gets each measurement; Snapshot gives the gauges.
 func ExampleWithObserver() {
 	ctx := context.Background()
 	server := kinesistest.New(kinesistest.WithStream("logs", 1))

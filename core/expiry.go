@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// late reports whether a Kinesis record has user records that are expired. To
+// hasExpired reports whether a Kinesis record has user records that are expired. To
 // disaggregate it settles them.
-func (pl *pipeline) late(kr *kinesisRecord) bool { return kr.late(pl.now) }
+func (pl *pipeline) hasExpired(kr *kinesisRecord) bool { return kr.expiredAt(pl.now) }
 
-func (kr *kinesisRecord) late(now int64) bool { return kr.expires != 0 && now > kr.expires }
+func (kr *kinesisRecord) expiredAt(now int64) bool { return kr.expires != 0 && now > kr.expires }
 
-// late is pipeline.late for an open aggregate.
-func (o *openAggregate) late(now int64) bool {
+// openExpired is expiredAt for an open aggregate.
+func (o *openAggregate) openExpired(now int64) bool {
 	expires := o.expires
 	if o.record != nil {
 		expires = o.record.expires
@@ -32,10 +32,10 @@ func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
 	return at
 }
 
-// expire settles a user record whose TTL has passed.
-func (pl *pipeline) expire(it *item) {
+// expireItem settles a user record whose TTL has passed.
+func (pl *pipeline) expireItem(it *item) {
 	at := pl.p.start.Add(time.Duration(pl.now))
-	pl.attempted(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
+	pl.noteAttempt(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
 	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
 		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
 }
@@ -43,12 +43,12 @@ func (pl *pipeline) expire(it *item) {
 // expireAwaiting settles what expires while it waits for the shard map and the metadata.
 func (pl *pipeline) expireAwaiting() {
 	if pl.awaiting.expires != 0 && pl.now > pl.awaiting.expires {
-		pl.awaiting.deleteExpired(pl.now, pl.expire)
+		pl.awaiting.deleteExpiredAwaiting(pl.now, pl.expireItem)
 	}
 }
 
-// deleteExpired takes out what has expired, and hands it to expire.
-func (a *awaiting) deleteExpired(now int64, expire func(*item)) {
+// deleteExpiredAwaiting takes out what has expired, and hands it to expire.
+func (a *awaiting) deleteExpiredAwaiting(now int64, expire func(*item)) {
 	a.expires = 0
 	a.items = slices.DeleteFunc(a.items, func(it *item) bool {
 		if e := it.batch.expires; e == 0 || now <= e {
@@ -61,7 +61,7 @@ func (a *awaiting) deleteExpired(now int64, expire func(*item)) {
 }
 
 // expiryDue returns when to search all stages for expired records. Batches expire in
-// their order, so the oldest tells.
+// their order, so the oldest is the first.
 func (o *openBatches) expiryDue() int64 {
 	if o.oldest == nil || o.oldest.expires == 0 {
 		return never
@@ -69,7 +69,7 @@ func (o *openBatches) expiryDue() int64 {
 	return max(o.oldest.expires+1, o.swept+int64(lateTick))
 }
 
-// expireLate settles what has expired, in whatever stage it waits. Nothing else looks at
+// expireLate settles what has expired, in whatever stage it waits. No other stage looks at
 // a record behind others, or one that waits for the budget of retries. What is at
 // Kinesis, or stored and not resolved, keeps its chance.
 func (pl *pipeline) expireLate() {
@@ -80,16 +80,16 @@ func (pl *pipeline) expireLate() {
 	pl.expireAwaiting()
 	late := pl.retries.takeExpired(pl.now)
 	if pl.cfg.ordering == OrderingStrict {
-		pl.expireLanes()
+		pl.expireShardQueues()
 	} else {
 		for sh := pl.aggregates.open.head; sh != nil; {
 			next := sh.open.next
-			if sh.open.late(pl.now) {
-				late = append(late, pl.detach(sh))
+			if sh.open.openExpired(pl.now) {
+				late = append(late, pl.detachAggregate(sh))
 			}
 			sh = next
 		}
-		late = append(late, pl.pull(pl.late)...)
+		late = append(late, pl.pullQueued(pl.hasExpired)...)
 	}
 	late = append(late, pl.expireRefused()...)
 	for _, kr := range late {
@@ -101,7 +101,7 @@ func (pl *pipeline) expireLate() {
 func (r *retries) takeExpired(now int64) (late []*kinesisRecord) {
 	keep := r.waiting[:0]
 	for _, kr := range r.waiting {
-		if kr.late(now) {
+		if kr.expiredAt(now) {
 			late = append(late, kr)
 		} else {
 			keep = append(keep, kr)
@@ -113,16 +113,16 @@ func (r *retries) takeExpired(now int64) (late []*kinesisRecord) {
 	return late
 }
 
-// expireLanes settles what has expired behind a Kinesis record that is under way. What is
-// left of a lane keeps its order.
-func (pl *pipeline) expireLanes() {
-	var lanes []*shard
+// expireShardQueues settles what has expired behind a Kinesis record that is under way.
+// What is left of a queue keeps its order.
+func (pl *pipeline) expireShardQueues() {
+	var queues []*shard
 	for _, sh := range pl.wakes {
-		if (sh.busy != nil || sh.blockers > 0) && len(sh.queue) > 0 && pl.late(sh.queue[0]) {
-			lanes = append(lanes, sh)
+		if (sh.busy != nil || sh.blockers > 0) && len(sh.queue) > 0 && pl.hasExpired(sh.queue[0]) {
+			queues = append(queues, sh)
 		}
 	}
-	for _, sh := range lanes {
+	for _, sh := range queues {
 		var items []*item
 		for _, kr := range sh.queue {
 			items = append(items, kr.items...)
@@ -132,7 +132,7 @@ func (pl *pipeline) expireLanes() {
 		for _, kr := range queue {
 			pl.recycle(kr)
 		}
-		pl.requeueFront(items, 0)
+		pl.requeueAtHead(items, 0)
 		pl.ordering.freed = append(pl.ordering.freed, sh) // nothing may be left of it
 	}
 }

@@ -60,7 +60,7 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if err := b.Wait(context.Background()); err != nil {
+				if err := b.WaitSettled(context.Background()); err != nil {
 					t.Error(err)
 				}
 				if err := b.Err(); err != nil {

@@ -63,7 +63,7 @@ func touchItems(items []*item) (sum int) {
 
 func touchRecords(items []*item) (sum int) {
 	for _, it := range items {
-		r := it.rec()
+		r := it.record()
 		sum += len(r.PartitionKey) + len(r.Data)
 	}
 	return sum
@@ -71,7 +71,7 @@ func touchRecords(items []*item) (sum int) {
 
 func touchKeys(items []*item) (sum int) {
 	for _, it := range items {
-		if k := it.rec().PartitionKey; k != "" {
+		if k := it.record().PartitionKey; k != "" {
 			sum += int(k[0])
 		}
 	}
@@ -80,7 +80,7 @@ func touchKeys(items []*item) (sum int) {
 
 func touchData(items []*item) (sum int) {
 	for _, it := range items {
-		d := it.rec().Data
+		d := it.record().Data
 		for d = d[:min(len(d), fetchFirst)]; len(d) > 0; d = d[min(fetchLine, len(d)):] {
 			sum += int(d[0])
 		}
@@ -88,8 +88,8 @@ func touchData(items []*item) (sum int) {
 	return sum
 }
 
-// fetch fetches what lookup needs of the map.
-func (m *shardMap) fetch(hashes []aggregation.HashKey) {
+// fetchArcs fetches what lookup needs of the map.
+func (m *shardMap) fetchArcs(hashes []aggregation.HashKey) {
 	sum := uint64(0)
 	for _, h := range hashes {
 		if i := int(m.first[h.Hi>>m.shift]); i < len(m.ring) {
@@ -120,9 +120,9 @@ func fetchShards(items []item) int {
 	return len(items)
 }
 
-// fetch fetches what closing needs of the first aggregates in the list, and
+// fetchOpen fetches what closing needs of the first aggregates in the list, and
 // returns of how many.
-func (l *openList) fetch() int {
+func (l *openList) fetchOpen() int {
 	n, sum := 0, 0
 	for sh := l.head; sh != nil && n < fetchAhead; sh = sh.open.next {
 		sum += len(sh.id) + len(sh.queue) + sh.readyBytes + sh.requestBytes

@@ -53,10 +53,10 @@ func TestFetchedStretchesAreBounded(t *testing.T) {
 	t.Run("open aggregates", func(t *testing.T) {
 		var l openList
 		for n := range 70 {
-			if got, want := l.fetch(), min(n, 16); got != want {
+			if got, want := l.fetchOpen(), min(n, 16); got != want {
 				t.Fatalf("unexpected stretch; got %d of %d shards; want %d", got, n, want)
 			}
-			l.push(&shard{})
+			l.pushOpen(&shard{})
 		}
 	})
 }

@@ -99,10 +99,10 @@ func checkLookup(t *testing.T, m *shardMap) {
 	for _, k := range ask {
 		// The first by end that could hold it; the map promises no more.
 		var want *shard
-		if i := slices.IndexFunc(m.ring, func(a arc) bool { return a.end.Compare(k) >= 0 }); i >= 0 && m.ring[i].shard.contains(k) {
+		if i := slices.IndexFunc(m.ring, func(a arc) bool { return a.end.Compare(k) >= 0 }); i >= 0 && m.ring[i].shard.shardContains(k) {
 			want = m.ring[i].shard
 		}
-		if got := m.lookup(k); got != want {
+		if got := m.lookupShard(k); got != want {
 			t.Fatalf("unexpected shard of %v; got %v; want %v", k, describe(got), describe(want))
 		}
 	}

@@ -2,9 +2,9 @@
 
 package core
 
-// moveOn sends on what need not wait any longer.
-func (pl *pipeline) moveOn() {
-	if pl.aborted {
+// advanceStages sends on what need not wait any longer.
+func (pl *pipeline) advanceStages() {
+	if pl.ended {
 		return
 	}
 	if len(pl.refusals.released) > 0 {
@@ -20,12 +20,12 @@ func (pl *pipeline) moveOn() {
 	if pl.callers.flushing > 0 {
 		pl.closeSome(pl.now)
 	}
-	pl.pump()
+	pl.startRequests()
 }
 
-// shouldFlush reports whether waiting for more records cannot help: everybody who has
-// an open batch has handed it over whole and waits for its outcome. Who is blocked
-// for room in the buffer gets it from what is under way; only if nothing is,
+// shouldFlush reports whether waiting for more records cannot help: every caller with
+// an open batch has submitted all of it and waits for its outcome. A caller that is
+// blocked for room in the buffer gets it from what is under way; only if nothing is,
 // what waits to be filled up has to leave to make room.
 func (pl *pipeline) shouldFlush() bool {
 	switch {
@@ -39,9 +39,11 @@ func (pl *pipeline) shouldFlush() bool {
 	return pl.batches.waited == pl.batches.open
 }
 
-// stuck reports whether everybody who hands records over is blocked for room, so
-// that what is closed already finds no company.
-func (pl *pipeline) stuck() bool { return pl.callers.blocked > 0 && pl.callers.submitting == 0 }
+// allCallersBlocked reports whether all callers that submit records are blocked for
+// room, so that no further record joins a request.
+func (pl *pipeline) allCallersBlocked() bool {
+	return pl.callers.blocked > 0 && pl.callers.submitting == 0
+}
 
 // underWay reports whether anything is on its way beyond aggregation.
 func (pl *pipeline) underWay() bool {
@@ -63,7 +65,7 @@ func (pl *pipeline) relieve() {
 		if o.head == nil || 2*o.bytes <= pl.cfg.bufferBytes && 2*o.records <= pl.cfg.bufferRecords {
 			return
 		}
-		pl.dispatch(o.head)
+		pl.dispatchAggregate(o.head)
 	}
 }
 
@@ -76,9 +78,9 @@ func (pl *pipeline) closeSome(until int64) {
 			return
 		}
 		if i == fetched {
-			fetched += pl.aggregates.open.fetch()
+			fetched += pl.aggregates.open.fetchOpen()
 		}
-		pl.dispatch(sh)
+		pl.dispatchAggregate(sh)
 	}
 }
 

@@ -57,7 +57,7 @@ func wait(t testing.TB, b *core.Batch) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := b.Wait(ctx); err != nil {
+	if err := b.WaitSettled(ctx); err != nil {
 		t.Fatalf("cannot wait for batch: %v", err)
 	}
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // A list of shards whose pages are from both sides of a split has the parent and a child
-// of it, so that a key would have two lanes; or it lacks a child.
+// of it, so that a key would have two queues; or it lacks a child.
 func TestStrictOrderHoldsWhenTheListOfShardsIsTorn(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -163,7 +163,7 @@ func TestRecordsBehindACallThatHangsExpireInTime(t *testing.T) {
 				}
 			}
 			if expired < 2900 {
-				t.Errorf("unexpected number of records that have expired %v after they were handed over; got %d of 3000; want all that were not sent", time.Since(at), expired)
+				t.Errorf("unexpected number of records that have expired %v after they were submitted; got %d of 3000; want all that were not sent", time.Since(at), expired)
 			}
 			s.ClearFaults()
 			closeProducer(t, p)
@@ -173,7 +173,7 @@ func TestRecordsBehindACallThatHangsExpireInTime(t *testing.T) {
 }
 
 // As long as DescribeStreamSummary has not answered, the stream may be one that places
-// records itself. After a while records go, but singly; and the snapshot tells it.
+// records itself. After a while records go, but singly; and the snapshot says so.
 func TestStreamThatIsNotDescribedInTimeGetsSingleRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
@@ -283,7 +283,7 @@ func TestListOfShardsWithoutEndIsGivenUp(t *testing.T) {
 	})
 }
 
-// What is handed over while a Flush lasts is aggregated as if there were none.
+// What is submitted while a Flush lasts is aggregated as if there were none.
 func TestFlushLeavesLaterRecordsAlone(t *testing.T) {
 	for _, flushers := range []int{0, 1, 2} {
 		synctest.Test(t, func(t *testing.T) {

@@ -7,43 +7,43 @@ import (
 )
 
 // kinesisRecord is one entry of a PutRecords call in the making: an aggregate,
-// or a user record alone.
+// or one user record.
 type kinesisRecord struct {
 	items []*item
 	agg   aggregation.Builder
 	// shard is the predicted shard, nil if there is no prediction. A record
-	// without prediction holds one user record only: consumers drop an aggregate
+	// without prediction has one user record only: consumers drop an aggregate
 	// that mixes shards as a whole.
 	shard *shard
-	// spread is the explicit hash key of the spread records in here. All of
+	// unkeyedHash is the explicit hash key of the unkeyed records in here. All of
 	// them share it, and so one entry of the key table.
-	spread     aggregation.HashKey
-	hasSpread  bool
-	outer      aggregation.HashKey // routes the whole Kinesis record: where its first item belongs
-	size       int                 // data plus outer partition key, in bytes; until it is encoded a bound
-	aloneUnits int                 // payload units of its user records one by one, once it is encoded
-	paid       int                 // the size that its shard's pace was told
-	deadline   int64               // when the request that carries it must leave
-	due        int64               // while it waits for a retry
-	expires    int64               // when the first of its items does, 0 for never
-	queued     bool                // in its shard's queue, while still open (strict ordering)
+	unkeyedHash    aggregation.HashKey
+	hasUnkeyedHash bool
+	outer          aggregation.HashKey // routes the whole Kinesis record: where its first item belongs
+	size           int                 // data plus outer partition key, in bytes; until it is encoded a bound
+	aloneUnits     int                 // payload units of its user records one by one, once it is encoded
+	reservedBytes  int                 // the bytes of tokens taken for it
+	deadline       int64               // when the request that carries it must leave
+	due            int64               // while it waits for a retry
+	expires        int64               // when the first of its items does, 0 for never
+	queued         bool                // in its shard's queue, while still open (strict ordering)
 }
 
 // partitionKey returns the key a consumer will see for the item.
 func (it *item) partitionKey() string {
-	if it.is(itemSpread) {
-		return spreadPartitionKey
+	if it.has(itemUnkeyed) {
+		return unkeyedPartitionKey
 	}
-	return it.rec().PartitionKey
+	return it.record().PartitionKey
 }
 
-// size returns the size of a Kinesis record of the item alone.
-func (it *item) size() int {
+// sizeAlone returns the size of a Kinesis record of this item only.
+func (it *item) sizeAlone() int {
 	switch {
-	case it.is(itemSpread):
-		return int(it.dataBytes) + len(spreadPartitionKey)
-	case it.is(itemExplicit):
-		return int(it.dataBytes) + len(it.rec().PartitionKey)
+	case it.has(itemUnkeyed):
+		return int(it.dataBytes) + len(unkeyedPartitionKey)
+	case it.has(itemExplicit):
+		return int(it.dataBytes) + len(it.record().PartitionKey)
 	}
 	return int(it.dataBytes) + int(it.keyBytes)
 }
@@ -62,15 +62,15 @@ func payloadUnits(size int) int { return max(1, (size+PutPayloadUnit-1)/PutPaylo
 // unitsAlone returns what its user records would be billed as one by one.
 func (kr *kinesisRecord) unitsAlone() (n int) {
 	for _, it := range kr.items {
-		n += payloadUnits(it.size())
+		n += payloadUnits(it.sizeAlone())
 	}
 	return n
 }
 
 // hashOf returns where the item belongs.
 func (kr *kinesisRecord) hashOf(it *item) aggregation.HashKey {
-	if it.is(itemSpread) {
-		return kr.spread
+	if it.has(itemUnkeyed) {
+		return kr.unkeyedHash
 	}
 	return it.hash
 }
@@ -78,9 +78,9 @@ func (kr *kinesisRecord) hashOf(it *item) aggregation.HashKey {
 // explicit returns the explicit hash key that goes with the item, if any.
 func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 	switch {
-	case it.is(itemSpread):
-		return kr.spread, true
-	case it.is(itemExplicit):
+	case it.has(itemUnkeyed):
+		return kr.unkeyedHash, true
+	case it.has(itemExplicit):
 		return it.hash, true
 	default:
 		return aggregation.HashKey{}, false
@@ -90,9 +90,9 @@ func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 // sizeWith returns what the size would be with the item added.
 func (kr *kinesisRecord) sizeWith(it *item) int {
 	if len(kr.items) == 0 {
-		return it.size()
+		return it.sizeAlone()
 	}
-	r := it.rec()
+	r := it.record()
 	if ehk, ok := kr.explicit(it); ok {
 		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + len(aggregatePartitionKey)
 	}
@@ -102,10 +102,10 @@ func (kr *kinesisRecord) sizeWith(it *item) int {
 // maxGrowth bounds what an aggregate of n records grows by with the item.
 func (it *item) maxGrowth(n int) int {
 	digits := 0
-	if it.is(itemExplicit) {
+	if it.has(itemExplicit) {
 		digits = it.hash.DecimalLen()
 	}
-	size, data := it.size(), int(it.dataBytes)
+	size, data := it.sizeAlone(), int(it.dataBytes)
 	return aggregation.MaxGrowth(n, size-data, digits, data)
 }
 
@@ -124,25 +124,25 @@ func (kr *kinesisRecord) addItem(it *item) {
 	}
 	kr.items = append(kr.items, it)
 	kr.expires = earlier(kr.expires, it.batch.expires)
-	kr.count()
+	kr.countItems()
 }
 
-// count makes the aggregate of the items, as far as it is not made yet, and the size
+// countItems makes the aggregate of the items, as far as it is not made yet, and the size
 // exact.
-func (kr *kinesisRecord) count() {
+func (kr *kinesisRecord) countItems() {
 	if rest := kr.items[kr.agg.Len():]; len(rest) > 1 {
 		fetchKeys(rest)
 	}
-	kr.countWith(&kr.agg)
+	kr.countItemsWith(&kr.agg)
 }
 
-func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
+func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
 	rest := kr.items[agg.Len():]
 	if len(rest) == 0 {
 		return
 	}
 	for _, it := range rest {
-		r := it.rec()
+		r := it.record()
 		if ehk, ok := kr.explicit(it); ok {
 			agg.AddExplicit(it.partitionKey(), ehk, r.Data)
 		} else {
@@ -150,19 +150,19 @@ func (kr *kinesisRecord) countWith(agg *aggregation.Builder) {
 		}
 	}
 	if len(kr.items) == 1 {
-		kr.size = kr.items[0].size()
+		kr.size = kr.items[0].sizeAlone()
 	} else {
 		kr.size = agg.Size() + len(aggregatePartitionKey)
 	}
 }
 
-// appendData returns what Kinesis stores, and sets aloneUnits. A user record alone goes as it is,
-// an aggregate is encoded at the end of buf, and not sealed yet. The builder serves
-// for an aggregate that has not been counted.
+// appendData returns what Kinesis stores, and sets aloneUnits. A single user record is
+// stored as it is, an aggregate is encoded at the end of buf, and not sealed yet. The
+// builder serves for an aggregate that has not been counted.
 func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
 	kr.aloneUnits = kr.unitsAlone()
 	if len(kr.items) == 1 {
-		data = kr.items[0].rec().Data
+		data = kr.items[0].record().Data
 		if data == nil {
 			data = []byte{} // the SDK takes nil for a missing field
 		}
@@ -171,7 +171,7 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 	agg := &kr.agg
 	if agg.Len() == 0 {
 		agg = spare
-		kr.countWith(agg)
+		kr.countItemsWith(agg)
 	}
 	start := len(buf)
 	buf = agg.AppendOpen(buf)
@@ -183,8 +183,8 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
 }
 
-// reset makes the record ready for other user records and lets go of the old.
-func (kr *kinesisRecord) reset() {
+// resetRecord makes the record ready for other user records and lets go of the old.
+func (kr *kinesisRecord) resetRecord() {
 	clear(kr.items)
 	items := kr.items[:0]
 	kr.agg.Reset()
@@ -203,7 +203,7 @@ func (pl *pipeline) newRecord() *kinesisRecord {
 // recycle gives a record back whose items are settled or elsewhere.
 func (pl *pipeline) recycle(kr *kinesisRecord) {
 	pl.freeShard(kr)
-	kr.reset()
+	kr.resetRecord()
 	if cap(kr.items) <= maxKeptItems {
 		pl.p.records.Put(kr)
 	}
@@ -213,8 +213,8 @@ func (pl *pipeline) recycle(kr *kinesisRecord) {
 const firstItems = 32
 
 // maxKeptItems and maxOpenItems bound what Kinesis records, requests and shards keep of
-// their memory for the next aggregate: some 70 and 8 bytes for each item. Who has
-// larger aggregates pays for them in records, not in shards.
+// their memory for the next aggregate: some 70 and 8 bytes for each item. Larger
+// aggregates cost memory for each record, not for each shard.
 const (
 	maxKeptItems = 4096
 	maxOpenItems = 1024

@@ -23,7 +23,7 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 		{"open aggregates", func(*pipeline) {}},
 		{"open aggregates that are built", func(pl *pipeline) {
 			for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
-				pl.build(sh)
+				pl.buildAggregate(sh)
 			}
 		}},
 		{"ready", func(pl *pipeline) { pl.closeSome(never) }},
@@ -40,7 +40,7 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 			}
 			pl.retries.budget = retryBudget{next: never}
 		}},
-		{"held", func(pl *pipeline) { pl.shards.stale = true; pl.reroute(func(*kinesisRecord) bool { return true }) }},
+		{"awaiting map", func(pl *pipeline) { pl.shards.stale = true; pl.reroute(func(*kinesisRecord) bool { return true }) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -116,8 +116,8 @@ func TestRetriedRecordIsDueAtOnce(t *testing.T) {
 	})
 }
 
-// Whoever flushes waits for what was handed over before, wherever it is; what is still
-// being handed over, or comes later, is aggregated as usual.
+// A caller that flushes waits for what was submitted before, wherever it is; what is still
+// being submitted, or comes later, is aggregated as usual.
 func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t)
@@ -126,8 +126,8 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 		locked(pl, func() {
 			pl.closeSome(never)
 			pl.collector.inFlight = pl.cfg.maxInFlight // so that they stay
-			unchecked(pl)
-			pl.flush(done)
+			suspendChecks(pl)
+			pl.beginFlush(done)
 			for _, kr := range pl.collector.ready {
 				if kr.deadline > pl.now {
 					t.Errorf("unexpected wait of a record that is ready for %v", time.Duration(kr.deadline-pl.now))
@@ -139,7 +139,7 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 			if pl.callers.flushSeq != pl.batches.seq {
 				t.Errorf("unexpected last batch of the flush; got %d; want %d", pl.callers.flushSeq, pl.batches.seq)
 			}
-			pl.flush(make(chan struct{}))
+			pl.beginFlush(make(chan struct{}))
 			pl.endFlush(done)
 			if pl.callers.flushSeq == 0 || pl.callers.flushing != 1 {
 				t.Error("unexpected end of another flush")
@@ -153,7 +153,7 @@ func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
 }
 
 // Records that had to wait for the map are not open aggregates when Flush is called. They
-// must not wait to be filled up afterwards, however they were handed over.
+// must not wait to be filled up afterwards, however they were submitted.
 func TestFlushHurriesRecordsThatWaitForTheMap(t *testing.T) {
 	for _, try := range []bool{false, true} {
 		pl := halted(t)
@@ -164,8 +164,8 @@ func TestFlushHurriesRecordsThatWaitForTheMap(t *testing.T) {
 			t.Fatal(err)
 		}
 		locked(pl, func() {
-			unchecked(pl)
-			pl.flush(make(chan struct{}))
+			suspendChecks(pl)
+			pl.beginFlush(make(chan struct{}))
 			fetched(pl, equalShards(0, 4, ""), nil)
 			for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
 				if sh.open.deadline > pl.now {
@@ -182,8 +182,8 @@ func TestAggregateOfOneRecordHasTheSizeOfTheRecord(t *testing.T) {
 	hand(t, pl, 1)
 	locked(pl, func() {
 		pl.closeSome(never)
-		if kr := pl.collector.ready[0]; kr.size != kr.items[0].size() {
-			t.Errorf("unexpected size; got %d; want %d", kr.size, kr.items[0].size())
+		if kr := pl.collector.ready[0]; kr.size != kr.items[0].sizeAlone() {
+			t.Errorf("unexpected size; got %d; want %d", kr.size, kr.items[0].sizeAlone())
 		}
 	})
 }
@@ -199,7 +199,7 @@ func TestOpenAggregateIsHurriedForAFlushOnly(t *testing.T) {
 		{"nobody flushes", 0, false, false, false},
 		{"its batch is flushed", 1, false, false, true},
 		{"its batch is flushed, and the record is made", 1, false, true, true},
-		{"its batch is still being handed over", 1, true, false, false},
+		{"its batch is still being submitted", 1, true, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -209,10 +209,10 @@ func TestOpenAggregateIsHurriedForAFlushOnly(t *testing.T) {
 				locked(pl, func() {
 					sh := pl.aggregates.open.tail
 					if c.built {
-						pl.build(sh)
+						pl.buildAggregate(sh)
 					}
-					pl.callers.flushSeq, b.handing = c.flushed, c.handing
-					pl.hurry(sh, &b.items[0])
+					pl.callers.flushSeq, b.submitting = c.flushed, c.handing
+					pl.hurryAggregate(sh, &b.items[0])
 					first := pl.aggregates.open.head
 					due := sh.open.deadline <= pl.now
 					if due != c.hurried || (first == sh) != c.hurried {
@@ -221,7 +221,7 @@ func TestOpenAggregateIsHurriedForAFlushOnly(t *testing.T) {
 					if c.built && sh.open.record.deadline != sh.open.deadline {
 						t.Errorf("unexpected deadline of the record; got %d; want %d", sh.open.record.deadline, sh.open.deadline)
 					}
-					b.handing = false
+					b.submitting = false
 				})
 			})
 		})
@@ -235,12 +235,12 @@ func TestDeadlinesOfOpenAggregatesRiseAfterAHurry(t *testing.T) {
 		b := hand(t, pl, 40)
 		locked(pl, func() {
 			head := pl.aggregates.open.head
-			pl.leaveNow(&head.open) // due at this moment
+			pl.makeOpenDue(&head.open) // due at this moment
 		})
 		time.Sleep(time.Second)
 		locked(pl, func() {
 			pl.callers.flushSeq = 1
-			pl.hurry(pl.aggregates.open.tail, &b.items[0])
+			pl.hurryAggregate(pl.aggregates.open.tail, &b.items[0])
 			for sh := pl.aggregates.open.head; sh.open.next != nil; sh = sh.open.next {
 				if sh.open.deadline > sh.open.next.open.deadline {
 					t.Errorf("unexpected order of deadlines; got %d before %d", sh.open.deadline, sh.open.next.open.deadline)
@@ -283,12 +283,12 @@ func TestRoomAfterIsBoundedByAllThatBoundsARecord(t *testing.T) {
 // The bound that stands for the size of an open aggregate is never too small, and the size
 // with one more item is the one it gets.
 func TestBoundsAndSizesOfAggregatesHold(t *testing.T) {
-	for _, kind := range []string{"keys", "hash keys", "spread"} {
+	for _, kind := range []string{"keys", "hash keys", "unkeyed"} {
 		pl := halted(t)
 		records := make([]Record, 50)
 		for i := range records {
 			records[i] = Record{Data: make([]byte, i*7%130)}
-			if kind != "spread" {
+			if kind != "unkeyed" {
 				records[i].PartitionKey = fmt.Sprint("key ", i%13)
 			}
 			if kind == "hash keys" {
@@ -300,13 +300,13 @@ func TestBoundsAndSizesOfAggregatesHold(t *testing.T) {
 		bound := aggregation.MaxFrame + len(aggregatePartitionKey)
 		for i := range b.items {
 			it := &b.items[i]
-			kr.chooseSpread(it)
-			if kind != "spread" {
+			kr.chooseUnkeyedHash(it)
+			if kind != "unkeyed" {
 				bound += it.maxGrowth(len(kr.items))
 			}
 			want := kr.sizeWith(it)
 			kr.addItem(it)
-			if kr.size != want || kind != "spread" && kr.size > bound {
+			if kr.size != want || kind != "unkeyed" && kr.size > bound {
 				t.Fatalf("%s: unexpected size of %d records; got %d; want %d, at most %d", kind, i+1, kr.size, want, bound)
 			}
 			data, _, key := kr.appendData(nil, nil)
@@ -337,7 +337,7 @@ func TestRequestsEndExactlyAtTheirBounds(t *testing.T) {
 				records[i] = Record{PartitionKey: "k", Data: make([]byte, n)}
 			}
 			locked(pl, func() {
-				unchecked(pl)
+				suspendChecks(pl)
 				pl.collector.inFlight = pl.cfg.maxInFlight // so that they gather
 				for _, sh := range pl.shards.byID {
 					sh.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)

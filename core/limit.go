@@ -16,7 +16,7 @@ func (pl *pipeline) limit(kr *kinesisRecord) {
 	}
 	kr.shard.queue = append(kr.shard.queue, kr)
 	if len(kr.shard.queue) == 1 {
-		pl.admit(kr.shard)
+		pl.admitQueue(kr.shard)
 	}
 }
 
@@ -25,7 +25,7 @@ func (pl *pipeline) limitFirst(kr *kinesisRecord) {
 	kr.shard.queue = append(kr.shard.queue, nil)
 	copy(kr.shard.queue[1:], kr.shard.queue)
 	kr.shard.queue[0] = kr
-	pl.admit(kr.shard)
+	pl.admitQueue(kr.shard)
 }
 
 // waitTime returns how long the shard has no capacity for a record, 0 if it may go
@@ -34,7 +34,7 @@ func (pl *pipeline) limitFirst(kr *kinesisRecord) {
 func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
 	wait := kr.shard.pace.Wait(pl.now, kr.size)
 	if wait > 0 && len(kr.items) > 1 {
-		kr.count()
+		kr.countItems()
 		wait = kr.shard.pace.Wait(pl.now, kr.size)
 	}
 	return wait
@@ -42,25 +42,25 @@ func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
 
 // reserveTokens takes tokens of its shard for a record that may go now.
 func (pl *pipeline) reserveTokens(kr *kinesisRecord) {
-	kr.paid = kr.size
-	kr.shard.pace.Take(kr.paid)
+	kr.reservedBytes = kr.size
+	kr.shard.pace.Take(kr.reservedBytes)
 }
 
-// refundTokens gives back what was paid too much, because the size was a bound. Those who
-// wait for tokens look again.
+// refundTokens gives back what was reserved too much, because the size was a bound. Records
+// that wait for tokens are looked at again.
 func (pl *pipeline) refundTokens(kr *kinesisRecord) {
-	if sh := kr.shard; sh != nil && kr.paid > kr.size {
-		sh.pace.Return(kr.paid - kr.size)
+	if sh := kr.shard; sh != nil && kr.reservedBytes > kr.size {
+		sh.pace.Return(kr.reservedBytes - kr.size)
 		if sh.wakePos >= 0 {
 			pl.wakeShard(sh, pl.now)
 		}
 	}
-	kr.paid = 0
+	kr.reservedBytes = 0
 }
 
-// admit moves records of one shard to the collector while it has tokens, and
+// admitQueue moves records of one shard to the collector while it has tokens, and
 // arranges to be called again when it will have some.
-func (pl *pipeline) admit(sh *shard) {
+func (pl *pipeline) admitQueue(sh *shard) {
 	if pl.cfg.ordering == OrderingStrict {
 		pl.admitStrict(sh)
 		return
@@ -69,7 +69,7 @@ func (pl *pipeline) admit(sh *shard) {
 	var wait int64
 	var late []*kinesisRecord
 	for _, kr := range sh.queue {
-		if pl.late(kr) {
+		if pl.hasExpired(kr) {
 			late = append(late, kr)
 			n++
 			continue

@@ -58,7 +58,7 @@ func TestShardIsPacedToItsLimitsWithoutThrottles(t *testing.T) {
 	}
 }
 
-// An aggregate that leaves before it is full pays for its bytes, not for what they
+// An aggregate that leaves before it is full uses tokens for its bytes, not for what they
 // might have been had each record another key.
 func TestPaceFollowsTheBytesThatWereSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestPaceFollowsTheBytesThatWereSent(t *testing.T) {
 	})
 }
 
-// Records that wait for tokens pay, and wait, for what they are. A bound on their size
+// Records that wait for tokens take them, and wait, for what they are. A bound on their size
 // can be many times as much.
 func TestShardThatIsPressedWaitsForBytesAndNotForBounds(t *testing.T) {
 	for _, o := range []core.Ordering{core.OrderingNone, core.OrderingStrict} {
@@ -220,7 +220,7 @@ func TestRecordLargerThanASecondOfCapacityPasses(t *testing.T) {
 			records[i].Data = append(records[i].Data, make([]byte, 5<<20)...)
 		}
 		wait(t, put(t, p, records))
-		// The second waits until the debt of the first is paid.
+		// The second waits until the debt of the first is over.
 		if got := time.Since(start); got < 4*time.Second || got > 6*time.Second {
 			t.Errorf("unexpected time; got %v; want about 5 s", got)
 		}
@@ -242,7 +242,7 @@ func TestRateLimitIsAShareOfTheShard(t *testing.T) {
 	})
 }
 
-func TestSpreadRecordsLeaveAThrottledShardAlone(t *testing.T) {
+func TestUnkeyedRecordsAvoidAThrottledShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000000", Effect: kinesistest.ThrottleEntries()})
@@ -255,7 +255,7 @@ func TestSpreadRecordsLeaveAThrottledShardAlone(t *testing.T) {
 			}
 			b := put(t, p, records)
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-			if b.Wait(ctx) == nil {
+			if b.WaitSettled(ctx) == nil {
 				confirmed++
 			}
 			cancel()
@@ -349,7 +349,7 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 }
 
 // At the pace of the shards, Kinesis records become free one by one. They share
-// requests all the same, and spread records use all shards alike, so that the last
+// requests all the same, and unkeyed records use all shards alike, so that the last
 // shard is not done long after the first.
 func TestPacedRecordsShareRequestsAndShards(t *testing.T) {
 	for _, c := range []struct {

@@ -20,7 +20,7 @@ import (
 
 // everyWork is what is done under the lock of a pipeline, by name.
 var everyWork = []string{
-	"abort", "advance", "arm", "begin", "close", "describe", "drain", "end of flush", "end of hand-over", "flush", "move on",
+	"abort", "advance due", "advance stages", "arm", "begin", "close", "describe", "drain", "end of abort", "end of flush", "end of submit", "fail undelivered", "flush",
 	"observe", "refresh", "reject", "respond", "snapshot", "stats", "submit", "wait", "wait for room",
 }
 
@@ -46,7 +46,7 @@ func TestPanicInEachWorkUnderTheLockHarmsNobodyElse(t *testing.T) {
 						}
 					}
 				})
-				if n >= nth && !strings.Contains(log, "sabotage of "+work) && work != "abort" {
+				if n >= nth && !strings.Contains(log, "sabotage of "+work) && work != "fail undelivered" {
 					t.Errorf("unexpected log; got %q; want the cause of the panic", log)
 				}
 			})
@@ -62,7 +62,7 @@ func TestPanicInEachWorkUnderTheLockHarmsNobodyElse(t *testing.T) {
 }
 
 // useEverything calls all that a producer offers, in virtual time, and returns the log.
-// The saboteur is called under a lock of the stream it is told.
+// The saboteur is called under a lock of the stream it gets.
 func useEverything(t *testing.T, saboteur func(*pipeline, string)) string {
 	var log lockedText
 	synctest.Test(t, func(t *testing.T) {
@@ -120,8 +120,11 @@ func useEverything(t *testing.T, saboteur func(*pipeline, string)) string {
 			}
 		})
 		callers.Wait()
+		if err := p.Abort(ctx); err != nil {
+			t.Error(err)
+		}
 		for _, b := range batches {
-			if err := b.Wait(ctx); err != nil {
+			if err := b.WaitSettled(ctx); err != nil {
 				t.Error(err)
 			}
 			for i := range b.Len() {
@@ -186,7 +189,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 		p.saboteur = func(_ *pipeline, work string) {
 			mu.Lock()
 			defer mu.Unlock()
-			if work == "advance" {
+			if work == "advance due" {
 				if wakes++; wakes > 100_000 {
 					panic("the loop spins")
 				}
@@ -197,7 +200,7 @@ func TestLoopSleepsWhileACallThatIsDueAgainIsUnderWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		described := func() bool {
-			pl := p.all()[0]
+			pl := p.allPipelines()[0]
 			pl.mu.Lock()
 			defer pl.mu.Unlock()
 			return pl.meta.describing

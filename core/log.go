@@ -27,8 +27,8 @@ func (pl *pipeline) log(level slog.Level, message string, args ...any) {
 	pl.logs.lines = append(pl.logs.lines, line{level, message, append([]any{"stream", pl.stream.name}, args...)})
 }
 
-// write logs the line. A logger that panics loses it, and harms nobody else.
-func (l line) write(to *slog.Logger) {
+// writeTo logs the line. A logger that panics loses it, and nothing else.
+func (l line) writeTo(to *slog.Logger) {
 	defer func() { _ = recover() }()
 	to.Log(context.Background(), l.level, l.message, l.args...)
 }

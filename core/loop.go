@@ -19,13 +19,13 @@ func (pl *pipeline) runLoop() {
 		case <-pl.ctx.Done():
 			return
 		}
-		if at, idle := pl.idle(); idle && pl.p.sinceStart()-at >= int64(pl.cfg.streamIdle) && pl.p.retireIdle(pl, pl.cfg.streamIdle) {
+		if at, idle := pl.idleSince(); idle && pl.p.clock()-at >= int64(pl.cfg.streamIdle) && pl.p.retireIdle(pl, pl.cfg.streamIdle) {
 			return
 		}
 		d := time.Second // in case of a panic
-		pl.locked("advance", func() {
-			pl.advance()
-			pl.moveOn() // may make something else due
+		pl.locked("advance due", func() {
+			pl.advanceDue()
+			pl.advanceStages() // may make something else due
 			pl.armed = pl.nextEvent()
 			d = time.Duration(pl.armed - pl.now)
 		})
@@ -33,15 +33,15 @@ func (pl *pipeline) runLoop() {
 	}
 }
 
-// advance does everything that is due.
-func (pl *pipeline) advance() {
-	if pl.aborted {
+// advanceDue does everything that is due.
+func (pl *pipeline) advanceDue() {
+	if pl.ended {
 		return
 	}
 	pl.closeSome(pl.now + pl.slackNanos)
 	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
 		sh := heap.Pop(&pl.wakes).(*shard)
-		pl.admit(sh)
+		pl.admitQueue(sh)
 	}
 	pl.expireLate()
 	pl.retryDue()
@@ -60,21 +60,21 @@ func (pl *pipeline) advance() {
 	}
 	pl.expireAwaiting()
 	if len(pl.awaiting.items) > 0 && pl.awaitsMap() && pl.now >= pl.awaitsUntil() {
-		// The records go alone rather than not at all; with a map that was good
-		// until a while ago, they go as before.
+		// The records are sent without aggregation rather than not at all; with a map
+		// that was good until a while ago, they are sent as before.
 		pl.shards.unavailable = pl.shardMap.Load() == nil
 		pl.meta.undescribed = pl.meta.undescribed || !pl.meta.known
 		pl.meta.known, pl.shards.stale = true, false
 		pl.releaseAwaiting()
 	}
 	if len(pl.unresolved) > 0 && pl.unresolved[0].since+int64(unresolvedGrace) <= pl.now {
-		pl.resolve()
+		pl.resolveParked()
 	}
 }
 
-// nextEvent returns when advance has to be called next.
+// nextEvent returns when advanceDue has to be called next.
 func (pl *pipeline) nextEvent() int64 {
-	if pl.aborted {
+	if pl.ended {
 		return never
 	}
 	at := int64(never)
@@ -96,7 +96,7 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if c := &pl.collector; c.inFlight < pl.cfg.maxInFlight {
 		switch {
-		case !pl.heldBack():
+		case !pl.requestsPaused():
 			if len(c.ready) > 0 {
 				at = min(at, c.deadline)
 			}
@@ -111,7 +111,7 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, pl.wakes[0].wakeAt)
 	}
 	if len(pl.retries.waiting) > 0 {
-		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.due()))
+		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.nextRetryDue()))
 	}
 	at = min(at, pl.batches.expiryDue())
 	if len(pl.awaiting.items) > 0 && pl.awaitsMap() {
@@ -126,8 +126,8 @@ func (pl *pipeline) nextEvent() int64 {
 	return at
 }
 
-// arm wakes the loop if it would oversleep.
-func (pl *pipeline) arm() {
+// armLoop wakes the loop if it would oversleep.
+func (pl *pipeline) armLoop() {
 	if pl.nextEvent() < pl.armed {
 		select {
 		case pl.wake <- struct{}{}:

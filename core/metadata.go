@@ -46,11 +46,11 @@ func (pl *pipeline) describe(asked int64) {
 	defer pl.p.work.Done()
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
-	out, err := pl.describeStream(ctx)
+	out, err := pl.callDescribe(ctx)
 	pl.locked("describe", func() { pl.describeEnded(out, err, asked) })
 }
 
-func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
+func (pl *pipeline) callDescribe(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
 	defer recoverTo(&err, "DescribeStreamSummary")
 	return pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
 		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
@@ -58,12 +58,12 @@ func (pl *pipeline) describeStream(ctx context.Context) (out *kinesis.DescribeSt
 }
 
 func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {
-	if pl.ctx.Err() != nil || pl.aborted {
+	if pl.ctx.Err() != nil || pl.ended {
 		return
 	}
 	pl.meta.describing, pl.meta.described = false, pl.now
 	wait := pl.cfg.describeEvery
-	pl.placement.told, pl.placement.denied = false, false
+	pl.placement.described, pl.placement.denied = false, false
 	switch {
 	case err != nil:
 		v := classifyCall(err)
@@ -90,7 +90,7 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 			if v.reason == ReasonAccessDenied {
 				args = append(args, "needs", "kinesis:DescribeStreamSummary")
 			}
-			pl.log(slog.LevelWarn, "cannot describe stream; going on with the record limit known so far (1 MiB at first); AUTO record distribution has to show in the answers", args...)
+			pl.log(slog.LevelWarn, "cannot describe stream; the known record limit stays in use (1 MiB at first), and AUTO record distribution is concluded from answers", args...)
 		}
 		if v.action == actRetry {
 			wait = min(wait, time.Minute)
@@ -99,11 +99,11 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 			wait = time.Duration(again)
 		}
 	case out != nil && out.StreamDescriptionSummary != nil:
-		pl.placement.told = true
+		pl.placement.described = true
 		pl.meta.describeLimits = 0
-		pl.learn(out.StreamDescriptionSummary, asked)
+		pl.learnMetadata(out.StreamDescriptionSummary, asked)
 	}
-	if pl.meta.describeDue > pl.now { // else the stream has become another one meanwhile
+	if pl.meta.describeDue > pl.now { // otherwise the stream has become another one meanwhile
 		pl.meta.known = true
 	}
 	pl.meta.undescribed = false
@@ -111,8 +111,8 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 	pl.releaseAwaiting()
 }
 
-// learn takes over what DescribeStreamSummary told. Called with the lock held.
-func (pl *pipeline) learn(d *types.StreamDescriptionSummary, asked int64) {
+// learnMetadata applies what DescribeStreamSummary says. Called with the lock held.
+func (pl *pipeline) learnMetadata(d *types.StreamDescriptionSummary, asked int64) {
 	pl.meta.warned = false
 	if at := d.StreamCreationTimestamp; at != nil {
 		if !pl.meta.created.IsZero() && !at.Equal(pl.meta.created) {

@@ -10,7 +10,7 @@ type Metric uint8
 
 // Metrics. Where it says "per user record" and so on, that is one data point.
 const (
-	// MetricUserRecordsReceived: 1 per user record handed over.
+	// MetricUserRecordsReceived: 1 per user record submitted.
 	MetricUserRecordsReceived Metric = iota
 	// MetricUserRecordsPending: user records whose outcome is open. A gauge,
 	// see Snapshot; never observed.
@@ -37,7 +37,7 @@ const (
 	// MetricRetriesPerRecord: attempts less one, per user record at its end.
 	MetricRetriesPerRecord
 	// MetricBufferingTime: milliseconds per attempt of a user record, from
-	// hand-over or the end of the previous attempt to the start of this one.
+	// submission or the end of the previous attempt to the start of this one.
 	MetricBufferingTime
 	// MetricRequestTime: milliseconds per PutRecords call.
 	MetricRequestTime
@@ -58,7 +58,7 @@ const (
 	// Kinesis record would have cost one by one, less those charged.
 	MetricPutPayloadUnitsSaved
 	// MetricWrongShard: 1 per user record of an aggregate that is resent, because
-	// the shard that took it does not hold all of its records. Consumers built on
+	// not all of its records are in the range of the shard that took it. Consumers built on
 	// the KCL drop the first copy.
 	MetricWrongShard
 	// MetricUncertain: 1 per user record of an attempt that failed and may have stored
@@ -67,15 +67,15 @@ const (
 	// MetricShardMapRefreshes: 1 per shard map fetched.
 	MetricShardMapRefreshes
 	// MetricLedgerHits: 1 per chunk or body that came again and of which only
-	// what was missing was sent. Observed by the doors, not by the producer.
+	// what was missing was sent. Observed by the receivers, not by the producer.
 	MetricLedgerHits
 	// MetricDeadLetters: 1 per record kept as a dead letter. Observed by the
-	// doors.
+	// receivers.
 	MetricDeadLetters
 
 	// MetricBufferedBytes and those below are gauges, see Snapshot.
 	MetricBufferedBytes
-	// MetricOldestRecordAge: milliseconds since the oldest open hand-over.
+	// MetricOldestRecordAge: milliseconds since the oldest open submission.
 	MetricOldestRecordAge
 	// MetricShardQueuedBytes: bytes that wait for tokens of a shard.
 	MetricShardQueuedBytes
@@ -157,7 +157,7 @@ func Metrics() []Metric {
 }
 
 var metricInfos = [metricCount]MetricInfo{
-	MetricUserRecordsReceived:                {"UserRecordsReceived", "Count", Counter, LevelDetailed, GranularityStream, "1 per user record handed over"},
+	MetricUserRecordsReceived:                {"UserRecordsReceived", "Count", Counter, LevelDetailed, GranularityStream, "1 per user record submitted"},
 	MetricUserRecordsPending:                 {"UserRecordsPending", "Count", Gauge, LevelDetailed, GranularityStream, "user records whose outcome is open"},
 	MetricUserRecordsPut:                     {"UserRecordsPut", "Count", Counter, LevelSummary, GranularityShard, "per user record at its end: 1 confirmed, 0 failed"},
 	MetricUserRecordsDataPut:                 {"UserRecordsDataPut", "Bytes", Counter, LevelDetailed, GranularityShard, "bytes of data per confirmed user record"},
@@ -175,13 +175,13 @@ var metricInfos = [metricCount]MetricInfo{
 	MetricAggregateFill:                      {"AggregateFill", "Ratio", Distribution, LevelDetailed, GranularityShard, "size as a share of the maximum, per stored aggregate"},
 	MetricPutPayloadUnits:                    {"PutPayloadUnits", "Count", Counter, LevelSummary, GranularityShard, "25 KiB units charged per stored Kinesis record"},
 	MetricPutPayloadUnitsSaved:               {"PutPayloadUnitsSaved", "Count", Counter, LevelSummary, GranularityShard, "units that aggregation saved, per stored Kinesis record"},
-	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record of an aggregate that is resent, because the shard that took it does not hold all of its records"},
+	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record of an aggregate that is resent, because not all of its records are in the range of the shard that took it"},
 	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record of an attempt that failed and may have stored it all the same"},
 	MetricShardMapRefreshes:                  {"ShardMapRefreshes", "Count", Counter, LevelDetailed, GranularityStream, "1 per shard map fetched"},
 	MetricLedgerHits:                         {"LedgerHits", "Count", Counter, LevelSummary, GranularityGlobal, "1 per chunk or body that came again and of which only what was missing was sent"},
 	MetricDeadLetters:                        {"DeadLetters", "Count", Counter, LevelSummary, GranularityStream, "1 per record kept as a dead letter"},
-	MetricBufferedBytes:                      {"BufferedBytes", "Bytes", Gauge, LevelSummary, GranularityGlobal, "bytes held in the buffer"},
-	MetricOldestRecordAge:                    {"OldestRecordAge", "Milliseconds", Gauge, LevelSummary, GranularityStream, "time since the oldest hand-over that is not settled"},
+	MetricBufferedBytes:                      {"BufferedBytes", "Bytes", Gauge, LevelSummary, GranularityGlobal, "bytes in the buffer"},
+	MetricOldestRecordAge:                    {"OldestRecordAge", "Milliseconds", Gauge, LevelSummary, GranularityStream, "time since the oldest submission that is not settled"},
 	MetricShardQueuedBytes:                   {"ShardQueuedBytes", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes that wait for capacity of a shard"},
 	MetricShardTokens:                        {"ShardTokens", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes a shard would take at once, negative in debt"},
 	MetricShardShare:                         {"ShardShare", "Ratio", Gauge, LevelDetailed, GranularityShard, "share of a shard's capacity that is the limit at present"},

@@ -63,7 +63,7 @@ func flood(ctx context.Context, g *sync.WaitGroup, p *core.Producer, name string
 	})
 }
 
-// trickle hands over bytes at a steady rate until ctx ends.
+// trickle submits bytes at a steady rate until ctx ends.
 func trickle(ctx context.Context, g *sync.WaitGroup, p *core.Producer, bytesPerSecond int) {
 	const every = 10 * time.Millisecond
 	g.Go(func() {
@@ -162,7 +162,7 @@ func timeFor(t *testing.T, adaptive bool, size int) (took time.Duration) {
 			<-time.After(10 * time.Millisecond)
 		}
 		for _, b := range batches {
-			_ = b.Wait(context.Background())
+			_ = b.WaitSettled(context.Background())
 		}
 		took = time.Since(start)
 		closeProducer(t, p)
@@ -176,7 +176,7 @@ func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
 		most float64 // times what a fixed rate takes
 	}{
 		{size: 100, most: 1.5},
-		// Each shard has seven records a second, and to judge by eight throttles takes
+		// Each shard has seven records a second, and to find a share by eight throttles takes
 		// longer. Mostly it is 1.3 times; one of four runs takes 1.6 times and more.
 		{size: 1000, most: 2},
 	} {
@@ -197,9 +197,9 @@ func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
 	}
 }
 
-// backAfter measures how long after the end of trouble it takes until nine tenths of the
+// backAfter measures how long after the end of throttles it takes until nine tenths of the
 // demand are delivered, and until nothing waits any more.
-func backAfter(t *testing.T, shards, demand int, trouble time.Duration, begin func(*testing.T, *kinesistest.Server) (end func())) (back, drained time.Duration) {
+func backAfter(t *testing.T, shards, demand int, outage time.Duration, begin func(*testing.T, *kinesistest.Server) (end func())) (back, drained time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		s := realShards(shards)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -208,7 +208,7 @@ func backAfter(t *testing.T, shards, demand int, trouble time.Duration, begin fu
 		trickle(ctx, &g, p, demand)
 		<-time.After(20 * time.Second)
 		end := begin(t, s)
-		<-time.After(trouble)
+		<-time.After(outage)
 		end()
 		start := time.Now()
 		for {
@@ -247,7 +247,7 @@ func neighbour(limit int) func(*testing.T, *kinesistest.Server) func() {
 	}
 }
 
-func TestShareIsBackWithinSecondsAfterTrouble(t *testing.T) {
+func TestShareIsBackWithinSecondsAfterThrottlesEnd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		shards int

@@ -3,8 +3,6 @@
 package core
 
 import (
-	"fmt"
-	"log/slog"
 	"time"
 )
 
@@ -26,8 +24,8 @@ type Observation struct {
 }
 
 // Observer takes what the producer measures. Observe is called in bursts from
-// several goroutines, without any lock held. It must not block, since it holds
-// up what called it, and must not keep the slice. Gauges are not observed; read
+// several goroutines, without any lock held. It must not block, since it delays
+// what called it, and must not keep the slice. Gauges are not observed; read
 // Producer.Snapshot for them.
 type Observer interface {
 	Observe(list []Observation)
@@ -42,7 +40,7 @@ type observation struct {
 	ends   endRun
 }
 
-// observe adds n equal data points to what is told to the observer after the lock
+// observe adds n equal data points to what the observer gets after the lock
 // has been given back.
 func (ob *observation) observe(m Metric, shard, code string, value float64, n int) {
 	if ob.p.cfg.observer != nil {
@@ -73,18 +71,13 @@ func (ob *observation) observeRun(m Metric, shard, code string, sum, low, high f
 		Count: n, Sum: sum, Min: low, Max: high})
 }
 
-// tell gives the observer what was measured under the lock. Called without it. A
+// notifyObserver gives the observer what was measured under the lock. Called without it. A
 // panic of the observer must not take the host down.
-func (p *Producer) tell(list []Observation) {
+func (p *Producer) notifyObserver(list []Observation) {
 	if len(list) == 0 {
 		return
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			l := line{slog.LevelError, "panic of the observer; its measurements are incomplete", []any{"cause", fmt.Sprint(r)}}
-			l.write(p.cfg.logger)
-		}
-	}()
+	defer p.recoverForeign("the observer; its measurements are incomplete")
 	p.cfg.observer.Observe(list)
 	clear(list)
 	list = list[:0]

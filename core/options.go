@@ -19,7 +19,7 @@ type optionFunc func(*config)
 
 func (f optionFunc) apply(c *config) { f(c) }
 
-// config holds every setting; defaultConfig says what holds without options.
+// config has every setting; defaultConfig says what applies without options.
 type config struct {
 	// Aggregation.
 	aggregation          bool
@@ -55,8 +55,10 @@ type config struct {
 	streamIdle    time.Duration
 	describeEvery time.Duration
 
-	logger   *slog.Logger
-	observer Observer
+	defaultStream string
+	logger        *slog.Logger
+	observer      Observer
+	onOutcomes    func([]Outcome)
 }
 
 func defaultConfig() config {
@@ -90,8 +92,8 @@ func WithAggregation(on bool) Option {
 
 // WithAggregationMaxBytes bounds one aggregate, framing and outer partition key
 // included; but see WithAggregationGrowBytes. Default 51,200 (two PUT payload
-// units), range 64 to 1,048,576. A user record that is larger goes alone and
-// unframed. Multiples of PutPayloadUnit cost least.
+// units), range 64 to 1,048,576. A larger user record is not aggregated and has
+// no frame. Multiples of PutPayloadUnit cost least.
 func WithAggregationMaxBytes(n int) Option {
 	return optionFunc(func(c *config) { c.aggregationMaxBytes = n })
 }
@@ -113,7 +115,7 @@ func WithAggregationMaxCount(n int) Option {
 
 // WithMaxBufferedTime bounds how long a user record waits for others before it
 // is sent on. Default 100 ms, range 0 to 1 min. It is a bound, not a delay: when
-// everybody who has handed records over is waiting for the outcome, they are
+// every caller that has submitted records waits for the outcome, they are
 // sent at once. The wait for shard capacity is not part of it; while others wait for
 // it, a record that has it waits up to half of this time to share their request.
 func WithMaxBufferedTime(d time.Duration) Option {
@@ -127,9 +129,9 @@ func WithCollectionMaxCount(n int) Option {
 }
 
 // WithCollectionMaxBytes bounds data plus partition keys of one PutRecords call.
-// Default 1 MiB, range 52,224 to 10,485,760. A larger single record goes alone.
+// Default 1 MiB, range 52,224 to 10,485,760. A larger record is the only one of its call.
 // The KPL's default is 5 MiB; smaller requests cost little more and keep
-// memory and the price of a lost reply low.
+// memory and the cost of a lost reply low.
 func WithCollectionMaxBytes(n int) Option {
 	return optionFunc(func(c *config) { c.collectionMaxBytes = n })
 }
@@ -168,7 +170,7 @@ func WithShardLimit(recordsPerSecond, bytesPerSecond int) Option {
 // time in which records wait for the shard raises it again, up to WithRateLimit
 // and WithShardLimit. Throttles that a lower rate does not lessen are tolerated
 // and retried at once: they come from a writer that does not adapt, as the KPL,
-// or from nobody's rate. To tell the two apart, producers slow down for some
+// or do not depend on the rate. To distinguish the two, producers slow down for some
 // seconds at the same moments of the system's clock, which must be right within a
 // second. Default: on. Off, these limits are the rate at all times, and throttles
 // are only waited out.
@@ -183,7 +185,7 @@ func WithFailIfThrottled(on bool) Option {
 }
 
 // WithRecordTTL gives up on a record with ReasonExpired when it was not
-// confirmed this long after hand-over. Default 0: never, because giving up loses
+// confirmed this long after its submission. Default 0: never, because giving up loses
 // data; the KPL's default is 30 s. Range 100 ms to 24 h, or 0. It is kept to within
 // 100 ms, but for a record whose call is under way, which settles when the call has
 // ended (WithRequestTimeout), and one that is stored and whose shard is looked up, for
@@ -199,14 +201,14 @@ func WithRetryBackoff(minimum, maximum time.Duration) Option {
 	return optionFunc(func(c *config) { c.retryBackoffMin, c.retryBackoffMax = minimum, maximum })
 }
 
-// WithBufferBytes bounds what the producer holds, over all streams: keys, data
+// WithBufferBytes bounds what the producer buffers, over all streams: keys, data
 // and 128 bytes a record. Default 64 MiB, range 1 MiB to 16 GiB. A single
 // record that is larger than the bound is taken when the buffer is empty.
 func WithBufferBytes(n int) Option {
 	return optionFunc(func(c *config) { c.bufferBytes = n })
 }
 
-// WithBufferRecords bounds the user records the producer holds, over all
+// WithBufferRecords bounds the user records the producer buffers, over all
 // streams. Default 1,048,576, range 1 to 1,073,741,824.
 func WithBufferRecords(n int) Option {
 	return optionFunc(func(c *config) { c.bufferRecords = n })
@@ -222,7 +224,7 @@ func WithMaxStreams(n int) Option {
 
 // WithStreamIdle sets after what time without records the state of a stream
 // (shard map, limits learned, one goroutine) is given up. The next record for it
-// begins anew. Default 15 min, range 10 s to 24 h.
+// starts over. Default 15 min, range 10 s to 24 h.
 func WithStreamIdle(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.streamIdle = d })
 }
@@ -238,8 +240,15 @@ func WithDescribeInterval(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.describeEvery = d })
 }
 
-// WithObserver sets who is told of measurements; see Observer. Default: nobody,
-// at no cost.
+// WithDefaultStream sets the stream, by name or ARN, of calls that name none: "" in
+// Put, PutBatch, TryPut, TryPutBatch, PutSync, FlushStream and Check. Default: such
+// calls fail.
+func WithDefaultStream(stream string) Option {
+	return optionFunc(func(c *config) { c.defaultStream = stream })
+}
+
+// WithObserver sets what gets the measurements; see Observer. Default: none, at no
+// cost.
 func WithObserver(o Observer) Option {
 	return optionFunc(func(c *config) { c.observer = o })
 }
@@ -312,5 +321,10 @@ func (c *config) validate() error {
 	lasting("StreamIdle", c.streamIdle, 10*time.Second, 24*time.Hour)
 	lasting("DescribeInterval", c.describeEvery, 10*time.Second, 24*time.Hour)
 	between("BufferRecords", c.bufferRecords, 1, 1<<30)
+	if c.defaultStream != "" {
+		if _, _, err := ParseStream(c.defaultStream); err != nil {
+			errs = append(errs, fmt.Errorf("option DefaultStream: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }

@@ -24,47 +24,46 @@ const (
 
 // WithOrdering sets what is promised about order. Default: OrderingNone.
 //
-// OrderingStrict: of the records of one stream that have the same explicit hash
-// key or, without one, the same partition key, and that were handed over one
-// after the other (by one goroutine, or by several that take turns; inside of a batch
-// in the order of the slice), those that are confirmed are read in that order.
-// "Read" means shard by shard, parents before children, as consumers built on the
-// Kinesis Client Library do; and a reader has to skip records that it has seen
-// before, because after a lost reply a record is sent again, and the earlier
-// request may even be carried out later; and because a reader that does not check the
-// ranges of shards gets both copies of an aggregate that is resent. It holds through throttles, failures,
-// lost replies, resharding, and aggregation on or off.
+// OrderingStrict: of the records of one stream that have the same explicit hash key or,
+// without one, the same partition key, and that were submitted one after the other (by one
+// goroutine, or by several that take turns; inside of a batch in the order of the slice),
+// those that are confirmed are read in that order. "Read" means shard by shard, parents
+// before children, as consumers built on the Kinesis Client Library do; and a reader has to
+// skip records that it has seen before, because after a lost reply a record is sent again,
+// and the earlier request may even be carried out later; and because a reader that does not
+// check the ranges of shards gets both copies of an aggregate that is resent. It holds
+// through throttles, failures, lost replies, resharding, and aggregation on or off.
 //
-// It does not hold for records without a key; for a record that failed and is handed
-// over again, which is a new one; while the stream distributes records itself
+// It does not hold for records without a key; for a record that failed and is
+// submitted again, which is a new one; while the stream distributes records itself
 // (AUTO), where Kinesis ignores keys, which is logged once; and across the moment
 // in which a stream is deleted and recreated.
 //
-// The price: each shard has one Kinesis record under way at a time, so it carries at
-// most one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With
-// 50 KiB aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
+// The cost: each shard has one Kinesis record under way at a time, so it carries at most
+// one aggregate (WithAggregationMaxBytes) for each round trip to Kinesis. With 50 KiB
+// aggregates and 20 ms that is 2.5 MB/s, above the 1 MiB/s that a shard takes.
 // BenchmarkOrdering (16 shards without limits, records of 200 bytes, 2 cores): 0.6 times
-// the throughput of OrderingNone when answers come at once; 0.12 times with a round trip
-// of 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway.
-// Without aggregation a shard carries one record for each round trip.
-// A record that cannot be stored holds up the others of its shard until it
-// is stored or fails; one that is refused as invalid only those with the same key. Without the shard map (kinesis:ListShards missing), one record
-// of the whole stream is under way at a time. PutRecords promises no order inside of a
-// request, hence never two for one shard
-// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html,
-// checked 2026-11-24).
+// the throughput of OrderingNone when answers come at once; 0.12 times with a round trip of
+// 10 ms, which is 2.6 MB/s for each shard, so that the shards' limits rule anyway. Without
+// aggregation a shard carries one record for each round trip. A record that cannot be
+// stored blocks the others of its shard until it is stored or fails; one that is refused as
+// invalid only those with the same key. Without the shard map (kinesis:ListShards missing),
+// one record of the whole stream is under way at a time. PutRecords promises no order
+// inside of a request, hence never two for one shard
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html, checked
+// 2026-11-24).
 func WithOrdering(o Ordering) Option {
 	return optionFunc(func(c *config) { c.ordering = o })
 }
 
-// In strict ordering each shard is a lane: a queue of Kinesis records of which
-// the first is under way (busy), and nothing else moves until it is done. Since
+// In strict ordering each shard has a queue of Kinesis records of which the first is
+// under way (busy), and nothing else moves until it is done. Since
 // a key belongs to one shard, this keeps the order of keys. Two things need care:
 //
 //   - When the map changes, a key moves to another shard. The new one waits (blockers)
 //     for every busy shard of an earlier map that has keys in common with it.
 //   - What was under way and has to go again is older than all that waits, so it goes
-//     to the front (requeueFront); a retry of a whole Kinesis record likewise.
+//     to the head of the queue (requeueAtHead); a retry of a whole Kinesis record likewise.
 
 // strictOrder is what strict ordering keeps beside the shards.
 type strictOrder struct {
@@ -73,20 +72,20 @@ type strictOrder struct {
 	freed    []*shard // may go on
 }
 
-// laneWait is how long a lane sleeps that will be woken by an event.
-const laneWait = int64(time.Hour)
+// queueWait is how long a queue sleeps that will be woken by an event.
+const queueWait = int64(time.Hour)
 
 // admitStrict is admit for strict ordering.
 func (pl *pipeline) admitStrict(sh *shard) {
-	wait := laneWait
+	wait := queueWait
 	for len(sh.queue) > 0 && sh.busy == nil && sh.blockers == 0 {
 		kr := sh.queue[0]
-		late := pl.late(kr)
+		late := pl.hasExpired(kr)
 		if !late {
 			if wait = pl.waitTime(kr); wait > 0 {
 				break
 			}
-			wait = laneWait
+			wait = queueWait
 		}
 		sh.queue = slices.Delete(sh.queue, 0, 1)
 		if sh.open.record == kr {
@@ -95,7 +94,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		kr.queued = false
 		if late {
 			pl.disaggregate(kr)
-			continue // what is left of it is at the front
+			continue // what is left of it is at the head
 		}
 		pl.reserveTokens(kr)
 		sh.busy = kr
@@ -104,7 +103,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	switch {
 	case len(sh.queue) > 0:
 		if sh.readyBytes > 0 && sh.busy.deadline > pl.now {
-			// It must not wait for company in a request: others wait for it.
+			// It must not wait for other records of a request: its queue waits for it.
 			sh.busy.deadline, pl.collector.deadline = pl.now, pl.now
 		}
 		at := pl.now + wait
@@ -117,7 +116,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 	}
 }
 
-// freeShard is told that a Kinesis record is done with or will be sent again.
+// freeShard is called when a Kinesis record is done with or will be sent again.
 func (pl *pipeline) freeShard(kr *kinesisRecord) {
 	sh := kr.shard
 	if sh == nil {
@@ -136,16 +135,16 @@ func (pl *pipeline) freeShard(kr *kinesisRecord) {
 	}
 	if i := slices.Index(pl.ordering.draining, sh); i >= 0 {
 		pl.ordering.draining = slices.Delete(pl.ordering.draining, i, i+1)
-		pl.eachLane(sh, func(lane *shard) {
-			if lane.blockers--; lane.blockers == 0 {
-				pl.ordering.freed = append(pl.ordering.freed, lane)
+		pl.eachOverlappingShard(sh, func(other *shard) {
+			if other.blockers--; other.blockers == 0 {
+				pl.ordering.freed = append(pl.ordering.freed, other)
 			}
 		})
 	}
 }
 
-// admitFreed lets the lanes go on whose turn it is. It comes after everything
-// that had to go to their fronts.
+// admitFreed sends from the queues that may go on. It comes after everything that had
+// to go to their heads.
 func (pl *pipeline) admitFreed() {
 	for len(pl.ordering.freed) > 0 {
 		list := pl.ordering.freed
@@ -158,8 +157,9 @@ func (pl *pipeline) admitFreed() {
 	}
 }
 
-// installLanes makes the lanes of a new map wait for those of earlier ones.
-func (pl *pipeline) installLanes(m *shardMap) {
+// blockOverlappingShards makes the shards of a new map wait for the draining shards of
+// earlier ones.
+func (pl *pipeline) blockOverlappingShards(m *shardMap) {
 	if pl.cfg.ordering != OrderingStrict {
 		return
 	}
@@ -171,12 +171,12 @@ func (pl *pipeline) installLanes(m *shardMap) {
 		a.shard.blockers = 0
 	}
 	for _, old := range pl.ordering.draining {
-		pl.eachLane(old, func(lane *shard) { lane.blockers++ })
+		pl.eachOverlappingShard(old, func(other *shard) { other.blockers++ })
 	}
 }
 
-// eachLane calls f for the lanes in use that have keys in common with sh.
-func (pl *pipeline) eachLane(sh *shard, f func(*shard)) {
+// eachOverlappingShard calls f for the shards in use that have keys in common with sh.
+func (pl *pipeline) eachOverlappingShard(sh *shard, f func(*shard)) {
 	if pl.ordering.sole != nil {
 		f(pl.ordering.sole)
 	}
@@ -190,9 +190,9 @@ func (pl *pipeline) eachLane(sh *shard, f func(*shard)) {
 	}
 }
 
-// soleLane returns the lane that stands for all shards as long as they are not
-// known; nil without strict ordering. It does not pace, for it is not a shard.
-func (pl *pipeline) soleLane() *shard {
+// soleShard returns what stands for all shards as long as they are not known; nil
+// without strict ordering. It does not pace, for it is not a shard.
+func (pl *pipeline) soleShard() *shard {
 	if pl.cfg.ordering != OrderingStrict {
 		return nil
 	}
@@ -203,7 +203,7 @@ func (pl *pipeline) soleLane() *shard {
 	return pl.ordering.sole
 }
 
-// retryInPlace puts a Kinesis record back to the head of its lane, where it waits
+// retryInPlace puts a Kinesis record back to the head of its queue, where it waits
 // for a time. If its shard is gone, its user records go to the heads of theirs.
 func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 	sh := kr.shard
@@ -217,52 +217,52 @@ func (pl *pipeline) retryInPlace(kr *kinesisRecord, wait int64) {
 	sh.queue = slices.Insert(sh.queue, 0, kr)
 }
 
-// requeueFront routes items in front of everything that waits.
-func (pl *pipeline) requeueFront(items []*item, wait int64) {
+// requeueAtHead routes items before everything that waits.
+func (pl *pipeline) requeueAtHead(items []*item, wait int64) {
 	pl.scratch = nil
 	if pl.awaitsMap() {
-		pl.awaiting.holdFirst(items)
+		pl.awaiting.keepAwaitingFirst(items)
 		return
 	}
-	var lanes []*shard
+	var changed []*shard
 	for _, it := range items {
 		sh, ok := pl.predictShard(it)
 		if !ok {
 			continue
 		}
 		if sh == nil {
-			pl.alone(it, nil)
+			pl.sendUnaggregated(it, nil)
 			continue
 		}
-		if len(sh.front) == 0 {
-			lanes = append(lanes, sh)
+		if len(sh.head) == 0 {
+			changed = append(changed, sh)
 		}
-		pl.addToFront(sh, it)
+		pl.addToHead(sh, it)
 	}
-	for _, sh := range lanes {
-		sh.queue = append(sh.front, sh.queue...)
-		sh.front = nil
+	for _, sh := range changed {
+		sh.queue = append(sh.head, sh.queue...)
+		sh.head = nil
 		sh.pace.Rest(pl.now + wait)
 		pl.ordering.freed = append(pl.ordering.freed, sh)
 	}
 }
 
-// addToFront adds an item to the last of the Kinesis records that will be put in
-// front of the lane, or makes a new one.
-func (pl *pipeline) addToFront(sh *shard, it *item) {
-	alone := sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted
-	if n := len(sh.front); n > 0 && !alone {
-		kr := sh.front[n-1]
-		kr.chooseSpread(it)
+// addToHead adds an item to the last of the Kinesis records that will be the head of
+// the queue, or makes a new one.
+func (pl *pipeline) addToHead(sh *shard, it *item) {
+	alone := sh.id == "" || it.has(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.originMismatch
+	if n := len(sh.head); n > 0 && !alone {
+		kr := sh.head[n-1]
+		kr.chooseUnkeyedHash(it)
 		size := kr.sizeWith(it)
-		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].is(itemAlone) {
+		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].has(itemAlone) {
 			kr.addItem(it)
 			return
 		}
 	}
 	kr := pl.newRecord()
 	kr.shard, kr.deadline = sh, pl.now
-	kr.chooseSpread(it)
+	kr.chooseUnkeyedHash(it)
 	kr.addItem(it)
-	sh.front = append(sh.front, kr)
+	sh.head = append(sh.head, kr)
 }

@@ -163,8 +163,8 @@ func TestStrictOrderPutsOneRecordForAShardAtATime(t *testing.T) {
 	})
 }
 
-// Without the map, one lane stands for all shards; when the map comes at last,
-// the lanes of the shards wait for it.
+// Without the map, one queue stands for all shards; when the map comes at last,
+// the queues of the shards wait for it.
 func TestStrictOrderHoldsWhenTheMapComesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
@@ -233,7 +233,7 @@ func TestStrictOrderIsSaidToBeImpossibleOnAutoStreams(t *testing.T) {
 		p := newProducer(t, s.Client(), log.option(), core.WithOrdering(core.OrderingStrict))
 		one, two := batchOf("a", 100), batchOf("b", 100)
 		wait(t, put(t, p, one))
-		time.Sleep(14 * time.Minute) // the facts are asked for again
+		time.Sleep(14 * time.Minute) // the metadata is asked for again
 		wait(t, put(t, p, two))
 		checkDelivered(t, s, one, two)
 		closeProducer(t, p)

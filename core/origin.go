@@ -8,33 +8,34 @@ import (
 	"time"
 )
 
-// origin is the creation of a shard, as its sequence numbers tell it: a stream that
+// origin is the creation of a shard, as its sequence numbers show it: a stream that
 // is deleted and created again has shards with the same ids, and an answer has to be
 // compared with the range of the right one.
 //
-// A sequence number has 186 bits. From the top these are the version (2), then 36
-// bits with the second in which its shard was created, and in the lowest 36 bits the
-// number of the shard. AWS documents none of it, and it was not compared with the
-// service itself. SequenceNumberValidator in amazon-kinesis-client 3.5.1 reads the
-// version and the shard from these places; kinesalite 3.3.3 and kinesis-local 0.6.2
-// make the numbers so, and kinesalite refuses an iterator by the second, "because it
-// did not come from this stream" (looked at on 2026-11-28). Since it is no promise, nothing is concluded from a number that does not fit but that the
-// list of shards may be of another stream: the records of such a shard are not
-// aggregated until list and answers agree, and so are right in any case.
+// A sequence number has 186 bits. From the top these are the version (2), then 36 bits with
+// the second in which its shard was created, and in the lowest 36 bits the number of the
+// shard. AWS documents none of it, and it was not compared with the service itself.
+// SequenceNumberValidator in amazon-kinesis-client 3.5.1 reads the version and the shard
+// from these places; kinesalite 3.3.3 and kinesis-local 0.6.2 make the numbers so, and
+// kinesalite refuses an iterator by the second, "because it did not come from this stream"
+// (looked at on 2026-11-28). Since it is no promise, nothing is concluded from a number
+// that does not fit but that the list of shards may be of another stream: the records of
+// such a shard are not aggregated until list and answers agree, and so are right in any
+// case.
 type origin struct {
 	second      int64  // of the creation; only the difference of two has a meaning
 	first, last string // sequence numbers, as decimals of the same length
 
 	// Guarded by the pipeline's lock.
-	since      int64 // when the shard was taken into the map
-	agreed     bool  // an answer fitted
-	distrusted int64 // when the last one did not
+	since        int64 // when the shard was taken into the map
+	agreed       bool  // an answer fitted
+	mismatchedAt int64 // when the last one did not
 }
 
 const (
 	sequenceNumberBits   = 186
 	sequenceNumberDigits = 56
-	originShift          = 148 // the bits below tell nothing of the shard's creation
+	originShift          = 148 // the bits below say nothing of the shard's creation
 	// originSlack is how many seconds two shards with one id are apart at least. AWS
 	// takes longer to delete a stream and to create it again. Kinesis-local reads
 	// the clock twice when it makes a shard, and so may be off by one.
@@ -56,71 +57,71 @@ func originOf(start string) *origin {
 	return &origin{second: second, first: first.String(), last: last.String()}
 }
 
-// gave reports whether the sequence number may come from the shard: always, if its
+// couldHaveGiven reports whether the sequence number may come from the shard: always, if its
 // origin or the kind of the number is unknown.
-func (o *origin) gave(sequenceNumber string) bool {
+func (o *origin) couldHaveGiven(sequenceNumber string) bool {
 	return o == nil || len(sequenceNumber) != sequenceNumberDigits || o.first <= sequenceNumber && sequenceNumber <= o.last
 }
 
-// before reports whether the sequence number comes from a shard that was created
+// createdAfter reports whether the sequence number comes from a shard that was created
 // before this one.
-func (o *origin) before(sequenceNumber string) bool {
+func (o *origin) createdAfter(sequenceNumber string) bool {
 	return o != nil && len(sequenceNumber) == sequenceNumberDigits && sequenceNumber < o.first
 }
 
-// agree notes that an answer fitted.
-func (o *origin) agree(sequenceNumber string) {
+// noteOriginMatch notes that an answer fitted.
+func (o *origin) noteOriginMatch(sequenceNumber string) {
 	if o != nil && len(sequenceNumber) == sequenceNumberDigits {
 		o.agreed = true
 	}
 }
 
-// earlier returns the earlier of two origins, of which nil is none.
-func (o *origin) earlier(other *origin) *origin {
+// earlierOrigin returns the earlier of two origins, of which nil is none.
+func (o *origin) earlierOrigin(other *origin) *origin {
 	if o == nil || other != nil && other.second < o.second {
 		return other
 	}
 	return o
 }
 
-// differs reports whether two origins are known to be different.
-func (o *origin) differs(other *origin) bool {
+// differsFrom reports whether two origins are known to be different.
+func (o *origin) differsFrom(other *origin) bool {
 	return o != nil && other != nil && (o.second-other.second > originSlack || other.second-o.second > originSlack)
 }
 
-// foreign reports whether an answer's sequence number was not given by the shard that
+// isForeignAnswer reports whether an answer's sequence number was not given by the shard that
 // has this id in the map. Then the map is of another stream of the same name, most
 // likely.
-func (pl *pipeline) foreign(kr *kinesisRecord, a attemptNode) bool {
+func (pl *pipeline) isForeignAnswer(kr *kinesisRecord, a attemptNode) bool {
 	sh := pl.shards.byID[a.shardID]
 	if sh == nil || sh.origin == nil || len(a.sequenceNumber) != sequenceNumberDigits {
 		return false
 	}
-	if sh.origin.gave(a.sequenceNumber) {
-		sh.origin.agree(a.sequenceNumber)
-		if sh.distrusted && pl.sinceStart(a.Start) > sh.origin.distrusted {
-			sh.distrusted = false // else the answer may be an old one of the deleted stream
+	if sh.origin.couldHaveGiven(a.sequenceNumber) {
+		sh.origin.noteOriginMatch(a.sequenceNumber)
+		if sh.originMismatch && pl.clockAt(a.Start) > sh.origin.mismatchedAt {
+			sh.originMismatch = false // otherwise the answer may be an old one of the deleted stream
 		}
 		return false
 	}
-	if sh.origin.before(a.sequenceNumber) && pl.sinceStart(a.Start) <= sh.origin.since {
+	if sh.origin.createdAfter(a.sequenceNumber) && pl.clockAt(a.Start) <= sh.origin.since {
 		return true // a late answer of a stream that is deleted: the map is newer
 	}
 	if pl.shards.foreignSince == 0 {
 		pl.shards.foreignSince = max(pl.now, 1)
 	}
-	pl.distrust(sh)
+	pl.noteOriginMismatch(sh)
 	if kr.shard != nil && kr.shard.current {
-		pl.distrust(kr.shard)
+		pl.noteOriginMismatch(kr.shard)
 	}
 	pl.refreshForeign()
 	return true
 }
 
-// distrust keeps records of a shard from being aggregated.
-func (pl *pipeline) distrust(sh *shard) {
+// noteOriginMismatch keeps records of a shard from being aggregated.
+func (pl *pipeline) noteOriginMismatch(sh *shard) {
 	if sh.origin != nil {
-		sh.distrusted, sh.origin.distrusted = true, pl.now
+		sh.originMismatch, sh.origin.mismatchedAt = true, pl.now
 	}
 }
 
@@ -130,17 +131,17 @@ func (pl *pipeline) refreshForeign() {
 	wait := min(max((pl.now-pl.shards.foreignSince)/4, int64(refreshSpacing)), int64(time.Minute))
 	if pl.now-pl.shards.foreignSince >= int64(unresolvedGrace) && !pl.shards.foreignLogged {
 		pl.shards.foreignLogged = true
-		pl.log(slog.LevelWarn, "the list of shards does not fit the answers; records are not aggregated where it does not")
+		pl.log(slog.LevelWarn, "list of shards does not fit the answers; records of the shards concerned are not aggregated until it does")
 	}
 	if !pl.listing.active && pl.listing.backoff == 0 {
 		pl.listing.due = min(pl.listing.due, max(pl.now, pl.listing.began+wait))
 	}
 }
 
-// trusted reports whether the map is known to be that of the stream that answers.
-func (pl *pipeline) trusted() bool {
+// originConfirmed reports whether the map is known to be that of the stream that answers.
+func (pl *pipeline) originConfirmed() bool {
 	for _, sh := range pl.shards.byID {
-		if !sh.distrusted && sh.origin != nil && sh.origin.agreed {
+		if !sh.originMismatch && sh.origin != nil && sh.origin.agreed {
 			return true
 		}
 	}

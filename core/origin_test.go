@@ -26,7 +26,7 @@ func TestOriginIsThatOfTheShard(t *testing.T) {
 		{"a number of the first kind", "21269319989652663814458848515492872193", true, false},
 		{"no number", "", true, false},
 	} {
-		if gave, before := o.gave(c.number), o.before(c.number); gave != c.gave || before != c.before {
+		if gave, before := o.couldHaveGiven(c.number), o.createdAfter(c.number); gave != c.gave || before != c.before {
 			t.Errorf("%s: unexpected answer; got gave %v, before %v; want %v, %v", c.name, gave, before, c.gave, c.before)
 		}
 	}
@@ -34,16 +34,16 @@ func TestOriginIsThatOfTheShard(t *testing.T) {
 		if got := originOf(number); got != nil {
 			t.Errorf("unexpected origin of %q; got %+v; want none", number, got)
 		}
-		if none := originOf(number); !none.gave(start) || none.before(start) || none.differs(o) || o.differs(none) {
+		if none := originOf(number); !none.couldHaveGiven(start) || none.createdAfter(start) || none.differsFrom(o) || o.differsFrom(none) {
 			t.Errorf("an unknown origin of %q must exclude nothing", number)
 		}
 	}
 	for _, number := range []string{"49600871682957036442365024926191073437251060580128653999", "49600871684027472211894494836984787806290743480119459839"} {
-		if same := originOf(number); same.differs(o) || o.differs(same) {
+		if same := originOf(number); same.differsFrom(o) || o.differsFrom(same) {
 			t.Errorf("unexpected difference of %s: it is of about the same time", number)
 		}
 	}
-	if other := originOf("49590338271490256608559692538361571095921575989136588898"); !other.differs(o) || !o.differs(other) {
+	if other := originOf("49590338271490256608559692538361571095921575989136588898"); !other.differsFrom(o) || !o.differsFrom(other) {
 		t.Error("unexpected agreement of two streams")
 	}
 }

@@ -14,10 +14,10 @@ type outage struct {
 	logged bool
 }
 
-// degraded logs that requests fail: when the cause changes, and at most once a
+// noteDegraded logs that requests fail: when the cause changes, and at most once a
 // minute for the same cause, whether it lasts or comes and goes.
-func (pl *pipeline) degraded(v verdict) {
-	if !pl.logs.failing(v.code, pl.now) {
+func (pl *pipeline) noteDegraded(v classification) {
+	if !pl.logs.noteFailing(v.code, pl.now) {
 		return
 	}
 	next := "retrying"
@@ -31,8 +31,8 @@ func (pl *pipeline) degraded(v verdict) {
 	pl.log(slog.LevelError, "cannot put records", args...)
 }
 
-// failing notes that requests fail, and reports whether to log it.
-func (l *streamLog) failing(code string, now int64) bool {
+// noteFailing notes that requests fail, and reports whether to log it.
+func (l *streamLog) noteFailing(code string, now int64) bool {
 	if l.outage.code == "" {
 		l.outage.since, l.outage.logged = now, false
 	}
@@ -44,7 +44,7 @@ func (l *streamLog) failing(code string, now int64) bool {
 	return true
 }
 
-// neededAction names the IAM action whose absence the code tells of.
+// neededAction names the IAM action whose absence the code reports.
 func neededAction(code string) string {
 	if len(code) > 3 && code[:3] == "KMS" {
 		return "kms:GenerateDataKey on the stream's key"
@@ -52,7 +52,7 @@ func neededAction(code string) string {
 	return "kinesis:PutRecords"
 }
 
-func (pl *pipeline) recovered() {
+func (pl *pipeline) noteRecovered() {
 	if pl.logs.outage.code == "" {
 		return
 	}

@@ -10,7 +10,7 @@ import (
 
 // guarded runs a piece of the pipeline's work, with the lock held. A panic in it
 // is a defect of ours and must not take the host down; but after it nothing that the
-// pipeline holds can be trusted.
+// pipeline has can be trusted.
 func (pl *pipeline) guarded(name string, work func()) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -31,13 +31,13 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 	}
 	pl.broken = &RecordError{Stream: pl.stream.name, Reason: ReasonInternal,
 		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
-	pl.aborted = true
+	pl.ended = true
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
 	pl.discardStages()
 	if pl.collector.inFlight == 0 {
 		pl.settleBroken()
 	}
-	// Else the last call that ends does it: until then, the calls read the records.
+	// Otherwise the last call that ends does it: until then, the calls read the records.
 }
 
 // isBroken reports whether a panic has ended the pipeline's work.
@@ -47,9 +47,9 @@ func (pl *pipeline) isBroken() bool {
 	return pl.broken != nil
 }
 
-// read does a piece of work that changes nothing, with the lock held. A panic in it
-// is logged and harms nobody.
-func (pl *pipeline) read(name string, work func()) {
+// readLocked does a piece of work that changes nothing, with the lock held. A panic in it
+// is logged, and the work goes on.
+func (pl *pipeline) readLocked(name string, work func()) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	defer func() {
@@ -74,11 +74,11 @@ func (pl *pipeline) settleBroken() {
 }
 
 // settleBatch fails the records of a batch that were submitted, or those that were not.
-// What is not handed over yet fails when it is.
+// What is not submitted yet fails when it is.
 func (pl *pipeline) settleBatch(b *Batch, submitted bool) {
 	defer func() { _ = recover() }()
 	for i := range b.items {
-		if it := &b.items[i]; !it.is(itemSettled) && it.is(itemBuffered) == submitted {
+		if it := &b.items[i]; !it.has(itemSettled) && it.has(itemBuffered) == submitted {
 			pl.settle(it, pl.broken)
 		}
 	}

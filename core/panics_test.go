@@ -56,7 +56,7 @@ func (h *statsHandler) Handle(context.Context, slog.Record) error {
 	return nil
 }
 
-// A logger is somebody else's code, so no lock may be held while it runs.
+// A logger is foreign code, so no lock may be held while it runs.
 func TestLoggerMayUseTheProducer(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 2))
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Status(503)})

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// Strict ordering must not have two lanes for a key, nor none.
+// Strict ordering must not have two queues for a key, nor none.
 func TestPartitionHasNoGapsAndOverlaps(t *testing.T) {
 	hashes := func(ends ...string) (list []types.Shard) {
 		for i := 0; i < len(ends); i += 2 {

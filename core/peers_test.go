@@ -126,7 +126,7 @@ func TestPeersMissingStreamHoldsNobodyUp(t *testing.T) {
 	_ = p.Close(ctx) // the slow one is given up
 }
 
-// The records of a failed aggregate were taken apart and buffered again for a shorter
+// The records of a failed aggregate were disaggregated and buffered again for a shorter
 // time each round, so that they came back in smaller and smaller ones.
 func TestPeersRetryKeepsTheAggregateWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -198,8 +198,8 @@ func TestPeersAggregatesShareRequests(t *testing.T) {
 	})
 }
 
-// The life of a record began anew each time it came to the limiter.
-func TestPeersLifeOfARecordCountsFromHandOver(t *testing.T) {
+// The life of a record began again each time it came to the limiter.
+func TestPeersLifeOfARecordCountsFromSubmission(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
@@ -267,7 +267,7 @@ func TestPeersSizesAreExact(t *testing.T) {
 func TestPeersRecordAloneCarriesItsHashKey(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	p := newProducer(t, s.Client(), core.WithAggregation(false))
-	wait(t, put(t, p, append(batchOf("a", 20), core.Record{Data: []byte("spread")})))
+	wait(t, put(t, p, append(batchOf("a", 20), core.Record{Data: []byte("unkeyed")})))
 	for _, r := range s.Records(stream) {
 		if r.ExplicitHashKey == "" {
 			t.Errorf("unexpected record with key %q: it has no explicit hash key", r.PartitionKey)
@@ -290,8 +290,8 @@ func TestPeersHashKeysAreStoredInOneForm(t *testing.T) {
 	}
 }
 
-// The wait between failed map fetches doubled without measure and began anew with
-// each answer that put the map in doubt.
+// The wait between failed map fetches doubled without measure and began again with
+// each answer that contradicted the map.
 func TestPeersMapIsFetchedWithBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
@@ -364,7 +364,7 @@ func TestPeersCancellingIsObeyed(t *testing.T) {
 			return ctx
 		}
 		b := put(t, p, batchOf("a", 10))
-		if err := b.Wait(in(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.WaitSettled(in(time.Second)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("unexpected error of Wait: %v", err)
 		}
 		if _, err := p.PutBatch(in(time.Second), stream, batchOf("b", 10)); !errors.Is(err, context.DeadlineExceeded) {

@@ -8,18 +8,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // never is a moment that does not come.
 const never = math.MaxInt64
 
-// pipeline is everything the producer knows and holds of one stream. What belongs
+// pipeline is everything the producer knows and has of one stream. What belongs
 // together is in groups; each is declared in the file of the stage that it is for. The
 // way of a record, with a file of the same name for each step:
 //
-//	handover -> route -> aggregate -> limit -> collect -> send -> respond -> settle
+//	submit -> route -> aggregate -> limit -> collect -> send -> respond -> settle
 //	              ^                                                  |
 //	              +------------------------ retry <------------------+
 //
@@ -32,10 +30,10 @@ type pipeline struct {
 	stream streamID
 	ctx    context.Context // ends calls and the loop
 	cancel context.CancelFunc
-	users  atomic.Int32 // callers in the middle of a hand-over; see Producer.retire
+	users  atomic.Int32 // callers that are submitting; see Producer.retirePipeline
 	// shardMap may be read without the lock.
 	shardMap atomic.Pointer[shardMap]
-	wake     chan struct{} // tells the loop that something is due earlier than it thinks
+	wake     chan struct{} // something is due earlier than the loop sleeps
 
 	bufferedNanos int64 // max buffered time
 	slackNanos    int64 // the part of it that is left to the collector
@@ -45,10 +43,10 @@ type pipeline struct {
 	now     int64
 	armed   int64 // when the loop will look next by itself
 	closing bool
-	aborted bool
+	ended   bool         // nothing is sent any more
 	broken  *RecordError // a panic ended the work
 
-	// Who hands records over, and what is handed over and not settled.
+	// The callers, and what they have submitted that is not settled.
 	callers callers
 	batches openBatches
 
@@ -69,14 +67,14 @@ type pipeline struct {
 	refusals   refusals
 	scratch    []*item // of routeAll
 
-	// What is told: to callers, to the log, to the observer.
+	// What is reported: to callers, to the log, to the observer.
 	link    attemptLink
-	settled settled
+	settled settledNow
 	stats   Stats
 	logs    streamLog
 	metrics observation
 
-	checks *checks // nil unless they are on; see invariants.go
+	checks *checks // nil unless they are on; see invariants.go and invariants_off.go
 }
 
 func newPipeline(p *Producer, key string, id streamID) *pipeline {
@@ -122,34 +120,34 @@ func (pl *pipeline) locked(name string, work func()) {
 // gives settled room in the buffer and the lock back. Logger, waiting callers and
 // observer come last: what they do must not matter to the pipeline.
 func (pl *pipeline) unlock() {
-	pl.guarded("move on", pl.moveOn)
-	pl.guarded("arm", pl.arm)
+	pl.guarded("advance stages", pl.advanceStages)
+	pl.guarded("arm", pl.armLoop)
 	pl.guarded("observe", pl.metrics.observeEnds)
-	observed, finished, lines := pl.metrics.list, pl.settled.done, pl.logs.lines
-	pl.metrics.list, pl.settled.done, pl.logs.lines = nil, nil, nil
-	bytes, records := pl.settled.bytes, pl.settled.records
-	pl.settled.bytes, pl.settled.records = 0, 0
-	// Under the lock: whoever is told later that a batch is settled finds all its room free.
-	pl.p.buffer.release(bytes, records)
-	if invariants.Enabled {
-		pl.checkInvariants()
-	}
+	observed, lines, settled := pl.metrics.list, pl.logs.lines, pl.settled
+	pl.metrics.list, pl.logs.lines, pl.settled = nil, nil, settledNow{}
+	// Under the lock: a caller that learns that a batch is settled finds all its room free.
+	pl.p.buffer.releaseRoom(settled.bytes, settled.records)
+	pl.checkInvariants()
 	pl.mu.Unlock()
 	for _, l := range lines {
-		l.write(pl.cfg.logger)
+		l.writeTo(pl.cfg.logger)
 	}
-	pl.p.tell(observed) // before those who wait look
-	for _, done := range finished {
+	pl.p.notifyObserver(observed) // before the callers that wait look
+	pl.p.callOutcomes(settled.items)
+	for _, b := range settled.batches {
+		b.finishBatch()
+	}
+	for _, done := range settled.drained {
 		close(done)
 	}
 }
 
-// idle reports whether nobody uses the pipeline, and since when.
-func (pl *pipeline) idle() (since int64, ok bool) {
+// idleSince reports whether the pipeline is unused, and since when.
+func (pl *pipeline) idleSince() (since int64, ok bool) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
 	return pl.batches.idleSince, pl.batches.open == 0 && pl.users.Load() == 0
 }
 
-// sinceStart turns a time into the pipeline's clock.
-func (pl *pipeline) sinceStart(t time.Time) int64 { return int64(t.Sub(pl.p.start)) }
+// clockAt turns a time into the pipeline's clock.
+func (pl *pipeline) clockAt(t time.Time) int64 { return int64(t.Sub(pl.p.start)) }

@@ -22,13 +22,15 @@ type Producer struct {
 	buffer   *buffer
 
 	observations sync.Pool // of *[]Observation
+	settledItems sync.Pool // of *[]*item
+	outcomes     sync.Pool // of *[]Outcome
 	records      sync.Pool // of *kinesisRecord
 
-	ctx     context.Context // ends calls and loops
-	cancel  context.CancelFunc
-	closing chan struct{}  // closed when no more records are taken
-	handing sync.WaitGroup // callers in the middle of a hand-over
-	work    sync.WaitGroup // every goroutine
+	ctx        context.Context // ends calls and loops
+	cancel     context.CancelFunc
+	closing    chan struct{}  // closed when no more records are taken
+	submitters sync.WaitGroup // callers that are submitting
+	work       sync.WaitGroup // every goroutine
 
 	mu        sync.Mutex // guards pipelines, retired and closed
 	pipelines map[string]*pipeline
@@ -56,7 +58,7 @@ func New(client Client, opts ...Option) (*Producer, error) {
 		return nil, fmt.Errorf("cannot make producer: %w", err)
 	}
 	if ttl := p.cfg.recordTTL; ttl > 0 {
-		// Who waits for longer than that would expire without a try.
+		// A record that waits for longer than that would expire without a try.
 		p.cfg.retryBackoffMax = max(p.cfg.retryBackoffMin, min(p.cfg.retryBackoffMax, ttl/2))
 	}
 	p.cfg.pace = p.cfg.paceLimits()
@@ -66,13 +68,16 @@ func New(client Client, opts ...Option) (*Producer, error) {
 	return p, nil
 }
 
-// pipeline returns the pipeline of a stream and makes it on first use. The
-// caller must call release when its hand-over has ended.
-func (p *Producer) pipeline(stream string) (*pipeline, error) {
+// acquirePipeline returns the pipeline of a stream and makes it on first use. The
+// caller must call releasePipeline when it has submitted.
+func (p *Producer) acquirePipeline(stream string) (*pipeline, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, ErrClosed
+	}
+	if stream = p.streamOrDefault(stream); stream == "" {
+		return nil, errors.New("no stream is named, and there is no default stream; name one, or see WithDefaultStream")
 	}
 	pl := p.pipelines[stream]
 	if pl == nil {
@@ -80,7 +85,7 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(p.pipelines) >= p.cfg.maxStreams && !p.makeRoom() {
+		if len(p.pipelines) >= p.cfg.maxStreams && !p.retireOldest() {
 			return nil, fmt.Errorf("cannot open stream %s: %w: %d are in use", id.name, ErrTooManyStreams, p.cfg.maxStreams)
 		}
 		pl = newPipeline(p, stream, id)
@@ -88,33 +93,41 @@ func (p *Producer) pipeline(stream string) (*pipeline, error) {
 		p.work.Add(1)
 		go pl.runLoop()
 	}
-	p.handing.Add(1)
+	p.submitters.Add(1)
 	pl.users.Add(1)
 	return pl, nil
 }
 
-func (p *Producer) release(pl *pipeline) {
-	pl.users.Add(-1)
-	p.handing.Done()
+// streamOrDefault returns the stream that a call means.
+func (p *Producer) streamOrDefault(stream string) string {
+	if stream == "" {
+		return p.cfg.defaultStream
+	}
+	return stream
 }
 
-// makeRoom ends the pipeline that has been idle longest, if any is idle. Called
+func (p *Producer) releasePipeline(pl *pipeline) {
+	pl.users.Add(-1)
+	p.submitters.Done()
+}
+
+// retireOldest ends the pipeline that has been idle longest, if any is idle. Called
 // with p.mu held.
-func (p *Producer) makeRoom() bool {
+func (p *Producer) retireOldest() bool {
 	var oldest *pipeline
 	since := int64(never)
 	for _, pl := range p.pipelines {
-		if at, idle := pl.idle(); idle && at < since {
+		if at, idle := pl.idleSince(); idle && at < since {
 			oldest, since = pl, at
 		}
 	}
-	return oldest != nil && p.retire(oldest, 0)
+	return oldest != nil && p.retirePipeline(oldest, 0)
 }
 
-// retire ends a pipeline that has been idle for some time. It does not if somebody
-// has begun to use it. Called with p.mu held, without which nobody begins.
-func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
-	at, ok := pl.idle()
+// retirePipeline ends a pipeline that has been idle for some time, unless a caller has
+// begun to use it. Called with p.mu held, without which no caller begins.
+func (p *Producer) retirePipeline(pl *pipeline, idle time.Duration) bool {
+	at, ok := pl.idleSince()
 	if !ok || time.Since(p.start)-time.Duration(at) < idle || p.closed {
 		return false
 	}
@@ -126,67 +139,85 @@ func (p *Producer) retire(pl *pipeline, idle time.Duration) bool {
 	return true
 }
 
-// retireIdle is retire for those who do not hold p.mu.
+// retireIdle is retirePipeline without p.mu held.
 func (p *Producer) retireIdle(pl *pipeline, idle time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.retire(pl, idle)
+	return p.retirePipeline(pl, idle)
 }
 
-// PutBatch hands records over to a stream, given by name or ARN, and returns
+// PutBatch submits records to a stream, given by name or ARN, and returns
 // the batch in which their outcomes appear. It waits as long as the buffer has
 // no room. If ctx ends meanwhile, it returns the batch together with the
-// context's error: what was taken over goes on, the rest is settled with
-// ReasonNotAccepted. Invalid records settle at once as failed and do not hold
-// the others up. After Close it returns ErrClosed and no batch.
+// context's error: what was accepted goes on, the rest is settled with
+// ReasonNotAccepted. Invalid records settle at once as failed and do not delay
+// the others. After Close it returns ErrClosed and no batch; if ctx has ended
+// before the call, the error of ctx and no batch.
 //
 // The records, their keys and data must not change until the batch is settled.
 func (p *Producer) PutBatch(ctx context.Context, stream string, records []Record) (*Batch, error) {
-	pl, err := p.pipeline(stream)
+	return p.putBatch(ctx, stream, func(pl *pipeline) *Batch { return pl.newBatch(records) })
+}
+
+// Put submits one record; see PutBatch.
+func (p *Producer) Put(ctx context.Context, stream string, r Record) (*Batch, error) {
+	return p.putBatch(ctx, stream, func(pl *pipeline) *Batch { return pl.newSingleBatch(r) })
+}
+
+func (p *Producer) putBatch(ctx context.Context, stream string, newBatch func(*pipeline) *Batch) (*Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("cannot put records: %w", err)
+	}
+	pl, err := p.acquirePipeline(stream)
 	if err != nil {
 		return nil, err
 	}
-	defer p.release(pl)
-	b := pl.newBatch(records)
-	if len(records) == 0 {
-		close(b.done)
+	defer p.releasePipeline(pl)
+	b := newBatch(pl)
+	if len(b.items) == 0 {
+		b.finishBatch()
 		return b, nil
 	}
-	return b, pl.handOver(ctx, b)
+	return b, pl.submit(ctx, b)
 }
 
 // TryPutBatch is PutBatch for callers that cannot wait: it takes all records
 // or, if they do not fit into the buffer at this moment, none and returns
 // ErrBufferFull. More than one record that can never fit is refused likewise.
 func (p *Producer) TryPutBatch(stream string, records []Record) (*Batch, error) {
-	pl, err := p.pipeline(stream)
+	return p.tryPutBatch(stream, func(pl *pipeline) *Batch { return pl.newBatch(records) })
+}
+
+// TryPut submits one record without waiting: if it does not fit into the buffer at
+// this moment, it is not taken, and the error is ErrBufferFull.
+func (p *Producer) TryPut(stream string, r Record) (*Batch, error) {
+	return p.tryPutBatch(stream, func(pl *pipeline) *Batch { return pl.newSingleBatch(r) })
+}
+
+func (p *Producer) tryPutBatch(stream string, newBatch func(*pipeline) *Batch) (*Batch, error) {
+	pl, err := p.acquirePipeline(stream)
 	if err != nil {
 		return nil, err
 	}
-	defer p.release(pl)
-	b := pl.newBatch(records)
-	if len(records) == 0 {
-		close(b.done)
+	defer p.releasePipeline(pl)
+	b := newBatch(pl)
+	if len(b.items) == 0 {
+		b.finishBatch()
 		return b, nil
 	}
 	if !p.buffer.reserveAll(b.items) {
 		return nil, ErrBufferFull
 	}
-	pl.handOverAll(b)
+	pl.submitReserved(b)
 	return b, nil
 }
 
-// Put hands one record over; see PutBatch.
-func (p *Producer) Put(ctx context.Context, stream string, r Record) (*Batch, error) {
-	return p.PutBatch(ctx, stream, []Record{r})
-}
-
-// PutSync hands one record over and waits for its outcome. The error is the
+// PutSync submits one record and waits for its outcome. The error is the
 // context's, ErrClosed, or the *RecordError of the result.
 func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result, error) {
 	b, err := p.Put(ctx, stream, r)
 	if err == nil {
-		err = b.Wait(ctx)
+		err = b.WaitSettled(ctx)
 	}
 	if b == nil {
 		return Result{}, err
@@ -199,36 +230,42 @@ func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result
 }
 
 // Flush sends on what waits to be filled up, and returns nil when every record
-// handed over before the call is settled, or the context's error. Records that are
-// handed over later are aggregated as usual.
-func (p *Producer) Flush(ctx context.Context) error { return flush(ctx, p.all()) }
+// submitted before the call is settled, or the context's error. Records that are
+// submitted later are aggregated as usual.
+func (p *Producer) Flush(ctx context.Context) error { return flushAll(ctx, p.allPipelines()) }
 
 // FlushStream is Flush for one stream, named as for PutBatch. There is nothing to
 // do for a stream that is not in use.
 func (p *Producer) FlushStream(ctx context.Context, stream string) error {
 	p.mu.Lock()
-	pl := p.pipelines[stream]
+	pl := p.pipelines[p.streamOrDefault(stream)]
 	p.mu.Unlock()
 	if pl == nil {
 		return nil
 	}
-	return flush(ctx, []*pipeline{pl})
+	return flushAll(ctx, []*pipeline{pl})
 }
 
-func flush(ctx context.Context, list []*pipeline) error {
+func flushAll(ctx context.Context, list []*pipeline) error {
+	return drainAll(ctx, list, "flush", (*pipeline).beginFlush, "end of flush", (*pipeline).endFlush)
+}
+
+// drainAll begins a piece of work with each pipeline, which closes the channel it is given
+// when the batches that are open by then are settled, waits for these, and ends the work.
+func drainAll(ctx context.Context, list []*pipeline, beginName string, begin func(*pipeline, chan struct{}), endName string, end func(*pipeline, chan struct{})) error {
 	drained := make([]chan struct{}, len(list))
 	for i, pl := range list {
 		drained[i] = make(chan struct{})
-		pl.locked("flush", func() { pl.flush(drained[i]) })
+		pl.locked(beginName, func() { begin(pl, drained[i]) })
 	}
 	defer func() {
 		for i, pl := range list {
-			pl.locked("end of flush", func() { pl.endFlush(drained[i]) })
+			pl.locked(endName, func() { end(pl, drained[i]) })
 		}
 	}()
 	for i, done := range drained {
 		if list[i].isBroken() {
-			continue // its records fail, and nobody may close the channel
+			continue // its records fail, and the channel may stay open
 		}
 		select {
 		case <-done:
@@ -257,15 +294,15 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.closed = true
 	close(p.closing)
 	p.mu.Unlock()
-	p.handing.Wait() // short: who waits for room gives up
+	p.submitters.Wait() // short: a caller that waits for room gives up
 
-	list := p.all()
+	list := p.allPipelines()
 	for _, pl := range list {
 		pl.locked("close", func() { pl.closing = true })
 	}
 	for _, pl := range list {
 		done := make(chan struct{})
-		pl.locked("drain", func() { pl.batches.drain(done) })
+		pl.locked("drain", func() { pl.batches.awaitDrain(done) })
 		if pl.isBroken() {
 			continue // what is left fails below
 		}
@@ -278,7 +315,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.work.Wait()
 	left := 0
 	for _, pl := range list {
-		left += pl.abort(ReasonClosed)
+		left += pl.failUndelivered()
 	}
 	if left > 0 {
 		p.closeErr = fmt.Errorf("cannot deliver %d records before the producer was closed: %w", left, context.Cause(ctx))
@@ -287,14 +324,14 @@ func (p *Producer) Close(ctx context.Context) error {
 	return p.closeErr
 }
 
-func (p *Producer) all() []*pipeline {
+func (p *Producer) allPipelines() []*pipeline {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.list()
+	return p.allPipelinesLocked()
 }
 
-// list is all for those who hold p.mu.
-func (p *Producer) list() []*pipeline {
+// allPipelinesLocked is allPipelines with p.mu held.
+func (p *Producer) allPipelinesLocked() []*pipeline {
 	list := make([]*pipeline, 0, len(p.pipelines))
 	for _, pl := range p.pipelines {
 		list = append(list, pl)
@@ -306,16 +343,16 @@ func (p *Producer) list() []*pipeline {
 func (p *Producer) Stats() Stats {
 	p.mu.Lock()
 	s := p.retired
-	list := p.list()
+	list := p.allPipelinesLocked()
 	p.mu.Unlock()
 	for _, pl := range list {
 		one := pl.currentStats()
 		s.accumulate(&one)
 	}
-	bytes, _ := p.buffer.used()
+	bytes, _ := p.buffer.usedRoom()
 	s.BufferedBytes = uint64(bytes)
 	return s
 }
 
-// sinceStart is the time of the pipelines' clock.
-func (p *Producer) sinceStart() int64 { return int64(time.Since(p.start)) }
+// clock is the time of the pipelines' clock.
+func (p *Producer) clock() int64 { return int64(time.Since(p.start)) }

@@ -323,7 +323,7 @@ func TestFlushOfOneStreamLeavesTheOthersAlone(t *testing.T) {
 	})
 }
 
-func TestAttemptsTellDelayAndDuration(t *testing.T) {
+func TestAttemptsHaveDelayAndDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		slow := kinesistest.FailEntries("InternalFailure", "")

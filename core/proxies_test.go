@@ -101,9 +101,9 @@ func behindProxy(t *testing.T, opts ...core.Option) (*kinesistest.Server, *proxy
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	s := kinesistest.New(kinesistest.WithStream(stream, 2))
 	px := &proxy{to: s.Handler()}
-	front := httptest.NewServer(px)
-	t.Cleanup(front.Close)
-	client, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: front.URL})
+	proxy := httptest.NewServer(px)
+	t.Cleanup(proxy.Close)
+	client, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: proxy.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

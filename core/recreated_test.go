@@ -23,7 +23,7 @@ import (
 // place is where a record was confirmed.
 type place struct{ shardID, sequenceNumber string }
 
-// placedLoad hands batches over from several goroutines, each with a pause in between,
+// placedLoad submits batches from several goroutines, each with a pause in between,
 // until stop is closed, and returns where each payload was confirmed.
 func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, pause time.Duration, workers, perBatch int, unkeyed bool) map[string]place {
 	places := map[string]place{}
@@ -45,7 +45,7 @@ func placedLoad(t *testing.T, p *core.Producer, stop <-chan struct{}, pause time
 				}
 				b, err := p.PutBatch(context.Background(), stream, records)
 				if err == nil {
-					err = b.Wait(context.Background())
+					err = b.WaitSettled(context.Background())
 				}
 				if err == nil {
 					err = b.Err()
@@ -200,7 +200,7 @@ func checkConfirmed(t *testing.T, s *kinesistest.Server, records []core.Record, 
 	}
 }
 
-// steady hands over a batch each 50 ms, without waiting for outcomes, for some time.
+// steady submits a batch each 50 ms, without waiting for outcomes, for some time.
 func steady(t *testing.T, p *core.Producer, name string, d time.Duration) (records []core.Record, batches []*core.Batch) {
 	for i := range int(d / (50 * time.Millisecond)) {
 		some := batchOf(fmt.Sprint(name, "-", i), 40)
@@ -290,7 +290,7 @@ func TestFirstAnswerOfADeletedStreamLeavesTheEyesOpen(t *testing.T) {
 
 // An endpoint may make sequence numbers in ways of its own. If they are of another kind,
 // nothing changes.
-func TestSequenceNumbersOfAnotherKindTellNothing(t *testing.T) {
+func TestSequenceNumbersOfAnotherKindProveNothing(t *testing.T) {
 	for _, start := range []string{"1", "", "49000000000000000000000000000000000000000000000000000001"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := kinesistest.New(kinesistest.WithStream(stream, 4))
@@ -356,7 +356,7 @@ func TestListThatNeverFitsCostsTheAggregation(t *testing.T) {
 	}
 }
 
-// renumbering is a client whose ListShards tells other sequence numbers.
+// renumbering is a client whose ListShards gives other sequence numbers.
 type renumbering struct {
 	core.Client
 	start func(string) string

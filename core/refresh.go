@@ -44,8 +44,8 @@ type listing struct {
 	unanswered bool // no answer of Kinesis came
 }
 
-// refreshIfOlder is told of an answer from another shard than predicted. The map is
-// fetched again if it still holds the predicted shard and was fetched before
+// refreshIfOlder is called for an answer from another shard than predicted. The map is
+// fetched again if it still has the predicted shard and was fetched before
 // the request left: an answer to an older request says nothing new.
 func (pl *pipeline) refreshIfOlder(predicted *shard, requestStart int64) {
 	if m := pl.shardMap.Load(); m != nil && predicted.current && requestStart > m.fetched {
@@ -68,11 +68,11 @@ func (pl *pipeline) refreshSoon() {
 	// While failed fetches are backed off, the next one is due soon anyway.
 }
 
-// freshen makes records wait for a new map when the stream has been idle so long
-// that it could have been deleted and made anew unnoticed. An
-// active producer notices: it is told that there is no such stream. Called when a
+// freshenMap makes records wait for a new map when the stream has been idle so long
+// that it could have been deleted and recreated unnoticed. An active
+// producer notices: Kinesis answers that there is no such stream. Called when a
 // batch has been opened.
-func (pl *pipeline) freshen() {
+func (pl *pipeline) freshenMap() {
 	m := pl.shardMap.Load()
 	if m == nil || pl.shards.stale || pl.batches.open > 1 || pl.now-max(pl.batches.idleSince, m.fetched) < int64(mapIdleLimit) {
 		return
@@ -84,16 +84,16 @@ func (pl *pipeline) freshen() {
 // refresh fetches the map. It runs in a goroutine that ends with the fetch.
 func (pl *pipeline) refresh(started int64, withClosed bool) {
 	defer pl.p.work.Done()
-	open, closed, err := pl.listShards(withClosed)
+	open, closed, err := pl.callListShards(withClosed)
 	pl.locked("refresh", func() {
 		pl.listing.hadClosed = withClosed
 		pl.refreshEnded(open, closed, err, started)
 	})
 }
 
-// listShards fetches all pages of the open shards. If closed ones are asked for, those
+// callListShards fetches all pages of the open shards. If closed ones are asked for, those
 // within the stream's retention come, too: over the years they may be very many.
-func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err error) {
+func (pl *pipeline) callListShards(withClosed bool) (open, closed []types.Shard, err error) {
 	defer recoverTo(&err, "ListShards")
 	in := &kinesis.ListShardsInput{
 		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
@@ -136,7 +136,7 @@ func (pl *pipeline) listShards(withClosed bool) (open, closed []types.Shard, err
 
 func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started int64) {
 	pl.listing.active = false
-	if pl.ctx.Err() != nil || pl.aborted {
+	if pl.ctx.Err() != nil || pl.ended {
 		return
 	}
 	if err != nil {
@@ -145,7 +145,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 	}
 	if pl.cfg.ordering == OrderingStrict && !partition(list) {
 		// The pages of the list are from both sides of a reshard. A key could have
-		// two lanes.
+		// two queues.
 		pl.refreshFailed(errors.New("the ranges of the open shards have gaps or overlaps, so that strict ordering cannot use them"))
 		return
 	}
@@ -171,11 +171,11 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 		pl.meta.known, pl.meta.describeDue = false, pl.now
 	}
 	pl.meta.missing, pl.shards.unavailable, pl.shards.stale = nil, false, false
-	pl.install(list, started)
+	pl.installMap(list, started)
 	pl.learnClosed(closed)
 	pl.reviewPlacement()
 	pl.releaseAwaiting()
-	pl.resolve()
+	pl.resolveParked()
 }
 
 func (pl *pipeline) refreshFailed(err error) {
@@ -196,32 +196,32 @@ func (pl *pipeline) refreshFailed(err error) {
 			pl.shards.stale = false
 			pl.releaseAwaiting()
 		}
-		pl.resolve()
+		pl.resolveParked()
 		return // the old map stays in use
 	}
 	switch {
 	case v.action == actFail && v.reason == ReasonStreamNotFound:
 		// Records could only fail later and slower.
-		pl.meta.missing = &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+		pl.meta.missing = pl.recordError(v)
 	case (v.action == actFail || v.action == actBisect) && !pl.shards.unavailable:
 		pl.shards.unavailable = true
-		pl.log(slog.LevelWarn, "without the shard map every record goes alone, which costs more",
+		pl.log(slog.LevelWarn, "records are not aggregated without the shard map, which costs more; allow kinesis:ListShards",
 			"needs", "kinesis:ListShards")
 	}
 	pl.releaseAwaiting()
 }
 
-// install makes a new map the one in use. Records under way to shards that are
-// gone are routed anew.
-func (pl *pipeline) install(list []types.Shard, started int64) {
+// installMap makes a new map the one in use. Records under way to shards that are
+// gone are routed again.
+func (pl *pipeline) installMap(list []types.Shard, started int64) {
 	shards := make([]*shard, 0, len(list))
-	anew := false
+	recreated := false
 	next := make(map[string]*shard, len(list))
 	for _, s := range list {
 		id := aws.ToString(s.ShardId)
 		r, err := parseShard(s)
 		if err != nil {
-			pl.log(slog.LevelWarn, "cannot read the hash range of a shard; its records go alone",
+			pl.log(slog.LevelWarn, "cannot read the hash range of a shard; its records are not aggregated",
 				"shard", id, "detail", err)
 			continue
 		}
@@ -230,8 +230,8 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		}
 		sh := pl.shards.byID[id]
 		// The same id with another range or origin is a stream that was recreated.
-		other := sh != nil && (sh.start != r.start || sh.end != r.end || sh.origin.differs(r.origin))
-		anew = anew || other
+		other := sh != nil && (sh.start != r.start || sh.end != r.end || sh.origin.differsFrom(r.origin))
+		recreated = recreated || other
 		if sh == nil || other {
 			sh = &shard{id: id, start: r.start, end: r.end, origin: r.origin, wakePos: -1}
 			if sh.origin != nil {
@@ -261,7 +261,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 		sh.current = true
 		delete(pl.shards.closed, sh.id)
 	}
-	if anew {
+	if recreated {
 		clear(pl.shards.closed) // ranges of another stream
 		pl.shards.foreignSince, pl.shards.foreignLogged = 0, false
 		pl.meta.created, pl.meta.describeDue = time.Time{}, pl.now // it may have other properties
@@ -271,7 +271,7 @@ func (pl *pipeline) install(list []types.Shard, started int64) {
 	m := newShardMap(shards)
 	m.fetched, m.gen = started, pl.listing.count
 	pl.shardMap.Store(m)
-	pl.installLanes(m)
+	pl.blockOverlappingShards(m)
 	pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil && !kr.shard.current })
 }
 
@@ -283,25 +283,25 @@ func (pl *pipeline) retireShard(sh *shard) {
 	}
 }
 
-// learnClosed keeps the ranges of closed shards that hold parked aggregates. A shard that
+// learnClosed keeps the ranges of closed shards that took parked aggregates. A shard that
 // is in no list of all shards, and older than each of them, was one of a stream that
-// is deleted: nobody can read there.
+// is deleted: no consumer can read there.
 func (pl *pipeline) learnClosed(list []types.Shard) {
 	if len(pl.unresolved) == 0 {
 		return
 	}
 	closed := make(map[string]hashRange, len(list))
-	oldest, told := (*origin)(nil), true
+	oldest, dated := (*origin)(nil), true
 	for _, s := range list {
 		r, err := parseShard(s)
 		if err != nil {
 			continue
 		}
 		closed[aws.ToString(s.ShardId)] = r
-		oldest, told = oldest.earlier(r.origin), told && r.origin != nil
+		oldest, dated = oldest.earlierOrigin(r.origin), dated && r.origin != nil
 	}
 	for _, sh := range pl.shards.byID {
-		oldest, told = oldest.earlier(sh.origin), told && sh.origin != nil
+		oldest, dated = oldest.earlierOrigin(sh.origin), dated && sh.origin != nil
 	}
 	for _, u := range pl.unresolved {
 		id := u.attempt.shardID
@@ -310,7 +310,7 @@ func (pl *pipeline) learnClosed(list []types.Shard) {
 		case pl.shards.byID[id] != nil:
 			continue
 		case known:
-		case pl.listing.hadClosed && told && oldest.before(u.attempt.sequenceNumber) && pl.trusted():
+		case pl.listing.hadClosed && dated && oldest.createdAfter(u.attempt.sequenceNumber) && pl.originConfirmed():
 			r = hashRange{empty: true, origin: originOf(u.attempt.sequenceNumber)}
 		default:
 			continue
@@ -320,7 +320,7 @@ func (pl *pipeline) learnClosed(list []types.Shard) {
 	}
 }
 
-// dropMap forgets everything about the shards, because the stream is another
+// dropMap drops everything about the shards, because the stream is another
 // one: the same ids may have other ranges. Records wait for the new map.
 func (pl *pipeline) dropMap() {
 	for _, sh := range pl.shards.byID {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// By the number of records, a large one at the front would be halved again and again with
+// By the number of records, a large one at the head would be halved again and again with
 // those beside it.
 func TestRequestsThatAreTooLargeAreHalvedBySize(t *testing.T) {
 	for _, c := range []struct {
@@ -26,9 +26,9 @@ func TestRequestsThatAreTooLargeAreHalvedBySize(t *testing.T) {
 			r.bytes += n
 		}
 		pl := halted(t)
-		unchecked(pl)
+		suspendChecks(pl)
 		pl.lock()
-		pl.bisect(r, verdict{action: actBisect, reason: ReasonTooLarge}, Attempt{})
+		pl.bisect(r, classification{action: actBisect, reason: ReasonTooLarge}, Attempt{})
 		if got := len(pl.collector.requests[0].records); got != c.want {
 			t.Errorf("unexpected first half of %v; got %d records; want %d", c.sizes, got, c.want)
 		}
@@ -47,14 +47,14 @@ func TestSizeThatPassesIsFoundFromASmallRequest(t *testing.T) {
 		pl.learnSize(300)
 		refused := 0
 		for range 40 {
-			if n := l.limit(); n > limit {
+			if n := l.requestLimit(); n > limit {
 				refused++
 				l.learnRefused(n)
 			} else {
 				pl.learnSize(n)
 			}
 		}
-		if got := l.limit(); got > limit || got < limit*3/4 || refused > 8 {
+		if got := l.requestLimit(); got > limit || got < limit*3/4 || refused > 8 {
 			t.Errorf("unexpected size; got %d after %d refused trials; want nearly %d after a few", got, refused, limit)
 		}
 		if pl.aggregates.maxBytes != pl.cfg.aggregationMaxBytes || pl.aggregates.growBytes > limit*3/4 {

@@ -57,7 +57,7 @@ func stale(t *testing.T, s *kinesistest.Server, batches ...[]core.Record) {
 	checkDelivered(t, s, batches...)
 }
 
-// remake deletes the stream and makes it anew with three shards: the ids are those
+// remake deletes the stream and recreates it with three shards: the ids are those
 // of the first three of the old one, the ranges are not.
 func remake(t *testing.T, s *kinesistest.Server) {
 	t.Helper()
@@ -69,7 +69,7 @@ func remake(t *testing.T, s *kinesistest.Server) {
 	}
 }
 
-func TestStreamMadeAnewIsNoticedByItsAbsence(t *testing.T) {
+func TestRecreatedStreamIsNoticedByItsAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		p := newProducer(t, s.Client())
@@ -102,7 +102,7 @@ func TestStreamMadeAnewIsNoticedByItsAbsence(t *testing.T) {
 	})
 }
 
-func TestStreamMadeAnewWhileNobodyWroteIsNoticedAtOnce(t *testing.T) {
+func TestStreamRecreatedWhileNothingWasWrittenIsNoticedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		p := newProducer(t, s.Client())
@@ -136,9 +136,9 @@ func TestOldMapServesAfterAnIdleTimeWithoutListShards(t *testing.T) {
 	}
 }
 
-// Records of one key tell nothing: the shard has the same id before and after.
+// Records of one key prove nothing: the shard has the same id before and after.
 // The time of creation does.
-func TestStreamMadeAnewIsNoticedByItsAge(t *testing.T) {
+func TestRecreatedStreamIsNoticedByItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		p := newProducer(t, s.Client())

@@ -38,19 +38,19 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		if out == nil {
 			out = &kinesis.PutRecordsOutput{}
 		}
-		v := verdict{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
+		v := classification{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
 			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
 		pl.stats.RequestErrors++
 		pl.metrics.observeFailed(v.code)
-		pl.degraded(v)
+		pl.noteDegraded(v)
 		for _, kr := range req.records {
-			pl.countUncertain(kr) // if the caller hands the records over again
-			pl.fail(kr, v, *base)
+			pl.countUncertain(kr) // if the caller submits the records again
+			pl.failRecord(kr, v, *base)
 		}
 	default:
 		// From the last to the first, so that throttled records of a shard
 		// return to the head of its queue in their order.
-		worst := verdict{}
+		worst := classification{}
 		before := pl.stats.KinesisRecords
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
@@ -65,24 +65,24 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 			pl.recordRefused(kr, v, *base, req, out)
 		}
 		if pl.stats.KinesisRecords > before {
-			pl.passedCall(req)
+			pl.notePassedCall(req)
 		} else if worst.action == actBisect {
 			pl.giveUp(worst)
 		}
 		if worst.code != "" {
-			pl.degraded(worst)
+			pl.noteDegraded(worst)
 		} else {
-			pl.recovered()
+			pl.noteRecovered()
 		}
 	}
-	req.done()
+	req.releaseRequest()
 }
 
 // recordStored handles a record that Kinesis has taken, in whatever shard.
 func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
-	pl.retries.budget.earn(len(pl.retries.waiting))
+	pl.retries.budget.earnRetry(len(pl.retries.waiting))
 	units := payloadUnits(kr.size)
 	pl.stats.PutPayloadUnits += uint64(units)
 	pl.stats.PutPayloadUnitsSaved += uint64(kr.aloneUnits - units)
@@ -91,22 +91,22 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 		pl.listing.due = pl.now // the network is back
 	}
 	sh := kr.shard
-	foreign := pl.foreign(kr, a)
+	foreign := pl.isForeignAnswer(kr, a)
 	contradiction := !foreign && pl.placementMismatch(kr, &a)
 	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {
-			sh.pace.Stored(pl.sinceStart(a.Start))
+			sh.pace.Stored(pl.clockAt(a.Start))
 			sh.stored++
 			sh.storedBytes += uint64(kr.size)
 		}
-		pl.confirm(kr, a)
+		pl.confirmRecord(kr, a)
 		return
 	}
-	pl.refreshIfOlder(sh, pl.sinceStart(a.Start))
+	pl.refreshIfOlder(sh, pl.clockAt(a.Start))
 	if len(kr.items) == 1 {
-		// A user record alone is where its hash key led it. Consumers take
-		// it as it is; writing it again would only double it.
-		pl.confirm(kr, a)
+		// A single user record is where its hash key led it. Consumers take it as it
+		// is; to resend it would only double it.
+		pl.confirmRecord(kr, a)
 		return
 	}
 	if r, known := pl.rangeOf(a); known && !contradiction {
@@ -115,7 +115,7 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	}
 	// Either the shard is younger than the map, or the map is that of another stream
 	// of the same name. In the second case only a map fetched from now on will do.
-	pl.park(kr, a, foreign || contradiction)
+	pl.parkUnresolved(kr, a, foreign || contradiction)
 }
 
 // countUncertain counts records that may be stored twice.
@@ -125,7 +125,7 @@ func (pl *pipeline) countUncertain(kr *kinesisRecord) {
 }
 
 // recordRefused handles a record that Kinesis has not taken while the call succeeded.
-func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
+func (pl *pipeline) recordRefused(kr *kinesisRecord, v classification, a Attempt, req *request, out *kinesis.PutRecordsOutput) {
 	pl.metrics.observeRefused(kr, v.code)
 	if v.action == actThrottle {
 		pl.stats.Throttled++
@@ -137,31 +137,34 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *
 	}
 	switch {
 	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
-		pl.fail(kr, v, a)
+		pl.failRecord(kr, v, a)
+	case pl.hasAborted(kr):
+		pl.noteAttempts(kr, v, a)
+		pl.disaggregate(kr)
 	case v.action == actBisect && len(kr.items) > 1:
-		pl.attemptedAll(kr, v, a)
-		pl.unbundle(kr, v)
+		pl.noteAttempts(kr, v, a)
+		pl.splitAggregate(kr, v)
 	case v.action == actBisect && slices.ContainsFunc(out.Records, entryStored):
-		pl.convict(kr, v, a) // while others of the same call passed
+		pl.failCulprit(kr, v, a) // while others of the same call passed
 	case v.action == actBisect:
 		p := req.proof
 		p.countRefusal(pl.refusals.passed, pl.stats.Requests)
 		pl.refusals.refused = max(pl.refusals.refused, req.number)
 		pl.refusedAlone(kr, p, v, a)
 	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.meta.auto:
-		pl.attemptedAll(kr, v, a)
-		kr.shard.pace.Refused(pl.now, pl.sinceStart(a.Start), rand.Float64())
+		pl.noteAttempts(kr, v, a)
+		kr.shard.pace.Refused(pl.now, pl.clockAt(a.Start), rand.Float64())
 		if pl.cfg.ordering == OrderingStrict {
 			pl.retryInPlace(kr, 0)
 			return
 		}
-		if pl.late(kr) {
+		if pl.hasExpired(kr) {
 			pl.disaggregate(kr)
 			return
 		}
 		pl.limitFirst(kr)
 	default:
-		pl.attemptedAll(kr, v, a)
+		pl.noteAttempts(kr, v, a)
 		pl.retryLater(kr, pl.backoff(int(kr.items[0].tries)))
 	}
 }
@@ -170,58 +173,60 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v verdict, a Attempt, req *
 func entryStored(e types.PutRecordsResultEntry) bool { return aws.ToString(e.SequenceNumber) != "" }
 
 // requestFailed handles the records of a call that failed as a whole.
-func (pl *pipeline) requestFailed(req *request, v verdict, a Attempt) {
+func (pl *pipeline) requestFailed(req *request, v classification, a Attempt) {
 	pl.stats.RequestErrors++
 	pl.metrics.observeFailed(v.code)
 	a.Uncertain = v.uncertain
 	if v.action == actFail && v.reason == ReasonStreamNotFound {
-		pl.streamGone(req)
+		pl.noteStreamGone(req)
 	}
 	switch {
-	case v.action == actBisect && req.leftOut:
-		// The stream wants keys again, or the strategy was set by hand and does
-		// not fit. The records are not to blame.
+	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
+		pl.noteDegraded(v)
+		for _, kr := range req.records {
+			pl.failRecord(kr, v, a)
+		}
+	case !pl.withdrawAborted(req, v, a):
+		pl.noteDegraded(v)
+	case v.action == actBisect && req.omittedKey:
+		// The stream requires keys again, or the strategy was set by hand and does
+		// not fit. The records are not at fault.
 		pl.placement.keysNeeded = true
 		pl.describeSoon()
 		for _, kr := range req.records {
-			pl.attemptedAll(kr, v, a)
+			pl.noteAttempts(kr, v, a)
 			pl.retryLater(kr, 0)
 		}
-	case v.action == actFail, v.action == actThrottle && pl.cfg.failIfThrottled:
-		pl.degraded(v)
-		for _, kr := range req.records {
-			pl.fail(kr, v, a)
-		}
 	case v.action == actBisect:
-		pl.refusedCall(req, v)
+		pl.noteRefusedCall(req, v)
 		switch kr := req.records[0]; {
 		case len(req.records) > 1:
 			pl.bisect(req, v, a)
 		case len(kr.items) > 1:
-			pl.attemptedAll(kr, v, a)
-			pl.unbundle(kr, v)
+			pl.noteAttempts(kr, v, a)
+			pl.splitAggregate(kr, v)
 		default:
 			pl.refusedAlone(kr, req.proof, v, a)
 		}
 		pl.giveUp(v)
 	default:
 		pl.refusals.lone, pl.refusals.loneSince = nil, pl.now
-		pl.degraded(v)
+		pl.noteDegraded(v)
 		// All wait for the same time, so that they fill a request again.
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
 		for _, kr := range req.records {
 			if v.uncertain {
 				pl.countUncertain(kr)
 			}
-			pl.attemptedAll(kr, v, a)
+			pl.noteAttempts(kr, v, a)
 			pl.retryLater(kr, wait)
 		}
 	}
 }
 
-// streamGone is told that the stream does not exist. If it comes back, it
+// noteStreamGone is called when the stream does not exist. If it comes back, it
 // may have other shards under the same ids.
-func (pl *pipeline) streamGone(req *request) {
+func (pl *pipeline) noteStreamGone(req *request) {
 	if m := pl.shardMap.Load(); m != nil && m.gen <= req.gen {
 		pl.meta.known, pl.meta.describeDue = false, pl.now
 		pl.dropMap()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,7 +36,7 @@ func rest(p *Producer, stream string) (left []string) {
 	check("waited", pl.batches.waited)
 	check("flushing", pl.callers.flushing)
 	check("drain waiters", len(pl.batches.drains))
-	check("held", len(pl.awaiting.items))
+	check("awaiting map", len(pl.awaiting.items))
 	check("open list bytes", pl.aggregates.open.bytes)
 	check("open list records", pl.aggregates.open.records)
 	check("wakes", len(pl.wakes))
@@ -45,7 +46,7 @@ func rest(p *Producer, stream string) (left []string) {
 	check("requests", len(c.requests))
 	check("in flight", c.inFlight)
 	check("retries", len(pl.retries.waiting))
-	check("outgoing", len(pl.ordering.draining))
+	check("draining", len(pl.ordering.draining))
 	check("unresolved", len(pl.unresolved))
 	if pl.aggregates.open.head != nil || pl.batches.oldest != nil || pl.batches.newest != nil {
 		left = append(left, "a list is not empty")
@@ -62,13 +63,13 @@ func rest(p *Producer, stream string) (left []string) {
 		check(sh.id+" ready bytes", sh.readyBytes)
 		check(sh.id+" request bytes", sh.requestBytes)
 		check(sh.id+" blockers", sh.blockers)
-		check(sh.id+" front", len(sh.front))
-		check(sh.id+" open items", len(sh.open.items)+sh.open.held)
+		check(sh.id+" head", len(sh.head))
+		check(sh.id+" open items", len(sh.open.items)+sh.open.bufferedBytes)
 		if sh.busy != nil || sh.open.record != nil {
 			left = append(left, sh.id+" keeps a record")
 		}
 	}
-	bytes, records := p.buffer.used()
+	bytes, records := p.buffer.usedRoom()
 	check("buffered bytes", bytes)
 	check("buffered records", records)
 	return left
@@ -97,15 +98,16 @@ func TestNothingIsLeftInAnyStage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for seed := range uint64(3) {
-				synctest.Test(t, func(t *testing.T) { troubled(t, seed, c.opts) })
+				synctest.Test(t, func(t *testing.T) { degradedLoad(t, seed, c.opts, false) })
 			}
+			synctest.Test(t, func(t *testing.T) { degradedLoad(t, 3, c.opts, true) })
 		})
 	}
 }
 
-// troubled delivers records of all kinds through faults, reshards and changes of the
-// distribution.
-func troubled(t *testing.T, seed uint64, opts []Option) {
+// degradedLoad delivers records of all kinds through faults, reshards and changes of the
+// distribution, and aborts some if asked to.
+func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 	const stream = "s"
 	rng := rand.New(rand.NewPCG(seed, 7))
 	s := kinesistest.New(kinesistest.WithStream(stream, 3))
@@ -117,7 +119,16 @@ func troubled(t *testing.T, seed uint64, opts []Option) {
 		s.Fault(kinesistest.Fault{Operation: "ListShards", Probability: 0.06, Seed: seed*10 + uint64(i), Effect: e})
 	}
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 5 * time.Millisecond}})
-	opts = append([]Option{WithRequestTimeout(500 * time.Millisecond), WithRetryBackoff(5*time.Millisecond, 200*time.Millisecond)}, opts...)
+	reported := map[*Batch]int{}
+	var mu sync.Mutex
+	note := func(list []Outcome) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, o := range list {
+			reported[o.Batch]++
+		}
+	}
+	opts = append([]Option{WithRequestTimeout(500 * time.Millisecond), WithRetryBackoff(5*time.Millisecond, 200*time.Millisecond), WithOutcomeFunc(note)}, opts...)
 	p, err := New(s.Client(), opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +149,7 @@ func troubled(t *testing.T, seed uint64, opts []Option) {
 				r.ExplicitHashKey = "no number"
 			case kind == 15:
 				r.PartitionKey, r.Data = "large", make([]byte, 1<<20)
-			} // the others are spread
+			} // the others have no key
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rng.IntN(3000))*time.Millisecond)
 		switch rng.IntN(4) {
@@ -149,12 +160,19 @@ func troubled(t *testing.T, seed uint64, opts []Option) {
 			}
 			batches = append(batches, b)
 		default:
-			b, _ := p.PutBatch(ctx, stream, records) // what ctx cuts off is settled
-			batches = append(batches, b)
+			if b, _ := p.PutBatch(ctx, stream, records); b != nil { // what ctx cuts off is settled
+				batches = append(batches, b)
+			}
 		}
 		switch rng.IntN(6) {
 		case 0:
-			_ = batches[rng.IntN(len(batches))].Wait(ctx)
+			if len(batches) > 0 {
+				_ = batches[rng.IntN(len(batches))].WaitSettled(ctx)
+			}
+		case 3:
+			if aborts {
+				_ = p.Abort(ctx)
+			}
 		case 1:
 			_ = p.FlushStream(ctx, stream)
 		case 2:
@@ -181,7 +199,7 @@ func troubled(t *testing.T, seed uint64, opts []Option) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for i, b := range batches {
-		if err := b.Wait(ctx); err != nil {
+		if err := b.WaitSettled(ctx); err != nil {
 			t.Fatalf("batch %d of seed %d is not settled: %v; left: %v", i, seed, err, rest(p, stream))
 		}
 	}
@@ -191,6 +209,11 @@ func troubled(t *testing.T, seed uint64, opts []Option) {
 	}
 	if st := p.Stats(); st.Pending != 0 || st.Accepted != st.Confirmed+st.FailedTotal() {
 		t.Errorf("seed %d: accounts do not add up: %+v", seed, st)
+	}
+	for _, b := range batches {
+		if reported[b] != b.Len() {
+			t.Errorf("seed %d: unexpected number of outcomes of a batch of %d records; got %d", seed, b.Len(), reported[b])
+		}
 	}
 	if err := p.Close(ctx); err != nil {
 		t.Error(err)

@@ -27,11 +27,11 @@ func (pl *pipeline) retryLater(kr *kinesisRecord, wait int64) {
 }
 
 // retryDue sends records on whose backoff has passed: as they are if their
-// shard is still there, else taken apart and routed anew.
+// shard is still there, otherwise disaggregated and routed again.
 func (pl *pipeline) retryDue() {
 	for len(pl.retries.waiting) > 0 && pl.retries.waiting[0].due <= pl.now {
-		late := pl.late(pl.retries.waiting[0])
-		if !late && !pl.retries.budget.spend(pl.now, pl.retries.waiting[0].size, pl.cfg) {
+		late := pl.hasExpired(pl.retries.waiting[0])
+		if !late && !pl.retries.budget.spendRetry(pl.now, pl.retries.waiting[0].size, pl.cfg) {
 			return
 		}
 		kr := heap.Pop(&pl.retries.waiting).(*kinesisRecord)

@@ -162,8 +162,8 @@ func TestOneRecordThatKinesisRefusesDoesNotPoisonTheOthers(t *testing.T) {
 			return nil
 		})
 		p := newProducer(t, s.Client(), core.WithAggregation(aggregated))
-		// Else the culprit may come to its end before the stream has taken anything,
-		// and then it is not blamed.
+		// Otherwise the culprit may come to its end before the stream has taken anything,
+		// and then it is not found.
 		before := batchOf("before", 1)
 		wait(t, put(t, p, before))
 		records := batchOf("a", 400)
@@ -188,7 +188,7 @@ func TestOneRecordThatKinesisRefusesDoesNotPoisonTheOthers(t *testing.T) {
 	}
 }
 
-func TestStreamThatRefusesEverythingIsNotBlamedOnTheRecords(t *testing.T) {
+func TestStreamThatRefusesEverythingCountsAgainstNoRecord(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", "x")})
 	p := newProducer(t, s.Client())
@@ -254,7 +254,7 @@ func TestRecordExpiresWithItsHistory(t *testing.T) {
 				t.Errorf("unexpected result: %+v", r)
 			}
 			f.Remove()
-			// A record without trouble does not expire.
+			// A record that is stored does not expire.
 			wait(t, put(t, p, batchOf("b", 5)))
 			closeProducer(t, p)
 			if st := checkAccounts(t, p); st.Failed[core.ReasonExpired] != 5 || st.Confirmed != 5 {

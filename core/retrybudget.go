@@ -5,17 +5,17 @@ package core
 import "time"
 
 // retryBudget keeps the retries of one stream from multiplying the load on a
-// service that is in trouble. Every Kinesis record that is stored pays for the
+// service that is degraded. Every Kinesis record that is stored earns the
 // retry of one other, so retries are at most half of what is sent over any length
 // of time. When nothing gets through, one call with retries may go every
-// retryTrickle; once that is answered well, what it stored pays for as much again,
+// retryTrickle; once that is answered well, what it stored earns as much again,
 // so the backlog of an outage goes out at a rate that doubles with each round trip.
 // Nothing is given up: a record without budget waits. Throttled records are not
 // counted here, for their shard's limiter paces them.
 type retryBudget struct {
-	credit float64 // retries of Kinesis records that are paid for
+	credit float64 // retries of Kinesis records that are earned
 
-	// The call that may go although nothing is paid for.
+	// The call that may be sent although nothing is earned.
 	next         int64 // when
 	opened       int64 // the moment at which it is being filled
 	count, bytes int   // room left in it
@@ -31,19 +31,21 @@ const (
 
 func newRetryBudget() retryBudget { return retryBudget{credit: retryCredit, opened: -1} }
 
-// earn is told of a Kinesis record that was stored, and how many wait for a retry.
-func (b *retryBudget) earn(waiting int) { b.credit = min(b.credit+1, float64(retryCredit+waiting)) }
+// earnRetry counts a Kinesis record that was stored. waiting is how many wait for a retry.
+func (b *retryBudget) earnRetry(waiting int) {
+	b.credit = min(b.credit+1, float64(retryCredit+waiting))
+}
 
-// due returns the earliest moment for a retry.
-func (b *retryBudget) due() int64 {
+// nextRetryDue returns the earliest moment for a retry.
+func (b *retryBudget) nextRetryDue() int64 {
 	if b.credit >= 1 {
 		return 0
 	}
 	return b.next
 }
 
-// spend reports whether a record of this size may be sent again now.
-func (b *retryBudget) spend(now int64, size int, cfg *config) bool {
+// spendRetry reports whether a record of this size may be sent again now.
+func (b *retryBudget) spendRetry(now int64, size int, cfg *config) bool {
 	switch {
 	case b.credit >= 1:
 		b.credit--

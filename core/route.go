@@ -6,36 +6,40 @@ import (
 	"fmt"
 )
 
-// route sends one item on its way: into the aggregate of its shard, alone if
-// it must not or cannot be aggregated, or to its end if it is too late or too
-// large. Called with the lock held.
+// route decides where one item goes: into the aggregate of its shard, without
+// aggregation if it must not or cannot be aggregated, or to its settlement if it is too
+// late or too large. Called with the lock held.
 func (pl *pipeline) route(it *item) {
 	sh, ok := pl.predictShard(it)
 	switch {
 	case !ok:
-	case sh == nil || sh.id == "" || it.is(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.distrusted:
-		pl.alone(it, sh)
+	case sh == nil || sh.id == "" || it.has(itemAlone) || !pl.cfg.aggregation || pl.meta.undescribed || sh.originMismatch:
+		pl.sendUnaggregated(it, sh)
 	default:
 		pl.aggregate(it, sh)
 	}
 }
 
 // predictShard predicts the shard of an item, nil if that cannot be done. It reports
-// false if the item goes nowhere now: it is settled, or held.
+// false if the item goes nowhere now: it is settled, or awaits the shard map or a suspect.
 func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 	if pl.broken != nil {
 		pl.settle(it, pl.broken)
 		return nil, false
 	}
+	if pl.batches.isAborted(it.batch) {
+		pl.failAborted(it)
+		return nil, false
+	}
 	if e := it.batch.expires; e != 0 && pl.now > e {
-		pl.expire(it)
+		pl.expireItem(it)
 		return nil, false
 	}
 	if pl.awaitsMap() {
-		pl.awaiting.hold(it)
+		pl.awaiting.keepAwaiting(it)
 		return nil, false
 	}
-	if n := it.size(); n > pl.meta.maxRecordBytes {
+	if n := it.sizeAlone(); n > pl.meta.maxRecordBytes {
 		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
 			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes)})
 		return nil, false
@@ -44,7 +48,7 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 		pl.settle(it, pl.meta.missing)
 		return nil, false
 	}
-	if len(pl.refusals.aside) > 0 && pl.refusals.behind(it) {
+	if len(pl.refusals.aside) > 0 && pl.refusals.waitBehindSuspect(it) {
 		return nil, false
 	}
 	m := pl.shardMap.Load()
@@ -52,13 +56,13 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 	switch {
 	case pl.meta.auto:
 	case m == nil:
-		sh = pl.soleLane()
-	case it.is(itemSpread):
-		sh = pl.spreadShard(m)
+		sh = pl.soleShard()
+	case it.has(itemUnkeyed):
+		sh = pl.stickyShard(m)
 	case it.shard != nil && it.shard.current:
 		sh = it.shard
 	default:
-		sh = m.lookup(it.hash)
+		sh = m.lookupShard(it.hash)
 		it.shard = sh
 	}
 	return sh, true
@@ -75,17 +79,17 @@ func (pl *pipeline) routeAll(items []*item) {
 }
 
 // routeAgain routes records that were on their way already. In strict ordering
-// they go before those that were handed over later.
+// they go before those that were submitted later.
 func (pl *pipeline) routeAgain(items []*item, wait int64) {
 	if pl.cfg.ordering == OrderingStrict {
-		pl.requeueFront(items, wait)
+		pl.requeueAtHead(items, wait)
 		return
 	}
 	pl.routeAll(items)
 }
 
 // reroute takes the Kinesis records that match out of the stages before the
-// sender and routes their user records anew.
+// sender and routes their user records again.
 func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	for _, kr := range pl.withdraw(match) {
 		again := append(pl.scratch[:0], kr.items...)
@@ -94,11 +98,11 @@ func (pl *pipeline) reroute(match func(*kinesisRecord) bool) {
 	}
 }
 
-// disaggregate routes the user records of a Kinesis record anew.
+// disaggregate routes the user records of a Kinesis record again.
 func (pl *pipeline) disaggregate(kr *kinesisRecord) { pl.disaggregateLater(kr, 0) }
 
 // disaggregateLater is disaggregate for records that should wait. In strict ordering they
-// do; else they have waited already.
+// do; otherwise they have waited already.
 func (pl *pipeline) disaggregateLater(kr *kinesisRecord, wait int64) {
 	again := append(pl.scratch[:0], kr.items...)
 	pl.recycle(kr)

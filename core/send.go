@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/internal/invariants"
 )
 
 // request is one PutRecords call.
@@ -30,11 +29,11 @@ type request struct {
 	unsealed [][]byte            // scratch
 	builder  aggregation.Builder // one after the other, of aggregates that have none
 
-	gen     uint64 // of the last map fetch that began before
-	keyless bool   // spread records go without a partition key
-	leftOut bool   // at least one has
-	number  uint64 // of all calls, from 1
-	proof   proof  // what speaks against the records
+	gen        uint64 // of the last map fetch that began before
+	omitKeys   bool   // unkeyed records are sent without a partition key
+	omittedKey bool   // at least one has
+	number     uint64 // of all calls, from 1
+	proof      proof  // how often the records were refused
 }
 
 var requestPool = sync.Pool{New: func() any { return new(request) }}
@@ -47,8 +46,8 @@ func (pl *pipeline) newRequest() *request {
 // made large is left to the garbage collector.
 const maxKeptBlob = 2 << 20
 
-// done gives the request's memory back.
-func (r *request) done() {
+// releaseRequest gives the request's memory back.
+func (r *request) releaseRequest() {
 	if cap(r.blob) > maxKeptBlob {
 		r.blob = nil
 	}
@@ -58,7 +57,7 @@ func (r *request) done() {
 	clear(r.unsealed)
 	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
 	r.blob, r.decimal, r.digits = r.blob[:0], r.decimal[:0], r.digits[:0]
-	r.bytes, r.gen, r.keyless, r.leftOut = 0, 0, false, false
+	r.bytes, r.gen, r.omitKeys, r.omittedKey = 0, 0, false, false
 	r.number, r.proof = 0, proof{}
 	requestPool.Put(r)
 }
@@ -68,10 +67,8 @@ func (r *request) done() {
 func (pl *pipeline) startRequest(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
-	if invariants.Enabled {
-		pl.checks.started(pl, req)
-	}
-	req.keyless, req.gen, req.number = pl.keyless(), pl.listing.count, pl.stats.Requests
+	pl.checks.noteStarted(pl, req)
+	req.omitKeys, req.gen, req.number = pl.mayOmitKeys(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
 }
@@ -89,9 +86,7 @@ func (pl *pipeline) send(req *request) {
 	pl.lock()
 	defer pl.unlock()
 	pl.collector.inFlight--
-	if invariants.Enabled {
-		pl.checks.ended(req)
-	}
+	pl.checks.noteEnded(req)
 	switch {
 	case pl.broken == nil && defect != nil:
 		pl.breakDown("encode", defect, debug.Stack())
@@ -123,7 +118,7 @@ func (r *request) encodeGuarded() (entries []types.PutRecordsRequestEntry, defec
 }
 
 // encode lays the records out as the API wants them. It runs outside of the
-// lock: while a record is in a request, nobody else touches it.
+// lock: while a record is in a request, nothing else touches it.
 func (r *request) encode() []types.PutRecordsRequestEntry {
 	if cap(r.blob) < r.bytes {
 		n := r.bytes
@@ -141,7 +136,7 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		r.decimal = kr.outer.AppendDecimal(r.decimal)
 		r.digits = append(r.digits, uint8(len(r.decimal)-before))
 	}
-	// One string holds all decimals; keys and entries point into it.
+	// One string has all decimals; keys and entries point into it.
 	all := string(r.decimal)
 	for _, n := range r.digits {
 		r.keys = append(r.keys, all[:n], "")
@@ -158,8 +153,8 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 			r.unsealed = append(r.unsealed, data)
 		}
 		key := &r.keys[2*i+1]
-		if r.keyless && kr.items[0].is(itemSpread) {
-			key, r.leftOut = nil, true
+		if r.omitKeys && kr.items[0].has(itemUnkeyed) {
+			key, r.omittedKey = nil, true
 		}
 		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: key})
 	}

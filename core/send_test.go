@@ -15,9 +15,9 @@ import (
 func TestRequestThatIsUsedAgainKnowsNothingOfTheOneBefore(t *testing.T) {
 	r := &request{
 		records: []*kinesisRecord{{}}, bytes: 7, blob: []byte("x"), decimal: []byte("1"), keys: []string{"k"},
-		entries: make([]types.PutRecordsRequestEntry, 1), unsealed: [][]byte{{1}}, gen: 3, keyless: true, leftOut: true,
+		entries: make([]types.PutRecordsRequestEntry, 1), unsealed: [][]byte{{1}}, gen: 3, omitKeys: true, omittedKey: true,
 	}
-	r.done()
+	r.releaseRequest()
 	for i, v := 0, reflect.ValueOf(*r); i < v.NumField(); i++ {
 		switch f := v.Field(i); {
 		case f.Kind() == reflect.Slice:

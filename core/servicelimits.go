@@ -14,7 +14,7 @@ const (
 	// maxRequestBytes is the most bytes (data plus partition keys) one
 	// PutRecords call takes. It was 5 MiB until October 2025.
 	maxRequestBytes = 10 << 20
-	// defaultMaxRecordBytes is the record size limit of a stream that nobody
+	// defaultMaxRecordBytes is the record size limit of a stream that was not
 	// raised with UpdateMaxRecordSize: data plus partition key.
 	defaultMaxRecordBytes = 1 << 20
 	// absoluteMaxRecordBytes is the highest limit UpdateMaxRecordSize accepts.
@@ -37,11 +37,11 @@ const (
 	// aggregatePartitionKey is the key the KPL writes on every aggregate; the
 	// explicit hash key does the routing.
 	aggregatePartitionKey = "a"
-	// spreadPartitionKey is what a consumer sees as the key of a record for
+	// unkeyedPartitionKey is what a consumer sees as the key of a record for
 	// which none was given.
-	spreadPartitionKey = "a"
+	unkeyedPartitionKey = "a"
 
-	// shardRequestBytes is the KPL's guard: a request is closed when it holds
+	// shardRequestBytes is the KPL's guard: a request is closed when it has
 	// this much for one shard, so that a hot shard cannot fill whole requests.
 	shardRequestBytes = 256 << 10
 
@@ -53,7 +53,7 @@ const (
 	refreshSpacing = 200 * time.Millisecond
 	// staleGrace is how long records wait for a new map where there is an old one.
 	staleGrace = 3 * time.Second
-	// mapIdleLimit is how long a stream may be idle before its map is fetched anew
+	// mapIdleLimit is how long a stream may be idle before its map is fetched again
 	// on next use. To delete a stream and create it again takes longer than this
 	// by experience; no figure is documented.
 	mapIdleLimit = 30 * time.Second
@@ -78,7 +78,7 @@ const (
 	// recordOverheadBytes is what a buffered user record costs in memory
 	// besides its key and data; it is part of the buffer bound.
 	recordOverheadBytes = 128
-	// handOverRecords is how many records one stretch of hand-over takes
-	// under the pipeline's lock.
-	handOverRecords = 512
+	// submitRecords is how many records one stretch of a submission takes under the
+	// pipeline's lock.
+	submitRecords = 512
 )

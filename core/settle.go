@@ -7,14 +7,15 @@ type openBatches struct {
 	oldest, newest *Batch
 	seq            uint64 // of the newest there was
 	open           int    // how many there are
-	waited         int    // of them, those that somebody waits for
+	waited         int    // of them, those that a caller waits for
 	drains         []drainWaiter
-	idleSince      int64 // while there is none: since when
-	swept          int64 // when all stages were searched for expired records
+	idleSince      int64  // while there is none: since when
+	abortedSeq     uint64 // batches up to this one are given up; see Abort
+	swept          int64  // when all stages were searched for expired records
 }
 
-// push takes up a new batch.
-func (o *openBatches) push(b *Batch) {
+// pushBatch takes up a new batch.
+func (o *openBatches) pushBatch(b *Batch) {
 	o.open++
 	o.seq++
 	b.seq = o.seq
@@ -26,8 +27,8 @@ func (o *openBatches) push(b *Batch) {
 	o.newest = b
 }
 
-// remove lets go of a batch that is settled.
-func (o *openBatches) remove(b *Batch, now int64) {
+// removeBatch removes a batch that is settled.
+func (o *openBatches) removeBatch(b *Batch, now int64) {
 	o.open--
 	o.idleSince = now
 	if b.waiters > 0 {
@@ -46,9 +47,11 @@ func (o *openBatches) remove(b *Batch, now int64) {
 	b.prev, b.next = nil, nil
 }
 
-// settled is what unlock gives back.
-type settled struct {
-	done           []chan struct{} // of batches and drains, to close after the lock
+// settledNow is what unlock gives back, and what it reports after the lock.
+type settledNow struct {
+	items          []*item // for the outcome function
+	batches        []*Batch
+	drained        []chan struct{} // of flushes
 	bytes, records int             // room in the buffer
 }
 
@@ -69,9 +72,12 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 		pl.stats.Confirmed++
 		pl.stats.ConfirmedBytes += uint64(it.dataBytes)
 	}
-	if it.is(itemBuffered) {
-		pl.settled.bytes += it.cost()
+	if it.has(itemBuffered) {
+		pl.settled.bytes += it.bufferCost()
 		pl.settled.records++
+	}
+	if pl.cfg.onOutcomes != nil {
+		pl.settled.items = pl.p.appendSettled(pl.settled.items, it)
 	}
 	b.open--
 	if b.open == 0 {
@@ -79,18 +85,23 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 	}
 }
 
-// closeBatch has unlock tell those who wait for a batch that it is settled. They
-// must see its room in the buffer free.
+// closeBatch has unlock notify the callers that wait for a batch. They must see its room
+// in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
-	pl.batches.remove(b, pl.now)
-	pl.settled.done = pl.batches.endDrains(append(pl.settled.done, b.done))
+	pl.batches.removeBatch(b, pl.now)
+	if b.ownsRecords {
+		clear(b.records)
+	}
+	b.records = nil
+	pl.settled.batches = append(pl.settled.batches, b)
+	pl.settled.drained = pl.batches.endDrains(pl.settled.drained)
 }
 
-// confirm settles every user record of a stored Kinesis record.
-func (pl *pipeline) confirm(kr *kinesisRecord, a attemptNode) {
+// confirmRecord settles every user record of a stored Kinesis record.
+func (pl *pipeline) confirmRecord(kr *kinesisRecord, a attemptNode) {
 	node := &a
 	for _, it := range kr.items {
-		pl.attempted(it, node)
+		pl.noteAttempt(it, node)
 	}
 	for _, it := range kr.items {
 		pl.settle(it, nil)
@@ -98,14 +109,14 @@ func (pl *pipeline) confirm(kr *kinesisRecord, a attemptNode) {
 	pl.recycle(kr)
 }
 
-// fail settles every user record of a Kinesis record with an error.
-func (pl *pipeline) fail(kr *kinesisRecord, v verdict, a Attempt) {
+// failRecord settles every user record of a Kinesis record with an error.
+func (pl *pipeline) failRecord(kr *kinesisRecord, v classification, a Attempt) {
 	if v.action == actThrottle {
 		v.reason = ReasonThrottled
 	}
 	a.Uncertain = v.uncertain
-	pl.attemptedAll(kr, v, a)
-	err := &RecordError{Stream: pl.stream.name, Reason: v.reason, Code: v.code, Detail: v.message}
+	pl.noteAttempts(kr, v, a)
+	err := pl.recordError(v)
 	for _, it := range kr.items {
 		pl.settle(it, err)
 	}

@@ -13,10 +13,10 @@ import (
 // first, for the sake of the processor's cache.
 type shard struct {
 	current bool // part of the shard map in use
-	// distrusted: an answer did not fit the origin, so that the map may be of another
+	// originMismatch: an answer did not fit the origin, so that the map may be of another
 	// stream. Nothing is aggregated until one fits.
-	distrusted bool
-	open       openAggregate
+	originMismatch bool
+	open           openAggregate
 
 	id         string
 	start, end aggregation.HashKey // both inclusive
@@ -32,7 +32,7 @@ type shard struct {
 	// Strict ordering; see ordering.go.
 	busy     *kinesisRecord // the one on its way to Kinesis
 	blockers int            // busy shards of earlier maps with keys in common
-	front    []*kinesisRecord
+	head     []*kinesisRecord
 
 	// Counts of Kinesis records.
 	stored, storedBytes, refused uint64
@@ -42,7 +42,7 @@ type shard struct {
 
 }
 
-func (s *shard) contains(h aggregation.HashKey) bool {
+func (s *shard) shardContains(h aggregation.HashKey) bool {
 	return s.start.Compare(h) <= 0 && h.Compare(s.end) <= 0
 }
 
@@ -62,7 +62,7 @@ func (s *shard) waitEstimate(now int64) int64 {
 // aggregation a queue may have 100,000, and the estimate is made for each record.
 const estimateSample = 16
 
-// closeOpen forgets the open aggregate, which goes its own way.
+// closeOpen takes the open aggregate off the shard.
 func (s *shard) closeOpen() {
 	items := s.open.items
 	if cap(items) > maxOpenItems {

@@ -28,7 +28,7 @@ type shardMap struct {
 	shift uint
 }
 
-// arc is the part of the ring that belongs to a shard. What lookup needs is in one
+// arc is the part of the ring that belongs to a shard. What lookupShard needs is in one
 // place.
 type arc struct {
 	end   aggregation.HashKey // inclusive
@@ -42,12 +42,12 @@ func newShardMap(shards []*shard) *shardMap {
 		m.ring[i] = arc{end: sh.end, shard: sh}
 	}
 	slices.SortFunc(m.ring, func(a, b arc) int { return a.end.Compare(b.end) })
-	m.index()
+	m.buildIndex()
 	return m
 }
 
-// index prepares the map for lookup.
-func (m *shardMap) index() {
+// buildIndex prepares the map for lookupShard.
+func (m *shardMap) buildIndex() {
 	parts := uint(bits.Len(uint(len(m.ring)))) + 1 // as a power of two
 	m.shift = 64 - parts
 	m.first = make([]int32, 1<<parts+1)
@@ -66,8 +66,8 @@ func (m *shardMap) index() {
 	}
 }
 
-// lookup returns the shard that holds the hash, or nil if the map has a gap there.
-func (m *shardMap) lookup(h aggregation.HashKey) *shard {
+// lookupShard returns the shard whose range has the hash, or nil if the map has a gap there.
+func (m *shardMap) lookupShard(h aggregation.HashKey) *shard {
 	part := h.Hi >> m.shift
 	lo, hi := int(m.first[part]), int(m.first[part+1])
 	for hi-lo > 4 {
@@ -80,7 +80,7 @@ func (m *shardMap) lookup(h aggregation.HashKey) *shard {
 	for lo < len(m.ring) && m.ring[lo].end.Less(h) {
 		lo++
 	}
-	if lo < len(m.ring) && (m.gapless || m.ring[lo].shard.contains(h)) {
+	if lo < len(m.ring) && (m.gapless || m.ring[lo].shard.shardContains(h)) {
 		return m.ring[lo].shard
 	}
 	return nil
@@ -121,10 +121,10 @@ type hashRange struct {
 	start, end aggregation.HashKey
 	empty      bool
 	origin     *origin // of the shard, nil if unknown
-	until      int64   // for a closed shard: when it is forgotten
+	until      int64   // for a closed shard: when it is dropped
 }
 
-func (r hashRange) contains(h aggregation.HashKey) bool {
+func (r hashRange) rangeContains(h aggregation.HashKey) bool {
 	return !r.empty && r.start.Compare(h) <= 0 && h.Compare(r.end) <= 0
 }
 

@@ -116,7 +116,7 @@ func TestRecordsWaitForTheFirstMapInsteadOfGoingOutSingly(t *testing.T) {
 	})
 }
 
-func TestWithoutShardMapRecordsGoAloneAndNeverMixed(t *testing.T) {
+func TestWithoutShardMapRecordsAreNotAggregated(t *testing.T) {
 	for _, c := range []struct {
 		name, code string
 		after      time.Duration // until the producer gives up waiting for the map
@@ -145,7 +145,7 @@ func TestWithoutShardMapRecordsGoAloneAndNeverMixed(t *testing.T) {
 					t.Errorf("unexpected log; got %q; want %q in it", log.String(), c.logged)
 				}
 				time.Sleep(5 * time.Minute)
-				if got := strings.Count(log.String(), "every record goes alone"); got > 1 {
+				if got := strings.Count(log.String(), "records are not aggregated without the shard map"); got > 1 {
 					t.Errorf("unexpected number of lines; got %d; want at most 1", got)
 				}
 				outage.Remove()
@@ -305,7 +305,7 @@ func TestRecordAloneIsNeverInTheWrongShard(t *testing.T) {
 	})
 }
 
-func TestUnresolvableAggregateIsWrittenAgainAndCounted(t *testing.T) {
+func TestUnresolvableAggregateIsResentAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		p := newProducer(t, s.Client())
@@ -334,7 +334,7 @@ func TestUnresolvableAggregateIsWrittenAgainAndCounted(t *testing.T) {
 	})
 }
 
-func TestStreamMadeAnewWithOtherRangesLosesNothing(t *testing.T) {
+func TestStreamRecreatedWithOtherRangesLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4))
 		ctx := context.Background()
@@ -368,7 +368,7 @@ func TestAutoDistributionSwitchesAggregationOff(t *testing.T) {
 		if err := s.SetDistribution(stream, types.RecordDistributionStrategyAuto); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(15 * time.Minute) // the next look at the stream's facts
+		time.Sleep(15 * time.Minute) // the next look at the stream's metadata
 		auto := batchOf("b", 400)
 		auto[0].PartitionKey = ""
 		wait(t, put(t, p, auto))
@@ -392,7 +392,7 @@ func TestAutoDistributionSwitchesAggregationOff(t *testing.T) {
 	})
 }
 
-func TestStreamFactsSetTheRecordLimit(t *testing.T) {
+func TestStreamMetadataSetsTheRecordLimit(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 1))
 	if _, err := s.Client().UpdateMaxRecordSize(context.Background(), &kinesis.UpdateMaxRecordSizeInput{
 		StreamARN: aws.String(s.ARN(stream)), MaxRecordSizeInKiB: aws.Int32(10240)}); err != nil {

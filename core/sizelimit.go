@@ -17,11 +17,11 @@ type sizeLimit struct {
 }
 
 // sizeMemory is how long a limit is kept after the last request that was refused for its
-// size. To find it anew costs a few refused requests, so it need not be shorter, and what
+// size. To find it again costs a few refused requests, so it need not be shorter, and what
 // was mended is used within this time.
 const sizeMemory = time.Hour
 
-// leastSizeLimit is below what anybody has as a limit.
+// leastSizeLimit is below any limit in use.
 const leastSizeLimit = 8 << 10
 
 func (l *sizeLimit) learnRefused(wire int) {
@@ -38,19 +38,19 @@ func (l *sizeLimit) learnRefused(wire int) {
 	l.since = 0
 }
 
-// close reports whether the limit is known well enough.
-func (l *sizeLimit) close() bool { return l.least <= l.most+l.most/4 }
+// isKnownClosely reports whether the limit is known well enough.
+func (l *sizeLimit) isKnownClosely() bool { return l.least <= l.most+l.most/4 }
 
-// limit returns the size that requests may have, 0 if none is known. As long as what
+// requestLimit returns the size that requests may have, 0 if none is known. As long as what
 // passed and what was refused lie far apart, it is in between.
-func (l *sizeLimit) limit() int {
-	if l.most == 0 || l.close() {
+func (l *sizeLimit) requestLimit() int {
+	if l.most == 0 || l.isKnownClosely() {
 		return l.most
 	}
 	return l.most + (l.least-l.most)/2
 }
 
-// learnSize is told of the size of a request that passed, if one was refused for its size.
+// learnSize takes the size of a request that passed, if one was refused for its size.
 func (pl *pipeline) learnSize(wire int) {
 	l := &pl.refusals.size
 	if l.since == 0 {
@@ -58,9 +58,9 @@ func (pl *pipeline) learnSize(wire int) {
 	}
 	switch {
 	case wire > l.least+l.least/4, pl.now-l.since > int64(sizeMemory):
-		// It was not the size, or the limit is forgotten.
+		// It was not the size, or the limit has expired.
 		if l.shown != 0 {
-			pl.log(slog.LevelInfo, "the size of requests is not limited any more; larger ones are tried", "limit", l.limit())
+			pl.log(slog.LevelInfo, "limit on the size of requests is dropped; larger ones are tried", "limit", l.requestLimit())
 		}
 		*l = sizeLimit{}
 		pl.limitAggregates()
@@ -70,9 +70,9 @@ func (pl *pipeline) learnSize(wire int) {
 	}
 	l.most = max(l.most, wire)
 	pl.limitAggregates()
-	if l.shown == 0 || l.close() && (l.most < l.shown/2 || l.most > 2*l.shown) {
+	if l.shown == 0 || l.isKnownClosely() && (l.most < l.shown/2 || l.most > 2*l.shown) {
 		l.shown = l.most
-		pl.log(slog.LevelWarn, "requests are kept small, because something on the way to Kinesis refuses larger ones (HTTP 413); raise the limit of the proxy",
+		pl.log(slog.LevelWarn, "something on the way to Kinesis refuses large requests (HTTP 413); requests stay below the size that passes; raise the limit of the proxy",
 			"refused", l.least, "passed", l.most)
 	}
 }
@@ -85,7 +85,7 @@ func (pl *pipeline) limitAggregates() {
 	if l.least == 0 {
 		return
 	}
-	wire := l.limit()
+	wire := l.requestLimit()
 	if wire == 0 {
 		wire = l.least / 2
 	}
@@ -100,16 +100,16 @@ const (
 	wireOverhead = 96
 )
 
-func (kr *kinesisRecord) wireRecord() int { return (kr.size+2)/3*4 + wireOverhead }
+func (kr *kinesisRecord) wireBytesInRequest() int { return (kr.size+2)/3*4 + wireOverhead }
 
-// wireBytes returns the size of a request with this record alone.
-func (kr *kinesisRecord) wireBytes() int { return wireFrame + kr.wireRecord() }
+// wireBytesAlone returns the size of a request with this record only.
+func (kr *kinesisRecord) wireBytesAlone() int { return wireFrame + kr.wireBytesInRequest() }
 
-// wireBytes returns the size of the request as an HTTP body, about.
-func (r *request) wireBytes() int {
+// requestWireBytes returns the size of the request as an HTTP body, about.
+func (r *request) requestWireBytes() int {
 	n := wireFrame
 	for _, kr := range r.records {
-		n += kr.wireRecord()
+		n += kr.wireBytesInRequest()
 	}
 	return n
 }

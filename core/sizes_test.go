@@ -110,7 +110,7 @@ func weigh(t *testing.T, seed uint64, name string, opts []core.Option) {
 				r.ExplicitHashKey = strings.ReplaceAll(r.ExplicitHashKey, " ", "")
 			case kind == 14:
 				r.PartitionKey, r.Data = "large", append(r.Data, make([]byte, rng.IntN(60_000))...)
-			} // the others are spread
+			} // the others have no key
 			r.Data = append(r.Data, make([]byte, rng.IntN(400))...)
 		}
 		batches = append(batches, put(t, p, records))

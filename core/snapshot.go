@@ -10,7 +10,7 @@ import (
 
 // Snapshot is the state of a producer at one moment.
 type Snapshot struct {
-	// BufferedBytes and BufferedRecords are what is held, the limits what may be.
+	// BufferedBytes and BufferedRecords are what is buffered, the limits what may be.
 	BufferedBytes, BufferLimitBytes     int
 	BufferedRecords, BufferLimitRecords int
 	// Streams lists the streams in use, by name.
@@ -23,20 +23,20 @@ type StreamSnapshot struct {
 	Stream string
 	// Stats counts what was done for this stream. BufferedBytes is not set.
 	Stats Stats
-	// Aggregating is false where records go alone: by option, on a stream that
+	// Aggregating is false where records are not aggregated: by option, on a stream that
 	// distributes records itself, or without a shard map.
 	Aggregating bool
 	// Auto is set for a stream that distributes records itself.
 	Auto bool
 	// MaxRecordBytes is the stream's limit for data plus partition key.
 	MaxRecordBytes int
-	// OldestRecordAge is the time since the oldest hand-over that is not
+	// OldestRecordAge is the time since the oldest submission that is not
 	// settled, 0 if there is none.
 	OldestRecordAge time.Duration
 	// InFlight is the number of PutRecords calls under way.
 	InFlight int
-	// Trouble is the error code that requests fail with, or empty.
-	Trouble string
+	// LastError is the error code that requests fail with, or empty.
+	LastError string
 	// MapAge is the time since the shard map was fetched, -1 without one.
 	MapAge time.Duration
 	// Shards lists the open shards, by id.
@@ -55,7 +55,7 @@ type ShardSnapshot struct {
 	// QueuedRecords and QueuedBytes are Kinesis records that wait for tokens. The bytes
 	// are an upper bound: what is not encoded yet has no exact size.
 	QueuedRecords, QueuedBytes int
-	// Paused is set while the shard is left alone after a throttle.
+	// Paused is set while nothing is sent to the shard after a throttle.
 	Paused bool
 	// Stored and Throttled count Kinesis records that the shard took and
 	// refused, StoredBytes the bytes that it took.
@@ -66,23 +66,23 @@ type ShardSnapshot struct {
 // once, for a time that grows with its shards; once a second does no harm.
 func (p *Producer) Snapshot() Snapshot {
 	s := Snapshot{BufferLimitBytes: p.cfg.bufferBytes, BufferLimitRecords: p.cfg.bufferRecords}
-	s.BufferedBytes, s.BufferedRecords = p.buffer.used()
-	for _, pl := range p.all() {
-		s.Streams = append(s.Streams, pl.snapshot())
+	s.BufferedBytes, s.BufferedRecords = p.buffer.usedRoom()
+	for _, pl := range p.allPipelines() {
+		s.Streams = append(s.Streams, pl.streamSnapshot())
 	}
 	slices.SortFunc(s.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.Stream, b.Stream) })
 	return s
 }
 
-func (pl *pipeline) snapshot() (s StreamSnapshot) {
+func (pl *pipeline) streamSnapshot() (s StreamSnapshot) {
 	s.Stats = pl.currentStats()
-	pl.read("snapshot", func() {
-		now := pl.p.sinceStart()
+	pl.readLocked("snapshot", func() {
+		now := pl.p.clock()
 		s.Stream, s.Auto = pl.stream.name, pl.meta.auto
 		s.Aggregating = pl.cfg.aggregation && !pl.meta.auto && !pl.shards.unavailable && !pl.meta.undescribed
 		s.MaxRecordBytes = pl.meta.maxRecordBytes
 		s.InFlight = pl.collector.inFlight
-		s.Trouble = pl.logs.outage.code
+		s.LastError = pl.logs.outage.code
 		s.MapAge = -1
 		s.Shards = make([]ShardSnapshot, 0, len(pl.shards.byID))
 		if b := pl.batches.oldest; b != nil {
@@ -94,14 +94,14 @@ func (pl *pipeline) snapshot() (s StreamSnapshot) {
 		}
 		s.MapAge = time.Duration(now - m.fetched)
 		for _, a := range m.ring {
-			s.Shards = append(s.Shards, a.shard.snapshot(now))
+			s.Shards = append(s.Shards, a.shard.shardSnapshot(now))
 		}
 	})
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s
 }
 
-func (s *shard) snapshot(now int64) ShardSnapshot {
+func (s *shard) shardSnapshot(now int64) ShardSnapshot {
 	records, bytes := s.pace.Tokens(now)
 	out := ShardSnapshot{
 		ID: s.id, Tokens: bytes, RecordTokens: records, Share: s.pace.Share(),

@@ -27,9 +27,14 @@ type CheckError struct {
 	// Temporary is set when the problem may pass by itself, such as a network that
 	// is not up yet. To refuse to start would be too strict then.
 	Temporary bool
-	// Optional is set when the producer works without it, at a price that Detail names.
+	// Optional is set when the producer works without it, at a cost that Detail names.
 	Optional bool
+	// Err is what the call failed with; see RecordError.Err.
+	Err error
 }
+
+// Unwrap returns Err.
+func (e *CheckError) Unwrap() error { return e.Err }
 
 // Error implements error.
 func (e *CheckError) Error() string {
@@ -61,13 +66,13 @@ const dryRunHash = "340282366920938463463374607431768211456"
 // Source: https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html
 // (checked 2026-11-24).
 func (p *Producer) Check(ctx context.Context, stream string) error {
-	id, err := newStreamID(stream)
+	id, err := newStreamID(p.streamOrDefault(stream))
 	if err != nil {
 		return err
 	}
-	c := check{p: p, id: id}
-	for _, step := range []func(context.Context) error{c.listShards, c.describe, c.put} {
-		if err := c.call(ctx, step); err != nil {
+	c := checkRun{p: p, id: id}
+	for _, step := range []func(context.Context) error{c.checkListShards, c.checkDescribe, c.checkPutRecords} {
+		if err := c.callWithTimeout(ctx, step); err != nil {
 			return errors.Join(append(c.problems, err)...)
 		}
 		if c.hopeless {
@@ -77,7 +82,7 @@ func (p *Producer) Check(ctx context.Context, stream string) error {
 	return errors.Join(c.problems...)
 }
 
-type check struct {
+type checkRun struct {
 	p        *Producer
 	id       streamID
 	region   string
@@ -85,8 +90,8 @@ type check struct {
 	hopeless bool // the other calls would end likewise
 }
 
-// call bounds one step. The error is that of the caller's context.
-func (c *check) call(ctx context.Context, step func(context.Context) error) (err error) {
+// callWithTimeout bounds one step. The error is that of the caller's context.
+func (c *checkRun) callWithTimeout(ctx context.Context, step func(context.Context) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -100,35 +105,35 @@ func (c *check) call(ctx context.Context, step func(context.Context) error) (err
 }
 
 // spy learns the region that the SDK's client is set to.
-func (c *check) spy(o *kinesis.Options) { c.region = o.Region }
+func (c *checkRun) spy(o *kinesis.Options) { c.region = o.Region }
 
-func (c *check) listShards(ctx context.Context) (err error) {
+func (c *checkRun) checkListShards(ctx context.Context) (err error) {
 	defer recoverTo(&err, "ListShards")
 	_, err = c.p.client.ListShards(ctx, &kinesis.ListShardsInput{
 		StreamName: &c.id.name, StreamARN: c.id.arn, MaxResults: aws.Int32(1),
 		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
 	}, c.spy)
-	c.judge("ListShards", err)
+	c.reportError("ListShards", err)
 	return err
 }
 
-func (c *check) describe(ctx context.Context) (err error) {
+func (c *checkRun) checkDescribe(ctx context.Context) (err error) {
 	defer recoverTo(&err, "DescribeStreamSummary")
 	out, err := c.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &c.id.name, StreamARN: c.id.arn}, c.spy)
-	c.judge("DescribeStreamSummary", err)
+	c.reportError("DescribeStreamSummary", err)
 	if err != nil || out == nil || out.StreamDescriptionSummary == nil {
 		return err
 	}
 	switch status := out.StreamDescriptionSummary.StreamStatus; status {
 	case types.StreamStatusCreating:
-		c.report(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
+		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
 	case types.StreamStatusDeleting:
-		c.report(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
+		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
 	}
 	return nil
 }
 
-func (c *check) put(ctx context.Context) (err error) {
+func (c *checkRun) checkPutRecords(ctx context.Context) (err error) {
 	defer recoverTo(&err, "PutRecords")
 	_, err = c.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
 		StreamName: &c.id.name, StreamARN: c.id.arn, DryRun: aws.Bool(true),
@@ -136,23 +141,23 @@ func (c *check) put(ctx context.Context) (err error) {
 	}, c.spy)
 	var ok *types.DryRunOperationException
 	if !errors.As(err, &ok) {
-		c.judge("PutRecords", err)
+		c.reportError("PutRecords", err)
 	}
 	return err
 }
 
-// judge turns an error into a problem, if it is one.
-func (c *check) judge(operation string, err error) {
+// reportError turns an error into a problem, if it is one.
+func (c *checkRun) reportError(operation string, err error) {
 	if err == nil {
 		return
 	}
 	v := classifyCall(err)
-	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle}
+	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle, Err: v.cause}
 	switch {
 	case v.action == actBisect && operation == "PutRecords":
 		return // the record is refused, not the caller
 	case v.action == actThrottle && operation == "PutRecords":
-		return // who is throttled is allowed
+		return // a caller that is throttled is allowed
 	case v.code == "NoCredentials":
 		e.Detail, c.hopeless = "no credentials: none of the SDK's sources has any: "+v.message, true
 	case credentialCodes[v.code]:
@@ -161,9 +166,9 @@ func (c *check) judge(operation string, err error) {
 	case v.foreign:
 		e.Detail, c.hopeless = v.message+"; check endpoint and proxy", true
 	case v.code == codeNoAnswer:
-		e.Detail, c.hopeless = "no answer"+c.in(" from region ")+"; check region, endpoint, proxy and network: "+v.message, true
+		e.Detail, c.hopeless = "no answer"+c.regionText(" from region ")+"; check region, endpoint, proxy and network: "+v.message, true
 	case v.reason == ReasonStreamNotFound:
-		e.Detail, c.hopeless = "there is no such stream"+c.in(" in region ")+" in the account of the credentials", true
+		e.Detail, c.hopeless = "there is no such stream"+c.regionText(" in region ")+" in the account of the credentials", true
 	case v.reason == ReasonAccessDenied:
 		e.Action = "kinesis:" + operation
 		if operation == "PutRecords" {
@@ -181,17 +186,17 @@ func (c *check) judge(operation string, err error) {
 	default:
 		e.Detail = cmp.Or(v.message, "the call failed")
 	}
-	c.report(e)
+	c.addProblem(e)
 }
 
-func (c *check) in(text string) string {
+func (c *checkRun) regionText(text string) string {
 	if c.region == "" {
 		return ""
 	}
 	return text + c.region
 }
 
-func (c *check) report(e *CheckError) {
+func (c *checkRun) addProblem(e *CheckError) {
 	e.Stream = c.id.name
 	c.problems = append(c.problems, e)
 }

@@ -155,7 +155,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// A program that starts tells what it cannot do before it takes any record.
+// A program that starts says what it cannot do before it takes any record.
 func ExampleProducer_Check() {
 	s := kinesistest.New(kinesistest.WithStream("logs", 2))
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "not authorized")})

@@ -5,7 +5,7 @@ package core
 // Stats counts what a Producer has done since it was made. At every moment
 // Accepted = Confirmed + the sum of Failed + Pending.
 type Stats struct {
-	// Accepted counts user records handed over, invalid ones included.
+	// Accepted counts user records submitted, invalid ones included.
 	Accepted uint64
 	// Confirmed counts user records that Kinesis has confirmed.
 	Confirmed uint64
@@ -31,17 +31,17 @@ type Stats struct {
 	// InternalFailures counts Kinesis records refused for any other reason.
 	InternalFailures uint64
 	// WrongShard counts user records of aggregates that were resent, because the
-	// shard that took them does not hold all of their records.
+	// range of the shard that took them does not have all of their records.
 	WrongShard uint64
 	// AutoInferred counts how often AUTO record distribution was concluded from
-	// answers, because DescribeStreamSummary had not told.
+	// answers, because DescribeStreamSummary had not said so.
 	AutoInferred uint64
 	// AutoStreams is the number of streams that are taken for AUTO at this moment.
 	AutoStreams uint64
 	// Uncertain counts user records of attempts that failed and may have stored them
-	// all the same: the upper bound on duplicates, if what fails is handed over again.
+	// all the same: the upper bound on duplicates, if what fails is submitted again.
 	Uncertain uint64
-	// Retries counts user records handed to a further attempt.
+	// Retries counts user records sent in a further attempt.
 	Retries uint64
 	// MapRefreshes counts shard maps fetched.
 	MapRefreshes uint64
@@ -84,7 +84,7 @@ func (s *Stats) accumulate(o *Stats) {
 }
 
 func (pl *pipeline) currentStats() (s Stats) {
-	pl.read("stats", func() {
+	pl.readLocked("stats", func() {
 		s = pl.stats
 		if pl.meta.auto {
 			s.AutoStreams = 1

@@ -9,7 +9,7 @@ import (
 	"github.com/outkpl/outkpl/internal/arn"
 )
 
-// streamID is a stream as the caller named it, taken apart.
+// streamID is a stream as the caller named it.
 type streamID struct {
 	name string
 	arn  *string // nil when only the name is known

@@ -56,7 +56,7 @@ func TestStreamsAreCapped(t *testing.T) {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Stream: "s0", Effect: kinesistest.Effect{Hold: release}})
 		p := newProducer(t, s.Client(), core.WithMaxStreams(2), core.WithRequestTimeout(time.Minute))
 		r := core.Record{PartitionKey: "k", Data: []byte("x")}
-		held, err := p.Put(context.Background(), "s0", r)
+		blocked, err := p.Put(context.Background(), "s0", r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestStreamsAreCapped(t *testing.T) {
 			t.Errorf("unexpected error; got %v; want ErrTooManyStreams", err)
 		}
 		close(release)
-		wait(t, held)
+		wait(t, blocked)
 		wait(t, second)
 	})
 }
@@ -105,7 +105,7 @@ func TestMissingStreamDoesNotHoldUpAnother(t *testing.T) {
 			t.Errorf("unexpected error; got %v; want stream_not_found", err)
 		}
 		if d := time.Since(start); d > time.Second {
-			t.Errorf("the missing stream held up the other for %v", d)
+			t.Errorf("the missing stream delayed the other for %v", d)
 		}
 	})
 }

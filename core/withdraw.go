@@ -13,21 +13,21 @@ func (pl *pipeline) withdraw(match func(*kinesisRecord) bool) []*kinesisRecord {
 	var open []*kinesisRecord
 	for sh := pl.aggregates.open.head; sh != nil; {
 		next := sh.open.next
-		pl.pack(sh)
+		pl.packAggregate(sh)
 		if match(sh.open.record) {
-			open = append(open, pl.detach(sh))
+			open = append(open, pl.detachAggregate(sh))
 		}
 		sh = next
 	}
-	return append(pl.pull(match), open...)
+	return append(pl.pullQueued(match), open...)
 }
 
-// pull takes the Kinesis records that match out of the shards' queues and the
+// pullQueued takes the Kinesis records that match out of the shards' queues and the
 // collector.
-func (pl *pipeline) pull(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
+func (pl *pipeline) pullQueued(match func(*kinesisRecord) bool) (out []*kinesisRecord) {
 	out = pl.pullReady(match)
 	for _, sh := range pl.ordering.freed {
-		// What returned to its lane in this stretch is not in the heap before admitFreed.
+		// What returned to its queue in this stretch is not in the heap before admitFreed.
 		if sh.wakePos < 0 {
 			sh.queue = filter(sh.queue, match, &out)
 		}
@@ -67,15 +67,15 @@ func (pl *pipeline) pullReady(match func(*kinesisRecord) bool) (out []*kinesisRe
 		if len(req.records) > 0 {
 			return false
 		}
-		req.done()
+		req.releaseRequest()
 		return true
 	})
 	n := len(out)
 	c.ready = filter(c.ready, match, &out)
 	for _, kr := range out[n:] {
-		c.uncount(kr)
+		c.uncountReady(kr)
 	}
-	c.findDeadline()
+	c.findReadyDeadline()
 	return out
 }
 

@@ -14,16 +14,16 @@ import (
 // 2026-11-28). So the aggregate is confirmed only if all of its user records are
 // in that range. Otherwise all of them are resent.
 func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
-	if !slices.ContainsFunc(kr.items, func(it *item) bool { return !r.contains(kr.hashOf(it)) }) {
-		pl.confirm(kr, a)
+	if !slices.ContainsFunc(kr.items, func(it *item) bool { return !r.rangeContains(kr.hashOf(it)) }) {
+		pl.confirmRecord(kr, a)
 		return
 	}
-	wrong := a.with(codeWrongShard, "the shard that took the aggregate does not hold all of its records, so consumers drop it")
+	wrong := a.withCode(codeWrongShard, "not all records of the aggregate are in the range of the shard that took it, so consumers drop it; it is resent")
 	pl.stats.WrongShard += uint64(len(kr.items))
 	pl.metrics.observe(MetricWrongShard, kr.shardID(), "", 1, len(kr.items))
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
-		pl.attempted(it, wrong)
+		pl.noteAttempt(it, wrong)
 		if it.tries >= maxWrongShards {
 			// Whatever places the records does not follow the map. A record that is
 			// not aggregated cannot be in the wrong shard.
@@ -49,15 +49,15 @@ type unresolved struct {
 	fresh   bool   // only a map fetched later will do
 }
 
-// park keeps a stored aggregate until a newer map tells the range of the shard that
+// parkUnresolved keeps a stored aggregate until a newer map has the range of the shard that
 // took it. Resending everything at once would double what is in the right shard.
-func (pl *pipeline) park(kr *kinesisRecord, a attemptNode, fresh bool) {
+func (pl *pipeline) parkUnresolved(kr *kinesisRecord, a attemptNode, fresh bool) {
 	pl.unresolved = append(pl.unresolved, unresolved{kr: kr, attempt: a, since: pl.now, gen: pl.listing.count, fresh: fresh})
 	pl.refreshSoon()
 }
 
-// resolve looks at the parked aggregates again, after a new map or when time is up.
-func (pl *pipeline) resolve() {
+// resolveParked looks at the parked aggregates again, after a new map or when time is up.
+func (pl *pipeline) resolveParked() {
 	list := pl.unresolved
 	pl.unresolved = nil
 	for _, u := range list {
@@ -99,10 +99,10 @@ func (pl *pipeline) rangeOf(a attemptNode) (hashRange, bool) {
 	}
 	switch {
 	case !known:
-	case r.origin.gave(a.sequenceNumber):
-		r.origin.agree(a.sequenceNumber)
-	case r.origin.before(a.sequenceNumber) && pl.trusted():
-		// It was given by a shard of a stream that is deleted. Nobody can read there.
+	case r.origin.couldHaveGiven(a.sequenceNumber):
+		r.origin.noteOriginMatch(a.sequenceNumber)
+	case r.origin.createdAfter(a.sequenceNumber) && pl.originConfirmed():
+		// It was given by a shard of a stream that is deleted. No consumer can read there.
 		return hashRange{empty: true}, true
 	default:
 		return hashRange{}, false

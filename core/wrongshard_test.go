@@ -47,7 +47,7 @@ func TestAggregateInTheWrongShardIsResentWhole(t *testing.T) {
 	}
 }
 
-// After a merge the new shard holds what both parents held, so nothing is resent. The
+// After a merge the new shard has the range of both parents, so nothing is resent. The
 // answers arrive before the new map, so that the aggregates have to wait for it.
 func TestAggregateInTheRightShardIsNotResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestAggregateInTheRightShardIsNotResent(t *testing.T) {
 }
 
 // A shard that was opened and closed between two maps is on no list of open shards.
-// Its range tells all the same whether its aggregates are right.
+// Its range shows all the same whether its aggregates are right.
 func TestRangeOfAShardThatCameAndWentIsLookedUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))

@@ -180,7 +180,7 @@ func (r *replayer) put(ctx context.Context) error {
 		batches = append(batches, batch{b, letters})
 	}
 	for _, b := range batches {
-		if b.Wait(ctx) == nil {
+		if b.WaitSettled(ctx) == nil {
 			continue
 		}
 		// Interrupted: the producer is closed, which settles everything.

@@ -50,7 +50,7 @@ func example() error {
 	if err != nil {
 		return err
 	}
-	if err := batch.Wait(ctx); err != nil {
+	if err := batch.WaitSettled(ctx); err != nil {
 		return err
 	}
 	confirmed, failed, _ := batch.Counts()

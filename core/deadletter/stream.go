@@ -63,7 +63,7 @@ func (s *Stream) Write(ctx context.Context, letters []Letter) error {
 	if batch == nil {
 		return fmt.Errorf("cannot write %d letters to stream %s: %w", len(letters), s.stream, err)
 	}
-	werr := batch.Wait(ctx)
+	werr := batch.WaitSettled(ctx)
 	for j := range records {
 		switch r := batch.Result(j); {
 		case r.Err != nil:

@@ -38,7 +38,7 @@ func TestReshardAndExpiryAreInMetrics(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := b.Wait(ctx); err != nil {
+			if err := b.WaitSettled(ctx); err != nil {
 				t.Fatal(err)
 			}
 			return b

@@ -69,7 +69,7 @@ func serve(ctx context.Context, p *core.Producer, l *ledger.Ledger[*delivery], c
 			}
 			d.numbers = d.missing
 		}
-		if err := d.batch.Wait(ctx); err != nil {
+		if err := d.batch.WaitSettled(ctx); err != nil {
 			break // it goes on without us
 		}
 		d.settle()

@@ -93,7 +93,7 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte, d *de
 	}
 	in.handOver(ctx, d)
 	in.gatherWith(ctx, d)
-	if again := in.wait(ctx, tag, d); again && resumed && len(d.open) == 0 {
+	if again := in.wait(ctx, tag, d); again && resumed && len(d.open) == 0 && ctx.Err() == nil {
 		// What was under way since an earlier flush has settled, but not all well. Its
 		// failures are from then; now is the later attempt.
 		in.handOver(ctx, d)

@@ -15,7 +15,7 @@ import (
 
 // Batch is what the plugin needs of *core.Batch.
 type Batch interface {
-	// Wait returns nil once every record is settled.
+	// Wait waits until every record is settled or ctx has ended.
 	Wait(ctx context.Context) error
 	// Done is closed when every record is settled.
 	Done() <-chan struct{}

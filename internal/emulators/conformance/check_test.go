@@ -72,7 +72,7 @@ func put(t *testing.T, p *core.Producer, stream string, records []core.Record) s
 	defer cancel()
 	b, err := p.PutBatch(ctx, stream, records)
 	if err == nil {
-		err = b.Wait(ctx)
+		err = b.WaitSettled(ctx)
 	}
 	if err == nil {
 		err = b.Err()

@@ -341,7 +341,7 @@ func (r *kclRun) put(batch []core.Record) {
 			r.try(err)
 			return
 		}
-		r.try(b.Wait(context.Background()))
+		r.try(b.WaitSettled(context.Background()))
 		var again []core.Record
 		r.mu.Lock()
 		for i := range rest {

@@ -83,7 +83,7 @@ func writeWhileResharding(t *testing.T, shards int, kind string) *kinesistest.Se
 				<-time.After(time.Duration(rnd.IntN(1200)) * time.Millisecond)
 			}
 			for _, b := range batches {
-				if err := b.Wait(ctx); err != nil || b.Err() != nil {
+				if err := b.WaitSettled(ctx); err != nil || b.Err() != nil {
 					t.Errorf("cannot deliver a batch: %v, %v", err, b.Err())
 				}
 			}

@@ -176,7 +176,7 @@ func (g *target) testMissingStream(t *testing.T) {
 	defer cancel()
 	b, err := p.PutBatch(ctx, "no-such-stream", keyed("m", 10))
 	if err == nil {
-		err = b.Wait(ctx)
+		err = b.WaitSettled(ctx)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func (g *target) testInvalid(t *testing.T) {
 	defer cancel()
 	b, err := p.PutBatch(ctx, stream, records)
 	if err == nil {
-		err = b.Wait(ctx)
+		err = b.WaitSettled(ctx)
 	}
 	if err != nil {
 		t.Fatal(err)

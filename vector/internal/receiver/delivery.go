@@ -236,7 +236,7 @@ func (s *Server) put(a *attempt, c *content, records []core.Record, numbers []in
 		a.refused = err
 		return
 	}
-	_ = batch.Wait(context.Background()) // only a context can fail it
+	_ = batch.Wait(context.Background()) // settle looks at what failed
 	s.settle(a, c, batch, records, numbers)
 }
 

@@ -48,7 +48,7 @@ func Run(t testing.TB, sink metrics.Sink) core.Stats {
 		records[3].PartitionKey = strings.Repeat("x", 257)
 		b, err := p.PutBatch(context.Background(), Stream, records)
 		if err == nil {
-			if err = b.Wait(context.Background()); b.Err() != nil {
+			if err = b.WaitSettled(context.Background()); b.Err() != nil {
 				err = nil // the invalid record
 			}
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// handKey hands records of one key over, numbered from first.
+// handKey submits records of one key, numbered from first.
 func handKey(t *testing.T, pl *pipeline, key string, first, n int) *Batch {
 	t.Helper()
 	records := make([]Record, n)
@@ -31,7 +31,7 @@ func handKey(t *testing.T, pl *pipeline, key string, first, n int) *Batch {
 // numbers lists what the items hold.
 func numbers(items []*item) (list []string) {
 	for _, it := range items {
-		list = append(list, string(it.rec().Data))
+		list = append(list, string(it.record().Data))
 	}
 	return list
 }
@@ -61,39 +61,39 @@ func refusedBy(pl *pipeline, req *request, code string) {
 
 // A record that was under way is older than all that waits, also when what waits has no
 // map yet.
-func TestRecordsThatReturnGoBeforeThoseThatAreHeld(t *testing.T) {
+func TestRecordsThatReturnGoBeforeThoseThatAwaitTheMap(t *testing.T) {
 	pl := halted(t, WithOrdering(OrderingStrict))
 	handKey(t, pl, "k", 1, 2)
 	var req *request
 	locked(pl, func() {
 		req = taken(pl)
 		pl.dropMap()
-		unchecked(pl) // the request is in no place that they know
+		suspendChecks(pl) // the request is in no place that they know
 	})
 	handKey(t, pl, "k", 3, 2)
 	locked(pl, func() {
 		first := pl.awaiting.expires
 		refusedBy(pl, req, "InternalFailure")
-		wantNumbers(t, "held", numbers(pl.awaiting.items), "1", "2", "3", "4")
+		wantNumbers(t, "awaiting map", numbers(pl.awaiting.items), "1", "2", "3", "4")
 		if pl.awaiting.expires == 0 || pl.awaiting.expires > first || pl.awaiting.expires != pl.awaiting.items[0].batch.expires {
-			t.Errorf("unexpected expiry of what is held; got %d; want %d", pl.awaiting.expires, pl.awaiting.items[0].batch.expires)
+			t.Errorf("unexpected expiry of what awaits the map; got %d; want %d", pl.awaiting.expires, pl.awaiting.items[0].batch.expires)
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
 		if len(pl.awaiting.items) != 0 || pl.awaiting.expires != 0 {
-			t.Errorf("unexpected state with a map: %d held, the first expires at %d; want none", len(pl.awaiting.items), pl.awaiting.expires)
+			t.Errorf("unexpected state with a map: %d that wait, the first expires at %d; want none", len(pl.awaiting.items), pl.awaiting.expires)
 		}
 	})
 }
 
 // A key that moves to another shard waits there for what its former shard has under way.
-func TestLanesOfANewMapWaitForThoseOfTheOld(t *testing.T) {
+func TestShardsOfANewMapWaitForDrainingShards(t *testing.T) {
 	pl := halted(t, WithOrdering(OrderingStrict))
 	hand(t, pl, 40)
 	locked(pl, func() {
 		req := taken(pl)
 		busy := len(req.records)
 		if busy != 4 {
-			t.Fatalf("unexpected number of busy lanes; got %d; want 4", busy)
+			t.Fatalf("unexpected number of busy shards; got %d; want 4", busy)
 		}
 		fetched(pl, equalShards(4, 2, ""), nil)
 		blockers := func() (n []int) {
@@ -103,71 +103,71 @@ func TestLanesOfANewMapWaitForThoseOfTheOld(t *testing.T) {
 			return n
 		}
 		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.ordering.draining) != 4 {
-			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.ordering.draining))
+			t.Errorf("unexpected blockers; got %v, %d shards draining; want 2 each, 4", got, len(pl.ordering.draining))
 		}
-		fetched(pl, equalShards(4, 2, ""), nil) // the same lanes wait for the same
+		fetched(pl, equalShards(4, 2, ""), nil) // the same queues wait for the same
 		if got := blockers(); !slices.Equal(got, []int{2, 2}) || len(pl.ordering.draining) != 4 {
-			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards outgoing; want 2 each, 4", got, len(pl.ordering.draining))
+			t.Errorf("unexpected blockers with another map of the same shards; got %v, %d shards draining; want 2 each, 4", got, len(pl.ordering.draining))
 		}
 		fetched(pl, equalShards(6, 1, ""), nil) // those of the second map have nothing under way
 		if got := blockers(); !slices.Equal(got, []int{4}) || len(pl.ordering.draining) != 4 {
-			t.Errorf("unexpected blockers; got %v, %d shards outgoing; want 4, 4", got, len(pl.ordering.draining))
+			t.Errorf("unexpected blockers; got %v, %d shards draining; want 4, 4", got, len(pl.ordering.draining))
 		}
 		for i, kr := range slices.Clone(req.records) {
 			a := attemptNode{Attempt: &Attempt{}, shardID: kr.shard.id}
-			pl.confirm(kr, a)
+			pl.confirmRecord(kr, a)
 			want := 3 - i
 			if got := blockers(); !slices.Equal(got, []int{want}) || len(pl.ordering.draining) != want {
-				t.Errorf("unexpected blockers after %d answers; got %v, %d shards outgoing; want %d", i+1, got, len(pl.ordering.draining), want)
+				t.Errorf("unexpected blockers after %d answers; got %v, %d shards draining; want %d", i+1, got, len(pl.ordering.draining), want)
 			}
 			if freed := len(pl.ordering.freed) == 1; freed != (want == 0) {
-				t.Errorf("unexpected freedom of the lane after %d answers: %v", i+1, freed)
+				t.Errorf("unexpected freedom of the queue after %d answers: %v", i+1, freed)
 			}
 		}
-		req.done()
+		req.releaseRequest()
 	})
 }
 
-// Without a map one lane stands for all shards, and it waits for what earlier maps
-// have under way; the lanes of the next map wait for it.
-func TestLaneThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
+// Without a map one queue stands for all shards, and it waits for what earlier maps
+// have under way; the queues of the next map wait for it.
+func TestShardThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
 	pl := halted(t, WithOrdering(OrderingStrict))
 	hand(t, pl, 40)
 	var req *request
 	locked(pl, func() {
 		req = taken(pl)
-		unchecked(pl) // the request is in no place that they know
+		suspendChecks(pl) // the request is in no place that they know
 		pl.dropMap()
 		pl.shards.unavailable = true
 	})
 	handKey(t, pl, "k", 1, 3)
 	locked(pl, func() {
 		if pl.ordering.sole == nil || pl.ordering.sole.blockers != 4 || pl.ordering.sole.busy != nil || len(pl.ordering.sole.queue) != 3 {
-			t.Fatalf("unexpected lane %+v; want one with 3 records that waits for 4", pl.ordering.sole)
+			t.Fatalf("unexpected queue %+v; want one with 3 records that waits for 4", pl.ordering.sole)
 		}
 		for _, kr := range slices.Clone(req.records) {
-			pl.confirm(kr, attemptNode{Attempt: &Attempt{}})
+			pl.confirmRecord(kr, attemptNode{Attempt: &Attempt{}})
 		}
 		pl.admitFreed()
-		lane := pl.ordering.sole
-		if lane.blockers != 0 || lane.busy == nil || len(lane.queue) != 2 {
-			t.Errorf("unexpected lane; got %d blockers, %d in its queue, busy %v; want 0, 2, true", lane.blockers, len(lane.queue), lane.busy != nil)
+		sole := pl.ordering.sole
+		if sole.blockers != 0 || sole.busy == nil || len(sole.queue) != 2 {
+			t.Errorf("unexpected queue; got %d blockers, %d in its queue, busy %v; want 0, 2, true", sole.blockers, len(sole.queue), sole.busy != nil)
 		}
 		pl.formRequest() // what keeps it busy leaves
 		fetched(pl, equalShards(4, 2, ""), nil)
 		for _, a := range pl.shardMap.Load().ring {
 			if a.shard.blockers != 1 {
-				t.Errorf("unexpected blockers of a new lane; got %d; want the lane that stood for all", a.shard.blockers)
+				t.Errorf("unexpected blockers of a new queue; got %d; want the queue that stood for all", a.shard.blockers)
 			}
 		}
 		if pl.ordering.sole != nil || len(pl.ordering.draining) != 1 {
-			t.Errorf("unexpected lane %v with a map, %d outgoing; want none, 1", pl.ordering.sole, len(pl.ordering.draining))
+			t.Errorf("unexpected queue %v with a map, %d draining; want none, 1", pl.ordering.sole, len(pl.ordering.draining))
 		}
 	})
 }
 
 // What a shard refused goes first when it is sent again, in its order, and waits.
-func TestRefusedRecordReturnsToTheHeadOfItsLane(t *testing.T) {
+func TestRefusedRecordReturnsToTheHeadOfItsQueue(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		pl := halted(t, WithOrdering(OrderingStrict), WithRetryBackoff(time.Minute, time.Minute))
 		handKey(t, pl, "k", 1, 2)
@@ -190,8 +190,8 @@ func TestRefusedRecordReturnsToTheHeadOfItsLane(t *testing.T) {
 	}
 }
 
-// An aggregate for the front has the bounds of every other one.
-func TestRecordsThatReturnToTheFrontAreAggregatedWithinBounds(t *testing.T) {
+// An aggregate for the head has the bounds of every other one.
+func TestRecordsThatReturnToTheHeadAreAggregatedWithinBounds(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		opts  []Option
@@ -208,23 +208,23 @@ func TestRecordsThatReturnToTheFrontAreAggregatedWithinBounds(t *testing.T) {
 			pl := halted(t, append(c.opts, WithOrdering(OrderingStrict))...)
 			b := handKey(t, pl, "k", 1, 10)
 			locked(pl, func() {
-				unchecked(pl) // the records are in two places here
+				suspendChecks(pl) // the records are in two places here
 				sh := b.items[0].shard
 				for i := range b.items {
 					if c.alone > 0 && i%c.alone == 0 {
 						b.items[i].flags |= itemAlone
 					}
-					pl.addToFront(sh, &b.items[i])
+					pl.addToHead(sh, &b.items[i])
 				}
-				for _, kr := range sh.front {
+				for _, kr := range sh.head {
 					if kr.size > pl.cfg.aggregationMaxBytes || len(kr.items) > pl.cfg.aggregationMaxCount {
 						t.Errorf("unexpected aggregate of %d records, %d bytes", len(kr.items), kr.size)
 					}
 				}
-				if len(sh.front) != c.want {
-					t.Errorf("unexpected number of Kinesis records; got %d; want %d", len(sh.front), c.want)
+				if len(sh.head) != c.want {
+					t.Errorf("unexpected number of Kinesis records; got %d; want %d", len(sh.head), c.want)
 				}
-				sh.front = nil
+				sh.head = nil
 			})
 		})
 	}
@@ -275,7 +275,7 @@ func TestWaitsGrowWithEachAttempt(t *testing.T) {
 }
 
 // Others wait until its answer is there.
-func TestRecordOfALaneThatOthersWaitForLeavesAtOnce(t *testing.T) {
+func TestRecordThatItsQueueWaitsForLeavesAtOnce(t *testing.T) {
 	pl := halted(t, WithOrdering(OrderingStrict))
 	handKey(t, pl, "k", 1, 1)
 	locked(pl, func() {
@@ -307,7 +307,7 @@ func TestHalvesOfARefusedRequestHoldNoAggregatesOnAnAutoStream(t *testing.T) {
 				}
 				pl.collector.inFlight = pl.cfg.maxInFlight // so that the halves wait
 				pl.requestFailed(req, classifyEntry("ValidationException", ""), Attempt{Start: pl.p.start, End: pl.p.start})
-				req.done()
+				req.releaseRequest()
 				n := len(pl.collector.requests)
 				if n != 2 || len(pl.collector.requests[0].records) != 2 || len(pl.collector.requests[1].records) != 2 {
 					t.Fatalf("unexpected halves; got %d of a request of 4 records", n)
@@ -337,7 +337,7 @@ func TestSavedRetriesAreBounded(t *testing.T) {
 			t.Errorf("unexpected credit at first; got %v; want 500", b.credit)
 		}
 		for range 50_000 {
-			b.earn(waiting)
+			b.earnRetry(waiting)
 		}
 		if want := float64(500 + waiting); b.credit != want {
 			t.Errorf("unexpected credit with %d that wait; got %v; want %v", waiting, b.credit, want)
@@ -361,23 +361,23 @@ func TestRetriesWithoutCreditShareACall(t *testing.T) {
 		b := retryBudget{opened: -1}
 		took := 0
 		for _, size := range c.sizes {
-			if b.spend(second, size, cfg) {
+			if b.spendRetry(second, size, cfg) {
 				took++
 			}
 		}
 		if took != c.want {
 			t.Errorf("%s: unexpected number of retries; got %d; want %d", c.name, took, c.want)
 		}
-		if due := b.due(); due != second+second/2 || b.spend(due-1, 1, cfg) || !b.spend(due, 1, cfg) {
+		if due := b.nextRetryDue(); due != second+second/2 || b.spendRetry(due-1, 1, cfg) || !b.spendRetry(due, 1, cfg) {
 			t.Errorf("%s: unexpected moment of the next call; got %d", c.name, due)
 		}
 	}
 	rich := retryBudget{credit: 2, next: math.MaxInt64}
 	for i, want := range []bool{true, true, false} {
-		if due := rich.due(); (due == 0) != want {
+		if due := rich.nextRetryDue(); (due == 0) != want {
 			t.Errorf("unexpected moment of retry %d; got %d", i, due)
 		}
-		if got := rich.spend(0, 1000, cfg); got != want {
+		if got := rich.spendRetry(0, 1000, cfg); got != want {
 			t.Errorf("unexpected retry %d; got %v; want %v", i, got, want)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// The tests in this file judge answers of Kinesis with a halted pipeline, so that each
+// The tests in this file classify answers of Kinesis with a halted pipeline, so that each
 // step comes when the test says.
 
 // taken closes what is open and takes the next request.
@@ -26,8 +26,8 @@ func taken(pl *pipeline) *request {
 	return pl.formRequest()
 }
 
-// unchecked ends the checks of invariants.go.
-func unchecked(pl *pipeline) {
+// suspendChecks ends the checks of invariants.go.
+func suspendChecks(pl *pipeline) {
 	if pl.checks != nil {
 		pl.checks.suspended = true
 	}
@@ -68,21 +68,21 @@ func fetched(pl *pipeline, list, closed []types.Shard) {
 	pl.refreshEnded(list, closed, nil, pl.now)
 }
 
-// verdicts are the counters that tell how answers were judged.
-type verdicts struct{ confirmed, wrong, uncertain, parked int }
+// reconciled are the counters that tell how answers were reconciled.
+type reconciled struct{ confirmed, wrong, uncertain, parked int }
 
-func judged(pl *pipeline) verdicts {
-	v := verdicts{confirmed: int(pl.stats.Confirmed), wrong: int(pl.stats.WrongShard), uncertain: int(pl.stats.Uncertain)}
+func reconciledBy(pl *pipeline) reconciled {
+	v := reconciled{confirmed: int(pl.stats.Confirmed), wrong: int(pl.stats.WrongShard), uncertain: int(pl.stats.Uncertain)}
 	for _, u := range pl.unresolved {
 		v.parked += len(u.kr.items)
 	}
 	return v
 }
 
-func wantVerdicts(t *testing.T, pl *pipeline, when string, want verdicts) {
+func wantReconciled(t *testing.T, pl *pipeline, when string, want reconciled) {
 	t.Helper()
-	if got := judged(pl); got != want {
-		t.Errorf("%s: unexpected verdicts; got %+v; want %+v", when, got, want)
+	if got := reconciledBy(pl); got != want {
+		t.Errorf("%s: unexpected outcomes; got %+v; want %+v", when, got, want)
 	}
 }
 
@@ -92,10 +92,10 @@ func TestAnswerOfAShardThatLeftTheMapIsCheckedAgainstItsRange(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		shards int
-		want   verdicts
+		want   reconciled
 	}{
-		{"the same ranges", 4, verdicts{confirmed: 40}},
-		{"other ranges, one shard less", 3, verdicts{confirmed: 12, wrong: 18, parked: 10}},
+		{"the same ranges", 4, reconciled{confirmed: 40}},
+		{"other ranges, one shard less", 3, reconciled{confirmed: 12, wrong: 18, parked: 10}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pl := halted(t)
@@ -106,7 +106,7 @@ func TestAnswerOfAShardThatLeftTheMapIsCheckedAgainstItsRange(t *testing.T) {
 				pl.dropMap()
 				fetched(pl, equalShards(0, c.shards, ""), nil)
 				answered(pl, req, "1", left, pl.now, predicted)
-				wantVerdicts(t, pl, "answer of the old ids", c.want)
+				wantReconciled(t, pl, "answer of the old ids", c.want)
 			})
 		})
 	}
@@ -115,20 +115,20 @@ func TestAnswerOfAShardThatLeftTheMapIsCheckedAgainstItsRange(t *testing.T) {
 // An answer that contradicts the map in use says nothing about its own aggregate before
 // a map is there that was fetched later. That the fetch fails does not make the old one
 // fresh.
-func TestEvidenceIsJudgedByALaterMapOnly(t *testing.T) {
+func TestPlacementMismatchIsConfirmedByALaterMapOnly(t *testing.T) {
 	pl := halted(t, WithDistribution(DistributionByKey))
 	hand(t, pl, 40)
 	locked(pl, func() {
 		answered(pl, taken(pl), "1", pl.now, pl.now, next)
-		wantVerdicts(t, pl, "at first", verdicts{parked: 40})
+		wantReconciled(t, pl, "at first", reconciled{parked: 40})
 		pl.refreshFailed(errors.New("down"))
-		wantVerdicts(t, pl, "without a new map", verdicts{parked: 40})
-		pl.resolve()
+		wantReconciled(t, pl, "without a new map", reconciled{parked: 40})
+		pl.resolveParked()
 		if pl.listing.withClosed {
 			t.Error("closed shards are to be listed before the open ones were")
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
-		wantVerdicts(t, pl, "with a new map", verdicts{wrong: 40})
+		wantReconciled(t, pl, "with a new map", reconciled{wrong: 40})
 	})
 }
 
@@ -145,13 +145,13 @@ func TestUnresolvedAggregateIsResentWhenItsGraceIsOver(t *testing.T) {
 			if pl.nextEvent() > pl.now+1 {
 				t.Error("unexpected sleep of the loop beyond the grace")
 			}
-			pl.resolve()
-			wantVerdicts(t, pl, "before the end", verdicts{parked: 40})
+			pl.resolveParked()
+			wantReconciled(t, pl, "before the end", reconciled{parked: 40})
 		})
 		time.Sleep(time.Nanosecond)
 		locked(pl, func() {
-			pl.resolve()
-			wantVerdicts(t, pl, "at the end", verdicts{wrong: 40, uncertain: 40})
+			pl.resolveParked()
+			wantReconciled(t, pl, "at the end", reconciled{wrong: 40, uncertain: 40})
 		})
 		if a := b.Result(7).Attempts; len(a) != 1 || a[0].Code != codeWrongShard || !a[0].Uncertain {
 			t.Errorf("unexpected attempts %+v; want one in a wrong shard, uncertain", a)
@@ -159,19 +159,19 @@ func TestUnresolvedAggregateIsResentWhenItsGraceIsOver(t *testing.T) {
 	})
 }
 
-// If answers name wrong shards again and again, the map does not tell where
+// If answers name wrong shards again and again, the map does not say where
 // records go. Then they go alone, for an aggregate might never arrive.
-func TestRecordsThatEndInWrongShardsThreeTimesGoAlone(t *testing.T) {
+func TestRecordsThatEndInWrongShardsThreeTimesAreNotAggregated(t *testing.T) {
 	pl := halted(t, WithDistribution(DistributionByKey))
 	b := hand(t, pl, 40)
 	locked(pl, func() {
 		for attempt := 1; attempt <= 3; attempt++ {
 			answered(pl, taken(pl), "1", pl.now, pl.now, next)
 			fetched(pl, equalShards(0, 4, ""), nil)
-			wantVerdicts(t, pl, fmt.Sprint("attempt ", attempt), verdicts{wrong: 40 * attempt})
+			wantReconciled(t, pl, fmt.Sprint("attempt ", attempt), reconciled{wrong: 40 * attempt})
 			alone := 0
 			for i := range b.items {
-				if b.items[i].is(itemAlone) {
+				if b.items[i].has(itemAlone) {
 					alone++
 				}
 			}
@@ -180,7 +180,7 @@ func TestRecordsThatEndInWrongShardsThreeTimesGoAlone(t *testing.T) {
 			}
 		}
 		answered(pl, taken(pl), "1", pl.now, pl.now, next)
-		wantVerdicts(t, pl, "at last", verdicts{confirmed: 40, wrong: 120})
+		wantReconciled(t, pl, "at last", reconciled{confirmed: 40, wrong: 120})
 	})
 }
 
@@ -190,11 +190,11 @@ func TestRangeOfAClosedShardIsKeptForAWhile(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		after time.Duration
-		want  verdicts
+		want  reconciled
 	}{
-		{"at once", 0, verdicts{confirmed: 40}},
-		{"within 90 seconds", 90 * time.Second, verdicts{confirmed: 40}},
-		{"later", 90*time.Second + 1, verdicts{parked: 40}},
+		{"at once", 0, reconciled{confirmed: 40}},
+		{"within 90 seconds", 90 * time.Second, reconciled{confirmed: 40}},
+		{"later", 90*time.Second + 1, reconciled{parked: 40}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -204,21 +204,21 @@ func TestRangeOfAClosedShardIsKeptForAWhile(t *testing.T) {
 				var left int64
 				locked(pl, func() {
 					req, left = taken(pl), pl.now
-					unchecked(pl) // the request is in no place that they know
+					suspendChecks(pl) // the request is in no place that they know
 					fetched(pl, equalShards(4, 2, ""), nil)
 				})
 				time.Sleep(c.after)
 				locked(pl, func() {
 					fetched(pl, equalShards(4, 2, ""), nil)
 					answered(pl, req, "1", left, pl.now, predicted)
-					wantVerdicts(t, pl, "answer of closed shards", c.want)
+					wantReconciled(t, pl, "answer of closed shards", c.want)
 				})
 			})
 		})
 	}
 }
 
-// A fetch that was under way when the stream turned out to be another one may tell of
+// A fetch that was under way when the stream turned out to be another one may be of
 // the old one. It is thrown away, and the next one begins at once.
 func TestListFetchedBeforeTheStreamChangedIsThrownAway(t *testing.T) {
 	pl := halted(t)
@@ -238,7 +238,7 @@ func TestListFetchedBeforeTheStreamChangedIsThrownAway(t *testing.T) {
 }
 
 // What asks for a new map while a fetch is under way may know more than that fetch will
-// tell, so another one follows.
+// show, so another one follows.
 func TestMapIsFetchedAgainIfItWasAskedForDuringTheFetch(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		pl := halted(t)
@@ -272,17 +272,17 @@ func TestStreamThatComesBackIsDescribedBeforeItGetsRecords(t *testing.T) {
 		}
 		fetched(pl, equalShards(0, 4, ""), nil)
 		if pl.meta.missing != nil || pl.meta.known || pl.meta.describeDue != pl.now {
-			t.Errorf("unexpected state with the stream; got missing %v, facts known %v, due at %d; want none, false, %d", pl.meta.missing, pl.meta.known, pl.meta.describeDue, pl.now)
+			t.Errorf("unexpected state with the stream; got missing %v, metadata known %v, due at %d; want none, false, %d", pl.meta.missing, pl.meta.known, pl.meta.describeDue, pl.now)
 		}
 	})
 }
 
-// A map that was good until a while ago serves on if it cannot be had anew, but not for
+// A map that was good until a while ago serves on if it cannot be had again, but not for
 // a reason that may pass.
 func TestIdleStreamsWaitForANewMapOnlyIfItMayCome(t *testing.T) {
 	for _, c := range []struct {
-		err  error
-		held int
+		err     error
+		waiting int
 	}{
 		{&types.AccessDeniedException{}, 0}, {&types.LimitExceededException{}, 40},
 	} {
@@ -291,8 +291,8 @@ func TestIdleStreamsWaitForANewMapOnlyIfItMayCome(t *testing.T) {
 		hand(t, pl, 40)
 		locked(pl, func() {
 			pl.refreshFailed(c.err)
-			if len(pl.awaiting.items) != c.held || pl.shards.stale != (c.held > 0) {
-				t.Errorf("%T: unexpected state; got %d records held, stale %v; want %d", c.err, len(pl.awaiting.items), pl.shards.stale, c.held)
+			if len(pl.awaiting.items) != c.waiting || pl.shards.stale != (c.waiting > 0) {
+				t.Errorf("%T: unexpected state; got %d records that wait, stale %v; want %d", c.err, len(pl.awaiting.items), pl.shards.stale, c.waiting)
 			}
 		})
 	}
@@ -339,12 +339,12 @@ func TestOnlyRequestsAsNewAsTheMapCanDropIt(t *testing.T) {
 				fetched(pl, equalShards(0, 4, ""), nil)
 			}
 			pl.requestFailed(req, classifyEntry("ResourceNotFoundException", ""), Attempt{Start: pl.p.start, End: pl.p.start})
-			req.done()
+			req.releaseRequest()
 			if dropped := pl.shardMap.Load() == nil; dropped == old {
 				t.Errorf("request older than the map %v: unexpected loss of the map %v", old, dropped)
 			}
 			if want := pl.now + int64(startupGrace); !old && pl.awaitsUntil() != want {
-				t.Errorf("unexpected time for the new map; records are held until %d; want %d", pl.awaitsUntil(), want)
+				t.Errorf("unexpected time for the new map; records wait until %d; want %d", pl.awaitsUntil(), want)
 			}
 		})
 	}
@@ -367,15 +367,15 @@ func TestShardThatIsListedTwiceIsOneShard(t *testing.T) {
 	})
 }
 
-// Whoever is between the look-up of a pipeline and the hand-over would write
+// A caller that is between the look-up of a pipeline and the submission would write
 // into a pipeline that has ended.
-func TestCallerInTheMiddleOfAHandOverKeepsItsPipeline(t *testing.T) {
+func TestCallerThatIsSubmittingKeepsItsPipeline(t *testing.T) {
 	pl := halted(t)
 	p := pl.p
 	retire := func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.makeRoom()
+		return p.retireOldest()
 	}
 	pl.users.Add(1)
 	if retire() || p.pipelines["s"] != pl {
@@ -445,13 +445,13 @@ func TestListOfShardsIsDividedIntoOpenAndClosedOnes(t *testing.T) {
 	closed[0].SequenceNumberRange.EndingSequenceNumber = aws.String(numberOf(2))
 	pl.p.client = shardLister{pl.p.client, append(slices.Clone(closed), open...)}
 	for _, all := range []bool{false, true} {
-		gotOpen, gotClosed, err := pl.listShards(all)
+		gotOpen, gotClosed, err := pl.callListShards(all)
 		if err != nil || len(gotOpen) != 2 || len(gotClosed) != 1 || *gotClosed[0].ShardId != *closed[0].ShardId {
 			t.Errorf("all %v: unexpected lists; got %d open, %d closed, %v; want 2, 1", all, len(gotOpen), len(gotClosed), err)
 		}
 	}
 	pl.p.client = shardLister{pl.p.client, closed}
-	if _, _, err := pl.listShards(true); err == nil {
+	if _, _, err := pl.callListShards(true); err == nil {
 		t.Error("unexpected success with a stream that has no open shard")
 	}
 }
@@ -468,7 +468,7 @@ func (c shardLister) ListShards(context.Context, *kinesis.ListShardsInput, ...fu
 }
 
 // What is known of a stream says nothing about another one under its name.
-func TestRecreatedStreamIsGotToKnowAnew(t *testing.T) {
+func TestRecreatedStreamIsDescribedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		do   func(pl *pipeline)
@@ -488,7 +488,7 @@ func TestRecreatedStreamIsGotToKnowAnew(t *testing.T) {
 				pl.meta.created, pl.meta.describeDue = time.Now(), never
 				c.do(pl)
 				if pl.shards.foreignSince != 0 || pl.shards.foreignLogged {
-					t.Errorf("answers are still said not to fit, since %d, told %v; want nothing known", pl.shards.foreignSince, pl.shards.foreignLogged)
+					t.Errorf("answers are still said not to fit, since %d, logged %v; want nothing known", pl.shards.foreignSince, pl.shards.foreignLogged)
 				}
 				if len(pl.shards.closed) != 0 {
 					t.Errorf("unexpected ranges of closed shards; got %d; want none: they are of the deleted stream", len(pl.shards.closed))
@@ -509,13 +509,13 @@ func TestShardThatNoListNamesIsGoneOnlyIfAllWereListed(t *testing.T) {
 		name           string
 		listed, agreed bool // closed shards were asked for; the open ones have answered
 		closed         []types.Shard
-		want           verdicts
+		want           reconciled
 	}{
-		{"open ones listed", false, true, nil, verdicts{parked: 40}},
-		{"open ones listed, and a closed one nobody asked for", false, true, other, verdicts{parked: 40}},
-		{"all listed, perhaps of another stream", true, false, other, verdicts{parked: 40}},
-		{"all listed", true, true, other, verdicts{wrong: 40}},
-		{"all listed, none is closed", true, true, nil, verdicts{wrong: 40}},
+		{"open ones listed", false, true, nil, reconciled{parked: 40}},
+		{"open ones listed, and a closed one nobody asked for", false, true, other, reconciled{parked: 40}},
+		{"all listed, perhaps of another stream", true, false, other, reconciled{parked: 40}},
+		{"all listed", true, true, other, reconciled{wrong: 40}},
+		{"all listed, none is closed", true, true, nil, reconciled{wrong: 40}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			pl := halted(t)
@@ -526,13 +526,13 @@ func TestShardThatNoListNamesIsGoneOnlyIfAllWereListed(t *testing.T) {
 			hand(t, pl, 40)
 			locked(pl, func() {
 				answered(pl, taken(pl), numberOf(1000), pl.now, pl.now, func(*kinesisRecord) string { return "shardId-000000000009" })
-				wantVerdicts(t, pl, "at first", verdicts{parked: 40})
+				wantReconciled(t, pl, "at first", reconciled{parked: 40})
 				for _, sh := range pl.shards.byID {
 					sh.origin.agreed = c.agreed
 				}
 				pl.listing.hadClosed = c.listed
 				fetched(pl, equalShards(0, 4, numberOf(2000)), c.closed)
-				wantVerdicts(t, pl, "with a newer list", c.want)
+				wantReconciled(t, pl, "with a newer list", c.want)
 			})
 		})
 	}

@@ -14,7 +14,7 @@ import (
 
 // Batches that wait for the shard map expire one by one, each at its own time, and
 // what has not expired when the map comes is delivered.
-func TestHeldBatchesExpireEachAtItsTime(t *testing.T) {
+func TestBatchesThatAwaitTheMapExpireEachAtItsTime(t *testing.T) {
 	for _, ordering := range []core.Ordering{core.OrderingNone, core.OrderingStrict} {
 		synctest.Test(t, func(t *testing.T) {
 			s := kinesistest.New(kinesistest.WithStream(stream, 2))
@@ -41,7 +41,7 @@ func TestHeldBatchesExpireEachAtItsTime(t *testing.T) {
 						t.Fatalf("unexpected error of batch %d; got %v; want reason expired", i, r.Err)
 					}
 					if d := r.Attempts[len(r.Attempts)-1].Delay; d < 2*time.Second || d > 2050*time.Millisecond {
-						t.Fatalf("unexpected age of batch %d, handed over after %v, at its end; got %v; want 2 s", i, start, d)
+						t.Fatalf("unexpected age of batch %d, submitted after %v, at its end; got %v; want 2 s", i, start, d)
 					}
 				}
 			}

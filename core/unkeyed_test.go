@@ -52,9 +52,9 @@ func TestTrickleOverManyShardsMakesOneAggregateForEachDeadline(t *testing.T) {
 	})
 }
 
-// TestSpreadTrafficMovesAwayFromABusyShard lets an outside writer use up most of
+// TestUnkeyedTrafficMovesAwayFromABusyShard lets an outside writer use up most of
 // one shard of four.
-func TestSpreadTrafficMovesAwayFromABusyShard(t *testing.T) {
+func TestUnkeyedTrafficMovesAwayFromABusyShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 4), kinesistest.WithLimits(kinesistest.AWSLimits))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(10 * time.Millisecond)})
@@ -101,7 +101,7 @@ func TestSpreadTrafficMovesAwayFromABusyShard(t *testing.T) {
 	})
 }
 
-func TestHashKeysOfSpreadRecordsAreInTheirShardAlsoThroughASplit(t *testing.T) {
+func TestHashKeysOfUnkeyedRecordsAreInTheirShardAlsoThroughASplit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 3))
 		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(20*time.Millisecond))

@@ -9,21 +9,21 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
-// Records without a partition key may go to any shard ("spread").
+// Records without a partition key (unkeyed) may go to any shard.
 
-// spreadShard returns the shard that spread records go to. It stays the same
+// stickyShard returns the shard that unkeyed records go to. It stays the same
 // until its aggregate is closed, so that low traffic over many shards still
 // fills aggregates. Then the one of a few random shards follows that would take
 // an aggregate soonest, so that a throttled or busy shard loses traffic to the
 // others. Among those that would take it at once chance decides, by their shares:
 // a shard of which this producer has a third gets a third of what the others get.
-func (pl *pipeline) spreadShard(m *shardMap) *shard {
-	if pl.aggregates.unkeyed != nil && pl.aggregates.unkeyed.current {
-		return pl.aggregates.unkeyed
+func (pl *pipeline) stickyShard(m *shardMap) *shard {
+	if pl.aggregates.sticky != nil && pl.aggregates.sticky.current {
+		return pl.aggregates.sticky
 	}
 	var best *shard
 	bestWait, shares := int64(0), 0.0
-	for range min(spreadCandidates, len(m.ring)) {
+	for range min(stickyCandidates, len(m.ring)) {
 		sh := m.ring[rand.IntN(len(m.ring))].shard
 		switch wait, share := sh.waitEstimate(pl.now), sh.pace.Share(); {
 		case best == nil || wait < bestWait:
@@ -34,27 +34,27 @@ func (pl *pipeline) spreadShard(m *shardMap) *shard {
 			}
 		}
 	}
-	pl.aggregates.unkeyed = best
+	pl.aggregates.sticky = best
 	return best
 }
 
-// spreadCandidates is how many shards are compared. A few random candidates
+// stickyCandidates is how many shards are compared. A few random candidates
 // balance nearly as well as looking at all of them.
-const spreadCandidates = 4
+const stickyCandidates = 4
 
-// chooseSpread gives the Kinesis record an explicit hash key for its spread
+// chooseUnkeyedHash gives the Kinesis record an explicit hash key for its unkeyed
 // records if the item is the first of them. It is chosen once, so that the key
 // table has one entry for all; at random inside the shard, so that the children
 // share the load after a split.
-func (kr *kinesisRecord) chooseSpread(it *item) {
-	if !it.is(itemSpread) || kr.hasSpread {
+func (kr *kinesisRecord) chooseUnkeyedHash(it *item) {
+	if !it.has(itemUnkeyed) || kr.hasUnkeyedHash {
 		return
 	}
 	lo, hi := aggregation.HashKey{}, aggregation.MaxHashKey
 	if kr.shard != nil {
 		lo, hi = kr.shard.start, kr.shard.end
 	}
-	kr.hasSpread, kr.spread = true, randomHash(lo, hi)
+	kr.hasUnkeyedHash, kr.unkeyedHash = true, randomHash(lo, hi)
 }
 
 // randomHash returns a random hash key from lo to hi.
