@@ -137,13 +137,16 @@ func (l *lease) resize(ctx context.Context, n int64) error {
 	return nil
 }
 
-// share adds an owner.
-func (l *lease) share() { l.shares.Add(1) }
+// Hold implements delivery.Memory.
+func (l *lease) Hold() { l.shares.Add(1) }
 
-// release takes an owner away. It is called once for each.
-func (l *lease) release() {
+// Release implements delivery.Memory.
+func (l *lease) Release() {
 	if l.shares.Add(-1) < 0 && l.n > 0 {
 		l.b.give(l.n)
 		l.n = 0
 	}
 }
+
+// Size implements delivery.Memory: bodies are in the budget, and not in the ledger's.
+func (l *lease) Size() int { return 0 }

@@ -85,7 +85,7 @@ func (s *Server) serveNative(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case nativePush:
-		s.serveExchange(&exchange{w: w, r: r, native: true})
+		s.serveRequest(&request{w: w, r: r, native: true})
 	case nativeHealth: // SERVING is 0, NOT_SERVING 1
 		writeGRPC(w, grpcOK, "", s.health(nil, []byte{0x08, 1}))
 	case grpcHealth: // SERVING is 1, NOT_SERVING 2
@@ -125,32 +125,32 @@ func writeGRPC(w http.ResponseWriter, code int, text string, framed []byte) {
 }
 
 // openNative reads the header of the message and makes the rest the body of the
-// exchange.
-func (x *exchange) openNative() *failure {
+// upload.
+func (u *upload) openNative() *failure {
 	var header [grpcHeader]byte
-	p := x.paced()
+	p := u.paced()
 	_, err := io.ReadFull(p, header[:])
 	p.done()
 	switch {
 	case errors.Is(err, errSlow):
-		f := later(ReasonSlow, "the body arrived too slowly")
+		f := retryable(ReasonSlow, "the body arrived too slowly")
 		f.close = true
 		return f
 	case err != nil:
-		return x.goneFailure()
+		return goneFailure()
 	}
-	x.length = int64(binary.BigEndian.Uint32(header[1:]))
-	x.encoding = ""
+	u.length = int64(binary.BigEndian.Uint32(header[1:]))
+	u.encoding = ""
 	switch header[0] {
 	case 0:
 	case 1:
-		if x.encoding = x.r.Header.Get("Grpc-Encoding"); x.encoding == "" || strings.EqualFold(x.encoding, "identity") {
+		if u.encoding = u.r.Header.Get("Grpc-Encoding"); u.encoding == "" || strings.EqualFold(u.encoding, "identity") {
 			return unusable(ReasonMalformed, "a compressed message without grpc-encoding")
 		}
 	default:
 		return unusable(ReasonMalformed, "not a gRPC message")
 	}
-	x.src = &oneMessage{r: x.src, left: x.length}
+	u.src = &oneMessage{r: u.src, left: u.length}
 	return nil
 }
 
@@ -185,10 +185,10 @@ func (m *oneMessage) Read(b []byte) (int, error) {
 
 // notLog applies the policy for an event that is not a log. It returns true if the
 // event is not to be sent.
-func (x *exchange) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
-	policy := x.s.cfg.Native.Metrics
+func (u *upload) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
+	policy := u.s.cfg.Native.Metrics
 	if ev.Kind == body.EventTrace {
-		policy = x.s.cfg.Native.Traces
+		policy = u.s.cfg.Native.Traces
 	}
 	ev.Kind = body.EventJSON
 	if policy == config.AsJSON {
@@ -198,7 +198,7 @@ func (x *exchange) notLog(c *content, ev *body.Event, number int) (bool, *failur
 }
 
 // grpcAnswer is the answer in the form of gRPC.
-func (x *exchange) grpcAnswer(a *answer, f *failure) {
+func (q *request) grpcAnswer(a *answer, f *failure) {
 	a.contentType = grpcContentType
 	if f != nil {
 		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
