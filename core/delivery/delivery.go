@@ -43,6 +43,9 @@ type Delivery struct {
 // memory. They need not be made again then.
 func (d *Delivery) Content() *Content { return d.content }
 
+// Outcome is that of a Delivery of which nothing is left to do.
+func (d *Delivery) Outcome() Outcome { return d.outcome(Outcome{}) }
+
 // Plan is that of the content, nil before it was delivered for the first time.
 func (d *Delivery) Plan() Plan { return d.plan }
 
@@ -92,8 +95,8 @@ func appendNumbers(list []int32, from, to int) []int32 {
 	return list
 }
 
-// take moves what became of an attempt into d.
-func (d *Delivery) take(r *result) {
+// addResult moves what became of an attempt into d.
+func (d *Delivery) addResult(r *result) {
 	d.missing = append(d.missing, r.missing...)
 	d.unwritten = append(d.unwritten, r.unwritten...)
 	d.kept += r.kept
@@ -139,19 +142,19 @@ func (d *Delivery) Bytes() int {
 // Shrink implements ledger.Entry: it reduces d to numbers if its batches have settled
 // meanwhile. There is no time to write dead letters here, so that records which should
 // become some count as missing. They will fail again.
-func (d *Delivery) Shrink() { d.settle(context.Background(), true, new(Outcome)) }
+func (d *Delivery) Shrink() { d.takeEnded(context.Background(), true, new(Outcome)) }
 
-// settle takes what became of the attempts that have ended.
-func (d *Delivery) settle(ctx context.Context, late bool, out *Outcome) {
+// takeEnded takes what became of the attempts that have ended.
+func (d *Delivery) takeEnded(ctx context.Context, late bool, out *Outcome) {
 	open := d.attempts[:0]
 	for _, a := range d.attempts {
 		if !a.isDone() {
 			open = append(open, a)
 			continue
 		}
-		a.end(ctx, late)
-		out.note(&a.result)
-		d.take(&a.result)
+		a.evaluateEnded(ctx, late)
+		out.noteResult(&a.result)
+		d.addResult(&a.result)
 	}
 	clear(d.attempts[len(open):])
 	if d.attempts = open; len(open) == 0 {

@@ -5,7 +5,7 @@
 // still missing of a content that comes again, what failed for good and where that goes,
 // and when the content is done, is decided here, the same for all receivers.
 //
-//	deliverer := delivery.New(delivery.Config{Put: put, DeadLetters: file})
+//	deliverer := delivery.New(delivery.Config{PutBatch: producer.PutBatch, DeadLetters: file})
 //	...
 //	d, again := deliverer.Take(scope, body)
 //	c := &delivery.Content{Scope: scope, Bytes: body, Stream: "logs", Probe: delivery.NoProbe, Receiver: policies}

@@ -30,7 +30,7 @@ const (
 // them no name, and their address changes.
 func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 	cfg := delivery.Config{
-		Put:             in.producer.PutBatch,
+		PutBatch:        in.producer.PutBatch,
 		DeadLetters:     in.deadLetters,
 		DeadLetterGrace: deadLetterGrace,
 		Ledger:          limits,

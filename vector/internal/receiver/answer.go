@@ -4,9 +4,11 @@ package receiver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -86,46 +88,33 @@ type answer struct {
 	close       bool
 }
 
-// answer sends the outcome of a request and counts it.
-func (q *request) answer(res result) {
-	s, f := q.s, res.failure
-	unseen := func() {
-		// The client does not know that everything is in. It will send it again.
-		s.evicted(s.deliverer.Park(res.delivery, &res.content.Content))
-		f = goneFailure()
-	}
+// sendAnswer sends the outcome of a request and counts it.
+func (q *request) sendAnswer(res result) {
 	// Asked before the answer and not behind it: a client may close its connection as
 	// soon as it has the answer, and its next equal body would count as sent already.
-	if f == nil && q.r.Context().Err() != nil {
-		unseen()
+	if res.failure == nil && q.r.Context().Err() != nil {
+		q.parkUnseen(&res)
 	}
-	a := q.answerFor(res.success, f)
-	if err := q.write(a); err != nil && f == nil {
-		unseen()
+	a := q.answerFor(res.success, res.failure)
+	if err := q.writeAnswer(a); err != nil && res.failure == nil {
+		q.parkUnseen(&res)
 	}
+	f := res.failure
 	switch {
 	case f == nil:
 		q.count(a.status, ReasonNone)
 		ok := &res.success
 		confirmed := uint64(ok.Events - ok.Dropped - ok.DeadLettered)
-		s.counters.confirmed.Add(confirmed)
+		q.s.counters.confirmed.Add(confirmed)
 		q.route.counters.confirmed.Add(confirmed)
 		return
 	case f.reason == ReasonGone:
-		s.counters.gone.Add(1)
+		q.s.counters.gone.Add(1)
 		q.count(0, ReasonGone)
 	default:
 		q.count(a.status, f.reason)
 	}
-	q.report(f)
-}
-
-// answerPanic answers a request that failed because of a bug.
-func (q *request) answerPanic() {
-	f := retryable(ReasonInternal, "internal error")
-	f.close = true
-	q.count(f.status, f.reason)
-	_ = q.write(q.answerFor(success{}, f))
+	q.reportFailure(f)
 }
 
 // count counts an answer for the server and its route; status 0 is none.
@@ -136,9 +125,9 @@ func (q *request) count(status int, reason Reason) {
 	}
 }
 
-// report logs an answer that is not 200, seldom enough not to fill the disk. What a
+// reportFailure logs an answer that is not 200, seldom enough not to fill the disk. What a
 // client will drop is worth a warning, the rest is routine.
-func (q *request) report(f *failure) {
+func (q *request) reportFailure(f *failure) {
 	s := q.s
 	s.throttled.log("answer "+f.reason.String(), func(skipped int) {
 		level := s.log.Warn
@@ -185,12 +174,12 @@ func (q *request) answerFor(ok success, f *failure) *answer {
 	return a
 }
 
-// write sends the answer in one piece and reports whether the connection took it.
+// writeAnswer sends the answer in one piece and reports whether the connection took it.
 //
 // There is no WriteTimeout of the server: it would run while the request waits for
 // Kinesis, and a handler that is late would write into the void without noticing. The
 // deadline is set here instead, and the flush shows a connection that is broken.
-func (q *request) write(a *answer) error {
+func (q *request) writeAnswer(a *answer) error {
 	if len(a.body) > maxAnswerBytes {
 		a.body = a.body[:0]
 	}
@@ -221,4 +210,34 @@ func (q *request) write(a *answer) error {
 		return err
 	}
 	return rc.Flush()
+}
+
+// grpcAnswer is the answer in the form of gRPC.
+func (q *request) grpcAnswer(a *answer, f *failure) {
+	a.contentType = grpcContentType
+	if f != nil {
+		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
+		return
+	}
+	a.body = frame(nil) // PushEventsResponse has no fields
+}
+
+// frame puts the header in front of a message.
+func frame(message []byte) []byte {
+	b := make([]byte, grpcHeader, grpcHeader+len(message))
+	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
+	return append(b, message...)
+}
+
+// writeGRPC sends an answer. framed is empty for one that has only a status.
+func writeGRPC(w http.ResponseWriter, code int, text string, framed []byte) {
+	h := w.Header()
+	h.Set("Content-Type", grpcContentType)
+	h.Set(http.TrailerPrefix+"Grpc-Status", strconv.Itoa(code))
+	if text != "" {
+		// Spaces and what is not printable ASCII are escaped, more than has to be.
+		h.Set(http.TrailerPrefix+"Grpc-Message", url.PathEscape(text))
+	}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(framed) // the stream's end says whether it arrived
 }

@@ -79,7 +79,7 @@ func TestClientThatHangsUpBeforeTheAnswer(t *testing.T) {
 			t.Fatal(res.failure)
 		}
 		cancel()
-		q.answer(res)
+		q.sendAnswer(res)
 		if w.Code != 503 {
 			t.Errorf("unexpected answer; got %d; want 503", w.Code)
 		}
@@ -119,7 +119,7 @@ func TestAnswersHaveTheHeadersThatShippersObey(t *testing.T) {
 				defer r.server.draining.Store(false)
 				w := httptest.NewRecorder()
 				q := &request{s: r.server, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), id: "a"}
-				if err := q.write(&c.answer); err != nil {
+				if err := q.writeAnswer(&c.answer); err != nil {
 					t.Fatal(err)
 				}
 				h := w.Header()

@@ -50,38 +50,31 @@ type gap struct {
 // checked 2026-11-24).
 const leastStreamLimit = 1 << 20
 
-// content makes the content of a body, or applies the policy for what cannot be read.
-func (u *upload) content(wire []byte) (*content, *failure) {
-	c, err := u.contentOf(wire)
-	if err != nil {
-		return nil, u.s.unreadable(err)
+// makeContent makes the content of a body, or applies the policy for what cannot be read.
+func (u *upload) makeContent(wire []byte) (*content, *failure) {
+	raw, err := u.unpackBody(wire)
+	var c *content
+	if err == nil {
+		c, err = u.splitEvents(raw)
 	}
-	c.complete(u.lease)
-	u.s.counters.events.Add(uint64(c.events))
-	u.route.counters.events.Add(uint64(c.events))
+	if c == nil && u.leavesOut(err) {
+		c = u.brokenContent(raw, err)
+	}
+	if c == nil {
+		return nil, u.q.s.unreadable(err)
+	}
+	c.complete(u.q.lease)
+	u.q.s.counters.events.Add(uint64(c.events))
+	u.q.route.counters.events.Add(uint64(c.events))
 	return c, nil
 }
 
-func (u *upload) contentOf(wire []byte) (*content, error) {
-	raw, err := u.unpack(wire)
+// leavesOut tells whether a body that cannot be read is left out as a whole, and not
+// refused.
+func (u *upload) leavesOut(err error) bool {
 	var e *body.Error
-	if errors.As(err, &e) && e.Kind == body.KindUnsupported {
-		return nil, u.s.undeclared(err) // Content-Encoding
-	}
-	if err == nil {
-		u.s.counters.bodyBytes.Add(uint64(len(raw)))
-		u.route.counters.bodyBytes.Add(uint64(len(raw)))
-		if wire, err = u.decode(raw); err == nil {
-			var c *content
-			if c, err = u.split(wire); err == nil {
-				return c, nil
-			}
-		}
-	}
-	if errors.As(err, &e) && e.Kind == body.KindMalformed && (u.route.Malformed == config.DeadLetters || u.route.Malformed == config.Drop) {
-		return u.broken(wire, err), nil
-	}
-	return nil, err
+	policy := u.q.route.Malformed
+	return errors.As(err, &e) && e.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop)
 }
 
 // complete tells package delivery how to deliver c, whose memory is l.
@@ -95,19 +88,19 @@ func (c *content) complete(l *lease) {
 	c.DeadLetter = func(n int) deadletter.Letter { return c.known[n] }
 }
 
-// split makes the records of an unpacked body, or says why the request as a whole is
+// splitEvents makes the records of an unpacked body, or says why the request as a whole is
 // refused. Nothing was put then.
-func (u *upload) split(raw []byte) (*content, error) {
+func (u *upload) splitEvents(raw []byte) (*content, error) {
 	d := u.dest
-	events, broken, err := u.events(raw)
+	events, broken, err := u.findEvents(raw)
 	if err != nil {
 		return nil, err
 	}
-	defer u.s.giveEvents(events)
+	defer u.q.s.giveEvents(events)
 	if len(broken) > 0 && len(broken) == len(events) {
 		return nil, &broken[0] // nothing can be read
 	}
-	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.s, dest: d, route: u.route, events: len(events)}
+	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: d, route: u.q.route, events: len(events)}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(u, body.FormatIn(raw, d.format))
 	largest := 0
@@ -130,25 +123,25 @@ func (u *upload) split(raw []byte) (*content, error) {
 		}
 		r := core.Record{PartitionKey: finder.find(ev)}
 		if len(d.key.path) > 0 && r.PartitionKey == "" {
-			if u.route.missing.constant == "" && u.route.PartitionKeyMissing != config.Spread {
-				if f := c.poison(PoisonKeyMissing, u.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
+			if u.q.route.missing.constant == "" && u.q.route.PartitionKeyMissing != config.Spread {
+				if f := c.poison(PoisonKeyMissing, u.q.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
 					return nil, f
 				}
 				continue
 			}
-			r.PartitionKey = u.route.missing.constant
+			r.PartitionKey = u.q.route.missing.constant
 		}
 		r.Data = shaper.payload(ev)
 		if f := shaper.admit(u); f != nil {
 			return nil, f
 		}
-		if len(r.Data)+len(r.PartitionKey) > u.route.RecordMaxBytes {
-			if f := c.poison(PoisonTooLarge, u.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
+		if len(r.Data)+len(r.PartitionKey) > u.q.route.RecordMaxBytes {
+			if f := c.poison(PoisonTooLarge, u.q.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
 				return nil, f
 			}
 			continue
 		}
-		if n := len(r.Data) + len(r.PartitionKey); u.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
+		if n := len(r.Data) + len(r.PartitionKey); u.q.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
 			c.Probe, largest = len(c.Records), n
 		}
 		c.Records = append(c.Records, r)
@@ -157,24 +150,24 @@ func (u *upload) split(raw []byte) (*content, error) {
 	return c, nil
 }
 
-// events splits the body. The memory for what cannot be a slice of it, and for the
+// findEvents splits the body. The memory for what cannot be a slice of it, and for the
 // table of events, is taken before: first for a guess that fits usual logs, and when
 // that is too little, for more and again.
-func (u *upload) events(raw []byte) (list []body.Event, broken []body.Error, err error) {
-	most := u.route.body.Limits
+func (u *upload) findEvents(raw []byte) (list []body.Event, broken []body.Error, err error) {
+	most := u.q.route.body.Limits
 	converted := u.guessConverted(len(raw))
 	count := u.countEvents(raw)
-	into := u.s.takeEvents()
+	into := u.q.s.takeEvents()
 	for {
-		opt := u.route.body
+		opt := u.q.route.body
 		opt.Path = u.dest.key.path
-		if u.route.Malformed != config.Reject {
+		if u.q.route.Malformed != config.Reject {
 			opt.Broken = &broken
 		}
 		opt.Arena = new(body.Arena) // lives as long as the records
 		opt.Limits.ConvertedBytes, opt.Limits.Events = converted, count
 		fixed := int64(cap(raw)) + minCharge
-		if f := u.admit(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
+		if f := u.reserve(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
 			return nil, nil, f
 		}
 		events, err := body.Split(into, raw, u.dest.format, opt)
@@ -184,7 +177,7 @@ func (u *upload) events(raw []byte) (list []body.Event, broken []body.Error, err
 			continue
 		}
 		if err == nil {
-			_ = u.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
+			_ = u.q.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
 		}
 		return events, broken, err
 	}
@@ -201,7 +194,7 @@ func (u *upload) countEvents(raw []byte) int {
 		array = int(int64(bytes.Count(head, []byte("},{"))+1) * int64(len(raw)) / int64(len(head)) * 5 / 4)
 	}
 	lines := bytes.Count(raw, []byte{'\n'}) + 1
-	return min(max(u.guessEvents(len(raw)), array, lines), u.route.body.Limits.Events)
+	return min(max(u.guessEvents(len(raw)), array, lines), u.q.route.body.Limits.Events)
 }
 
 // maxKeptEvents bounds the tables of events that are kept for the next body; each entry
@@ -266,12 +259,12 @@ func (d *destination) deadLetter(rt *route, err error, data []byte) deadletter.L
 	return deadletter.Letter{Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data, Source: rt.source}
 }
 
-// broken makes a content of a body that cannot be read: one dead letter, or one event
+// brokenContent makes a content of a body that cannot be read: one dead letter, or one event
 // that is dropped.
-func (u *upload) broken(raw []byte, err error) *content {
-	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.s, dest: u.dest, route: u.route, events: 1}
-	if u.route.Malformed == config.DeadLetters {
-		c.known = []deadletter.Letter{u.dest.deadLetter(u.route, err, raw)}
+func (u *upload) brokenContent(raw []byte, err error) *content {
+	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: u.dest, route: u.q.route, events: 1}
+	if u.q.route.Malformed == config.DeadLetters {
+		c.known = []deadletter.Letter{u.dest.deadLetter(u.q.route, err, raw)}
 	} else {
 		c.dropped[PoisonMalformed], c.detail = 1, err.Error()
 	}

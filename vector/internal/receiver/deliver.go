@@ -21,10 +21,10 @@ type result struct {
 	delivery *delivery.Delivery
 }
 
-// deliver brings a body to its end, or to a point from which the next request of the
+// deliverContent brings a body to its end, or to a point from which the next request of the
 // same body goes on.
-func (q *request) deliver(c *content, bodyEnd time.Time) result {
-	d := q.s.take(c)
+func (q *request) deliverContent(c *content, bodyEnd time.Time) result {
+	d := q.s.resume(c)
 	ctx, cancel := context.WithDeadline(q.r.Context(), q.deadline(bodyEnd))
 	defer cancel()
 	out := q.s.deliverer.Deliver(ctx, d, &c.Content)
@@ -40,9 +40,16 @@ func (q *request) deliver(c *content, bodyEnd time.Time) result {
 	return result{success: ok, content: c, delivery: d}
 }
 
-// take finds out how far the body, or what it begins with, got before, and counts what it
+// parkUnseen remembers a body of which the client does not know that everything is in. It
+// will send it again.
+func (q *request) parkUnseen(res *result) {
+	q.s.evicted(q.s.deliverer.Park(res.delivery, &res.content.Content))
+	res.failure = goneFailure()
+}
+
+// resume finds out how far the body, or what it begins with, got before, and counts what it
 // leaves out.
-func (s *Server) take(c *content) *delivery.Delivery {
+func (s *Server) resume(c *content) *delivery.Delivery {
 	d, known := s.deliverer.Take(c.Scope, c.Bytes)
 	reported := 0
 	if known {

@@ -19,7 +19,7 @@ import (
 
 // Usual bodies are split once, and odd ones do not cost more than the limits say.
 func TestGuessesSaveWork(t *testing.T) {
-	u := &upload{route: &route{body: body.Options{Limits: body.Limits{Events: 10_000}}}}
+	u := &upload{q: &request{route: &route{body: body.Options{Limits: body.Limits{Events: 10_000}}}}}
 	lines := benchBody()
 	array := append(append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte{'\n'}, []byte{','})...), ']')
 	n := bytes.Count(lines, []byte{'\n'})

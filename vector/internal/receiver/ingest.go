@@ -3,8 +3,6 @@
 package receiver
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -12,63 +10,36 @@ import (
 	"time"
 )
 
-// request is one request on its way to its answer: it is checked, its body (upload)
-// becomes a content, the content is delivered, and the outcome becomes the answer.
-type request struct {
-	s      *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	id     string
-	begin  time.Time
-	route  *route
-	lease  *lease // memory of its body
-	native bool   // over gRPC
-	otlp   otlpForm
-}
-
-// serveEvents takes the events of one request.
-func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
-	s.serveRequest(&request{w: w, r: r})
-}
-
-// serveRequest takes the events of one request, over HTTP or gRPC.
-func (s *Server) serveRequest(q *request) {
-	q.s, q.id, q.begin, q.lease = s, requestID(q.r), time.Now(), &lease{b: s.budget}
-	s.counters.inFlight.Add(1)
-	defer s.counters.inFlight.Add(-1)
-	defer func() { q.lease.Release() }()
-	defer func() {
-		if p := recover(); p != nil {
-			s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", q.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			q.answerPanic()
-		}
-	}()
-	q.answer(q.ingest())
-}
-
 // ingest is the way of a request. Nothing is put before the whole body has been found
 // valid, so that whatever is refused has written nothing.
-func (q *request) ingest() result {
-	dest, f := q.check()
-	u := q.upload(dest)
+func (q *request) ingest() (res result) {
+	defer func() {
+		if p := recover(); p != nil {
+			q.s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", q.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			res = result{failure: retryable(ReasonInternal, "internal error")}
+			res.failure.close = true
+		}
+	}()
+	dest, f := q.checkRequest()
+	u := newUpload(q, dest)
 	if f != nil {
 		return result{failure: u.refuse(f)}
 	}
-	wire, f := u.read()
+	wire, f := u.readWire()
 	if f != nil {
 		return result{failure: u.refuse(f)}
 	}
 	end := time.Now()
-	c, f := u.content(wire)
+	c, f := u.makeContent(wire)
 	if f != nil {
 		return result{failure: f}
 	}
-	return q.deliver(c, end)
+	return q.deliverContent(c, end)
 }
 
-// check finds out where the events go, and whether they may be sent there. The body is
+// checkRequest finds out where the events go, and whether they may be sent there. The body is
 // not looked at.
-func (q *request) check() (*destination, *failure) {
+func (q *request) checkRequest() (*destination, *failure) {
 	s, r := q.s, q.r
 	rt, number := s.routeOf(r.URL.Path)
 	q.route = rt
@@ -95,27 +66,11 @@ func (q *request) check() (*destination, *failure) {
 	return s.destinationOf(r, rt, number)
 }
 
-// upload is the body of the request, not read yet.
-func (q *request) upload(dest *destination) *upload {
-	u := &upload{s: q.s, w: q.w, r: q.r, route: q.route, dest: dest, lease: q.lease, native: q.native, src: q.r.Body}
-	if !q.native {
-		u.length, u.encoding = q.r.ContentLength, strings.Trim(strings.Join(q.r.Header.Values("Content-Encoding"), ","), ", ")
+// newUpload is the body of the request, not read yet.
+func newUpload(q *request, dest *destination) *upload {
+	if q.native {
+		return &upload{q: q, dest: dest, src: q.r.Body}
 	}
-	return u
-}
-
-// requestID is the client's id, if it is short and plain, or a new one.
-func requestID(r *http.Request) string {
-	id := r.Header.Get("X-Request-Id")
-	plain := len(id) >= 1 && len(id) <= 64
-	for i := 0; plain && i < len(id); i++ {
-		c := id[i]
-		plain = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.'
-	}
-	if plain {
-		return id
-	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	encoding := strings.Trim(strings.Join(q.r.Header.Values("Content-Encoding"), ","), ", ")
+	return &upload{q: q, dest: dest, src: q.r.Body, length: q.r.ContentLength, encoding: encoding}
 }

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -104,26 +102,6 @@ func (s *Server) health(serving, notServing []byte) []byte {
 	return frame(message)
 }
 
-// frame puts the header in front of a message.
-func frame(message []byte) []byte {
-	b := make([]byte, grpcHeader, grpcHeader+len(message))
-	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
-	return append(b, message...)
-}
-
-// writeGRPC sends an answer. framed is empty for one that has only a status.
-func writeGRPC(w http.ResponseWriter, code int, text string, framed []byte) {
-	h := w.Header()
-	h.Set("Content-Type", grpcContentType)
-	h.Set(http.TrailerPrefix+"Grpc-Status", strconv.Itoa(code))
-	if text != "" {
-		// Spaces and what is not printable ASCII are escaped, more than has to be.
-		h.Set(http.TrailerPrefix+"Grpc-Message", url.PathEscape(text))
-	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(framed) // the stream's end says whether it arrived
-}
-
 // openNative reads the header of the message and makes the rest the body of the
 // upload.
 func (u *upload) openNative() *failure {
@@ -144,7 +122,7 @@ func (u *upload) openNative() *failure {
 	switch header[0] {
 	case 0:
 	case 1:
-		if u.encoding = u.r.Header.Get("Grpc-Encoding"); u.encoding == "" || strings.EqualFold(u.encoding, "identity") {
+		if u.encoding = u.q.r.Header.Get("Grpc-Encoding"); u.encoding == "" || strings.EqualFold(u.encoding, "identity") {
 			return unusable(ReasonMalformed, "a compressed message without grpc-encoding")
 		}
 	default:
@@ -186,23 +164,13 @@ func (m *oneMessage) Read(b []byte) (int, error) {
 // notLog applies the policy for an event that is not a log. It returns true if the
 // event is not to be sent.
 func (u *upload) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
-	policy := u.s.cfg.Native.Metrics
+	policy := u.q.s.cfg.Native.Metrics
 	if ev.Kind == body.EventTrace {
-		policy = u.s.cfg.Native.Traces
+		policy = u.q.s.cfg.Native.Traces
 	}
 	ev.Kind = body.EventJSON
 	if policy == config.AsJSON {
 		return false, nil
 	}
 	return true, c.poison(PoisonNotLog, policy, ev.Data, "", number)
-}
-
-// grpcAnswer is the answer in the form of gRPC.
-func (q *request) grpcAnswer(a *answer, f *failure) {
-	a.contentType = grpcContentType
-	if f != nil {
-		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
-		return
-	}
-	a.body = frame(nil) // PushEventsResponse has no fields
 }

@@ -26,13 +26,13 @@ type payloads struct {
 }
 
 func newPayloads(u *upload, f body.Format) *payloads {
-	r := u.route
+	r := u.q.route
 	keys := r.DataKeys
 	if len(keys) > 0 && f == body.FormatMsgpack && r.TimeKey != "" {
 		keys = append(slices.Clone(keys), r.TimeKey)
 	}
 	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
-		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.lease.n}
+		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.q.lease.n}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed.
@@ -79,12 +79,12 @@ func (p *payloads) admit(u *upload) *failure {
 		return nil
 	}
 	p.allowed = 2*p.arena.Size() + minCharge
-	return u.admit(p.base + int64(p.allowed))
+	return u.reserve(p.base + int64(p.allowed))
 }
 
 // settle gives back what was taken ahead.
 func (p *payloads) settle(u *upload) {
 	if p.allowed > 0 {
-		_ = u.lease.resize(context.Background(), p.base+int64(p.arena.Size())) // less cannot fail
+		_ = u.q.lease.resize(context.Background(), p.base+int64(p.arena.Size())) // less cannot fail
 	}
 }

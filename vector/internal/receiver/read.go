@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -30,13 +29,8 @@ var errSlow = errors.New("the body arrives too slowly")
 
 // upload is the body of a request until its records are made.
 type upload struct {
-	s      *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	route  *route
-	dest   *destination // nil if the request is refused before that is known
-	lease  *lease
-	native bool
+	q    *request
+	dest *destination // nil if the request is refused before that is known
 	// The body as it comes, its length or -1, and its content encodings.
 	src      io.Reader
 	length   int64
@@ -52,18 +46,18 @@ func (u *upload) refuse(f *failure) *failure {
 	return f
 }
 
-// read reads the body as it is on the wire.
-func (u *upload) read() ([]byte, *failure) {
-	if u.native {
+// readWire reads the body as it is on the wire.
+func (u *upload) readWire() ([]byte, *failure) {
+	if u.q.native {
 		if f := u.openNative(); f != nil {
 			return nil, f
 		}
 	}
 	wire, f := u.readBody()
 	if f == nil {
-		u.s.counters.bodies.Add(1)
-		u.s.counters.wireBytes.Add(uint64(len(wire)))
-		u.route.counters.wireBytes.Add(uint64(len(wire)))
+		u.q.s.counters.bodies.Add(1)
+		u.q.s.counters.wireBytes.Add(uint64(len(wire)))
+		u.q.route.counters.wireBytes.Add(uint64(len(wire)))
 	}
 	return wire, f
 }
@@ -79,11 +73,11 @@ type paced struct {
 }
 
 func (u *upload) paced() *paced {
-	return &paced{u: u, rc: http.NewResponseController(u.w), start: time.Now()}
+	return &paced{u: u, rc: http.NewResponseController(u.q.w), start: time.Now()}
 }
 
 func (p *paced) Read(b []byte) (int, error) {
-	srv := &p.u.s.cfg.Server
+	srv := &p.u.q.s.cfg.Server
 	if len(b) > readStep {
 		b = b[:readStep]
 	}
@@ -102,25 +96,9 @@ func (p *paced) Read(b []byte) (int, error) {
 // net/http keeps reading to see whether the client is still there.
 func (p *paced) done() { _ = p.rc.SetReadDeadline(time.Time{}) }
 
-// admit waits for memory.
-func (u *upload) admit(n int64) *failure {
-	ctx, cancel := context.WithTimeout(u.r.Context(), u.s.cfg.Limits.AdmissionTimeout)
-	defer cancel()
-	err := u.lease.resize(ctx, n)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errTooMuch):
-		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(u.s.cfg.Limits.Memory)))
-	case u.r.Context().Err() != nil:
-		return goneFailure()
-	}
-	return retryable(ReasonBudget, "no memory for the body at this moment")
-}
-
 // readBody reads the body as it is on the wire. Memory is taken before each byte.
 func (u *upload) readBody() ([]byte, *failure) {
-	limit := u.s.cfg.Limits.WireMaxBytes
+	limit := u.q.s.cfg.Limits.WireMaxBytes
 	length := u.length
 	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size = "+config.FormatSize(limit))
 	if length > limit {
@@ -137,7 +115,7 @@ func (u *upload) readBody() ([]byte, *failure) {
 		need = u.estimate(room)
 	}
 	// What is asked for ahead is a guess, and a body is not refused for a guess.
-	if f := u.admit(max(room+minCharge, min(need+minCharge, u.s.budget.size))); f != nil {
+	if f := u.reserve(max(room+minCharge, min(need+minCharge, u.q.s.budget.size))); f != nil {
 		return nil, f
 	}
 	p := u.paced()
@@ -151,13 +129,13 @@ func (u *upload) readBody() ([]byte, *failure) {
 			}
 			grown := min(2*int64(cap(buf)), limit+1)
 			// While it is copied both are there.
-			if f := u.admit(int64(cap(buf)) + grown + minCharge); f != nil {
+			if f := u.reserve(int64(cap(buf)) + grown + minCharge); f != nil {
 				return nil, f
 			}
 			next := make([]byte, len(buf), grown)
 			copy(next, buf)
 			buf = next
-			_ = u.lease.resize(context.Background(), grown+minCharge) // less cannot fail
+			_ = u.q.lease.resize(context.Background(), grown+minCharge) // less cannot fail
 		}
 		n, err := p.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -173,7 +151,7 @@ func (u *upload) readBody() ([]byte, *failure) {
 		case errors.Is(err, errTwoMessages):
 			return nil, unusable(ReasonMalformed, err.Error())
 		case err != nil:
-			if u.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
+			if u.q.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
 				return nil, goneFailure()
 			}
 			if f := u.brokenChunks(err); f != nil {
@@ -191,7 +169,7 @@ func (u *upload) readBody() ([]byte, *failure) {
 func (u *upload) brokenChunks(err error) *failure {
 	var network net.Error
 	cut := strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) // in a trailer, without being that error
-	if cut || u.r.ProtoMajor != 1 || len(u.r.TransferEncoding) == 0 || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+	if cut || u.q.r.ProtoMajor != 1 || len(u.q.r.TransferEncoding) == 0 || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
@@ -200,151 +178,15 @@ func (u *upload) brokenChunks(err error) *failure {
 	return f
 }
 
-// estimate is what a body of that length on the wire usually needs in all.
-func (u *upload) estimate(length int64) int64 {
-	if !u.packed() {
-		return length + u.guessTables(int(length))
-	}
-	raw := u.guessUnpacked(int(length))
-	return length + int64(raw) + u.guessTables(raw)
-}
-
-// guessTables is what the events of an unpacked body usually need besides it.
-func (u *upload) guessTables(raw int) int64 {
-	return int64(u.guessConverted(raw)) + int64(u.guessEvents(raw))*config.EventCost
-}
-
-// guessConverted is the memory for events that cannot be slices of the body: few of
-// usual JSON or text, all of other formats.
-func (u *upload) guessConverted(raw int) int {
-	n := 4<<10 + raw/16
-	switch u.dest.format {
-	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
-		n += 4 * raw
-	}
-	return min(n, u.route.body.Limits.ConvertedBytes)
-}
-
-// packed tells whether the body has a content encoding.
-func (u *upload) packed() bool {
-	return u.encoding != "" && !strings.EqualFold(u.encoding, "identity")
-}
-
-func (u *upload) guessUnpacked(length int) int {
-	return min(max(unpackRatio*length, 64<<10), u.route.body.Limits.UnpackedBytes)
-}
-
-func (u *upload) guessEvents(raw int) int {
-	return min(64+raw/256, u.route.body.Limits.Events)
-}
-
-// minCharge is what any request costs, so that many tiny ones are bounded, too.
-const minCharge = 8 << 10
-
-// unpack undoes content encodings. The memory for the result is taken before: first
-// for what the body says of itself or a guess, and when that is too little, for more
-// and again. To ask for the largest body each time would keep others out.
-func (u *upload) unpack(wire []byte) ([]byte, error) {
-	limits := u.route.body.Limits
-	encodings := u.encoding
-	if len(wire) == 0 || !u.packed() {
-		return u.s.unpacker.Unpack(nil, encodings, wire, limits)
-	}
-	most := limits.UnpackedBytes
-	guess := u.guessUnpacked(len(wire))
-	if size := body.UnpackedSize(encodings, wire); size >= len(wire) {
-		guess = min(size, most)
-	}
-	// Between two encodings there is a result, too.
-	results := int64(1 + strings.Count(encodings, ","))
-	cost := int64(body.UnpackCost(encodings, wire)) + minCharge
-	for {
-		// What was asked for before is not given back for a smaller need.
-		if f := u.admit(max(u.lease.n, min(int64(len(wire))+results*int64(guess)+cost, u.s.budget.size))); f != nil {
-			return nil, f
-		}
-		limits.UnpackedBytes = guess
-		out, err := u.s.unpacker.Unpack(nil, encodings, wire, limits)
-		var e *body.Error
-		if errors.As(err, &e) && e.Kind == body.KindTooLarge && guess < most {
-			guess = min(4*guess, most)
-			continue
-		}
-		if err == nil {
-			// What was packed is not needed any more.
-			_ = u.lease.resize(context.Background(), min(u.lease.n, int64(cap(out))+u.guessTables(len(out))+minCharge))
-		}
-		return out, err
-	}
-}
-
-// decode makes UTF-8 of a body in another charset. The memory for it is taken before.
-func (u *upload) decode(raw []byte) ([]byte, error) {
-	charset, err := body.CharsetOf(u.r.Header.Get("Content-Type"), u.dest.format, raw)
-	if charset == nil || err != nil {
-		return raw, err
-	}
-	limits := u.route.body.Limits
-	if f := u.admit(max(u.lease.n, int64(cap(raw)+charset.Room(len(raw), limits))+minCharge)); f != nil {
-		return nil, f
-	}
-	return charset.Decode(raw, limits)
-}
-
-// undeclared turns an error about what the headers say of the body into an answer. Where
-// they are wrong they are so for each body of that sender, by its settings.
-func (s *Server) undeclared(err error) *failure {
-	f := s.unreadable(err)
-	if f.reason == ReasonUnsupported {
-		f.status = http.StatusUnsupportedMediaType
-	}
-	return f
-}
-
-// unreadable turns an error of package body into an answer.
-func (s *Server) unreadable(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
-	var e *body.Error
-	if !errors.As(err, &e) {
-		return unusable(ReasonMalformed, "the body cannot be read")
-	}
-	switch e.Kind {
-	case body.KindTooLarge:
-		return unusable(ReasonTooLarge, e.Error()+s.limitOf(e))
-	case body.KindUnsupported:
-		return unusable(ReasonUnsupported, e.Error())
-	default:
-		return unusable(ReasonMalformed, e.Error()+s.limitOf(e))
-	}
-}
-
-// limitOf names the limit that a body exceeds and the option behind it.
-func (s *Server) limitOf(e *body.Error) string {
-	switch {
-	case e.Nesting():
-		return fmt.Sprintf("; at most %d may lie inside each other", body.DefaultDepth) // no option
-	case e.Kind != body.KindTooLarge:
-		return ""
-	case e.Detail == body.DetailEvents:
-		return fmt.Sprintf("; the most is limits.events = %d", s.cfg.Limits.MaxEvents)
-	case e.Detail == body.DetailWindow:
-		return "" // of the format
-	}
-	return "; the most is limits.body_max_size = " + config.FormatSize(s.cfg.Limits.BodyMaxBytes)
-}
-
 // drain reads and forgets what is left of a body that is refused, up to a bound. A
 // client that is still writing when the connection is closed sees a broken
 // connection, which it retries, instead of the answer. It tells whether nothing is
 // left, so that the connection can be used again.
 func (u *upload) drain() (all bool) {
-	if u.r.Body == nil {
+	if u.q.r.Body == nil {
 		return true
 	}
-	if strings.EqualFold(u.r.Header.Get("Expect"), "100-continue") {
+	if strings.EqualFold(u.q.r.Header.Get("Expect"), "100-continue") {
 		return false // a client that asks first has not sent anything
 	}
 	p := u.reading
@@ -352,7 +194,7 @@ func (u *upload) drain() (all bool) {
 		p = u.paced()
 	}
 	defer p.done()
-	limit := 4 * max(u.s.cfg.Limits.WireMaxBytes, u.s.cfg.Limits.BodyMaxBytes)
+	limit := 4 * max(u.q.s.cfg.Limits.WireMaxBytes, u.q.s.cfg.Limits.BodyMaxBytes)
 	n, err := io.Copy(io.Discard, io.LimitReader(p, limit))
 	return err == nil && n < limit
 }

@@ -134,7 +134,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		// What net/http has to say is about single connections, such as handshakes
 		// that strangers break off.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		// No ReadTimeout and no WriteTimeout: see paced and request.write.
+		// No ReadTimeout and no WriteTimeout: see paced and request.writeAnswer.
 	}
 	s.admin = &http.Server{
 		Handler:           s.adminMux,
@@ -157,7 +157,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 func (s *Server) newDeliverer() *delivery.Deliverer {
 	l := s.cfg.Ledger
 	return delivery.New(delivery.Config{
-		Put: func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
+		PutBatch: func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
 			return s.putBatch(ctx, stream, records)
 		},
 		DeadLetters: s.letters,

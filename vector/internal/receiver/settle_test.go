@@ -81,7 +81,7 @@ func attempts(t *testing.T, c *content, letters deadletter.Sink, each func(round
 			puts++
 			return each(round, puts-1), nil
 		}
-		d := s.take(c)
+		d := s.resume(c)
 		out := s.deliverer.Deliver(t.Context(), d, &c.Content)
 		states, put = append(states, state{d.Saved(), out}), append(put, keys)
 	}
