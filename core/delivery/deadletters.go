@@ -38,6 +38,9 @@ func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []i
 		again, gone = append(again, gone...), nil
 	}
 	c.Receiver.Written(c, written, gone, again, err)
+	if len(again) == 0 {
+		err = nil
+	}
 	return again, len(gone), err
 }
 

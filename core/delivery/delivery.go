@@ -119,9 +119,10 @@ func (d *Delivery) tidy() {
 	slices.Sort(d.missing)
 }
 
-// worthKeeping tells whether the content is better off with d when it comes again.
+// worthKeeping tells whether the content is better off with d when it comes again. What is
+// under way is not missing.
 func (d *Delivery) worthKeeping() bool {
-	return len(d.attempts) > 0 || d.began && (!d.all || d.counted || len(d.unwritten) < d.deadLetters)
+	return d.began && (!d.all || d.counted || len(d.unwritten) < d.deadLetters)
 }
 
 // Bytes implements ledger.Entry.

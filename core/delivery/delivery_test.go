@@ -89,6 +89,37 @@ func TestOnlyWhatIsMissingIsPutAgain(t *testing.T) {
 	})
 }
 
+// A number of a record is looked up by binary search, and a batch keeps the order.
+func TestNumbersOfMissingRecordsRise(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		r.sink.err = errors.New("no space left on device")
+		r.put = func(n int, b *fakeBatch) error {
+			b.settle(core.ReasonThrottled, "c", "e")
+			for i, k := range b.keys {
+				if k == "a" || k == "d" {
+					b.errs[i] = &core.RecordError{Reason: core.ReasonTooLarge}
+				}
+			}
+			return nil
+		}
+		c := r.content("a", "b", "c", "d", "e")
+		r.wantState(r.deliver(c), Unfinished)
+		r.wantState(r.deliver(c), Unfinished)
+		r.sink.err = nil
+		r.wantState(r.deliver(c), Unfinished)
+		r.wantState(r.deliver(c), Unfinished)
+		r.wantSent("logs[a b c d e]", "logs[a c d e]", "logs[a c d e]", "logs[c e]")
+	})
+}
+
+func TestAContentOfWhichAPartIsNowhereIsLost(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		c := r.content("a")
+		c.Lost = true
+		r.wantState(r.deliver(c), Lost)
+	})
+}
+
 // Nothing would be gained by an entry, and another content would have less room.
 func TestNothingIsRememberedWhenNothingWasStored(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
@@ -216,6 +247,108 @@ func TestStreamsDoNotHoldUpEachOther(t *testing.T) {
 	})
 }
 
+func TestTheFirstFailureOfSeveralStreamsIsTheReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		c := r.content("a", "b", "c", "d")
+		c.Streams, c.Routes = []string{"0", "1", "2", "3"}, routes(func(n int) int { return n })
+		r.sink.err = errors.New("no space left on device")
+		r.put = func(n int, b *fakeBatch) error {
+			switch n {
+			case 1:
+				return core.ErrTooManyStreams
+			case 2:
+				b.settle(core.ReasonAccessDenied, "b")
+			case 3:
+				b.settle(core.ReasonTooLarge, "c")
+			case 4:
+				b.settle(core.ReasonThrottled, "d")
+			}
+			return nil
+		}
+		out := r.deliver(c)
+		if out.Worst.Reason != core.ReasonAccessDenied || !errors.Is(out.Refused, core.ErrTooManyStreams) || out.DeadLetterErr == nil {
+			t.Errorf("unexpected reasons: %+v; want the first of each kind", out)
+		}
+	})
+}
+
+// What is under way may still do what the failed part of it did not.
+func TestAnEarlierFailureIsFollowedOnceNothingIsOpen(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		c := r.content("a", "b")
+		c.Streams, c.Routes = []string{"even", "odd"}, routes(func(n int) int { return n % 2 })
+		r.put = func(int, *fakeBatch) error { return nil }
+		r.wantState(r.deliver(c), Unfinished)
+		slices.SortFunc(r.batches, func(a, b *fakeBatch) int { return strings.Compare(a.stream, b.stream) })
+		r.batches[0].settle(core.ReasonThrottled, "a")
+		c.Bytes = []byte("[a b]")
+		r.wantState(r.deliver(c), Unfinished)
+		if len(r.batches) != 2 {
+			t.Errorf("unexpected batches with one open; got %q; want no more", r.sent())
+		}
+		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNone); return nil }
+		r.batches[1].settle(core.ReasonNone)
+		c.Bytes = []byte("[a b]")
+		r.wantState(r.deliver(c), Stored)
+		if got := r.sent(); len(got) != 3 || got[2] != "even[a]" {
+			t.Errorf("unexpected batches; got %q; want what failed at last", got)
+		}
+	})
+}
+
+// The ledger keeps deliveries for hours; they must not keep payloads that nobody reads.
+func TestADeliveryKeepsNoPayloadsThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.put = func(n int, _ *fakeBatch) error {
+			if n == 1 {
+				return errors.New("no")
+			}
+			return nil
+		}
+		c := r.content("a", "b")
+		d, _ := r.l.Take(c.Scope, c.Bytes)
+		r.wantState(r.l.Deliver(t.Context(), d, c), Unfinished)
+		if d.few[0] != nil || d.Content() != nil {
+			t.Errorf("unexpected attempt that nobody took: %+v", d.few[0])
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, detached)
+		r.put = func(int, *fakeBatch) error { return nil }
+		c := r.content("a", "b").withKnown("x")
+		r.wantState(r.deliver(c), Unfinished)
+		d, _ := r.l.Take(c.Scope, c.Bytes)
+		if got, want := d.Bytes(), entryBytes+4*3; got != want {
+			t.Errorf("unexpected memory of what is under way; got %d; want %d, as if all of it failed", got, want)
+		}
+		r.batches[0].settle(core.ReasonThrottled, "a")
+		synctest.Wait()
+		if a := d.attempts[0]; a.content != nil || a.records != nil || a.report.Failures != nil || r.memory.count() != 1 {
+			t.Errorf("unexpected references of an attempt that has ended: %+v", a)
+		}
+	})
+}
+
+// plan is a Plan of some size.
+type plan int
+
+func (p plan) AppendBinary(b []byte) ([]byte, error) { return b, nil }
+func (p plan) Bytes() int                            { return int(p) }
+
+func TestThePlanIsKeptForTheNextReading(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonThrottled, "b"); return nil }
+		c := r.content("a", "b")
+		c.Plan = plan(700)
+		r.wantState(r.deliver(c), Unfinished)
+		if d, _ := r.l.Take(c.Scope, c.Bytes); d.Plan() != c.Plan || d.Bytes() < 700 {
+			t.Errorf("unexpected plan %v in %d bytes; want it, and that it counts", d.Plan(), d.Bytes())
+		}
+	})
+}
+
 func TestOpenStreamsAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
@@ -227,9 +360,16 @@ func TestOpenStreamsAreReported(t *testing.T) {
 			}
 			return nil
 		}
-		r.wantState(r.deliver(c), Unfinished)
-		if !slices.Equal(r.waiting, []string{"odd"}) {
-			t.Errorf("unexpected streams; got %q; want odd", r.waiting)
+		c.Records = append(c.Records, c.Records[1])
+		for _, some := range []int{1, 1, 2} {
+			c.Bytes = []byte("[a b]")
+			r.wantState(r.deliver(c), Unfinished)
+			if len(r.batches) == 2 {
+				r.batches[1].some = some
+			}
+		}
+		if want := []string{"odd false", "odd true", "odd false"}; !slices.Equal(r.waiting, want) {
+			t.Errorf("unexpected reports; got %q; want %q", r.waiting, want)
 		}
 		r.batches[1].settle(core.ReasonNone)
 		c.Bytes = []byte("[a b]")
@@ -252,12 +392,12 @@ func TestKnownDeadLettersAreWrittenFirstAndOnce(t *testing.T) {
 			}
 			return nil
 		}
-		r.wantState(r.deliver(c), Unfinished)
-		if !slices.Equal(r.known[0], []int32{0, 2}) || !slices.Equal(r.known[1], []int32{1}) || len(r.known[2]) != 0 {
-			t.Errorf("unexpected numbers; got %v; want 0 and 2 kept, 1 hopeless", r.known)
-		}
 		out := r.deliver(c)
-		if r.wantState(out, Lost); out.HopelessDeadLetters != 1 || len(r.sink.data()) != 2 {
+		if r.wantState(out, Unfinished); out.DeadLetterErr != nil || !slices.Equal(r.known[0], []int32{0, 2}) || !slices.Equal(r.known[1], []int32{1}) || len(r.known[2]) != 0 {
+			t.Errorf("unexpected numbers; got %v, %v; want 0 and 2 kept, 1 hopeless", r.known, out.DeadLetterErr)
+		}
+		out = r.deliver(c)
+		if r.wantState(out, Lost); out.HopelessDeadLetters != 1 || out.DeadLetterErr != nil || len(r.sink.data()) != 2 {
 			t.Errorf("unexpected end; got %+v, %d written", out, len(r.sink.data()))
 		}
 	})
@@ -276,6 +416,14 @@ func TestALossIsSaidOnceNothingHasToBeWrittenAgain(t *testing.T) {
 		out = r.deliver(c)
 		if r.wantState(out, Lost); out.HopelessDeadLetters != 1 || !slices.Equal(r.sink.data(), []string{"z", "y"}) {
 			t.Errorf("unexpected end; got %+v, %q written; want z, y", out, r.sink.data())
+		}
+		r.sink.busy = "y"
+		c.Bytes = []byte("other")
+		r.wantState(r.deliver(c), Unfinished)
+		r.sink.hopeless, r.sink.busy = "", ""
+		r.wantState(r.deliver(c), Stored)
+		if got := r.sink.data(); !slices.Equal(got, []string{"z", "y", "z", "x", "y"}) {
+			t.Errorf("unexpected dead letters; got %q; want them in their order", got)
 		}
 	})
 }
@@ -547,7 +695,12 @@ func TestWhatIsGivenUpIsNotWaitedFor(t *testing.T) {
 		if took := time.Since(begun); took > time.Second+GivenUpPoll {
 			t.Errorf("unexpected duration; got %v; want that of the stream's end", took)
 		}
-		r.wantState(r.deliver(r.content("a", "b").in("odd")), Unfinished)
+		begun, c.Bytes = time.Now(), []byte("[a b]")
+		r.wantState(r.deliver(c), Unfinished)
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("unexpected duration; got %v; want no wait for what is given up", took)
+		}
+		r.wantState(r.deliver(r.content("c", "d").in("odd")), Unfinished)
 		r.wantSent("even[a]", "odd[b]")
 		r.batches[1].settle(core.ReasonNone)
 	})
@@ -584,8 +737,11 @@ func TestNoAttemptIsBegunAfterStop(t *testing.T) {
 			t.Error("unexpected end of Stop; want it to wait for what is under way")
 		default:
 		}
-		if out := r.deliver(r.content("b")); out.State != Unfinished || !out.Stopped {
-			t.Errorf("unexpected outcome: %+v; want it stopped", out)
+		begun := time.Now()
+		grown := r.content("a", "b") // a is under way
+		d, _ := r.l.Take(Scope{}, []byte("[a]"))
+		if out := r.l.Deliver(t.Context(), d, grown); out.State != Unfinished || !out.Stopped || time.Since(begun) != 0 {
+			t.Errorf("unexpected outcome after %v: %+v; want it stopped at once", time.Since(begun), out)
 		}
 		r.wantSent("logs[a]")
 		r.batches[0].settle(core.ReasonNone)

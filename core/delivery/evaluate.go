@@ -113,7 +113,7 @@ func (o *Outcome) noteResult(r *result) {
 	if o.Worst.Reason == core.ReasonNone {
 		o.Worst = r.worst
 	}
-	if o.DeadLetterErr == nil && !r.ok() {
+	if o.DeadLetterErr == nil {
 		o.DeadLetterErr = r.deadLetterErr
 	}
 }

@@ -21,6 +21,7 @@ type fakeBatch struct {
 	stream string
 	keys   []string
 	errs   []*core.RecordError // of settled records, by their place
+	some   int                 // confirmed while it is open
 	done   chan struct{}
 }
 
@@ -39,7 +40,7 @@ func (b *fakeBatch) Counts() (confirmed, failed, pending int) {
 	select {
 	case <-b.done:
 	default:
-		return 0, 0, len(b.keys)
+		return b.some, 0, len(b.keys) - b.some
 	}
 	for _, err := range b.errs {
 		if err != nil {
@@ -66,7 +67,7 @@ func (b *fakeBatch) settle(reason core.Reason, keys ...string) {
 	b.errs = make([]*core.RecordError, len(b.keys))
 	for i, k := range b.keys {
 		if reason != core.ReasonNone && slices.Contains(keys, k) {
-			b.errs[i] = &core.RecordError{Stream: b.stream, Reason: reason}
+			b.errs[i] = &core.RecordError{Stream: "name of " + b.stream, Reason: reason}
 		}
 	}
 	close(b.done)
@@ -207,7 +208,9 @@ func (r *rig) Written(_ *Content, kept, hopeless, again []int32, _ error) {
 	r.known = [3][]int32{kept, hopeless, again}
 }
 
-func (r *rig) Waiting(stream string, _ Batch, _ bool) { r.waiting = append(r.waiting, stream) }
+func (r *rig) Waiting(stream string, _ Batch, progress bool) {
+	r.waiting = append(r.waiting, fmt.Sprint(stream, " ", progress))
+}
 
 // content has a record for each key; those behind a colon name their stream.
 func (r *rig) content(keys ...string) *Content {
