@@ -37,6 +37,6 @@
 //   - Delivery to a sink is at least once: a Write that fails may have written some
 //     of its letters.
 //   - A letter's line takes at most MaxLineBytes, and is built in memory.
-//   - Only the last 16 attempts of a record are kept.
+//   - Only the last 32 attempts of a record are kept.
 //   - There is no lock on systems that are neither Windows nor have flock.
 package deadletter

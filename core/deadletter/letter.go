@@ -20,8 +20,8 @@ const (
 	ReasonBroken = "broken"
 
 	// maxAttempts bounds the attempts of a letter. A record may have been retried for
-	// hours before it turned out to be the culprit.
-	maxAttempts = 16
+	// hours before it turned out to be the culprit. core keeps no more.
+	maxAttempts = 32
 
 	// pieceLetters and pieceBytes bound what Keep hands to a sink at once, so
 	// that lines of a whole batch are not in memory at one time.
@@ -126,14 +126,15 @@ func Settle(ctx context.Context, b Outcomes, records []core.Record, source strin
 	if sink == nil {
 		return nil, nil
 	}
-	return Keep(ctx, sink, fromBatch(b, records, source))
+	kept, _, err = Keep(ctx, sink, fromBatch(b, records, source))
+	return kept, err
 }
 
 // Keep writes letters to sink, as they come and in pieces, so that not all of them are
 // in memory at one time. kept are the numbers that came with those that are durable
-// now, in the order they came in. After a Write of which nothing can be relied on, no
-// further letter is asked for.
-func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept []int, err error) {
+// now, hopeless those of letters that can never be, in the order they came in. After a
+// Write of which nothing can be relied on, no further letter is asked for.
+func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept, hopeless []int, err error) {
 	var (
 		indexes []int
 		piece   []Letter
@@ -148,6 +149,9 @@ func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept 
 			kept = append(kept, indexes...)
 		case errors.As(werr, &part):
 			kept = append(kept, without(indexes, part.Failed)...)
+			for _, i := range part.Hopeless {
+				hopeless = append(hopeless, indexes[i])
+			}
 		}
 		if werr != nil {
 			errs = append(errs, werr)
@@ -168,7 +172,7 @@ func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept 
 	if goOn && len(piece) > 0 {
 		write()
 	}
-	return kept, errors.Join(errs...)
+	return kept, hopeless, errors.Join(errs...)
 }
 
 // without returns the items of all except those at the given positions, which rise.

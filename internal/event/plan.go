@@ -2,13 +2,25 @@
 
 package event
 
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// EncoderVersion stands for what Builder makes of an event under a Config. It is raised
+// whenever the same events would give other records, or be cut into others: what is
+// remembered by numbers of records would mean others.
+const EncoderVersion = 1
+
 // Plan holds what is decided while a chunk is read and does not follow from its
 // bytes and the Shaper: which streams there was room for, and how large their records
 // may be. Both change with time. A chunk that is read again by its Plan gives the same
 // records as the first time, byte for byte and number for number.
 //
 // The zero value is ready, and must not be copied once it was used. A Plan belongs to
-// one chunk and to one goroutine at a time.
+// one chunk and to one goroutine at a time. Once it is settled it has a written form; see
+// AppendBinary.
 type Plan struct {
 	// RecordLimit returns how many bytes a record of a stream may have, data and
 	// partition key together, or 0 if it is not known. It is asked once for each stream
@@ -30,6 +42,109 @@ func (p *Plan) Settle() { p.settled, p.known = true, nil }
 
 // Bytes is about the memory that p holds.
 func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) }
+
+// planVersion is the first byte of the written form.
+const planVersion = 1
+
+// maxPlanLimit bounds what UnmarshalBinary takes for the limit of a stream, far above
+// what any stream has.
+const maxPlanLimit = 1 << 30
+
+// AppendBinary appends the written form of a Plan that is settled: a byte with the version
+// of the form, which is 1; the number of streams, and for each the length of its name and
+// the name; the number of limits, and each limit, 0 if it was not asked for, in the order
+// of the streams. Numbers are unsigned varints as of package encoding/binary, in as few
+// bytes as possible. RecordLimit is not part of it.
+func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
+	if !p.settled {
+		return b, errors.New("cannot write a plan that is not settled")
+	}
+	b = append(b, planVersion)
+	b = binary.AppendUvarint(b, uint64(len(p.streams)))
+	for _, name := range p.streams {
+		b = binary.AppendUvarint(b, uint64(len(name)))
+		b = append(b, name...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.limits)))
+	for _, n := range p.limits {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return b, nil
+}
+
+// MarshalBinary is AppendBinary to nothing.
+func (p *Plan) MarshalBinary() ([]byte, error) { return p.AppendBinary(nil) }
+
+// UnmarshalBinary makes p, which is new, the settled Plan that was written.
+func (p *Plan) UnmarshalBinary(b []byte) error {
+	r := planReader{rest: b}
+	if v := r.byte(); r.err == nil && v != planVersion {
+		return fmt.Errorf("cannot read a plan of version %d; known: %d", v, planVersion)
+	}
+	streams := make([]string, 0, len(p.few))
+	for range r.number(len(r.rest), "streams") {
+		streams = append(streams, r.text())
+	}
+	most := max(len(streams), 1) // without stream names there is one stream all the same
+	var limits []int
+	for range r.number(most, "limits") {
+		limits = append(limits, r.number(maxPlanLimit, "bytes of a record"))
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		r.err = fmt.Errorf("%d bytes behind its end", len(r.rest))
+	}
+	if r.err != nil {
+		return fmt.Errorf("cannot read a plan: %w", r.err)
+	}
+	p.streams, p.limits, p.known, p.settled = streams, limits, nil, true
+	return nil
+}
+
+// planReader takes values off a written Plan. After an error it gives zeros.
+type planReader struct {
+	rest []byte
+	err  error
+}
+
+func (r *planReader) take(n int) []byte {
+	if r.err != nil || n > len(r.rest) {
+		if r.err == nil {
+			r.err = errors.New("it breaks off")
+		}
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+func (r *planReader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *planReader) number(most int, what string) int {
+	n, length := binary.Uvarint(r.rest)
+	switch {
+	case r.err != nil:
+		return 0
+	case length == 0:
+		r.err = errors.New("it breaks off")
+		return 0
+	case length < 0 || n > uint64(most):
+		r.err = fmt.Errorf("%s: out of range; allowed: 0 to %d", what, most)
+		return 0
+	case length > 1 && r.rest[length-1] == 0:
+		r.err = fmt.Errorf("%s: in more bytes than needed", what)
+		return 0
+	}
+	r.rest = r.rest[length:]
+	return int(n)
+}
+
+func (r *planReader) text() string { return string(r.take(r.number(len(r.rest), "bytes of a name"))) }
 
 func (p *Plan) reset() {
 	clear(p.streams) // lets go of names

@@ -7,21 +7,22 @@
 //
 //	l := ledger.New[*delivery](ledger.Limits{Bytes: 128 << 20})
 //	...
-//	d, again := l.Take(tag, chunk)
+//	d, again := l.Take(scope, chunk)
 //	if !again {
 //		d = newDelivery()
 //	}
 //	if d.finish(ctx, chunk) { // sends what d says is missing
 //		return ok
 //	}
-//	l.Put(tag, chunk, d)
+//	l.Put(scope, chunk, d)
 //	return retry
 //
 // # Guarantees
 //
-//   - The identity of content is its scope (tag, or route and client), its length,
-//     and 128 bits of its SHA-256. Bytes are chosen by strangers and a collision
-//     would lose content, hence a hash that is hard to collide on purpose.
+//   - The identity of content is its scope (tag, or route and client, and the fingerprint
+//     of what shapes its records), its length, and 128 bits of its SHA-256. Bytes are
+//     chosen by strangers and a collision would lose content, hence a hash that is hard
+//     to collide on purpose.
 //   - Take looks at the bytes only if there is an entry of the same scope and
 //     length; usually there is none, and Take costs a map lookup.
 //   - An entry is out of the ledger while its content is being delivered: Take
@@ -30,8 +31,8 @@
 //     again, there are two entries, of which each Take returns one, the oldest
 //     first.
 //   - Entries, their bytes and their age are bounded. What is too old has expired;
-//     what has no room is forgotten, the oldest first, and its content would be
-//     sent whole again. Before something is forgotten for its bytes, the entries
+//     what has no room is evicted, the oldest first, and its content would be
+//     sent whole again. Before something is evicted for its bytes, the entries
 //     are asked to give memory back.
 //   - All methods are safe for concurrent use. No goroutine is started, and methods
 //     of entries are called without a lock held.
@@ -53,10 +54,10 @@
 //
 // # Deliveries that go on while they are remembered
 //
-// An entry may hold a *core.Batch that has not settled: it goes on by itself. A door
+// An entry may hold a *core.Batch that has not settled: it goes on by itself. A receiver
 // whose client is gone, or whose deadline for an answer has passed, parks such a
 // delivery with Put. When the client comes again with the same bytes, Take returns
-// the delivery, and the door waits for the same batch and sends only what failed,
+// the delivery, and the receiver waits for the same batch and sends only what failed,
 // see the example. Nothing is parked while a client still waits for its answer; so
 // two equal bodies of two clients are both delivered. A delivery of which nothing is
 // missing may be parked, too, when its answer could not be written.
@@ -68,7 +69,7 @@
 //     apart where they can, and Age should be no longer than a client waits
 //     between two attempts.
 //   - Content that comes again before its first delivery is parked (a proxy hides
-//     that the client is gone, or the door has not noticed yet) finds nothing and
+//     that the client is gone, or the receiver has not noticed yet) finds nothing and
 //     is sent twice.
 //   - It is memory of one process, and lost with it.
 package ledger

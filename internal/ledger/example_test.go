@@ -12,7 +12,7 @@ import (
 	"github.com/outkpl/outkpl/internal/ledger"
 )
 
-// delivery is what a door remembers of a body. The bytes of a body give the same
+// delivery is what a receiver remembers of a body. The bytes of a body give the same
 // records each time, so that records are known by their numbers.
 type delivery struct {
 	batch   *core.Batch // under way, or nil
@@ -24,7 +24,7 @@ type delivery struct {
 func (d *delivery) Bytes() int {
 	n := 8 * (len(d.numbers) + len(d.missing))
 	if d.batch != nil {
-		n += 1000 * d.batch.Len() // a door knows it exactly
+		n += 1000 * d.batch.Len() // a receiver knows it exactly
 	}
 	return n
 }
@@ -53,7 +53,7 @@ func (d *delivery) settle() {
 // serve answers one request with body, until ctx ends: the client is gone, or the
 // deadline for an answer has passed.
 func serve(ctx context.Context, p *core.Producer, l *ledger.Ledger[*delivery], client string, body []byte) string {
-	d, again := l.Take(client, body)
+	d, again := l.Take(ledger.Scope{Name: client}, body)
 	if !again {
 		d = &delivery{missing: []int{0, 1}}
 	}
@@ -80,7 +80,7 @@ func serve(ctx context.Context, p *core.Producer, l *ledger.Ledger[*delivery], c
 	if d.batch == nil && len(d.missing) == 0 {
 		return "200"
 	}
-	l.Put(client, body, d)
+	l.Put(ledger.Scope{Name: client}, body, d)
 	return "503"
 }
 

@@ -22,7 +22,7 @@ const (
 	defaultAge = 2 * time.Hour
 )
 
-// Entry is what a door remembers of content. The ledger calls its methods without
+// Entry is what a receiver remembers of content. The ledger calls its methods without
 // a lock held, and never while the entry is out.
 type Entry interface {
 	// Bytes returns the memory that the entry holds. It is asked at Put and after
@@ -61,9 +61,9 @@ type Stats struct {
 	Hits, Misses uint64
 	// Grown counts the entries that TakeBeginning returned.
 	Grown uint64
-	// Expired counts entries that became too old, Forgotten those that had to
-	// leave earlier, for lack of room.
-	Expired, Forgotten uint64
+	// Expired counts entries that became too old, Evicted those that had to leave
+	// earlier, for lack of room.
+	Expired, Evicted uint64
 	// Entries and Bytes are what is held at this moment.
 	Entries int
 	Bytes   int64
@@ -75,7 +75,7 @@ type Ledger[T Entry] struct {
 
 	mu      sync.Mutex // guards all below, and the entries' fields
 	idle    sync.Cond  // an entry is not being shrunk any more
-	entries map[key][]*entry[T]
+	entries map[Identity][]*entry[T]
 	shapes  map[shape]int
 	heads   map[head][]*entry[T] // those that TakeBeginning may return
 	seed    maphash.Seed
@@ -83,31 +83,49 @@ type Ledger[T Entry] struct {
 	stats   Stats
 }
 
-// shape is what of a key costs nothing to find out.
+// Fingerprint stands for everything that shapes the records of contents: what is
+// remembered by numbers of records means nothing where they are shaped otherwise.
+type Fingerprint [16]byte
+
+// Scope is within what contents are told apart.
+type Scope struct {
+	// Name is a tag, or a route and a client.
+	Name string
+	// Fingerprint is that of the records made of the content.
+	Fingerprint Fingerprint
+}
+
+// Identity stands for content. It is a value of its own, so that it can be kept where the
+// content is not.
+type Identity struct {
+	Scope  Scope
+	Length int
+	// Hash is the first half of the content's SHA-256; see the package's comment for why.
+	Hash [16]byte
+}
+
+// IdentityOf reads all of content.
+func IdentityOf(scope Scope, content []byte) Identity {
+	sum := sha256.Sum256(content)
+	return Identity{scope, len(content), [16]byte(sum[:16])}
+}
+
+// shape is what of an Identity costs nothing to find out.
 type shape struct {
-	scope  string
+	scope  Scope
 	length int
 }
 
-type key struct {
-	shape shape
-	hash  [16]byte
-}
-
-// keyOf reads all of content; see the package's comment for why it is SHA-256.
-func keyOf(scope string, content []byte) key {
-	sum := sha256.Sum256(content)
-	return key{shape{scope, len(content)}, [16]byte(sum[:16])}
-}
+func (id *Identity) shape() shape { return shape{id.Scope, id.Length} }
 
 // head is what a row of parts and all that it may grow to have in common. It costs one
 // part to find out, and is no proof of anything.
 type head struct {
-	scope string
+	scope Scope
 	first uint64
 }
 
-func headOf(seed maphash.Seed, scope string, parts Parts) head {
+func headOf(seed maphash.Seed, scope Scope, parts Parts) head {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	parts.Hash(&h, 0)
@@ -132,7 +150,7 @@ func rowOf(parts Parts) row {
 func sumOf(h hash.Hash) [16]byte { return [16]byte(h.Sum(nil)[:16]) }
 
 type entry[T Entry] struct {
-	key   key
+	id    Identity
 	head  head // if row.n > 0
 	row   row
 	value T
@@ -156,7 +174,7 @@ func New[T Entry](limits Limits) *Ledger[T] {
 	}
 	l := &Ledger[T]{
 		limits:  limits,
-		entries: map[key][]*entry[T]{},
+		entries: map[Identity][]*entry[T]{},
 		shapes:  map[shape]int{},
 		heads:   map[head][]*entry[T]{},
 		seed:    maphash.MakeSeed(),
@@ -169,7 +187,7 @@ func New[T Entry](limits Limits) *Ledger[T] {
 // Take removes and returns the oldest entry for the content. Without an entry of
 // the same scope and length it does not look at the bytes. It keeps no reference
 // to content.
-func (l *Ledger[T]) Take(scope string, content []byte) (T, bool) {
+func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 	var none T
 	now := time.Now()
 	l.mu.Lock()
@@ -181,10 +199,10 @@ func (l *Ledger[T]) Take(scope string, content []byte) (T, bool) {
 	}
 	l.mu.Unlock()
 
-	k := keyOf(scope, content)
+	id := IdentityOf(scope, content)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	same := l.entries[k]
+	same := l.entries[id]
 	if len(same) == 0 {
 		l.stats.Misses++
 		return none, false
@@ -197,7 +215,7 @@ func (l *Ledger[T]) Take(scope string, content []byte) (T, bool) {
 // those given are a continuation, or the same: the entry with the most parts, of those
 // the oldest. Unless there is an entry of the same scope and first part it looks at the
 // first part only. It keeps no reference to parts.
-func (l *Ledger[T]) TakeBeginning(scope string, parts Parts) (T, bool) {
+func (l *Ledger[T]) TakeBeginning(scope Scope, parts Parts) (T, bool) {
 	var none T
 	if parts.Len() == 0 {
 		return none, false
@@ -273,17 +291,17 @@ func (l *Ledger[T]) takeOut(e *entry[T]) T {
 }
 
 // Put remembers e, which belongs to the ledger until a Take returns it. It returns
-// how many entries had to be forgotten for lack of room; that may be e itself, if
+// how many entries were evicted for lack of room; that may be e itself, if
 // it alone exceeds the bytes. It keeps no reference to content.
-func (l *Ledger[T]) Put(scope string, content []byte, e T) (forgotten int) {
+func (l *Ledger[T]) Put(scope Scope, content []byte, e T) (evicted int) {
 	return l.PutParts(scope, content, nil, e)
 }
 
 // PutParts is Put for content that may come again with more behind it. Take returns e
 // for the same content, TakeBeginning for parts that begin with the given ones. Without
 // parts it is Put.
-func (l *Ledger[T]) PutParts(scope string, content []byte, parts Parts, e T) (forgotten int) {
-	added := &entry[T]{key: keyOf(scope, content), value: e, bytes: int64(e.Bytes()), since: time.Now()}
+func (l *Ledger[T]) PutParts(scope Scope, content []byte, parts Parts, e T) (evicted int) {
+	added := &entry[T]{id: IdentityOf(scope, content), value: e, bytes: int64(e.Bytes()), since: time.Now()}
 	if parts != nil && parts.Len() > 0 {
 		added.head, added.row = headOf(l.seed, scope, parts), rowOf(parts)
 	}
@@ -294,22 +312,22 @@ func (l *Ledger[T]) PutParts(scope string, content []byte, parts Parts, e T) (fo
 		l.heads[added.head] = append(l.heads[added.head], added)
 	}
 	added.el = l.order.PushBack(added)
-	l.entries[added.key] = append(l.entries[added.key], added)
-	l.shapes[added.key.shape]++
+	l.entries[added.id] = append(l.entries[added.id], added)
+	l.shapes[added.id.shape()]++
 	l.stats.Bytes += added.bytes
 
 	l.shrink()
 	// It would push out all the others and then not stay itself.
 	if !added.gone && added.bytes > l.limits.Bytes {
 		l.remove(added)
-		forgotten++
+		evicted++
 	}
 	for l.order.Len() > l.limits.Entries || l.stats.Bytes > l.limits.Bytes {
 		l.remove(l.oldest())
-		forgotten++
+		evicted++
 	}
-	l.stats.Forgotten += uint64(forgotten)
-	return forgotten
+	l.stats.Evicted += uint64(evicted)
+	return evicted
 }
 
 // Len returns how many contents are remembered.
@@ -391,16 +409,17 @@ func (l *Ledger[T]) remove(e *entry[T]) {
 	e.gone = true
 	l.order.Remove(e.el)
 	l.stats.Bytes -= e.bytes
-	if l.shapes[e.key.shape]--; l.shapes[e.key.shape] == 0 {
-		delete(l.shapes, e.key.shape)
+	of := e.id.shape()
+	if l.shapes[of]--; l.shapes[of] == 0 {
+		delete(l.shapes, of)
 	}
-	without(l.entries, e.key, e)
+	without(l.entries, e.id, e)
 	if e.row.n > 0 {
 		without(l.heads, e.head, e)
 	}
 }
 
-// without takes e out of the list of a key.
+// without takes e out of the list of k.
 func without[K comparable, E any](lists map[K][]*E, k K, e *E) {
 	list := lists[k]
 	list = slices.Delete(list, slices.Index(list, e), slices.Index(list, e)+1)

@@ -39,7 +39,7 @@ func small() *Ledger[*item] {
 func wantTake(t *testing.T, l *Ledger[*item], scope, content, want string) {
 	t.Helper()
 	got := ""
-	if e, ok := l.Take(scope, []byte(content)); ok {
+	if e, ok := l.Take(Scope{Name: scope}, []byte(content)); ok {
 		got = e.name
 	}
 	if got != want {
@@ -57,10 +57,10 @@ func wantStats(t *testing.T, l *Ledger[*item], want Stats) {
 	}
 }
 
-func wantForgotten(t *testing.T, got, want int) {
+func wantEvicted(t *testing.T, got, want int) {
 	t.Helper()
 	if got != want {
-		t.Errorf("unexpected number forgotten; got %d; want %d", got, want)
+		t.Errorf("unexpected number evicted; got %d; want %d", got, want)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestLedger(t *testing.T) {
 	a, b := []byte("chunk a"), []byte("chunk b")
 	t.Run("an entry is found once, by scope and bytes", func(t *testing.T) {
 		l := small()
-		wantForgotten(t, l.Put("tag", a, solid("1", 7)), 0)
+		wantEvicted(t, l.Put(Scope{Name: "tag"}, a, solid("1", 7)), 0)
 		wantTake(t, l, "other", "chunk a", "")
 		wantTake(t, l, "tag", "chunk b", "")
 		wantTake(t, l, "tag", "chu", "")
@@ -82,20 +82,20 @@ func TestLedger(t *testing.T) {
 	t.Run("the content may be changed after Put", func(t *testing.T) {
 		l := small()
 		c := bytes.Clone(a)
-		l.Put("tag", c, solid("1", 1))
+		l.Put(Scope{Name: "tag"}, c, solid("1", 1))
 		clear(c)
 		wantTake(t, l, "tag", "chunk a", "1")
 	})
 	t.Run("empty scope and empty content are a scope and a content", func(t *testing.T) {
 		l := small()
-		l.Put("", nil, solid("1", 1))
+		l.Put(Scope{}, nil, solid("1", 1))
 		wantTake(t, l, "tag", "", "")
 		wantTake(t, l, "", "", "1")
 	})
 	t.Run("equal contents have an entry each, the oldest is taken first", func(t *testing.T) {
 		l := small()
 		for _, name := range []string{"1", "2", "3"} {
-			l.Put("tag", a, solid(name, 1))
+			l.Put(Scope{Name: "tag"}, a, solid(name, 1))
 		}
 		for _, want := range []string{"1", "2", "3", ""} {
 			wantTake(t, l, "tag", "chunk a", want)
@@ -103,35 +103,35 @@ func TestLedger(t *testing.T) {
 	})
 	t.Run("content in flight is not found", func(t *testing.T) {
 		l := small()
-		l.Put("tag", a, solid("1", 1))
-		e, _ := l.Take("tag", a)
+		l.Put(Scope{Name: "tag"}, a, solid("1", 1))
+		e, _ := l.Take(Scope{Name: "tag"}, a)
 		wantTake(t, l, "tag", "chunk a", "") // equal content of its own
-		l.Put("tag", a, e)
+		l.Put(Scope{Name: "tag"}, a, e)
 		wantTake(t, l, "tag", "chunk a", "1")
 	})
-	t.Run("the oldest is forgotten when there are too many", func(t *testing.T) {
+	t.Run("the oldest is evicted when there are too many", func(t *testing.T) {
 		l := small()
 		for i := range 3 {
-			wantForgotten(t, l.Put("tag", fmt.Append(nil, i), solid(fmt.Sprint(i), 1)), 0)
+			wantEvicted(t, l.Put(Scope{Name: "tag"}, fmt.Append(nil, i), solid(fmt.Sprint(i), 1)), 0)
 		}
-		wantForgotten(t, l.Put("tag", a, solid("a", 1)), 1)
+		wantEvicted(t, l.Put(Scope{Name: "tag"}, a, solid("a", 1)), 1)
 		wantTake(t, l, "tag", "0", "")
 		wantTake(t, l, "tag", "1", "1")
-		wantStats(t, l, Stats{Hits: 1, Misses: 1, Forgotten: 1, Entries: 2, Bytes: 2})
+		wantStats(t, l, Stats{Hits: 1, Misses: 1, Evicted: 1, Entries: 2, Bytes: 2})
 	})
-	t.Run("the oldest is forgotten when the bytes are too many", func(t *testing.T) {
+	t.Run("the oldest is evicted when the bytes are too many", func(t *testing.T) {
 		l := small()
-		l.Put("tag", a, solid("1", 800))
-		wantForgotten(t, l.Put("tag", b, solid("2", 800)), 1)
+		l.Put(Scope{Name: "tag"}, a, solid("1", 800))
+		wantEvicted(t, l.Put(Scope{Name: "tag"}, b, solid("2", 800)), 1)
 		wantTake(t, l, "tag", "chunk a", "")
-		wantStats(t, l, Stats{Misses: 1, Forgotten: 1, Entries: 1, Bytes: 800})
+		wantStats(t, l, Stats{Misses: 1, Evicted: 1, Entries: 1, Bytes: 800})
 	})
-	t.Run("memory is given back before something is forgotten, the oldest first and no more than needed", func(t *testing.T) {
+	t.Run("memory is given back before something is evicted, the oldest first and no more than needed", func(t *testing.T) {
 		l := small()
 		first, second, third := &item{bytes: 500, least: 50}, &item{bytes: 500, least: 50}, &item{bytes: 500, least: 50}
-		l.Put("tag", a, first)
-		l.Put("tag", b, second)
-		wantForgotten(t, l.Put("tag", []byte("c"), third), 0)
+		l.Put(Scope{Name: "tag"}, a, first)
+		l.Put(Scope{Name: "tag"}, b, second)
+		wantEvicted(t, l.Put(Scope{Name: "tag"}, []byte("c"), third), 0)
 		if first.shrunk != 1 || second.shrunk != 1 || third.shrunk != 0 {
 			t.Errorf("unexpected calls of Shrink; got %d %d %d; want 1 1 0", first.shrunk, second.shrunk, third.shrunk)
 		}
@@ -139,23 +139,23 @@ func TestLedger(t *testing.T) {
 	})
 	t.Run("an entry that has no room alone does not push out others", func(t *testing.T) {
 		l := small()
-		l.Put("tag", a, solid("1", 10))
-		wantForgotten(t, l.Put("tag", b, solid("2", 1001)), 1)
+		l.Put(Scope{Name: "tag"}, a, solid("1", 10))
+		wantEvicted(t, l.Put(Scope{Name: "tag"}, b, solid("2", 1001)), 1)
 		wantTake(t, l, "tag", "chunk b", "")
 		wantTake(t, l, "tag", "chunk a", "1")
 	})
-	t.Run("age expires entries, without counting them as forgotten", func(t *testing.T) {
+	t.Run("age expires entries, without counting them as evicted", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := small()
-			l.Put("tag", a, solid("1", 1))
-			l.Put("tag", b, solid("2", 1))
+			l.Put(Scope{Name: "tag"}, a, solid("1", 1))
+			l.Put(Scope{Name: "tag"}, b, solid("2", 1))
 			<-time.After(time.Hour)
 			wantTake(t, l, "tag", "chunk a", "1")
 			<-time.After(1)
 			wantTake(t, l, "tag", "chunk b", "")
-			l.Put("tag", a, solid("3", 1))
+			l.Put(Scope{Name: "tag"}, a, solid("3", 1))
 			<-time.After(time.Hour + 1)
-			wantForgotten(t, l.Put("tag", b, solid("4", 1)), 0)
+			wantEvicted(t, l.Put(Scope{Name: "tag"}, b, solid("4", 1)), 0)
 			wantStats(t, l, Stats{Hits: 1, Misses: 1, Expired: 2, Entries: 1, Bytes: 1})
 		})
 	})
@@ -172,8 +172,8 @@ func TestShrinkUnderWay(t *testing.T) {
 	// begin starts a Put that asks an entry to shrink and waits in there.
 	begin := func(l *Ledger[*item]) (release chan struct{}, done chan int) {
 		release, done = make(chan struct{}), make(chan int, 1)
-		l.Put("tag", a, &item{name: "a", bytes: 600, least: 1, hook: func() { <-release }})
-		go func() { done <- l.Put("tag", b, solid("b", 600)) }()
+		l.Put(Scope{Name: "tag"}, a, &item{name: "a", bytes: 600, least: 1, hook: func() { <-release }})
+		go func() { done <- l.Put(Scope{Name: "tag"}, b, solid("b", 600)) }()
 		synctest.Wait()
 		return release, done
 	}
@@ -184,7 +184,7 @@ func TestShrinkUnderWay(t *testing.T) {
 			wantTake(t, l, "tag", "b", "b")
 			wantTake(t, l, "tag", "c", "")
 			close(release)
-			wantForgotten(t, <-done, 0)
+			wantEvicted(t, <-done, 0)
 			wantTake(t, l, "tag", "a", "a")
 		})
 	})
@@ -193,7 +193,7 @@ func TestShrinkUnderWay(t *testing.T) {
 			l := small()
 			release, done := begin(l)
 			taken := make(chan *item)
-			go func() { e, _ := l.Take("tag", a); taken <- e }()
+			go func() { e, _ := l.Take(Scope{Name: "tag"}, a); taken <- e }()
 			synctest.Wait()
 			wantTake(t, l, "tag", "a", "") // promised to the other
 			select {
@@ -205,7 +205,7 @@ func TestShrinkUnderWay(t *testing.T) {
 			if e := <-taken; e == nil || e.bytes != 1 {
 				t.Errorf("unexpected entry; got %+v; want a of 1 byte", e)
 			}
-			wantForgotten(t, <-done, 0)
+			wantEvicted(t, <-done, 0)
 			wantStats(t, l, Stats{Hits: 1, Misses: 1, Entries: 1, Bytes: 600})
 		})
 	})
@@ -214,26 +214,26 @@ func TestShrinkUnderWay(t *testing.T) {
 			l := small()
 			release, done := begin(l)
 			second := make(chan int)
-			go func() { second <- l.Put("tag", c, solid("c", 10)) }()
+			go func() { second <- l.Put(Scope{Name: "tag"}, c, solid("c", 10)) }()
 			synctest.Wait()
 			close(release)
-			wantForgotten(t, <-done+<-second, 0)
+			wantEvicted(t, <-done+<-second, 0)
 			wantStats(t, l, Stats{Entries: 3, Bytes: 611})
-			if e, _ := l.Take("tag", a); e == nil || e.shrunk != 1 {
+			if e, _ := l.Take(Scope{Name: "tag"}, a); e == nil || e.shrunk != 1 {
 				t.Errorf("unexpected entry; got %+v; want it shrunk once", e)
 			}
 		})
 	})
 	t.Run("a panic in Shrink leaves the ledger usable", func(t *testing.T) {
 		l := small()
-		l.Put("tag", a, &item{name: "a", bytes: 600, hook: func() { panic("boom") }})
+		l.Put(Scope{Name: "tag"}, a, &item{name: "a", bytes: 600, hook: func() { panic("boom") }})
 		func() {
 			defer func() {
 				if recover() == nil {
 					t.Error("unexpected silence; want the panic")
 				}
 			}()
-			l.Put("tag", b, solid("b", 600))
+			l.Put(Scope{Name: "tag"}, b, solid("b", 600))
 		}()
 		wantTake(t, l, "tag", "b", "b")
 		wantTake(t, l, "tag", "a", "a")
@@ -244,11 +244,11 @@ func BenchmarkLedger(b *testing.B) {
 	chunk := make([]byte, 2048000)
 	b.Run("TakeMiss", func(b *testing.B) {
 		l := New[*item](Limits{})
-		l.Put("tag", chunk[:100], solid("other length", 1))
+		l.Put(Scope{Name: "tag"}, chunk[:100], solid("other length", 1))
 		b.SetBytes(int64(len(chunk)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, ok := l.Take("tag", chunk); ok {
+			if _, ok := l.Take(Scope{Name: "tag"}, chunk); ok {
 				b.Fatal("unexpected entry")
 			}
 		}
@@ -259,8 +259,8 @@ func BenchmarkLedger(b *testing.B) {
 		b.SetBytes(int64(len(chunk)))
 		b.ReportAllocs()
 		for b.Loop() {
-			l.Put("tag", chunk, e)
-			if _, ok := l.Take("tag", chunk); !ok {
+			l.Put(Scope{Name: "tag"}, chunk, e)
+			if _, ok := l.Take(Scope{Name: "tag"}, chunk); !ok {
 				b.Fatal("unexpected miss")
 			}
 		}
@@ -268,13 +268,13 @@ func BenchmarkLedger(b *testing.B) {
 	b.Run("PutFullOfSolidEntries", func(b *testing.B) { // asks every entry in vain
 		l := New[*item](Limits{Bytes: defaultEntries})
 		for i := range defaultEntries {
-			l.Put("tag", fmt.Append(nil, i), solid("", 1))
+			l.Put(Scope{Name: "tag"}, fmt.Append(nil, i), solid("", 1))
 		}
 		n := 0
 		b.ReportAllocs()
 		for b.Loop() {
 			n++
-			l.Put("tag", fmt.Append(nil, "x", n), solid("", 1))
+			l.Put(Scope{Name: "tag"}, fmt.Append(nil, "x", n), solid("", 1))
 		}
 	})
 }

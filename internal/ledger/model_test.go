@@ -53,7 +53,7 @@ func (m *model) take(scope, content string) string {
 	return ""
 }
 
-func (m *model) put(e modelEntry) (forgotten int) {
+func (m *model) put(e modelEntry) (evicted int) {
 	m.expire()
 	m.list = append(slices.Clone(m.list), e)
 	for i := range m.list {
@@ -63,14 +63,14 @@ func (m *model) put(e modelEntry) (forgotten int) {
 	}
 	if last := len(m.list) - 1; int64(m.list[last].bytes) > m.limits.Bytes {
 		m.list = m.list[:last]
-		forgotten++
+		evicted++
 	}
 	for len(m.list) > m.limits.Entries || m.total() > m.limits.Bytes {
 		m.list = m.list[1:]
-		forgotten++
+		evicted++
 	}
-	m.stats.Forgotten += uint64(forgotten)
-	return forgotten
+	m.stats.Evicted += uint64(evicted)
+	return evicted
 }
 
 func TestLedgerAgainstModel(t *testing.T) {
@@ -88,7 +88,7 @@ func TestLedgerAgainstModel(t *testing.T) {
 					<-time.After(time.Duration(r.IntN(10)) * time.Second)
 				case 1, 2:
 					got := ""
-					if e, ok := l.Take(scope, []byte(content)); ok {
+					if e, ok := l.Take(Scope{Name: scope}, []byte(content)); ok {
 						got = e.name
 					}
 					if want := m.take(scope, content); got != want {
@@ -101,8 +101,8 @@ func TestLedgerAgainstModel(t *testing.T) {
 					}
 					e.least = r.IntN(e.bytes + 1)
 					want := m.put(modelEntry{scope, content, e.name, e.bytes, e.least, time.Now()})
-					if got := l.Put(scope, []byte(content), e); got != want {
-						t.Fatalf("seed %d, step %d: unexpected number forgotten; got %d; want %d", seed, step, got, want)
+					if got := l.Put(Scope{Name: scope}, []byte(content), e); got != want {
+						t.Fatalf("seed %d, step %d: unexpected number evicted; got %d; want %d", seed, step, got, want)
 					}
 				}
 				want := m.stats
@@ -114,10 +114,10 @@ func TestLedgerAgainstModel(t *testing.T) {
 			s := l.Stats()
 			seen.Hits += s.Hits
 			seen.Expired += s.Expired
-			seen.Forgotten += s.Forgotten
+			seen.Evicted += s.Evicted
 		})
 	}
-	if seen.Hits == 0 || seen.Expired == 0 || seen.Forgotten == 0 {
+	if seen.Hits == 0 || seen.Expired == 0 || seen.Evicted == 0 {
 		t.Errorf("unexpected rehearsal; got %+v; want all of it to happen", seen)
 	}
 }
@@ -143,14 +143,14 @@ func (o *owned) Shrink()        { o.use(func() { o.bytes /= 2 }) }
 func TestAnEntryHasOneOwnerAtATime(t *testing.T) {
 	l := New[*owned](Limits{Entries: 50, Bytes: 2000, Age: time.Hour})
 	const workers, rounds = 8, 2000
-	var made, hits, forgotten atomic.Int64
+	var made, hits, evicted atomic.Int64
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 2))
 			for range rounds {
 				content := fmt.Append(nil, r.IntN(40))
-				e, ok := l.Take("tag", content)
+				e, ok := l.Take(Scope{Name: "tag"}, content)
 				if ok {
 					hits.Add(1)
 				} else {
@@ -158,17 +158,17 @@ func TestAnEntryHasOneOwnerAtATime(t *testing.T) {
 					made.Add(1)
 				}
 				e.use(func() { e.bytes += r.IntN(100) })
-				forgotten.Add(int64(l.Put("tag", content, e)))
+				evicted.Add(int64(l.Put(Scope{Name: "tag"}, content, e)))
 				l.Stats()
 			}
 		})
 	}
 	wg.Wait()
 	s := l.Stats()
-	if got, want := int64(s.Entries), made.Load()-forgotten.Load(); got != want || s.Entries > 50 || s.Bytes > 2000 {
+	if got, want := int64(s.Entries), made.Load()-evicted.Load(); got != want || s.Entries > 50 || s.Bytes > 2000 {
 		t.Errorf("unexpected ledger; got %+v; want %d entries and the bounds kept", s, want)
 	}
-	if hits.Load() == 0 || s.Hits != uint64(hits.Load()) || s.Misses != uint64(made.Load()) || s.Forgotten != uint64(forgotten.Load()) {
-		t.Errorf("unexpected stats; got %+v; want %d hits, %d misses, %d forgotten", s, hits.Load(), made.Load(), forgotten.Load())
+	if hits.Load() == 0 || s.Hits != uint64(hits.Load()) || s.Misses != uint64(made.Load()) || s.Evicted != uint64(evicted.Load()) {
+		t.Errorf("unexpected stats; got %+v; want %d hits, %d misses, %d evicted", s, hits.Load(), made.Load(), evicted.Load())
 	}
 }

@@ -27,14 +27,14 @@ func (w *words) Hash(h hash.Hash, i int) {
 func wordsOf(s string) *words { return &words{list: strings.Fields(s)} }
 
 func (w *words) put(to *Ledger[*item], scope, name string) int {
-	return to.PutParts(scope, []byte(strings.Join(w.list, " ")), w, solid(name, 1))
+	return to.PutParts(Scope{Name: scope}, []byte(strings.Join(w.list, " ")), w, solid(name, 1))
 }
 
 // wantBeginning takes what the words begin with; "" means nothing.
 func wantBeginning(t *testing.T, l *Ledger[*item], scope, content, want string) {
 	t.Helper()
 	got := ""
-	if e, ok := l.TakeBeginning(scope, wordsOf(content)); ok {
+	if e, ok := l.TakeBeginning(Scope{Name: scope}, wordsOf(content)); ok {
 		got = e.name
 	}
 	if got != want {
@@ -102,11 +102,11 @@ func TestContentThatBeginsWithRememberedParts(t *testing.T) {
 	})
 	t.Run("put without parts", func(t *testing.T) {
 		l := small()
-		l.Put("s", []byte("a"), solid("e", 1))
+		l.Put(Scope{Name: "s"}, []byte("a"), solid("e", 1))
 		wantBeginning(t, l, "s", "a b", "")
 		wantTake(t, l, "s", "a", "e")
 	})
-	t.Run("forgotten and expired", func(t *testing.T) {
+	t.Run("evicted and expired", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l := small()
 			for i := range 4 { // 3 have room
@@ -129,7 +129,7 @@ func TestOnlyTheFirstPartIsReadWithoutAnEntryThatBeginsLikeIt(t *testing.T) {
 	fresh := wordsOf("a b c d")
 	wantRead := func(want int) {
 		t.Helper()
-		if _, ok := l.TakeBeginning("s", fresh); ok || fresh.read != want {
+		if _, ok := l.TakeBeginning(Scope{Name: "s"}, fresh); ok || fresh.read != want {
 			t.Errorf("unexpected look; got %d parts read, found %v; want %d", fresh.read, ok, want)
 		}
 		fresh.read = 0

@@ -120,7 +120,7 @@ func account(t *testing.T, seed uint64) {
 	if len(got) != len(want) || n != len(want) {
 		t.Errorf("unexpected number of events; got %d; want %d", len(got), len(want))
 	}
-	if in.ledger.Len() != 0 {
-		t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.Len())
+	if in.deliverer.Ledger().Entries != 0 {
+		t.Errorf("unexpected ledger; got %d entries; want 0", in.deliverer.Ledger().Entries)
 	}
 }

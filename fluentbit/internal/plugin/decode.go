@@ -3,138 +3,125 @@
 package plugin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
+	"unsafe"
 
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 )
 
-// decode fills d.builder and d.records. Letters about what is no record are written in
-// between, unless they are kept already.
-func (in *Instance) decode(ctx context.Context, tag string, chunk []byte, d *delivery) {
-	var t tally
-	if in.letters == nil || d.buried {
-		in.read(tag, chunk, d, &t, nil)
-		d.buried = true
-	} else {
-		d.buried = in.readAndBury(ctx, tag, chunk, d, &t)
-	}
-	d.records = d.builder.Records()
-	d.plan.Settle()
-	if d.decoded {
-		return // counted and reported by the flush that saw the chunk first
-	}
-	d.decoded, d.total = true, len(d.records)
-	d.all = d.total > 0
-	d.noted = t.pieces+t.unroutable > 0
-	// Broken events of which the end is known have no part in the answer: the host
-	// would count the whole chunk as dropped. They are logged as errors.
-	d.lost = t.lost > 0 && in.letters == nil || t.unroutable > 0 && !in.buryUnroutable()
-	in.report(tag, len(chunk), d.total, &t)
-}
-
-// readAndBury is read with letters; true if all are kept.
-func (in *Instance) readAndBury(ctx context.Context, tag string, chunk []byte, d *delivery, t *tally) bool {
-	kept, err := in.keep(ctx, func(yield func(int, deadletter.Letter) bool) {
-		in.read(tag, chunk, d, t, &gravedigger{tag: tag, stream: in.cfg.Stream, done: d.letters, yield: yield})
-	})
-	in.undelivered(err)
-	// They are the first ones, as letters have an order and a write that fails is the
-	// last. A sink that keeps some behind one that it does not gets them again.
-	for _, n := range kept {
-		if n != d.letters {
-			break
-		}
-		d.letters++
-	}
-	return err == nil
-}
-
-// read goes through the events of chunk. g is nil if no letters are wanted.
-func (in *Instance) read(tag string, chunk []byte, d *delivery, t *tally, g *gravedigger) {
+// read makes the content of a chunk: its records, and the dead letters about what is no
+// record. A chunk that was read before is read by its plan, and not counted again.
+func (in *Instance) read(scope delivery.Scope, chunk []byte, d *delivery.Delivery) *delivery.Content {
 	b := in.builder()
-	d.builder = b
-	d.plan.RecordLimit = in.limitOf
-	b.Follow(in.cfg.shaper, &d.plan)
+	c := &content{in: in, builder: b}
+	plan, again := d.Plan().(*event.Plan)
+	if !again {
+		plan = &event.Plan{}
+	}
+	plan.RecordLimit = in.limitOf
+	b.Follow(in.cfg.shaper, plan)
 	b.Grow(len(chunk) + len(chunk)/4)
+	var counts chunkCounts
+	c.readEvents(scope.Name, chunk, &counts)
+	plan.Settle()
+	c.Content = delivery.Content{
+		Scope: scope, Bytes: chunk, Plan: plan,
+		Records: b.Records(), Stream: in.cfg.Stream, Streams: b.Streams(), Probe: delivery.NoProbe,
+		DeadLetters: len(c.broken), Source: scope.Name,
+		Counted: counts.pieces+counts.unroutable > 0,
+		// Broken events of which the end is known have no part in the answer: the host
+		// would count the whole chunk as dropped. They are logged as errors.
+		Lost:   counts.lost > 0 && in.deadLetters == nil || counts.unroutable > 0 && !in.keepsUnroutable(),
+		Memory: c, Receiver: in,
+	}
+	if len(c.Streams) > 0 {
+		c.Routes = b
+	}
+	if len(c.broken) > 0 {
+		c.DeadLetter = c.deadLetter
+	}
+	if !again {
+		in.report(scope.Name, len(chunk), len(c.Records), &counts)
+	}
+	return &c.Content
+}
+
+// readEvents goes through the events of chunk.
+func (c *content) readEvents(tag string, chunk []byte, counts *chunkCounts) {
+	in, b := c.in, c.builder
+	keep, joins := in.deadLetters != nil, false
 	var r event.ChunkReader
 	var ev event.Event
 	for r.Reset(chunk); ; {
 		if err := r.Next(&ev); errors.Is(err, io.EOF) {
-			break
+			return
 		} else if err != nil {
-			broken := t.piece(err)
-			g.piece(err, chunk[:broken.Offset+broken.Length], broken.Length)
+			piece := counts.piece(err)
+			if keep {
+				c.addBroken(err, piece.Offset+piece.Length, piece.Length, joins)
+			}
+			joins = true
 			continue
 		}
 		o, err := b.Add(in.cfg.shaper, tag, &ev)
 		if err != nil {
-			t.broken(err, len(ev.Raw))
-			g.piece(err, chunk[:r.Offset()], len(ev.Raw))
+			counts.broken(err, len(ev.Raw))
+			if keep {
+				c.addBroken(err, r.Offset(), len(ev.Raw), joins)
+			}
+			joins = true
 			continue
 		}
-		g.flush()
-		if t.outcome(o); o&event.Unroutable != 0 && g != nil && in.buryUnroutable() {
-			text, _, _ := event.AppendJSON(nil, ev.Body)
-			g.letter("the stream template gives no stream: "+(o&^event.Unroutable).String(), text)
+		joins = false
+		if counts.outcome(o); o&event.Unroutable != 0 && in.keepsUnroutable() {
+			c.broken = append(c.broken, broken{start: r.Offset() - len(ev.Body), end: r.Offset(), unroutable: o &^ event.Unroutable})
 		}
 	}
-	g.flush()
 }
 
-// gravedigger makes letters of what is no record. Pieces that lie side by side become
-// one letter, since a chunk may consist of millions.
-type gravedigger struct {
-	tag, stream string
-	done        int // letters that are kept already
-	number      int
-	yield       func(int, deadletter.Letter) bool // nil: no more letters are taken
-
-	first  error
-	pieces int
-	data   []byte
+// broken is a part of a chunk that is no record, from start to end. Pieces that lie side
+// by side are one, since a chunk may consist of millions.
+type broken struct {
+	start, end int
+	err        error // of the first piece; nil for an event without a stream
+	more       int   // pieces behind the first
+	unroutable event.Outcome
 }
 
-// piece adds the last length bytes of read.
-func (g *gravedigger) piece(err error, read []byte, length int) {
-	if g == nil {
+const brokenBytes = int(unsafe.Sizeof(broken{}))
+
+// addBroken adds a piece of a certain length. joins tells that it lies right behind the
+// last one.
+func (c *content) addBroken(err error, end, length int, joins bool) {
+	if joins {
+		last := &c.broken[len(c.broken)-1]
+		last.end, last.more = end, last.more+1
 		return
 	}
-	if g.pieces++; g.pieces == 1 {
-		g.first, g.data = err, read[len(read)-length:]
-		return
-	}
-	g.data = g.data[:len(g.data)+length]
+	c.broken = append(c.broken, broken{start: end - length, end: end, err: err})
 }
 
-// flush makes a letter of the pieces.
-func (g *gravedigger) flush() {
-	if g == nil || g.pieces == 0 {
-		return
+// deadLetter makes number n of those known before anything is put.
+func (c *content) deadLetter(n int) deadletter.Letter {
+	b := &c.broken[n]
+	l := deadletter.Letter{Time: time.Now(), Stream: c.Stream, Reason: deadletter.ReasonBroken, Data: c.Bytes[b.start:b.end], Source: c.Source}
+	if b.err == nil {
+		l.Detail = "the stream template gives no stream: " + b.unroutable.String()
+		l.Data, _, _ = event.AppendJSON(nil, l.Data)
+		return l
 	}
-	detail := g.first.Error()
-	if g.pieces > 1 {
-		detail += fmt.Sprintf("; so are %d more right behind it", g.pieces-1)
+	if l.Detail = b.err.Error(); b.more > 0 {
+		l.Detail += fmt.Sprintf("; so are %d more right behind it", b.more)
 	}
-	g.letter(detail, g.data)
-	g.pieces = 0
+	return l
 }
 
-func (g *gravedigger) letter(detail string, data []byte) {
-	if g.number++; g.yield == nil || g.number <= g.done {
-		return
-	}
-	l := deadletter.Letter{Time: time.Now(), Stream: g.stream, Reason: deadletter.ReasonBroken, Detail: detail, Data: data, Source: g.tag}
-	if !g.yield(g.number-1, l) {
-		g.yield = nil
-	}
-}
-
-// buryUnroutable tells whether events without a stream go to the dead letter file.
-func (in *Instance) buryUnroutable() bool {
-	return in.letters != nil && in.cfg.streamMissing != "error"
+// keepsUnroutable tells whether events without a stream go to the dead letter file.
+func (in *Instance) keepsUnroutable() bool {
+	return in.deadLetters != nil && in.cfg.streamMissing != "error"
 }

@@ -82,8 +82,11 @@ func footprint(t *testing.T, chunk []byte) int64 {
 	t.Helper()
 	in, _, _ := newTest(t, func(int, *fakeBatch) error { return nil })
 	wantCode(t, in.Flush("tag", chunk), Retry)
-	return in.ledger.Stats().Bytes
+	return in.deliverer.Ledger().Bytes
 }
+
+// shrunken is what a chunk takes whose memory was given back.
+const shrunken = 256 + 8
 
 func confirmAll(_ int, b *fakeBatch) error { b.settleAll(core.ReasonNone); return nil }
 
@@ -93,8 +96,8 @@ func TestFlush(t *testing.T) {
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK)
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK) // another chunk with the same bytes
 		wantBatches(t, p, payloads(1, 2), payloads(1, 2))
-		if in.ledger.Len() != 0 {
-			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.Len())
+		if in.deliverer.Ledger().Entries != 0 {
+			t.Errorf("unexpected ledger; got %d entries; want 0", in.deliverer.Ledger().Entries)
 		}
 	})
 	t.Run("empty chunk is OK without a batch", func(t *testing.T) {
@@ -125,8 +128,8 @@ func TestFlush(t *testing.T) {
 		wantCode(t, in.Flush("tag", c), Retry)
 		wantCode(t, in.Flush("tag", c), Retry)
 		wantBatches(t, p, payloads(1, 2), payloads(1, 2))
-		if in.ledger.Len() != 0 {
-			t.Errorf("unexpected ledger; got %d entries; want 0", in.ledger.Len())
+		if in.deliverer.Ledger().Entries != 0 {
+			t.Errorf("unexpected ledger; got %d entries; want 0", in.deliverer.Ledger().Entries)
 		}
 	})
 	t.Run("a batch that is open at the end of a flush is waited for in the next", func(t *testing.T) {
@@ -169,7 +172,7 @@ func TestFlush(t *testing.T) {
 	t.Run("a batch confirmed between flushes sends nothing, even after its memory was given back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			in, p, _ := newTest(t, func(int, *fakeBatch) error { return nil })
-			in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + 8})
+			in.deliverer = in.newDeliverer(ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + shrunken})
 			c1, c2 := chunkOf(1, 2), chunkOf(3)
 			wantCode(t, in.Flush("tag", c1), Retry)
 			p.batches[0].settleAll(core.ReasonNone)
@@ -178,8 +181,8 @@ func TestFlush(t *testing.T) {
 			p.batches[1].settleAll(core.ReasonNone)
 			wantCode(t, in.Flush("tag", c2), OK)
 			wantBatches(t, p, payloads(1, 2), payloads(3))
-			if s := in.Stats(); s.Forgotten != 0 {
-				t.Errorf("unexpected number forgotten; got %d; want 0", s.Forgotten)
+			if s := in.Stats(); s.Evicted != 0 {
+				t.Errorf("unexpected number evicted; got %d; want 0", s.Evicted)
 			}
 		})
 	})

@@ -6,6 +6,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/outkpl/outkpl/core/delivery"
 )
 
 // maxLinger bounds how long a flush waits for others to join: about a round trip to
@@ -18,16 +20,16 @@ const crowdMemory = time.Second
 // gather lets flushes of small chunks share aggregates. With many tags the host has
 // many small chunks, which its workers hand over at nearly, but not quite, the same
 // time. The producer sends as soon as everybody waits, so that each of them would
-// leave alone. Here each waits after its hand-over until as many are in as there
+// leave alone. Here each waits after it has submitted its records until as many are in as there
 // were lately at one time; then all go on together, have their answers together,
 // and come back together, so that nobody waits for long. A lone worker waits for
 // nobody, and nobody for a flush that is stuck.
 type gather struct {
 	mu     sync.Mutex // guards everything below
 	active int        // flushes under way
-	ready  int        // those that have handed over and linger
+	ready  int        // those that have submitted their records and linger
 	open   chan struct{}
-	gone   map[*delivery]time.Time // those that have gone on, and when
+	gone   map[*delivery.Delivery]time.Time // those that have gone on, and when
 
 	since        time.Time // begin of the present second
 	seen, before int       // most flushes at one time, in this second and the one before
@@ -50,7 +52,7 @@ func (g *gather) enter() {
 }
 
 // linger returns when everybody who can be expected is in, or after maxLinger.
-func (g *gather) linger(ctx context.Context, d *delivery) {
+func (g *gather) linger(ctx context.Context, d *delivery.Delivery) {
 	now := time.Now()
 	g.mu.Lock()
 	g.ready++
@@ -88,9 +90,9 @@ func (g *gather) linger(ctx context.Context, d *delivery) {
 }
 
 // pass notes that a flush goes on. Called with the lock held.
-func (g *gather) pass(d *delivery, now time.Time) {
+func (g *gather) pass(d *delivery.Delivery, now time.Time) {
 	if g.gone == nil {
-		g.gone = map[*delivery]time.Time{}
+		g.gone = map[*delivery.Delivery]time.Time{}
 	}
 	g.gone[d] = now
 }
@@ -105,7 +107,7 @@ func (g *gather) release() {
 }
 
 // leave counts a flush out.
-func (g *gather) leave(d *delivery) {
+func (g *gather) leave(d *delivery.Delivery) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.active--
@@ -113,9 +115,10 @@ func (g *gather) leave(d *delivery) {
 }
 
 // gatherWith waits for other flushes if d has little to send.
-func (in *Instance) gatherWith(ctx context.Context, d *delivery) {
+func (in *Instance) gatherWith(ctx context.Context, d *delivery.Delivery, c *delivery.Content) {
 	const full = 8 // aggregates that a chunk fills by itself, so that the last one matters little
-	if in.cfg.Aggregation && d.builder != nil && d.builder.Size() <= full*in.cfg.AggregationMaxBytes && len(d.open) > 0 {
+	size := c.Memory.(*content).builder.Size()
+	if in.cfg.Aggregation && size <= full*in.cfg.AggregationMaxBytes && d.Open() > 0 {
 		in.gather.linger(ctx, d)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/outkpl/outkpl/core/delivery"
 )
 
 func TestGather(t *testing.T) {
@@ -16,12 +18,12 @@ func TestGather(t *testing.T) {
 			g.enter()
 		}
 		for range n {
-			g.leave(new(delivery))
+			g.leave(new(delivery.Delivery))
 		}
 	}
 	lone := func(t *testing.T, g *gather) time.Duration {
 		begun := time.Now()
-		f := new(delivery)
+		f := new(delivery.Delivery)
 		g.enter()
 		defer g.leave(f)
 		g.linger(t.Context(), f)
@@ -46,7 +48,7 @@ func TestGather(t *testing.T) {
 			for i := range 4 {
 				work.Go(func() {
 					time.Sleep(time.Duration(i) * time.Millisecond) // fake time
-					f := new(delivery)
+					f := new(delivery.Delivery)
 					g.enter()
 					defer g.leave(f)
 					g.linger(t.Context(), f)
@@ -77,7 +79,7 @@ func TestGather(t *testing.T) {
 	t.Run("nobody waits for a flush that is stuck", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var g gather
-			stuck := new(delivery)
+			stuck := new(delivery.Delivery)
 			g.enter()
 			g.linger(t.Context(), stuck)
 			if took := lone(t, &g); took != maxLinger { // its answer may come at any moment

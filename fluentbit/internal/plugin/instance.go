@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
-	"github.com/outkpl/outkpl/internal/ledger"
 )
 
 // Code is the answer to a flush.
@@ -46,9 +46,9 @@ type Deps struct {
 	Logger *slog.Logger
 	// NewProducer is for tests. Default: a core.Producer that writes to AWS.
 	NewProducer func(cfg *Config, logger *slog.Logger) (Producer, error)
-	// Letters keeps what can never be delivered; the Instance closes it. Default: a
+	// DeadLetters keeps what can never be delivered; the Instance closes it. Default: a
 	// file if the configuration names one, else nothing.
-	Letters deadletter.Sink
+	DeadLetters deadletter.Sink
 	// Stopping tells whether the host is about to end, if that can be known. It is called
 	// often. Default: nobody knows.
 	Stopping func() bool
@@ -65,7 +65,7 @@ type Stats struct {
 	// Broken counts pieces of chunks that are no events, BrokenBytes their bytes;
 	// LostBytes is the part of them behind which nothing could be read any more.
 	Broken, BrokenBytes, LostBytes uint64
-	// KeyMissing, KeyCut, LogKeyMissing and Dropped count remarks on events.
+	// KeyMissing, KeyCut, LogKeyMissing and Dropped count warnings about events.
 	KeyMissing, KeyCut, LogKeyMissing, Dropped uint64
 	// StreamMissing and StreamRefused count events whose stream is not the one that
 	// the template says; Unroutable is the part of them that has none.
@@ -77,12 +77,12 @@ type Stats struct {
 	// Refused counts records that can never be accepted: too large or invalid.
 	// Expired counts those given up by record_ttl.
 	Refused, Expired uint64
-	// Letters counts what was written to the dead letter file.
-	Letters uint64
+	// DeadLetters counts what was written to the dead letter file.
+	DeadLetters uint64
 	// Resumed counts chunks that came again and were continued, not repeated.
 	Resumed uint64
-	// Forgotten counts chunks whose progress was given up for lack of room.
-	Forgotten uint64
+	// Evicted counts chunks whose progress was given up for lack of room.
+	Evicted uint64
 }
 
 type counters struct {
@@ -92,8 +92,8 @@ type counters struct {
 	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
 	streamMissing, streamRefused, unroutable   atomic.Uint64
 	truncated, split, empty                    atomic.Uint64
-	refused, expired, letters                  atomic.Uint64
-	resumed, forgotten                         atomic.Uint64
+	refused, expired, deadLetters              atomic.Uint64
+	resumed, evicted                           atomic.Uint64
 }
 
 // Instance is one output section of the host's configuration. Flush is safe for
@@ -102,14 +102,16 @@ type Instance struct {
 	cfg      Config
 	log      *slog.Logger
 	producer Producer
-	ledger   *ledger.Ledger[*delivery]
-	letters  deadletter.Sink     // nil: what can never be delivered is not kept
 	meter    *meter              // nil: no metrics
 	health   *health             // of what concerns no stream, or the only one
 	limitOf  func(string) int    // recordLimit
 	builders chan *event.Builder // idle ones
 	n        counters
 	gather   gather // of flushes under way
+
+	deliverer   *delivery.Deliverer
+	fingerprint delivery.Fingerprint
+	deadLetters deadletter.Sink // nil: what can never be delivered is not kept
 
 	hostStopping func() bool // nil: not known
 
@@ -141,20 +143,21 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		deps.NewProducer = newProducer
 	}
 	var err error
-	if in.letters = deps.Letters; in.letters == nil && cfg.DeadLetterFile != "" {
-		if in.letters, err = openLetters(&in.cfg, in.log); err != nil {
+	if in.deadLetters = deps.DeadLetters; in.deadLetters == nil && cfg.DeadLetterFile != "" {
+		if in.deadLetters, err = openLetters(&in.cfg, in.log); err != nil {
 			return nil, fmt.Errorf("cannot start: %w", err)
 		}
 	}
 	in.meter = newMeter(in, deps.Board)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
-		if in.letters != nil {
-			_ = in.letters.Close(context.Background()) // nothing is in it
+		if in.deadLetters != nil {
+			_ = in.deadLetters.Close(context.Background()) // nothing is in it
 		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
 	in.limitOf = in.recordLimit
-	in.ledger = newLedger(&in.cfg)
+	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
+	in.deliverer = in.newDeliverer(ledgerLimits(&in.cfg))
 	in.health = newHealth(in.log, cfg.Stream)
 	in.meter.start()
 	if err := in.startCheck(); err != nil {
@@ -194,21 +197,7 @@ func (in *Instance) Flush(tag string, chunk []byte) (code Code) {
 	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.FlushTimeout)
 	defer cancel()
 
-	d, again := in.ledger.Take(tag, chunk)
-	if again {
-		in.n.resumed.Add(1)
-	} else {
-		d = &delivery{in: in}
-	}
-	if in.deliver(ctx, tag, chunk, d) {
-		in.release(d)
-		return d.code()
-	}
-	in.release(d)
-	if d.worthKeeping() {
-		in.forgot(in.ledger.Put(tag, chunk, d))
-	}
-	return Retry
+	return in.deliver(ctx, tag, chunk)
 }
 
 // Close delivers what is under way until ctx ends. The error says how much is
@@ -225,12 +214,12 @@ func (in *Instance) Close(ctx context.Context) error {
 	}
 	err := in.producer.Close(ctx)
 	in.meter.close()
-	if in.letters != nil {
+	if in.deadLetters != nil {
 		// With a time of its own: nothing is written any more, and if the file stayed
 		// locked because ctx has ended, the next instance could not start after a reload.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letterTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadLetterGrace)
 		defer cancel()
-		if e := in.letters.Close(ctx); e != nil {
+		if e := in.deadLetters.Close(ctx); e != nil {
 			in.log.Error("cannot close the dead letter file", "error", e)
 		}
 	}
@@ -257,12 +246,12 @@ func (in *Instance) Stats() Stats {
 		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
 		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),
 		Unroutable: n.unroutable.Load(), Truncated: n.truncated.Load(), Split: n.split.Load(), Empty: n.empty.Load(),
-		Refused: n.refused.Load(), Expired: n.expired.Load(), Letters: n.letters.Load(),
-		Resumed: n.resumed.Load(), Forgotten: n.forgotten.Load(),
+		Refused: n.refused.Load(), Expired: n.expired.Load(), DeadLetters: n.deadLetters.Load(),
+		Resumed: n.resumed.Load(), Evicted: n.evicted.Load(),
 	}
 }
 
-// healthOf returns the health of a stream. What is in good health is forgotten when
+// healthOf returns the health of a stream. What is in good health is evicted when
 // there are many: streams come and go.
 func (in *Instance) healthOf(stream string) *health {
 	if stream == in.health.stream {
@@ -275,7 +264,7 @@ func (in *Instance) healthOf(stream string) *health {
 		maps.DeleteFunc(in.healths, func(_ string, h *health) bool { return h.forgettable() })
 	}
 	if h == nil && len(in.healths) >= maxHealths {
-		clear(in.healths) // at the price of lines that come again too early
+		clear(in.healths) // at the cost of lines that come again too early
 	}
 	if h == nil {
 		h = newHealth(in.log, stream)
@@ -290,20 +279,5 @@ func (in *Instance) builder() *event.Builder {
 		return b
 	default:
 		return &event.Builder{}
-	}
-}
-
-// release gives the memory of d back. Memory of a batch that is still open is left
-// to the garbage collector: the producer reads it.
-func (in *Instance) release(d *delivery) {
-	b := d.builder
-	if b == nil || len(d.open) > 0 {
-		return
-	}
-	d.builder, d.records = nil, nil
-	b.Reset()
-	select {
-	case in.builders <- b:
-	default:
 	}
 }

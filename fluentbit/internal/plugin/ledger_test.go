@@ -17,7 +17,7 @@ import (
 func TestRefusalsAreReportedWhenMemoryIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, p, log := newTest(t, func(int, *fakeBatch) error { return nil })
-		in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + 8})
+		in.deliverer = in.newDeliverer(ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + shrunken})
 		c1, c2 := chunkOf(1, 2), chunkOf(3)
 		wantCode(t, in.Flush("tag", c1), Retry)
 		p.batches[0].settle(0, core.ReasonTooLarge)
@@ -27,8 +27,8 @@ func TestRefusalsAreReportedWhenMemoryIsGivenBack(t *testing.T) {
 		wantCode(t, in.Flush("tag", c1), Error)
 		wantCode(t, in.Flush("tag", c2), OK)
 		wantBatches(t, p, payloads(1, 2), payloads(3))
-		if s := in.Stats(); s.Refused != 1 || s.Forgotten != 0 || strings.Count(log.String(), "reason=too_large") != 1 {
-			t.Errorf("unexpected report; got %d refused, %d forgotten; log:\n%s", s.Refused, s.Forgotten, log)
+		if s := in.Stats(); s.Refused != 1 || s.Evicted != 0 || strings.Count(log.String(), "reason=too_large") != 1 {
+			t.Errorf("unexpected report; got %d refused, %d evicted; log:\n%s", s.Refused, s.Evicted, log)
 		}
 	})
 }
@@ -44,14 +44,14 @@ func TestDeadLettersComeAgainWhenMemoryWasGivenBack(t *testing.T) {
 			}
 			return nil
 		})
-		in.ledger = ledger.New[*delivery](ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + 8})
+		in.deliverer = in.newDeliverer(ledger.Limits{Bytes: footprint(t, chunkOf(1, 2)) + shrunken})
 		c1, c2 := chunkOf(1, 2), chunkOf(3)
 		wantCode(t, in.Flush("tag", c1), Retry)
 		p.batches[0].settle(0, core.ReasonTooLarge)
 		p.batches[0].settle(1, core.ReasonNone)
 		wantCode(t, in.Flush("tag", c2), Retry) // needs the room
-		if s := in.Stats(); s.Refused != 0 || s.Forgotten != 0 || len(sink.letters) != 0 {
-			t.Errorf("unexpected report; got %d refused, %d forgotten, %d letters; want none yet", s.Refused, s.Forgotten, len(sink.letters))
+		if s := in.Stats(); s.Refused != 0 || s.Evicted != 0 || len(sink.letters) != 0 {
+			t.Errorf("unexpected report; got %d refused, %d evicted, %d letters; want none yet", s.Refused, s.Evicted, len(sink.letters))
 		}
 		p.batches[1].settleAll(core.ReasonNone)
 		wantCode(t, in.Flush("tag", c1), OK)

@@ -82,7 +82,7 @@ func newWithSink(t *testing.T, sink *fakeSink, put func(number int, b *fakeBatch
 		NewProducer: func(*Config, *slog.Logger) (Producer, error) { return p, nil },
 	}
 	if sink != nil {
-		deps.Letters = sink
+		deps.DeadLetters = sink
 	}
 	in, err := New(cfg, deps)
 	if err != nil {
@@ -230,7 +230,7 @@ func TestDeadLetters(t *testing.T) {
 		sink := &fakeSink{}
 		in, _, _ := newWithSink(t, sink, refuseSome(core.ReasonTooLarge))
 		wantCode(t, in.Flush("tag", bytes.Repeat(chunkOf(1, 2), 2000)), OK)
-		if len(sink.letters) != 2000 || in.Stats().Letters != 2000 || in.Stats().Refused != 2000 {
+		if len(sink.letters) != 2000 || in.Stats().DeadLetters != 2000 || in.Stats().Refused != 2000 {
 			t.Errorf("unexpected letters; got %d, counters %+v; want 2000", len(sink.letters), in.Stats())
 		}
 	})
@@ -270,6 +270,12 @@ func TestLettersOfOneStreamDoNotWaitForAnother(t *testing.T) {
 	})
 }
 
+// useSink makes another place for dead letters.
+func (in *Instance) useSink(s deadletter.Sink) {
+	in.deadLetters = s
+	in.deliverer = in.newDeliverer(ledgerLimits(&in.cfg))
+}
+
 // hangingSink does not come back before it has to.
 type hangingSink struct{ fakeSink }
 
@@ -281,11 +287,11 @@ func (s *hangingSink) Write(ctx context.Context, _ []deadletter.Letter) error {
 func TestADiskThatHangsEndsTheFlushSoonAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, _, log := newWithSink(t, nil, refuseSome(core.ReasonTooLarge), "flush_timeout", "2s")
-		in.letters = &hangingSink{}
+		in.useSink(&hangingSink{})
 		begun := time.Now()
 		wantCode(t, in.Flush("tag", slices.Concat(chunkOf(1), []byte{0xc1}, chunkOf(2))), Retry)
-		if took := time.Since(begun); took != 2*time.Second+letterTime || !strings.Contains(log.String(), "not written in time") {
-			t.Errorf("unexpected duration; got %v; want 2s and %v; log:\n%s", took, letterTime, log)
+		if took := time.Since(begun); took != 2*time.Second+deadLetterGrace || !strings.Contains(log.String(), "not written in time") {
+			t.Errorf("unexpected duration; got %v; want 2s and %v; log:\n%s", took, deadLetterGrace, log)
 		}
 	})
 }
@@ -342,7 +348,7 @@ func (s *fullSink) Write(ctx context.Context, letters []deadletter.Letter) error
 func TestLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
 	in, _, _ := newWithSink(t, nil, confirmAll)
 	sink := &fullSink{}
-	in.letters = sink
+	in.useSink(sink)
 	chunk := bytes.Repeat(slices.Concat([]byte{0x92, 0xc3, 0x80}, chunkOf(1)), 1200)
 	for range 2 { // three writes of up to 500
 		sink.room = 1

@@ -265,7 +265,7 @@ func (m *meter) update() {
 	}
 	s := m.in.Stats()
 	m.set(core.MetricLedgerHits, nil, float64(s.Resumed))
-	m.set(core.MetricDeadLetters, nil, float64(s.Letters))
+	m.set(core.MetricDeadLetters, nil, float64(s.DeadLetters))
 	m.board.Set(m.events, nil, float64(s.Records))
 	for result, n := range map[string]uint64{"ok": s.OK, "retry": s.Retry, "error": s.Error} {
 		m.board.Set(m.chunks, []string{result}, float64(n))

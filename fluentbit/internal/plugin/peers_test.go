@@ -328,7 +328,7 @@ func TestWhatIsTooLargeIsNeverDroppedInSilence(t *testing.T) {
 						t.Errorf("unexpected counters: %+v", st)
 					}
 				case "dead_letter":
-					if st.Letters != 1 || !said || len(readLetters(t, file)) != 1 {
+					if st.DeadLetters != 1 || !said || len(readLetters(t, file)) != 1 {
 						t.Errorf("unexpected counters: %+v; log:\n%s", st, log)
 					}
 				default:

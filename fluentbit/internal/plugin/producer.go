@@ -9,23 +9,13 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/arn"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
 // Batch is what the plugin needs of *core.Batch.
-type Batch interface {
-	// Wait waits until every record is settled or ctx has ended.
-	Wait(ctx context.Context) error
-	// Done is closed when every record is settled.
-	Done() <-chan struct{}
-	// Counts returns how many records are confirmed, failed and open.
-	Counts() (confirmed, failed, pending int)
-	// Failures yields the failed records.
-	Failures(yield func(i int, err *core.RecordError) bool)
-	// Result returns what is known of one record.
-	Result(i int) core.Result
-}
+type Batch = delivery.Batch
 
 // Producer is what the plugin needs of *core.Producer.
 type Producer interface {

@@ -49,8 +49,8 @@ func newRealWithSink(t *testing.T, s *kinesistest.Server, sink deadletter.Sink, 
 	}
 	log := &logBuffer{}
 	in, err := New(cfg, Deps{
-		Letters: sink,
-		Logger:  slog.New(slog.NewTextHandler(log, nil)),
+		DeadLetters: sink,
+		Logger:      slog.New(slog.NewTextHandler(log, nil)),
 		NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
 			p, err := core.New(s.Client(), append(producerOptions(cfg, logger), core.WithRetryBackoff(1e6, 1e7))...)
 			return coreProducer{p}, err

@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 )
 
-// tally collects what is to be reported of one chunk: one line for each kind of
-// trouble, however many events it concerns.
-type tally struct {
+// chunkCounts counts what is to be reported of one chunk: one line for each kind of
+// problem, however many events it concerns.
+type chunkCounts struct {
 	pieces, bytes, lost int
 	first               error // text without content
 	keyMissing, keyCut  int
@@ -32,7 +33,7 @@ type tally struct {
 	empty               int
 }
 
-func (t *tally) broken(err error, length int) {
+func (t *chunkCounts) broken(err error, length int) {
 	t.pieces++
 	t.bytes += length
 	if t.first == nil {
@@ -41,7 +42,7 @@ func (t *tally) broken(err error, length int) {
 }
 
 // piece notes a piece of a chunk that is no event.
-func (t *tally) piece(err error) *event.EventError {
+func (t *chunkCounts) piece(err error) *event.EventError {
 	var e *event.EventError
 	if !errors.As(err, &e) {
 		panic("unexpected error of the chunk reader: " + err.Error())
@@ -53,7 +54,7 @@ func (t *tally) piece(err error) *event.EventError {
 	return e
 }
 
-func (t *tally) outcome(o event.Outcome) {
+func (t *chunkCounts) outcome(o event.Outcome) {
 	if o == 0 {
 		return
 	}
@@ -73,7 +74,7 @@ func (t *tally) outcome(o event.Outcome) {
 }
 
 // report counts and logs what decoding a chunk for the first time has shown.
-func (in *Instance) report(tag string, length, records int, t *tally) {
+func (in *Instance) report(tag string, length, records int, t *chunkCounts) {
 	in.n.records.Add(uint64(records))
 	in.n.broken.Add(uint64(t.pieces))
 	in.n.brokenBytes.Add(uint64(t.bytes))
@@ -88,42 +89,39 @@ func (in *Instance) report(tag string, length, records int, t *tally) {
 	in.n.truncated.Add(uint64(t.truncated))
 	in.n.split.Add(uint64(t.split))
 	in.n.empty.Add(uint64(t.empty))
-	fate := fateLost
-	if in.letters != nil {
-		fate = fateLetter
-	}
+	kept := in.deadLetters != nil
 	if skipped := t.pieces - remainder(t.lost); skipped > 0 {
 		in.health.loss("events cannot be decoded and are left out, the rest of the chunk is delivered", skipped,
-			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first, "kept_in_dead_letter_file", fate == fateLetter)
+			"tag", tag, "events", skipped, "bytes", t.bytes-t.lost, "first", t.first, "kept_in_dead_letter_file", kept)
 	}
 	if t.lost > 0 {
 		text := "the end of a chunk cannot be read and is lost, what comes before is delivered; the chunk will be answered with an error"
-		if fate == fateLetter {
+		if kept {
 			text = "the end of a chunk cannot be read and goes to the dead letter file, what comes before is delivered"
 		}
 		in.health.loss(text, 1, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
 	}
 	if t.unroutable > 0 {
-		fate := fateLost
-		if in.buryUnroutable() {
-			fate = fateLetter
+		outcome := "the chunk is answered with an error"
+		if in.keepsUnroutable() {
+			outcome = "kept in the dead letter file"
 		}
-		in.health.loss("events have no stream, "+fate.text()+"; the rest of the chunk is delivered", t.unroutable,
+		in.health.loss("events have no stream, "+outcome+"; the rest of the chunk is delivered", t.unroutable,
 			"tag", tag, "events", t.unroutable, "missing", t.streamMissing, "not_allowed", t.streamRefused,
 			"hint", "see stream, stream_allow, stream_missing and max_streams")
 	}
-	in.health.remark("events without a partition key", "see partition_key_missing", t.keyMissing)
-	in.health.remark("partition keys cut to 256 characters", "see partition_key", t.keyCut)
-	in.health.remark("events without log_key, sent whole", "see log_key", t.logKeyMissing)
-	in.health.remark("events dropped for lack of a partition key or a stream", "see partition_key_missing and stream_missing", t.dropped)
+	in.health.warn("events without a partition key", "see partition_key_missing", t.keyMissing)
+	in.health.warn("partition keys cut to 256 characters", "see partition_key", t.keyCut)
+	in.health.warn("events without log_key, sent whole", "see log_key", t.logKeyMissing)
+	in.health.warn("events dropped for lack of a partition key or a stream", "see partition_key_missing and stream_missing", t.dropped)
 	if t.unroutable == 0 {
-		in.health.remark("events without a stream of their own", "see stream_missing", t.streamMissing)
-		in.health.remark("events for a stream that may not be used", "see stream_allow, max_streams and stream_missing", t.streamRefused)
+		in.health.warn("events without a stream of their own", "see stream_missing", t.streamMissing)
+		in.health.warn("events for a stream that may not be used", "see stream_allow, max_streams and stream_missing", t.streamRefused)
 	}
-	in.health.remark("events without the attributes of their group, which are too large to be repeated", "see group_key", t.groupLeftOut)
-	in.health.remark("empty events dropped", "see empty_events", t.empty)
-	in.health.remark("events truncated to fit", "see oversize and max_record_size", t.truncated)
-	in.health.remark("events split to fit", "see oversize and max_record_size", t.split)
+	in.health.warn("events without the attributes of their group, which are too large to be repeated", "see group_key", t.groupLeftOut)
+	in.health.warn("empty events dropped", "see empty_events", t.empty)
+	in.health.warn("events truncated to fit", "see oversize and max_record_size", t.truncated)
+	in.health.warn("events split to fit", "see oversize and max_record_size", t.split)
 }
 
 func remainder(lost int) int {
@@ -133,36 +131,30 @@ func remainder(lost int) int {
 	return 0
 }
 
-// text says it for a log line.
-func (f fate) text() string {
-	switch f {
-	case fateLetter:
-		return "kept in the dead letter file"
-	case fateDrop:
-		return "dropped as configured"
-	default:
-		return "the chunk is answered with an error"
-	}
-}
-
 // refusals collects records that failed for good.
 type refusals struct {
 	count   int
 	expired int
 	largest int // bytes of data and partition key
 	first   *core.RecordError
-	fates   [fateDrop + 1]int
+	lost    int // of count: answered with Error
+	kept    int // in the dead letter file
 }
 
-func (r *refusals) add(err *core.RecordError, f fate, size int) {
+func (r *refusals) add(f *delivery.Failure) {
 	r.count++
-	if err.Reason == core.ReasonExpired {
+	if f.Err.Reason == core.ReasonExpired {
 		r.expired++
 	}
-	r.fates[f]++
-	r.largest = max(r.largest, size)
+	switch f.Disposition {
+	case delivery.Keep:
+		r.kept++
+	case delivery.Lose:
+		r.lost++
+	}
+	r.largest = max(r.largest, f.Bytes)
 	if r.first == nil {
-		r.first = err
+		r.first = f.Err
 	}
 }
 
@@ -178,21 +170,24 @@ func (in *Instance) refuse(stream string, r *refusals) {
 		text = "events were not confirmed within record_ttl and are given up"
 	}
 	args := []any{"events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail}
-	for f, n := range r.fates {
-		if n > 0 {
-			args = append(args, [...]string{"answered_with_error", "kept_in_dead_letter_file", "dropped"}[f], n)
+	for _, part := range []struct {
+		name string
+		n    int
+	}{{"answered_with_error", r.lost}, {"kept_in_dead_letter_file", r.kept}, {"dropped", r.count - r.lost - r.kept}} {
+		if part.n > 0 {
+			args = append(args, part.name, part.n)
 		}
 	}
 	in.healthOf(stream).loss(text, r.count, args...)
 }
 
-// forgot counts and logs chunks whose progress was given up.
-func (in *Instance) forgot(n int) {
+// evicted counts and logs chunks whose progress was given up.
+func (in *Instance) evicted(n int) {
 	if n == 0 {
 		return
 	}
-	in.n.forgotten.Add(uint64(n))
-	in.health.remark("chunks to be retried were forgotten for lack of room, so that their events may be sent twice", "see buffer_size", n)
+	in.n.evicted.Add(uint64(n))
+	in.health.warn("chunks to be retried were evicted from the ledger for lack of room, so that their events may be sent twice", "see buffer_size", n)
 }
 
 // outage says why a chunk has to be retried.
@@ -230,7 +225,7 @@ var advice = map[string]string{
 	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",
 }
 
-// repeatAfter is how long the same trouble is kept quiet once it was logged.
+// repeatAfter is how long the same problem is kept quiet once it was logged.
 const repeatAfter = time.Minute
 
 // isThrottle tells whether a code is that of a stream that takes records, but not so many.
@@ -243,19 +238,19 @@ type health struct {
 	log    *slog.Logger
 	stream string
 
-	mu      sync.Mutex // guards all below
-	bad     bool
-	told    bool // a line about the trouble was logged
-	since   time.Time
-	retries int
-	good    time.Time            // when records were last confirmed
-	down    bool                 // since then a flush has ended, and not for the limits of the stream
-	logged  map[string]time.Time // by kind, when its last line was
-	remarks map[string]int       // by text, not logged yet
+	mu       sync.Mutex // guards all below
+	bad      bool
+	notified bool // a line about the problem was logged
+	since    time.Time
+	retries  int
+	good     time.Time            // when records were last confirmed
+	down     bool                 // since then a flush has ended, and not for the limits of the stream
+	logged   map[string]time.Time // by kind, when its last line was
+	warnings map[string]int       // by text, not logged yet
 }
 
 func newHealth(log *slog.Logger, stream string) *health {
-	return &health{log: log, stream: stream, logged: map[string]time.Time{}, remarks: map[string]int{}}
+	return &health{log: log, stream: stream, logged: map[string]time.Time{}, warnings: map[string]int{}}
 }
 
 // due tells whether a line of this kind may be logged now. The set of kinds is
@@ -286,7 +281,7 @@ func (h *health) problem(o outage) {
 		h.down = true
 	}
 	due := h.due(o.reason + "/" + o.code)
-	h.told = h.told || due
+	h.notified = h.notified || due
 	retries := h.retries
 	h.mu.Unlock()
 	if !due {
@@ -333,15 +328,15 @@ func (h *health) isDown(since time.Duration) bool {
 func (h *health) forgettable() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return !h.bad && len(h.remarks) == 0
+	return !h.bad && len(h.warnings) == 0
 }
 
 // fine notes that Kinesis confirms records.
 func (h *health) fine() {
 	h.mu.Lock()
 	was, since, retries := h.bad, h.since, h.retries
-	due := was && h.told
-	h.bad, h.told = false, false
+	due := was && h.notified
+	h.bad, h.notified = false, false
 	h.mu.Unlock()
 	if due {
 		h.log.Info("delivery works again", "stream", h.stream, "after", time.Since(since).Round(time.Second), "retries", retries)
@@ -353,11 +348,11 @@ func (h *health) fine() {
 func (h *health) loss(text string, n int, args ...any) {
 	h.mu.Lock()
 	due := h.due(text)
-	quiet := h.remarks[text]
+	quiet := h.warnings[text]
 	if due {
-		delete(h.remarks, text)
+		delete(h.warnings, text)
 	} else {
-		h.remarks[text] += n
+		h.warnings[text] += n
 	}
 	h.mu.Unlock()
 	if !due {
@@ -373,25 +368,25 @@ func (h *health) loss(text string, n int, args ...any) {
 // close logs what was kept quiet.
 func (h *health) close() {
 	h.mu.Lock()
-	rest := h.remarks
-	h.remarks = map[string]int{}
+	rest := h.warnings
+	h.warnings = map[string]int{}
 	h.mu.Unlock()
 	for _, text := range slices.Sorted(maps.Keys(rest)) {
 		h.log.Warn(text, "stream", h.stream, "count", rest[text], "since", "the last such line")
 	}
 }
 
-// remark logs n events of a kind, together with those kept quiet before.
-func (h *health) remark(text, hint string, n int) {
+// warn logs n events of a kind, together with those kept quiet before.
+func (h *health) warn(text, hint string, n int) {
 	if n == 0 {
 		return
 	}
 	h.mu.Lock()
-	h.remarks[text] += n
-	n = h.remarks[text]
+	h.warnings[text] += n
+	n = h.warnings[text]
 	due := h.due(text)
 	if due {
-		delete(h.remarks, text)
+		delete(h.warnings, text)
 	}
 	h.mu.Unlock()
 	if due {

@@ -3,7 +3,6 @@
 package plugin
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"time"
@@ -16,9 +15,6 @@ import (
 // of which it is known that it confirms nothing: the chunk is answered with Retry, which
 // keeps it in filesystem storage.
 
-// stopPoll is how often a flush that waits asks whether the host is stopping.
-const stopPoll = 250 * time.Millisecond
-
 // lastWait is what Close waits for a producer that is known to reach nothing.
 const lastWait = time.Second
 
@@ -26,16 +22,6 @@ const lastWait = time.Second
 // longer than a flush may take, for another reason than its limits.
 func (in *Instance) givenUp(stream string) bool {
 	return in.stopping() && in.healthOf(stream).isDown(in.cfg.FlushTimeout)
-}
-
-// allGivenUp is givenUp for what is still open.
-func (in *Instance) allGivenUp(open []shipment) bool {
-	for i := range open {
-		if !isDone(open[i].batch) && !in.givenUp(open[i].stream) {
-			return false
-		}
-	}
-	return true
 }
 
 // allDown tells whether there is a stream that confirms nothing, and none that may yet.
@@ -51,27 +37,6 @@ func (in *Instance) allDown() bool {
 		}
 	}
 	return down
-}
-
-// await returns when every batch has settled, ctx has ended, or all that is open is given
-// up.
-func (in *Instance) await(ctx context.Context, open []shipment) {
-	if in.hostStopping == nil {
-		awaitAll(ctx, open)
-		return
-	}
-	for {
-		step, cancel := context.WithTimeout(ctx, stopPoll)
-		if in.stopping() && in.allGivenUp(open) {
-			cancel() // but what has settled is seen
-		}
-		awaitAll(step, open)
-		late := step.Err() != nil
-		cancel()
-		if !late || ctx.Err() != nil || in.stopping() && in.allGivenUp(open) {
-			return
-		}
-	}
 }
 
 func (in *Instance) stopping() bool { return in.hostStopping != nil && in.hostStopping() }

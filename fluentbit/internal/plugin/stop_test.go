@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 )
 
 // stoppable is an instance whose host can be told to stop, with flush_timeout 4s.
@@ -79,7 +80,7 @@ func TestAFlushThatWaitsEndsWhenTheHostStopsAndTheStreamIsDown(t *testing.T) {
 		in, _, stop := stoppable(t, never)
 		flushed(t, in, chunkOf(1), Retry)
 		time.AfterFunc(time.Second, func() { stop.Store(true) })
-		if took := flushed(t, in, chunkOf(2), Retry); took < time.Second || took > time.Second+stopPoll+maxLinger {
+		if took := flushed(t, in, chunkOf(2), Retry); took < time.Second || took > time.Second+delivery.GivenUpPoll+maxLinger {
 			t.Errorf("unexpected flush; took %v; want little more than the 1s until the stop", took)
 		}
 	})
@@ -180,7 +181,7 @@ func TestOtherStreamsGetTheirEventsWhileTheHostStopsAndOneIsDown(t *testing.T) {
 		}, "stream", "$s")
 		flushed(t, in, streamed(t, "down", "up"), Retry)
 		stop.Store(true)
-		if took := flushed(t, in, streamed(t, "up", "down", "up"), Retry); took < time.Second || took > time.Second+stopPoll+maxLinger {
+		if took := flushed(t, in, streamed(t, "up", "down", "up"), Retry); took < time.Second || took > time.Second+delivery.GivenUpPoll+maxLinger {
 			t.Errorf("unexpected flush; took %v; want the 1s of the stream that works", took)
 		}
 		wantSent(t, p, "down:0", "up:1", "up:0,2")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -126,20 +127,23 @@ func TestStreams(t *testing.T) {
 			c := streamed(t, "good", "x", "y")
 			wantCode(t, in.Flush("tag", c), Retry)
 			p.batches[1].settleAll(core.ReasonTooLarge)
-			d, ok := in.ledger.Take("tag", c)
+			scope := delivery.Scope{Name: "tag", Fingerprint: in.fingerprint}
+			d, ok := in.deliverer.Take(scope, c)
 			if !ok {
 				t.Fatal("unexpected ledger; want the chunk in it")
 			}
 			d.Shrink()
-			if d.builder == nil || len(d.open) != 1 || !d.lost || len(d.missing) != 0 {
-				t.Errorf("unexpected state with y open: %+v", d)
+			held := d.Content()
+			if held == nil || d.Open() != 1 || d.Outcome().Lost != 1 || d.Saved() != 3 {
+				t.Fatalf("unexpected state with y open: %+v", d)
 			}
 			p.batches[2].settleAll(core.ReasonStreamNotFound)
 			d.Shrink()
-			if d.builder != nil || len(d.open) != 0 || !slices.Equal(d.missing, []int32{2}) {
+			if d.Content() != nil || d.Open() != 0 || d.Saved() != 2 {
 				t.Errorf("unexpected state with nothing open: %+v", d)
 			}
-			in.ledger.Put("tag", c, d)
+			held.Bytes = c
+			in.deliverer.Park(d, held)
 			p.put = confirmAll
 			wantCode(t, in.Flush("tag", c), Error) // x was lost
 			wantSent(t, p, "good:0", "x:1", "y:2", "y:2")

@@ -70,3 +70,8 @@ func (l Limits) withDefaults() Limits {
 	l.Depth = min(l.Depth, MaxDepth)
 	return l
 }
+
+// EncoderVersion stands for the events that are made of a body. It is raised whenever the
+// same body would give other events, or cut them otherwise: what is remembered by numbers
+// of events would mean others.
+const EncoderVersion = 1

@@ -6,8 +6,12 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/outkpl/outkpl/vector/internal/body"
+	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // errTooMuch is a need that the budget can never meet.
@@ -137,13 +141,68 @@ func (l *lease) resize(ctx context.Context, n int64) error {
 	return nil
 }
 
-// share adds an owner.
-func (l *lease) share() { l.shares.Add(1) }
+// Hold implements delivery.Memory.
+func (l *lease) Hold() { l.shares.Add(1) }
 
-// release takes an owner away. It is called once for each.
-func (l *lease) release() {
+// Release implements delivery.Memory.
+func (l *lease) Release() {
 	if l.shares.Add(-1) < 0 && l.n > 0 {
 		l.b.give(l.n)
 		l.n = 0
 	}
+}
+
+// Size implements delivery.Memory: bodies are in the budget, and not in the ledger's.
+func (l *lease) Size() int { return 0 }
+
+// minCharge is what any request costs, so that many tiny ones are bounded, too.
+const minCharge = 8 << 10
+
+// reserve waits for memory.
+func (u *upload) reserve(n int64) *failure {
+	ctx, cancel := context.WithTimeout(u.q.r.Context(), u.q.s.cfg.Limits.AdmissionTimeout)
+	defer cancel()
+	err := u.q.lease.resize(ctx, n)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooMuch):
+		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(u.q.s.cfg.Limits.Memory)))
+	case u.q.r.Context().Err() != nil:
+		return goneFailure()
+	}
+	return retryable(ReasonBudget, "no memory for the body at this moment")
+}
+
+// estimate is what a body of that length on the wire usually needs in all.
+func (u *upload) estimate(length int64) int64 {
+	if !u.packed() {
+		return length + u.guessTables(int(length))
+	}
+	raw := u.guessUnpacked(int(length))
+	return length + int64(raw) + u.guessTables(raw)
+}
+
+// guessTables is what the events of an unpacked body usually need besides it.
+func (u *upload) guessTables(raw int) int64 {
+	return int64(u.guessConverted(raw)) + int64(u.guessEvents(raw))*config.EventCost
+}
+
+// guessConverted is the memory for events that cannot be slices of the body: few of
+// usual JSON or text, all of other formats.
+func (u *upload) guessConverted(raw int) int {
+	n := 4<<10 + raw/16
+	switch u.dest.format {
+	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
+		n += 4 * raw
+	}
+	return min(n, u.q.route.body.Limits.ConvertedBytes)
+}
+
+func (u *upload) guessUnpacked(length int) int {
+	return min(max(unpackRatio*length, 64<<10), u.q.route.body.Limits.UnpackedBytes)
+}
+
+func (u *upload) guessEvents(raw int) int {
+	return min(64+raw/256, u.q.route.body.Limits.Events)
 }

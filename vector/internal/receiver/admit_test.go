@@ -129,7 +129,7 @@ func TestBudgetIsFair(t *testing.T) {
 		if used, waiting := b.state(); used != 8 || waiting != 2 {
 			t.Errorf("unexpected state; got %d used, %d waiting; want 8, 2", used, waiting)
 		}
-		l.release()
+		l.Release()
 		if a := <-order; a != "large" && a != "small" {
 			t.Error(a)
 		}
@@ -139,9 +139,9 @@ func TestBudgetIsFair(t *testing.T) {
 		if err := l.resize(ctx, 1); err == nil {
 			t.Errorf("unexpected success; want the context's error")
 		}
-		large.release()
-		small.release()
-		large.release()
+		large.Release()
+		small.Release()
+		large.Release()
 		if used, waiting := b.state(); used != 0 || waiting != 0 {
 			t.Errorf("unexpected state; got %d used, %d waiting; want nothing", used, waiting)
 		}
@@ -184,7 +184,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 		later(late, 1, nil) // there is room, but not for who is new
 		resize(two, 6, nil) // there is room for this one
 		state(10, 2)
-		two.release()
+		two.Release()
 		state(9, 0)
 
 		// Who gives up growing lets new ones in.
@@ -195,7 +195,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		state(10, 0)
 		for _, l := range []*lease{one, two, late} {
-			l.release()
+			l.Release()
 		}
 		state(0, 0)
 	})

@@ -73,13 +73,13 @@ func TestClientThatHangsUpBeforeTheAnswer(t *testing.T) {
 		defer cancel()
 		w := httptest.NewRecorder()
 		req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader([]byte(`{"n":0}`)))
-		x := &exchange{s: r.server, w: w, r: req, id: "a", lease: &lease{b: r.server.budget}, src: req.Body, length: req.ContentLength}
-		ok, f := x.ingest()
-		if f != nil {
-			t.Fatal(f)
+		q := &request{s: r.server, w: w, r: req, id: "a", lease: &lease{b: r.server.budget}}
+		res := q.ingest()
+		if res.failure != nil {
+			t.Fatal(res.failure)
 		}
 		cancel()
-		x.answer(ok, f)
+		q.sendAnswer(res)
 		if w.Code != 503 {
 			t.Errorf("unexpected answer; got %d; want 503", w.Code)
 		}
@@ -118,8 +118,8 @@ func TestAnswersHaveTheHeadersThatShippersObey(t *testing.T) {
 				r.server.draining.Store(c.draining)
 				defer r.server.draining.Store(false)
 				w := httptest.NewRecorder()
-				x := &exchange{s: r.server, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), id: "a"}
-				if err := x.write(&c.answer); err != nil {
+				q := &request{s: r.server, w: w, r: httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", nil), id: "a"}
+				if err := q.writeAnswer(&c.answer); err != nil {
 					t.Fatal(err)
 				}
 				h := w.Header()

@@ -119,7 +119,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	requests, cancelRequests := context.WithTimeout(ctx, total*4/5)
 	defer cancelRequests()
 	var errs []error
-	if err := s.shutdownDoors(requests); err != nil {
+	if err := s.shutdownListeners(requests); err != nil {
 		errs = append(errs, fmt.Errorf("cannot finish %d requests in time: %w", s.counters.inFlight.Load(), err))
 	}
 	if err := s.producer.Close(ctx); err != nil {
@@ -127,10 +127,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	// With the producer every record has settled. A place for dead letters that hangs
 	// has the time that is left.
-	stopLetters := context.AfterFunc(ctx, s.cancelLetters)
-	s.stop()
-	stopLetters()
-	s.cancelLetters()
+	s.deliverer.Stop(ctx)
 	if s.letters != nil {
 		if err := s.letters.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("cannot close the dead letters: %w", err))
@@ -139,7 +136,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// Requests whose records the producer gave up are being answered.
 	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancelLast()
-	_ = s.shutdownDoors(last)
+	_ = s.shutdownListeners(last)
 	_ = s.main.Close()
 	if s.native != nil {
 		_ = s.native.Close()
@@ -152,8 +149,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// shutdownDoors ends both servers that take events.
-func (s *Server) shutdownDoors(ctx context.Context) error {
+// shutdownListeners ends both servers that take events.
+func (s *Server) shutdownListeners(ctx context.Context) error {
 	if s.native == nil {
 		return s.main.Shutdown(ctx)
 	}

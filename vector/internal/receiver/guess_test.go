@@ -19,16 +19,16 @@ import (
 
 // Usual bodies are split once, and odd ones do not cost more than the limits say.
 func TestGuessesSaveWork(t *testing.T) {
-	x := &exchange{route: &route{body: body.Options{Limits: body.Limits{Events: 10_000}}}}
+	u := &upload{q: &request{route: &route{body: body.Options{Limits: body.Limits{Events: 10_000}}}}}
 	lines := benchBody()
 	array := append(append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte{'\n'}, []byte{','})...), ']')
 	n := bytes.Count(lines, []byte{'\n'})
 	for _, raw := range [][]byte{lines, array} {
-		if got := x.countEvents(raw); got < n || got > 2*n {
+		if got := u.countEvents(raw); got < n || got > 2*n {
 			t.Errorf("unexpected guess; got %d; want %d to %d", got, n, 2*n)
 		}
 	}
-	if got := x.countEvents(bytes.Repeat([]byte{'\n'}, 100_000)); got != 10_000 {
+	if got := u.countEvents(bytes.Repeat([]byte{'\n'}, 100_000)); got != 10_000 {
 		t.Errorf("unexpected guess; got %d; want the limit", got)
 	}
 }
@@ -90,7 +90,7 @@ func TestBodiesAskForMemoryOnce(t *testing.T) {
 					req.Header.Set("Content-Encoding", c.encoding)
 				}
 				r.do(req).want(t, 200, `{"events":2000}`)
-				rest.release()
+				rest.Release()
 			})
 		})
 	}

@@ -470,9 +470,9 @@ func TestAPanicIsAnswered(t *testing.T) {
 }
 
 func TestAnswersAreJSON(t *testing.T) {
-	x := &exchange{id: "abc"}
-	for _, f := range []*failure{later(ReasonBudget, `a "quote"`), never(422, ReasonMalformed, "x")} {
-		a := x.answerFor(success{}, f)
+	q := &request{id: "abc"}
+	for _, f := range []*failure{retryable(ReasonBudget, `a "quote"`), permanent(422, ReasonMalformed, "x")} {
+		a := q.answerFor(success{}, f)
 		var p problem
 		if err := json.Unmarshal(a.body, &p); err != nil || p.RequestID != "abc" || p.Error != f.text {
 			t.Errorf("unexpected body; got %s; want JSON with the text and the id", a.body)

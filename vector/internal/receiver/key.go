@@ -22,7 +22,7 @@ type keyRule struct {
 }
 
 // parseKeyRule reads a, a->b->c, $a['b'][0] and constant:TEXT. Package event checks
-// the grammar, so that both doors have the same one.
+// the grammar, so that both receivers have the same one.
 func parseKeyRule(s string) (keyRule, error) {
 	k := keyRule{text: s}
 	if s == "" {

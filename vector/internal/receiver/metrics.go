@@ -81,7 +81,7 @@ func serverMetrics() []serverMetric {
 		{"kpl_http_resumed_total", "requests whose body was known, so that only what was missing was written", nil, false, one(func(st *Stats) float64 { return float64(st.Resumed) })},
 		{"kpl_http_events_saved_total", "events that were not written again for that reason", nil, false, one(func(st *Stats) float64 { return float64(st.EventsSaved) })},
 		{"kpl_http_clients_gone_total", "clients that were gone before they could be answered", nil, false, one(func(st *Stats) float64 { return float64(st.GoneBeforeAnswer) })},
-		{"kpl_http_ledger_forgotten_total", "bodies that the ledger forgot before their time, for lack of room", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Forgotten) })},
+		{"kpl_http_ledger_evicted_total", "bodies that were evicted from the ledger before their time, for lack of room", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Evicted) })},
 		{"kpl_http_ledger_expired_total", "bodies that never came again", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Expired) })},
 		{"kpl_http_ledger_entries", "bodies in the ledger", nil, true, one(func(st *Stats) float64 { return float64(st.Ledger.Entries) })},
 		{"kpl_http_ledger_bytes", "memory of the ledger", nil, true, one(func(st *Stats) float64 { return float64(st.Ledger.Bytes) })},

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +83,7 @@ func (s *Server) serveNative(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case nativePush:
-		s.serveExchange(&exchange{w: w, r: r, native: true})
+		s.serveRequest(&request{w: w, r: r, native: true})
 	case nativeHealth: // SERVING is 0, NOT_SERVING 1
 		writeGRPC(w, grpcOK, "", s.health(nil, []byte{0x08, 1}))
 	case grpcHealth: // SERVING is 1, NOT_SERVING 2
@@ -104,53 +102,33 @@ func (s *Server) health(serving, notServing []byte) []byte {
 	return frame(message)
 }
 
-// frame puts the header in front of a message.
-func frame(message []byte) []byte {
-	b := make([]byte, grpcHeader, grpcHeader+len(message))
-	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
-	return append(b, message...)
-}
-
-// writeGRPC sends an answer. framed is empty for one that has only a status.
-func writeGRPC(w http.ResponseWriter, code int, text string, framed []byte) {
-	h := w.Header()
-	h.Set("Content-Type", grpcContentType)
-	h.Set(http.TrailerPrefix+"Grpc-Status", strconv.Itoa(code))
-	if text != "" {
-		// Spaces and what is not printable ASCII are escaped, more than has to be.
-		h.Set(http.TrailerPrefix+"Grpc-Message", url.PathEscape(text))
-	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(framed) // the stream's end says whether it arrived
-}
-
 // openNative reads the header of the message and makes the rest the body of the
-// exchange.
-func (x *exchange) openNative() *failure {
+// upload.
+func (u *upload) openNative() *failure {
 	var header [grpcHeader]byte
-	p := x.paced()
+	p := u.paced()
 	_, err := io.ReadFull(p, header[:])
 	p.done()
 	switch {
 	case errors.Is(err, errSlow):
-		f := later(ReasonSlow, "the body arrived too slowly")
+		f := retryable(ReasonSlow, "the body arrived too slowly")
 		f.close = true
 		return f
 	case err != nil:
-		return x.goneFailure()
+		return goneFailure()
 	}
-	x.length = int64(binary.BigEndian.Uint32(header[1:]))
-	x.encoding = ""
+	u.length = int64(binary.BigEndian.Uint32(header[1:]))
+	u.encoding = ""
 	switch header[0] {
 	case 0:
 	case 1:
-		if x.encoding = x.r.Header.Get("Grpc-Encoding"); x.encoding == "" || strings.EqualFold(x.encoding, "identity") {
+		if u.encoding = u.q.r.Header.Get("Grpc-Encoding"); u.encoding == "" || strings.EqualFold(u.encoding, "identity") {
 			return unusable(ReasonMalformed, "a compressed message without grpc-encoding")
 		}
 	default:
 		return unusable(ReasonMalformed, "not a gRPC message")
 	}
-	x.src = &oneMessage{r: x.src, left: x.length}
+	u.src = &oneMessage{r: u.src, left: u.length}
 	return nil
 }
 
@@ -185,24 +163,14 @@ func (m *oneMessage) Read(b []byte) (int, error) {
 
 // notLog applies the policy for an event that is not a log. It returns true if the
 // event is not to be sent.
-func (x *exchange) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
-	policy := x.s.cfg.Native.Metrics
+func (u *upload) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
+	policy := u.q.s.cfg.Native.Metrics
 	if ev.Kind == body.EventTrace {
-		policy = x.s.cfg.Native.Traces
+		policy = u.q.s.cfg.Native.Traces
 	}
 	ev.Kind = body.EventJSON
 	if policy == config.AsJSON {
 		return false, nil
 	}
 	return true, c.poison(PoisonNotLog, policy, ev.Data, "", number)
-}
-
-// grpcAnswer is the answer in the form of gRPC.
-func (x *exchange) grpcAnswer(a *answer, f *failure) {
-	a.contentType = grpcContentType
-	if f != nil {
-		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
-		return
-	}
-	a.body = frame(nil) // PushEventsResponse has no fields
 }

@@ -25,14 +25,14 @@ type payloads struct {
 	allowed int   // bytes of the arena that the lease covers
 }
 
-func newPayloads(x *exchange, f body.Format) *payloads {
-	r := x.route
+func newPayloads(u *upload, f body.Format) *payloads {
+	r := u.q.route
 	keys := r.DataKeys
 	if len(keys) > 0 && f == body.FormatMsgpack && r.TimeKey != "" {
 		keys = append(slices.Clone(keys), r.TimeKey)
 	}
 	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
-		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: x.lease.n}
+		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.q.lease.n}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed.
@@ -74,17 +74,17 @@ func (p *payloads) payload(ev *body.Event) []byte {
 
 // admit takes memory for the payloads made so far and, so that this is rare, for as many
 // again.
-func (p *payloads) admit(x *exchange) *failure {
+func (p *payloads) admit(u *upload) *failure {
 	if p.arena.Size() <= p.allowed {
 		return nil
 	}
 	p.allowed = 2*p.arena.Size() + minCharge
-	return x.admit(p.base + int64(p.allowed))
+	return u.reserve(p.base + int64(p.allowed))
 }
 
 // settle gives back what was taken ahead.
-func (p *payloads) settle(x *exchange) {
+func (p *payloads) settle(u *upload) {
 	if p.allowed > 0 {
-		_ = x.lease.resize(context.Background(), p.base+int64(p.arena.Size())) // less cannot fail
+		_ = u.q.lease.resize(context.Background(), p.base+int64(p.arena.Size())) // less cannot fail
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -28,29 +27,64 @@ const (
 
 var errSlow = errors.New("the body arrives too slowly")
 
+// upload is the body of a request until its records are made.
+type upload struct {
+	q    *request
+	dest *destination // nil if the request is refused before that is known
+	// The body as it comes, its length or -1, and its content encodings.
+	src      io.Reader
+	length   int64
+	encoding string
+	reading  *paced // the reader in use
+}
+
+// refuse drains what the client is still sending before the answer goes out.
+func (u *upload) refuse(f *failure) *failure {
+	if f.reason != ReasonGone && f.reason != ReasonSlow && !u.drain() {
+		f.close = true
+	}
+	return f
+}
+
+// readWire reads the body as it is on the wire.
+func (u *upload) readWire() ([]byte, *failure) {
+	if u.q.native {
+		if f := u.openNative(); f != nil {
+			return nil, f
+		}
+	}
+	wire, f := u.readBody()
+	if f == nil {
+		u.q.s.counters.bodies.Add(1)
+		u.q.s.counters.wireBytes.Add(uint64(len(wire)))
+		u.q.route.counters.wireBytes.Add(uint64(len(wire)))
+	}
+	return wire, f
+}
+
 // paced reads a body that has to keep a pace: at each moment it may be body_grace
 // behind body_min_rate, and body_timeout bounds the whole. A fixed deadline would
 // either cut large bodies or let small ones dawdle.
 type paced struct {
-	x     *exchange
+	u     *upload
 	rc    *http.ResponseController
 	start time.Time
 	n     int64
 }
 
-func (x *exchange) paced() *paced {
-	return &paced{x: x, rc: http.NewResponseController(x.w), start: time.Now()}
+func (u *upload) paced() *paced {
+	return &paced{u: u, rc: http.NewResponseController(u.q.w), start: time.Now()}
 }
 
 func (p *paced) Read(b []byte) (int, error) {
-	srv := &p.x.s.cfg.Server
+	srv := &p.u.q.s.cfg.Server
 	if len(b) > readStep {
 		b = b[:readStep]
 	}
 	allowance := srv.BodyGrace + time.Duration(float64(p.n)/float64(srv.BodyMinRate)*float64(time.Second))
 	// Not every ResponseWriter has deadlines; then only the tests can be slow.
 	_ = p.rc.SetReadDeadline(p.start.Add(min(allowance, srv.BodyTimeout)))
-	n, err := p.x.src.Read(b)
+	n, err := p.u.src.Read(b)
 	p.n += int64(n)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errSlow
@@ -62,26 +96,10 @@ func (p *paced) Read(b []byte) (int, error) {
 // net/http keeps reading to see whether the client is still there.
 func (p *paced) done() { _ = p.rc.SetReadDeadline(time.Time{}) }
 
-// admit waits for memory.
-func (x *exchange) admit(n int64) *failure {
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.cfg.Limits.AdmissionTimeout)
-	defer cancel()
-	err := x.lease.resize(ctx, n)
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, errTooMuch):
-		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(x.s.cfg.Limits.Memory)))
-	case x.r.Context().Err() != nil:
-		return x.goneFailure()
-	}
-	return later(ReasonBudget, "no memory for the body at this moment")
-}
-
 // readBody reads the body as it is on the wire. Memory is taken before each byte.
-func (x *exchange) readBody(d *destination) ([]byte, *failure) {
-	limit := x.s.cfg.Limits.WireMaxBytes
-	length := x.length
+func (u *upload) readBody() ([]byte, *failure) {
+	limit := u.q.s.cfg.Limits.WireMaxBytes
+	length := u.length
 	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size = "+config.FormatSize(limit))
 	if length > limit {
 		return nil, unusable(ReasonTooLarge, fmt.Sprintf("the body has %d bytes; the most is limits.wire_max_size = %s", length, config.FormatSize(limit)))
@@ -94,14 +112,14 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 	// once. To ask for more while holding some makes requests wait for each other.
 	need := room
 	if length >= 0 {
-		need = x.estimate(d, room)
+		need = u.estimate(room)
 	}
 	// What is asked for ahead is a guess, and a body is not refused for a guess.
-	if f := x.admit(max(room+minCharge, min(need+minCharge, x.s.budget.size))); f != nil {
+	if f := u.reserve(max(room+minCharge, min(need+minCharge, u.q.s.budget.size))); f != nil {
 		return nil, f
 	}
-	p := x.paced()
-	x.reading = p
+	p := u.paced()
+	u.reading = p
 	defer p.done()
 	buf := make([]byte, 0, room)
 	for {
@@ -111,13 +129,13 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 			}
 			grown := min(2*int64(cap(buf)), limit+1)
 			// While it is copied both are there.
-			if f := x.admit(int64(cap(buf)) + grown + minCharge); f != nil {
+			if f := u.reserve(int64(cap(buf)) + grown + minCharge); f != nil {
 				return nil, f
 			}
 			next := make([]byte, len(buf), grown)
 			copy(next, buf)
 			buf = next
-			_ = x.lease.resize(context.Background(), grown+minCharge) // less cannot fail
+			_ = u.q.lease.resize(context.Background(), grown+minCharge) // less cannot fail
 		}
 		n, err := p.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
@@ -127,19 +145,19 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 		case errors.Is(err, io.EOF):
 			return buf, nil
 		case errors.Is(err, errSlow):
-			f := later(ReasonSlow, "the body arrived too slowly")
+			f := retryable(ReasonSlow, "the body arrived too slowly")
 			f.close = true
 			return nil, f
 		case errors.Is(err, errTwoMessages):
 			return nil, unusable(ReasonMalformed, err.Error())
 		case err != nil:
-			if x.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
-				return nil, x.goneFailure()
+			if u.q.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) {
+				return nil, goneFailure()
 			}
-			if f := x.brokenChunks(err); f != nil {
+			if f := u.brokenChunks(err); f != nil {
 				return nil, f
 			}
-			f := x.goneFailure()
+			f := goneFailure()
 			f.text = "the body could not be read"
 			return nil, f
 		}
@@ -148,10 +166,10 @@ func (x *exchange) readBody(d *destination) ([]byte, *failure) {
 
 // brokenChunks is the answer to a body in chunks that are none, or nil if err may be of
 // the connection. The same bytes would be refused for ever.
-func (x *exchange) brokenChunks(err error) *failure {
+func (u *upload) brokenChunks(err error) *failure {
 	var network net.Error
 	cut := strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) // in a trailer, without being that error
-	if cut || x.r.ProtoMajor != 1 || len(x.r.TransferEncoding) == 0 || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
+	if cut || u.q.r.ProtoMajor != 1 || len(u.q.r.TransferEncoding) == 0 || errors.As(err, &network) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil
 	}
@@ -160,162 +178,23 @@ func (x *exchange) brokenChunks(err error) *failure {
 	return f
 }
 
-// estimate is what a body of that length on the wire usually needs in all.
-func (x *exchange) estimate(d *destination, length int64) int64 {
-	if !x.packed() {
-		return length + x.guessTables(d, int(length))
-	}
-	raw := x.guessUnpacked(int(length))
-	return length + int64(raw) + x.guessTables(d, raw)
-}
-
-// guessTables is what the events of an unpacked body usually need besides it.
-func (x *exchange) guessTables(d *destination, raw int) int64 {
-	return int64(x.guessConverted(d, raw)) + int64(x.guessEvents(raw))*config.EventCost
-}
-
-// guessConverted is the memory for events that cannot be slices of the body: few of
-// usual JSON or text, all of other formats.
-func (x *exchange) guessConverted(d *destination, raw int) int {
-	n := 4<<10 + raw/16
-	switch d.format {
-	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
-		n += 4 * raw
-	}
-	return min(n, x.route.body.Limits.ConvertedBytes)
-}
-
-// packed tells whether the body has a content encoding.
-func (x *exchange) packed() bool {
-	e := x.encodings()
-	return e != "" && !strings.EqualFold(e, "identity")
-}
-
-func (x *exchange) encodings() string { return x.encoding }
-
-func (x *exchange) guessUnpacked(length int) int {
-	return min(max(unpackRatio*length, 64<<10), x.route.body.Limits.UnpackedBytes)
-}
-
-func (x *exchange) guessEvents(raw int) int {
-	return min(64+raw/256, x.route.body.Limits.Events)
-}
-
-// minCharge is what any request costs, so that many tiny ones are bounded, too.
-const minCharge = 8 << 10
-
-// unpack undoes content encodings. The memory for the result is taken before: first
-// for what the body says of itself or a guess, and when that is too little, for more
-// and again. To ask for the largest body each time would keep others out.
-func (x *exchange) unpack(d *destination, wire []byte) ([]byte, error) {
-	limits := x.route.body.Limits
-	encodings := x.encodings()
-	if len(wire) == 0 || !x.packed() {
-		return x.s.unpacker.Unpack(nil, encodings, wire, limits)
-	}
-	most := limits.UnpackedBytes
-	guess := x.guessUnpacked(len(wire))
-	if size := body.UnpackedSize(encodings, wire); size >= len(wire) {
-		guess = min(size, most)
-	}
-	// Between two encodings there is a result, too.
-	results := int64(1 + strings.Count(encodings, ","))
-	cost := int64(body.UnpackCost(encodings, wire)) + minCharge
-	for {
-		// What was asked for before is not given back for a smaller need.
-		if f := x.admit(max(x.lease.n, min(int64(len(wire))+results*int64(guess)+cost, x.s.budget.size))); f != nil {
-			return nil, f
-		}
-		limits.UnpackedBytes = guess
-		out, err := x.s.unpacker.Unpack(nil, encodings, wire, limits)
-		var e *body.Error
-		if errors.As(err, &e) && e.Kind == body.KindTooLarge && guess < most {
-			guess = min(4*guess, most)
-			continue
-		}
-		if err == nil {
-			// What was packed is not needed any more.
-			_ = x.lease.resize(context.Background(), min(x.lease.n, int64(cap(out))+x.guessTables(d, len(out))+minCharge))
-		}
-		return out, err
-	}
-}
-
-// decode makes UTF-8 of a body in another charset. The memory for it is taken before.
-func (x *exchange) decode(d *destination, raw []byte) ([]byte, error) {
-	charset, err := body.CharsetOf(x.r.Header.Get("Content-Type"), d.format, raw)
-	if charset == nil || err != nil {
-		return raw, err
-	}
-	limits := x.route.body.Limits
-	if f := x.admit(max(x.lease.n, int64(cap(raw)+charset.Room(len(raw), limits))+minCharge)); f != nil {
-		return nil, f
-	}
-	return charset.Decode(raw, limits)
-}
-
-// undeclared turns an error about what the headers say of the body into an answer. Where
-// they are wrong they are so for each body of that sender, by its settings.
-func (s *Server) undeclared(err error) *failure {
-	f := s.unreadable(err)
-	if f.reason == ReasonUnsupported {
-		f.status = http.StatusUnsupportedMediaType
-	}
-	return f
-}
-
-// unreadable turns an error of package body into an answer.
-func (s *Server) unreadable(err error) *failure {
-	var f *failure
-	if errors.As(err, &f) {
-		return f
-	}
-	var e *body.Error
-	if !errors.As(err, &e) {
-		return unusable(ReasonMalformed, "the body cannot be read")
-	}
-	switch e.Kind {
-	case body.KindTooLarge:
-		return unusable(ReasonTooLarge, e.Error()+s.limitOf(e))
-	case body.KindUnsupported:
-		return unusable(ReasonUnsupported, e.Error())
-	default:
-		return unusable(ReasonMalformed, e.Error()+s.limitOf(e))
-	}
-}
-
-// limitOf names the limit that a body exceeds and the option behind it.
-func (s *Server) limitOf(e *body.Error) string {
-	switch {
-	case e.Nesting():
-		return fmt.Sprintf("; at most %d may lie inside each other", body.DefaultDepth) // no option
-	case e.Kind != body.KindTooLarge:
-		return ""
-	case e.Detail == body.DetailEvents:
-		return fmt.Sprintf("; the most is limits.events = %d", s.cfg.Limits.MaxEvents)
-	case e.Detail == body.DetailWindow:
-		return "" // of the format
-	}
-	return "; the most is limits.body_max_size = " + config.FormatSize(s.cfg.Limits.BodyMaxBytes)
-}
-
 // drain reads and forgets what is left of a body that is refused, up to a bound. A
 // client that is still writing when the connection is closed sees a broken
 // connection, which it retries, instead of the answer. It tells whether nothing is
 // left, so that the connection can be used again.
-func (x *exchange) drain() (all bool) {
-	if x.r.Body == nil {
+func (u *upload) drain() (all bool) {
+	if u.q.r.Body == nil {
 		return true
 	}
-	if strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") {
+	if strings.EqualFold(u.q.r.Header.Get("Expect"), "100-continue") {
 		return false // a client that asks first has not sent anything
 	}
-	p := x.reading
+	p := u.reading
 	if p == nil {
-		p = x.paced()
+		p = u.paced()
 	}
 	defer p.done()
-	limit := 4 * max(x.s.cfg.Limits.WireMaxBytes, x.s.cfg.Limits.BodyMaxBytes)
+	limit := 4 * max(u.q.s.cfg.Limits.WireMaxBytes, u.q.s.cfg.Limits.BodyMaxBytes)
 	n, err := io.Copy(io.Discard, io.LimitReader(p, limit))
 	return err == nil && n < limit
 }

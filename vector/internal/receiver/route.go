@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
@@ -37,16 +38,19 @@ const (
 // route is the configuration of some paths, made ready.
 type route struct {
 	config.Route
-	source   string // where dead letters say they came from
-	key      keyRule
-	missing  keyRule // the key of events without one, if the policy is constant:
-	body     body.Options
-	pack     *event.Compression // nil: none
-	counters routeCounters
+	source  string // where dead letters say they came from
+	key     keyRule
+	missing keyRule // the key of events without one, if the policy is constant:
+	body    body.Options
+	pack    *event.Compression // nil: none
+	// fingerprint is that of the records made of its bodies.
+	fingerprint delivery.Fingerprint
+	counters    routeCounters
 }
 
-func newRoute(cfg config.Route, limits *config.Limits, source string) (*route, error) {
-	r := &route{Route: cfg, source: source}
+func newRoute(all *config.Config, cfg config.Route, source string) (*route, error) {
+	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg)}
+	limits := &all.Limits
 	var errs [3]error
 	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
 	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
@@ -155,7 +159,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	case r.URL.Path == "/" || r.URL.Path == otlpPath || r.URL.Path == nativePush || number >= 0:
 		d.stream = given(HeaderStream, "stream", "stream=")
 	default:
-		return nil, never(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
+		return nil, permanent(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
 	}
 	constant, field := given(HeaderKey, "partition_key", "key="), given(HeaderKeyField, "partition_key_field", "field=")
 	if twice != nil {
@@ -211,7 +215,7 @@ func addressOf(text string) string {
 func (s *Server) checkStream(d *destination, rt *route) *failure {
 	switch {
 	case d.stream == "" && rt.Stream == "":
-		return never(http.StatusBadRequest, ReasonStreamMissing, "no stream is named, and there is no default stream")
+		return permanent(http.StatusBadRequest, ReasonStreamMissing, "no stream is named, and there is no default stream")
 	case d.stream == "":
 		d.stream = rt.Stream
 	case d.stream == nameOf(rt.Stream):
@@ -239,9 +243,9 @@ func (d *destination) allowed(patterns []string) *failure {
 	name, _, err := core.ParseStream(d.stream)
 	switch {
 	case strings.HasPrefix(d.stream, arnPrefix):
-		return never(http.StatusForbidden, ReasonStreamForbidden, "the request names its stream by an ARN that is not route.stream; "+want)
+		return permanent(http.StatusForbidden, ReasonStreamForbidden, "the request names its stream by an ARN that is not route.stream; "+want)
 	case err != nil || name != d.stream:
-		return never(http.StatusForbidden, ReasonStreamForbidden,
+		return permanent(http.StatusForbidden, ReasonStreamForbidden,
 			fmt.Sprintf("the request names a stream by %d bytes that are no name of a stream; %s", len(d.stream), want))
 	}
 	for _, p := range patterns {
@@ -249,7 +253,7 @@ func (d *destination) allowed(patterns []string) *failure {
 			return nil
 		}
 	}
-	return never(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
+	return permanent(http.StatusForbidden, ReasonStreamForbidden, "this stream is not in route.streams")
 }
 
 func (d *destination) overrideKey(constant, field string) *failure {

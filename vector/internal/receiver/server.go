@@ -17,6 +17,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/ledger"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
@@ -43,26 +44,19 @@ type Server struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	producer *core.Producer
-	putBatch func(stream string, records []core.Record) (outcomes, error) // of producer
+	putBatch func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) // of producer
 	letters  deadletter.Sink
 	observer core.Observer // nil: none
 	auth     *authenticator
 	routes   []*route
 	fallback *route
 	budget   *budget
-	ledger   *ledger.Ledger[*delivery] // nil: none
 	unpacker body.Unpacker
 	tables   sync.Pool // of *[]body.Event
 
+	deliverer *delivery.Deliverer
 	counters  counters
 	throttled throttle
-	attempts  sync.WaitGroup
-	startMu   sync.Mutex // guards stopped, and adding to attempts
-	stopped   bool       // no attempt is begun any more
-
-	// lettersContext ends when the program has no more time for dead letters.
-	lettersContext context.Context
-	cancelLetters  context.CancelFunc
 
 	draining atomic.Bool // /readyz says 503, connections are closed behind answers
 
@@ -96,18 +90,14 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
 	}
-	s.putBatch = func(stream string, records []core.Record) (outcomes, error) {
-		// No context ends this: see attempt.
-		b, err := producer.PutBatch(context.Background(), stream, records)
+	s.putBatch = func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
+		b, err := producer.PutBatch(ctx, stream, records)
 		if b == nil {
 			return nil, err
 		}
 		return b, nil
 	}
-	s.lettersContext, s.cancelLetters = context.WithCancel(context.Background())
-	if l := cfg.Ledger; l.Entries > 0 {
-		s.ledger = ledger.New[*delivery](ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age})
-	}
+	s.deliverer = s.newDeliverer()
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -115,10 +105,10 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		}
 	}
 	var err error
-	s.fallback, err = newRoute(cfg.Route, &cfg.Limits, "route")
+	s.fallback, err = newRoute(cfg, cfg.Route, "route")
 	note(err)
 	for i := range cfg.Routes {
-		r, err := newRoute(cfg.Routes[i], &cfg.Limits, cfg.Routes[i].Match)
+		r, err := newRoute(cfg, cfg.Routes[i], cfg.Routes[i].Match)
 		note(err)
 		s.routes = append(s.routes, r)
 	}
@@ -144,7 +134,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		// What net/http has to say is about single connections, such as handshakes
 		// that strangers break off.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		// No ReadTimeout and no WriteTimeout: see paced and exchange.write.
+		// No ReadTimeout and no WriteTimeout: see paced and request.writeAnswer.
 	}
 	s.admin = &http.Server{
 		Handler:           s.adminMux,
@@ -159,6 +149,25 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 	s.Handle("/healthz", http.HandlerFunc(s.serveHealth))
 	s.Handle("/readyz", http.HandlerFunc(s.serveReady))
 	return s, nil
+}
+
+// newDeliverer makes what delivers bodies. Attempts are detached: what was put cannot be
+// taken back when a client is gone, and if it is seen to its end, the next request of the
+// same body has less to do.
+func (s *Server) newDeliverer() *delivery.Deliverer {
+	l := s.cfg.Ledger
+	return delivery.New(delivery.Config{
+		PutBatch: func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
+			return s.putBatch(ctx, stream, records)
+		},
+		DeadLetters: s.letters,
+		Ledger:      ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age},
+		Forget:      l.Entries <= 0,
+		Detached:    true,
+		Panicked: func(p any, stack []byte) {
+			s.log.Error("a delivery failed because of a bug; its request is answered with 503", "panic", fmt.Sprint(p), "stack", string(stack))
+		},
+	})
 }
 
 // Handle registers a handler on the admin listener, with a pattern as of

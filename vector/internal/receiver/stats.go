@@ -239,9 +239,7 @@ func (s *Server) Stats() Stats {
 	}
 	st.AckLatency.Sum = time.Duration(c.latencyNanos.Load()).Seconds()
 	st.BudgetUsed, st.BudgetWaiting = s.budget.state()
-	if s.ledger != nil {
-		st.Ledger = s.ledger.Stats()
-	}
+	st.Ledger = s.deliverer.Ledger()
 	for _, r := range s.routes {
 		st.Routes = append(st.Routes, r.stats())
 	}

@@ -37,7 +37,7 @@ func (s *Server) status() status.Server {
 		Memory: status.Memory{Used: st.BudgetUsed, Limit: st.BudgetSize, Waiting: st.BudgetWaiting},
 		Ledger: status.Ledger{
 			Entries: st.Ledger.Entries, MaxEntries: s.cfg.Ledger.Entries, Bytes: st.Ledger.Bytes, MaxBytes: s.cfg.Ledger.Bytes,
-			Hits: st.Ledger.Hits, Expired: st.Ledger.Expired, Forgotten: st.Ledger.Forgotten,
+			Hits: st.Ledger.Hits, Expired: st.Ledger.Expired, Evicted: st.Ledger.Evicted,
 		},
 		Buckets: st.AckLatency.Counts[:],
 	}

@@ -72,7 +72,7 @@ type Ledger struct {
 	MaxBytes   int64  `json:"max_bytes"`
 	Hits       uint64 `json:"hits"`
 	Expired    uint64 `json:"expired"`
-	Forgotten  uint64 `json:"forgotten"`
+	Evicted    uint64 `json:"evicted"`
 }
 
 // Route is the state of one route.

@@ -146,7 +146,7 @@ function renderMeters(d) {
   meter("Connections", s.connections, s.max_connections, count, s.in_flight + " requests under way");
   if (s.ledger.max_entries > 0) {
     const saved = s.resumed ? count(s.resumed) + " bodies came again, " + count(s.events_saved) + " events not written twice" : "no body came again";
-    meter("Ledger of unanswered bodies", s.ledger.entries, s.ledger.max_entries, count, saved + (s.ledger.forgotten ? ", " + count(s.ledger.forgotten) + " forgotten too early" : ""));
+    meter("Ledger of unanswered bodies", s.ledger.entries, s.ledger.max_entries, count, saved + (s.ledger.evicted ? ", " + count(s.ledger.evicted) + " evicted too early" : ""));
   }
 }
 

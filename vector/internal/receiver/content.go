@@ -11,24 +11,24 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // content is a body that was found valid as a whole: its records, and what can never
 // become one. The same bytes at the same destination give the same content, so that a
-// number is enough to find a record again when the body is sent again.
+// number is enough to find a record again when the body is sent again. The probe is the
+// largest record, if the stream may refuse it and then nothing is to be written.
 type content struct {
-	dest    *destination
-	route   *route
-	raw     []byte // the unpacked body
-	events  int
-	records []core.Record
-	// letters are events for the dead letters that are known before anything is put.
-	letters []deadletter.Letter
-	// probe is the number of the record that is put before all others, or -1: the
-	// largest, if the stream may refuse it and then nothing is to be written.
-	probe int
+	delivery.Content // Bytes are the unpacked body
+
+	s      *Server
+	dest   *destination
+	route  *route
+	events int
+	// known are the dead letters that are known before anything is put.
+	known []deadletter.Letter
 	// dropped counts events left out before anything is put, by reason.
 	dropped [poisonCount]int
 	// detail says what is wrong with the first dropped part that cannot be read.
@@ -39,7 +39,7 @@ type content struct {
 }
 
 // gap is an event that is no record: how many records are before it, and the number of
-// its letter, or less than 0 for a reason to drop it.
+// its dead letter, or less than 0 for a reason to drop it.
 type gap struct {
 	before, what int32
 }
@@ -50,22 +50,61 @@ type gap struct {
 // checked 2026-11-24).
 const leastStreamLimit = 1 << 20
 
-// split makes the records of an unpacked body, or says why the request as a whole is
+// makeContent makes the content of a body, or applies the policy for what cannot be read.
+func (u *upload) makeContent(wire []byte) (*content, *failure) {
+	raw, err := u.unpackBody(wire)
+	var c *content
+	if err == nil {
+		c, err = u.splitEvents(raw)
+	}
+	if c == nil && u.leavesOut(err) {
+		c = u.brokenContent(raw, err)
+	}
+	if c == nil {
+		return nil, u.q.s.unreadable(err)
+	}
+	c.complete(u.q.lease)
+	u.q.s.counters.events.Add(uint64(c.events))
+	u.q.route.counters.events.Add(uint64(c.events))
+	return c, nil
+}
+
+// leavesOut tells whether a body that cannot be read is left out as a whole, and not
+// refused.
+func (u *upload) leavesOut(err error) bool {
+	var e *body.Error
+	policy := u.q.route.Malformed
+	return errors.As(err, &e) && e.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop)
+}
+
+// complete tells package delivery how to deliver c, whose memory is l.
+func (c *content) complete(l *lease) {
+	c.Scope = delivery.Scope{Name: c.dest.scope, Fingerprint: c.route.fingerprint}
+	if c.dest.agent != "" && c.telling() {
+		c.Parts = c
+	}
+	c.Stream, c.Source, c.Memory, c.Receiver = c.dest.stream, c.route.source, l, c
+	c.DeadLetters = len(c.known)
+	c.DeadLetter = func(n int) deadletter.Letter { return c.known[n] }
+}
+
+// splitEvents makes the records of an unpacked body, or says why the request as a whole is
 // refused. Nothing was put then.
-func (x *exchange) split(d *destination, raw []byte) (*content, error) {
-	events, broken, err := x.events(d, raw)
+func (u *upload) splitEvents(raw []byte) (*content, error) {
+	d := u.dest
+	events, broken, err := u.findEvents(raw)
 	if err != nil {
 		return nil, err
 	}
-	defer x.s.giveEvents(events)
+	defer u.q.s.giveEvents(events)
 	if len(broken) > 0 && len(broken) == len(events) {
 		return nil, &broken[0] // nothing can be read
 	}
-	c := &content{dest: d, route: x.route, raw: raw, events: len(events), probe: -1}
+	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: d, route: u.q.route, events: len(events)}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
-	shaper := newPayloads(x, body.FormatIn(raw, d.format))
+	shaper := newPayloads(u, body.FormatIn(raw, d.format))
 	largest := 0
-	c.records = make([]core.Record, 0, len(events))
+	c.Records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
 		if ev.Kind == body.EventBroken {
@@ -74,7 +113,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 			continue
 		}
 		if ev.Kind == body.EventMetric || ev.Kind == body.EventTrace {
-			skip, f := x.notLog(c, ev, i)
+			skip, f := u.notLog(c, ev, i)
 			if f != nil {
 				return nil, f
 			}
@@ -84,61 +123,61 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		}
 		r := core.Record{PartitionKey: finder.find(ev)}
 		if len(d.key.path) > 0 && r.PartitionKey == "" {
-			if x.route.missing.constant == "" && x.route.PartitionKeyMissing != config.Spread {
-				if f := c.poison(PoisonKeyMissing, x.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
+			if u.q.route.missing.constant == "" && u.q.route.PartitionKeyMissing != config.Spread {
+				if f := c.poison(PoisonKeyMissing, u.q.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
 					return nil, f
 				}
 				continue
 			}
-			r.PartitionKey = x.route.missing.constant
+			r.PartitionKey = u.q.route.missing.constant
 		}
 		r.Data = shaper.payload(ev)
-		if f := shaper.admit(x); f != nil {
+		if f := shaper.admit(u); f != nil {
 			return nil, f
 		}
-		if len(r.Data)+len(r.PartitionKey) > x.route.RecordMaxBytes {
-			if f := c.poison(PoisonTooLarge, x.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
+		if len(r.Data)+len(r.PartitionKey) > u.q.route.RecordMaxBytes {
+			if f := c.poison(PoisonTooLarge, u.q.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
 				return nil, f
 			}
 			continue
 		}
-		if n := len(r.Data) + len(r.PartitionKey); x.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
-			c.probe, largest = len(c.records), n
+		if n := len(r.Data) + len(r.PartitionKey); u.q.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
+			c.Probe, largest = len(c.Records), n
 		}
-		c.records = append(c.records, r)
+		c.Records = append(c.Records, r)
 	}
-	shaper.settle(x)
+	shaper.settle(u)
 	return c, nil
 }
 
-// events splits the body. The memory for what cannot be a slice of it, and for the
+// findEvents splits the body. The memory for what cannot be a slice of it, and for the
 // table of events, is taken before: first for a guess that fits usual logs, and when
 // that is too little, for more and again.
-func (x *exchange) events(d *destination, raw []byte) (list []body.Event, broken []body.Error, err error) {
-	most := x.route.body.Limits
-	converted := x.guessConverted(d, len(raw))
-	count := x.countEvents(raw)
-	into := x.s.takeEvents()
+func (u *upload) findEvents(raw []byte) (list []body.Event, broken []body.Error, err error) {
+	most := u.q.route.body.Limits
+	converted := u.guessConverted(len(raw))
+	count := u.countEvents(raw)
+	into := u.q.s.takeEvents()
 	for {
-		opt := x.route.body
-		opt.Path = d.key.path
-		if x.route.Malformed != config.Reject {
+		opt := u.q.route.body
+		opt.Path = u.dest.key.path
+		if u.q.route.Malformed != config.Reject {
 			opt.Broken = &broken
 		}
 		opt.Arena = new(body.Arena) // lives as long as the records
 		opt.Limits.ConvertedBytes, opt.Limits.Events = converted, count
 		fixed := int64(cap(raw)) + minCharge
-		if f := x.admit(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
+		if f := u.reserve(fixed + int64(converted) + int64(count)*config.EventCost); f != nil {
 			return nil, nil, f
 		}
-		events, err := body.Split(into, raw, d.format, opt)
+		events, err := body.Split(into, raw, u.dest.format, opt)
 		var e *body.Error
 		if errors.As(err, &e) && e.Kind == body.KindTooLarge && (converted < most.ConvertedBytes || count < most.Events) {
 			converted, count = min(4*converted, most.ConvertedBytes), min(4*count, most.Events)
 			continue
 		}
 		if err == nil {
-			_ = x.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
+			_ = u.q.lease.resize(context.Background(), fixed+int64(opt.Arena.Size())+int64(len(events))*config.EventCost) // less cannot fail
 		}
 		return events, broken, err
 	}
@@ -146,7 +185,7 @@ func (x *exchange) events(d *destination, raw []byte) (list []body.Event, broken
 
 // countEvents is a good guess of how many events a body has, out of what separates them
 // in most bodies. Too low a guess means to split twice.
-func (x *exchange) countEvents(raw []byte) int {
+func (u *upload) countEvents(raw []byte) int {
 	const sample = 64 << 10
 	head := raw[:min(len(raw), sample)]
 	array := 0
@@ -155,7 +194,7 @@ func (x *exchange) countEvents(raw []byte) int {
 		array = int(int64(bytes.Count(head, []byte("},{"))+1) * int64(len(raw)) / int64(len(head)) * 5 / 4)
 	}
 	lines := bytes.Count(raw, []byte{'\n'}) + 1
-	return min(max(x.guessEvents(len(raw)), array, lines), x.route.body.Limits.Events)
+	return min(max(u.guessEvents(len(raw)), array, lines), u.q.route.body.Limits.Events)
 }
 
 // maxKeptEvents bounds the tables of events that are kept for the next body; each entry
@@ -186,8 +225,8 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 	case config.Reject:
 		return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
 	case config.DeadLetters:
-		c.gap(len(c.letters))
-		c.letters = append(c.letters, deadletter.Letter{
+		c.gap(len(c.known))
+		c.known = append(c.known, deadletter.Letter{
 			Time: time.Now(), Stream: c.dest.stream, PartitionKey: key, Reason: why.String(), Data: data, Source: c.route.source,
 		})
 	default:
@@ -199,14 +238,14 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 
 // gap notes that the next event is no record.
 func (c *content) gap(what int) {
-	c.gaps = append(c.gaps, gap{int32(len(c.records)), int32(what)})
+	c.gaps = append(c.gaps, gap{int32(len(c.Records)), int32(what)})
 }
 
 // malformed applies the policy to a part of a body that cannot be read.
 func (c *content) malformed(err *body.Error, data []byte) {
 	if c.route.Malformed == config.DeadLetters {
-		c.gap(len(c.letters))
-		c.letters = append(c.letters, c.dest.letter(c.route, err, data))
+		c.gap(len(c.known))
+		c.known = append(c.known, c.dest.deadLetter(c.route, err, data))
 		return
 	}
 	c.gap(-1 - int(PoisonMalformed))
@@ -215,17 +254,17 @@ func (c *content) malformed(err *body.Error, data []byte) {
 	}
 }
 
-// letter is a dead letter of what cannot be read.
-func (d *destination) letter(rt *route, err error, data []byte) deadletter.Letter {
+// deadLetter is that of what cannot be read.
+func (d *destination) deadLetter(rt *route, err error, data []byte) deadletter.Letter {
 	return deadletter.Letter{Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data, Source: rt.source}
 }
 
-// broken makes a content of a body that cannot be read: one dead letter, or one event
+// brokenContent makes a content of a body that cannot be read: one dead letter, or one event
 // that is dropped.
-func (x *exchange) broken(d *destination, raw []byte, err error) *content {
-	c := &content{dest: d, route: x.route, raw: raw, events: 1, probe: -1}
-	if x.route.Malformed == config.DeadLetters {
-		c.letters = []deadletter.Letter{d.letter(x.route, err, raw)}
+func (u *upload) brokenContent(raw []byte, err error) *content {
+	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: u.dest, route: u.q.route, events: 1}
+	if u.q.route.Malformed == config.DeadLetters {
+		c.known = []deadletter.Letter{u.dest.deadLetter(u.q.route, err, raw)}
 	} else {
 		c.dropped[PoisonMalformed], c.detail = 1, err.Error()
 	}

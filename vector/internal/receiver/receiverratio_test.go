@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
@@ -21,6 +22,8 @@ import (
 type settled struct{}
 
 func (settled) Wait(context.Context) error                 { return nil }
+func (settled) Done() <-chan struct{}                      { return nil }
+func (settled) Counts() (confirmed, failed, pending int)   { return 0, 0, 0 }
 func (settled) Failures(func(int, *core.RecordError) bool) {}
 func (settled) Result(int) core.Result                     { return core.Result{} }
 
@@ -35,10 +38,10 @@ func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) Flush()                      {}
 
-// BenchmarkDoorRatio puts the CPU time of the door, with a producer that confirms at
+// BenchmarkReceiverRatio puts the CPU time of the receiver, with a producer that confirms at
 // once, in relation to what cannot be avoided: to unpack the body and to find its
 // events. Both take turns in one run, and the best round of each counts.
-func BenchmarkDoorRatio(b *testing.B) {
+func BenchmarkReceiverRatio(b *testing.B) {
 	raw := benchBody()
 	for _, c := range []struct {
 		name, encoding string
@@ -64,7 +67,7 @@ func BenchmarkDoorRatio(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			s.putBatch = func(string, []core.Record) (outcomes, error) { return settled{}, nil }
+			s.putBatch = func(context.Context, string, []core.Record) (delivery.Batch, error) { return settled{}, nil }
 			h := s.Handler()
 			var u body.Unpacker
 			rounds := map[string]func(){
@@ -77,7 +80,7 @@ func BenchmarkDoorRatio(b *testing.B) {
 						b.Fatal(err)
 					}
 				},
-				"door": func() {
+				"receiver": func() {
 					r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "/", bytes.NewReader(c.packed))
 					if err != nil {
 						b.Fatal(err)
@@ -103,8 +106,8 @@ func BenchmarkDoorRatio(b *testing.B) {
 					}
 				}
 			}
-			b.ReportMetric(float64(best["door"])/float64(best["scan"]), "door/scan")
-			b.ReportMetric(float64(best["door"].Microseconds()), "us-CPU/MiB")
+			b.ReportMetric(float64(best["receiver"])/float64(best["scan"]), "receiver/scan")
+			b.ReportMetric(float64(best["receiver"].Microseconds()), "us-CPU/MiB")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

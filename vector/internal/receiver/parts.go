@@ -19,20 +19,20 @@ import (
 // or whether its events are in an array, and events that this body would store otherwise
 // are not taken for stored.
 
-// Len implements ledger.Parts. The parts are the events of the body, those that are no
+// Len implements delivery.Parts. The parts are the events of the body, those that are no
 // records among them.
 func (c *content) Len() int {
-	gaps := len(c.letters)
+	gaps := len(c.known)
 	for _, n := range c.dropped {
 		gaps += n
 	}
 	if gaps != len(c.gaps) {
 		return 0 // a body that cannot be read, of which nothing is known
 	}
-	return len(c.records) + gaps
+	return len(c.Records) + gaps
 }
 
-// Hash implements ledger.Parts. What the client calls itself belongs to the first event,
+// Hash implements delivery.Parts. What the client calls itself belongs to the first event,
 // since two clients of one address send bodies that begin alike more often than equal
 // ones.
 func (c *content) Hash(h hash.Hash, i int) {
@@ -42,7 +42,7 @@ func (c *content) Hash(h hash.Hash, i int) {
 	// The number of gaps before event i, and whether it is one itself.
 	g := sort.Search(len(c.gaps), func(k int) bool { return int(c.gaps[k].before)+k >= i })
 	if g == len(c.gaps) || int(c.gaps[g].before)+g > i {
-		r := &c.records[i-g]
+		r := &c.Records[i-g]
 		c.hash(h, 'r', r.PartitionKey, r.Data)
 		return
 	}
@@ -51,8 +51,21 @@ func (c *content) Hash(h hash.Hash, i int) {
 		c.hash(h, 'd', PoisonReason(-1-what).String(), nil)
 		return
 	}
-	l := &c.letters[what]
+	l := &c.known[what]
 	c.hash(h, 'l', l.PartitionKey, l.Data)
+}
+
+// droppedFrom counts the events that are left out, from that number on, by reason.
+func (c *content) droppedFrom(n int) (dropped [poisonCount]int) {
+	if n == 0 {
+		return c.dropped
+	}
+	for i, g := range c.gaps {
+		if g.what < 0 && int(g.before)+i >= n {
+			dropped[-1-g.what]++
+		}
+	}
+	return dropped
 }
 
 func (c *content) hash(h hash.Hash, kind byte, key string, data []byte) {
@@ -70,6 +83,6 @@ func (c *content) hash(h hash.Hash, kind byte, key string, data []byte) {
 // one, and is written whole.
 func (c *content) telling() bool {
 	const digits = "0123456789"
-	return slices.ContainsFunc(c.records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
-		slices.ContainsFunc(c.letters, func(l deadletter.Letter) bool { return bytes.ContainsAny(l.Data, digits) })
+	return slices.ContainsFunc(c.Records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
+		slices.ContainsFunc(c.known, func(l deadletter.Letter) bool { return bytes.ContainsAny(l.Data, digits) })
 }

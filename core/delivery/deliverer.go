@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/ledger"
+)
+
+// Config is what a Deliverer needs. PutBatch must be set.
+type Config struct {
+	// PutBatch is core.Producer.PutBatch. The batch it returns is nil if it took nothing.
+	PutBatch func(ctx context.Context, stream string, records []core.Record) (Batch, error)
+	// DeadLetters keeps what can never be delivered. Default: nothing is kept, and no
+	// Receiver may ask for it.
+	DeadLetters deadletter.Sink
+	// DeadLetterGrace is what writing dead letters may take beyond the deadline of a
+	// call. A stream that does not answer uses up all of that, and must not keep the
+	// dead letters of others from being written, or they would never be. It is not for
+	// detached attempts, which have no deadline. Default 0.
+	DeadLetterGrace time.Duration
+	// Ledger bounds what is remembered of contents that should come again. Default: the
+	// defaults of ledger.Limits. Forget turns it off.
+	Ledger ledger.Limits
+	Forget bool
+	// Detached makes attempts go on in goroutines of their own, one for each, whatever
+	// becomes of the caller. Default: the caller puts, waits and evaluates.
+	Detached bool
+	// Panicked is told of a panic in a detached attempt; the attempt has failed then.
+	Panicked func(p any, stack []byte)
+	// Gather, if set, is called when what is missing was put, and before it is waited for.
+	Gather func(ctx context.Context, d *Delivery, c *Content)
+	// GivenUp, if set, tells whether nothing is to be put into a stream or waited for any
+	// more, since the program is about to end and nothing arrives there.
+	GivenUp func(stream string) bool
+}
+
+// Deliverer delivers the contents of one receiver. Make one with New.
+type Deliverer struct {
+	cfg    Config
+	ledger *ledger.Ledger[*Delivery] // nil: none
+
+	// deadLetters ends when there is no more time for those of detached attempts.
+	deadLetters       context.Context
+	cancelDeadLetters context.CancelFunc
+
+	running sync.WaitGroup // detached attempts
+	mu      sync.Mutex     // guards stopped, and adding to running
+	stopped bool           // no attempt is begun any more
+}
+
+// New makes a Deliverer.
+func New(cfg Config) *Deliverer {
+	l := &Deliverer{cfg: cfg}
+	l.deadLetters, l.cancelDeadLetters = context.WithCancel(context.Background())
+	if !cfg.Forget {
+		l.ledger = ledger.New[*Delivery](cfg.Ledger)
+	}
+	return l
+}
+
+// Ledger says what is remembered.
+func (l *Deliverer) Ledger() ledger.Stats {
+	if l.ledger == nil {
+		return ledger.Stats{}
+	}
+	return l.ledger.Stats()
+}
+
+// Take returns how far a content got when it came before, or a new Delivery. A content
+// is not remembered while it is being delivered, so that of two equal ones at one time
+// both are delivered.
+func (l *Deliverer) Take(scope Scope, content []byte) (d *Delivery, known bool) {
+	if l.ledger != nil {
+		if d, known = l.ledger.Take(scope, content); known {
+			return d, true
+		}
+	}
+	d = &Delivery{}
+	d.attempts = d.few[:0]
+	return d, false
+}
+
+// TakeBeginning returns how far a content got that came before and that parts begin with.
+func (l *Deliverer) TakeBeginning(scope Scope, parts Parts) (d *Delivery, known bool) {
+	if l.ledger == nil {
+		return nil, false
+	}
+	return l.ledger.TakeBeginning(scope, parts)
+}
+
+// Deliver brings d, which is the delivery of c or of what c begins with, forward until
+// everything is settled for good, or ctx ends, or a failure calls for a later attempt.
+// What is unfinished is remembered; d is the ledger's then.
+//
+// A first attempt is for what is missing. What an earlier call left under way is waited
+// for, too. Its failures are from then, so that another attempt follows them.
+func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcome {
+	earlier := slices.Clone(d.attempts)
+	d.grow(c)
+	var out Outcome
+	l.beginAttempts(ctx, d, c, &out)
+	if l.cfg.Gather != nil {
+		l.cfg.Gather(ctx, d, c)
+	}
+	if !out.Stopped {
+		l.awaitAttempts(ctx, d, &out)
+	}
+	failed := slices.ContainsFunc(earlier, func(a *attempt) bool { return a.isDone() && !a.ok() })
+	inTime := l.cfg.Detached || ctx.Err() == nil // the producer takes nothing else
+	if failed && inTime && len(d.attempts) == 0 && out.State != Rejected && !out.Stopped {
+		out = Outcome{}
+		l.beginAttempts(ctx, d, c, &out)
+		l.awaitAttempts(ctx, d, &out)
+	}
+	if out = d.outcome(out); out.State == Unfinished {
+		out.Evicted = l.Park(d, c)
+	}
+	return out
+}
+
+// outcome completes what the attempts have said.
+func (d *Delivery) outcome(out Outcome) Outcome {
+	out.Open = len(d.attempts) > 0
+	out.Kept, out.Dropped, out.Lost, out.HopelessDeadLetters = d.kept, d.dropped, d.gone, d.hopeless
+	switch {
+	case out.State == Rejected:
+	case !d.Finished():
+		out.State = Unfinished
+	case d.lost:
+		out.State = Lost
+	}
+	return out
+}
+
+// Park remembers d, of which the client will not hear although Deliver was done. It
+// returns how many contents were evicted from the ledger for lack of room.
+func (l *Deliverer) Park(d *Delivery, c *Content) (evicted int) {
+	if l.ledger == nil || !d.worthKeeping() {
+		return 0
+	}
+	content := c.Bytes
+	if d.content == c {
+		c.Bytes = nil // they are the caller's, and c may stay for long
+	}
+	return l.ledger.PutParts(c.Scope, content, c.Parts, d)
+}
+
+// Stop ends the beginning of detached attempts and waits for those under way, which end
+// when the producer is closed. Once ctx has ended, dead letters are not waited for.
+func (l *Deliverer) Stop(ctx context.Context) {
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	defer context.AfterFunc(ctx, l.cancelDeadLetters)()
+	l.running.Wait()
+	l.cancelDeadLetters()
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/event"
+)
+
+// notShaping are the fields of Config that shape no record and say nothing about which
+// stream it goes to. Any other field is part of the fingerprint of a chunk's records.
+var notShaping = []string{
+	// How Kinesis is reached.
+	"FIPS", "DualStack", "ExternalID", "STSEndpoint", "Proxy", "CAFile", "SkipVerify", "ExtraUserAgent",
+	"StartupCheck", "DescribeInterval", "RequestTimeout", "ConnectTimeout", "MaxConnections",
+	// How the producer delivers records.
+	"Aggregation", "AggregationMaxBytes", "AggregationGrowBytes", "AggregationMaxCount", "MaxBufferedTime",
+	"CollectionMaxCount", "CollectionMaxBytes", "MaxInFlight", "Distribution", "Ordering", "RateLimitPercent",
+	"ShardRecords", "ShardBytes", "AdaptiveRate", "FailIfThrottled", "RecordTTL", "RetryBackoffMin", "RetryBackoffMax",
+	"StreamIdle", "FlushTimeout", "BufferBytes", "BufferRecords",
+	// What becomes of records that were not stored. The part of oversize that shapes
+	// records is in event.
+	"Oversize", "DeadLetterMaxBytes", "DeadLetterMaxFiles", "DeadLetterDropOldest",
+	// Which streams there is room for is noted in the plan of a chunk.
+	"event.MaxStreams", "event.StreamIdle",
+	// What is seen from outside.
+	"metricsLevel", "metricsGranularity", "observer", "notices", "given",
+	"shaper", // made of event
+}
+
+// fingerprint is that of the records which are made under c. Whether there is a place for
+// dead letters decides what of a chunk becomes one.
+func (c Config) fingerprint(deadLetters bool) delivery.Fingerprint {
+	if c.DeadLetterFile = ""; deadLetters {
+		c.DeadLetterFile = "a file"
+	}
+	return delivery.FingerprintOf(event.EncoderVersion, c, notShaping...)
+}
