@@ -47,7 +47,7 @@ func TestReshardAndExpiryAreInMetrics(t *testing.T) {
 		if err := server.SplitEven("logs", "shardId-000000000000"); err != nil {
 			t.Fatal(err)
 		}
-		put() // by the old map: what went to the wrong child is written again
+		put() // by the old map: what went to the wrong child is resent
 		server.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
 		b := put()
 		var failure *core.RecordError

@@ -151,7 +151,7 @@ func (w *Window) Observe(list []core.Observation) {
 }
 
 // find returns the series with a key, or that for what has no room. Called with
-// mu held for reading, which it gives back for a moment to make a series.
+// mu locked for reading, which it gives back for a moment to make a series.
 func (w *Window) find(k key, now int64) *series {
 	for {
 		if s := w.series[k]; s != nil {
@@ -169,7 +169,7 @@ func (w *Window) find(k key, now int64) *series {
 	}
 }
 
-// full says whether there is no room for a series. Called with mu held.
+// full says whether there is no room for a series. Called with mu locked.
 func (w *Window) full(k key) bool {
 	if k.stream == Overflow {
 		return false

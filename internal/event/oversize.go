@@ -143,7 +143,7 @@ func runeStart(s []byte, n int) int {
 	return n
 }
 
-// keySize is the size of the key of sp. A spread record gets a key of one character
+// keySize is the size of the key of sp. An unkeyed record gets a key of one character
 // from the producer.
 func keySize(sp *span) int { return max(len(sp.key)+sp.keyEnd-sp.start, 1) }
 

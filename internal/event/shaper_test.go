@@ -106,7 +106,7 @@ func TestNewShaperReportsEveryProblem(t *testing.T) {
 	}
 	for _, want := range []string{
 		`cannot use partition_key "a->"`,
-		`cannot use partition_key_missing "random": want spread, tag, drop or constant:TEXT`,
+		`cannot use partition_key_missing "random": want unkeyed, tag, drop or constant:TEXT`,
 		`cannot use time_key_format "%Q": unknown "%Q"; want %Y`,
 		`cannot use replace_dots`,
 		`cannot use log_key "same"`,

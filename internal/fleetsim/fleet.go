@@ -65,8 +65,10 @@ func zipf(rng *rand.Rand) (cumulated []float64) {
 func fleetTable() (table, svg string) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	cumulated := zipf(rng)
-	limits := &pace.Limits{Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
-		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+	limits := &pace.Limits{
+		Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
+		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+	}
 	shards := make([]fleetShard, fleetShards)
 	for i := range shards {
 		sh := &shards[i]

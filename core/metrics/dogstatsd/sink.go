@@ -42,7 +42,7 @@ type Config struct {
 	Interval time.Duration
 	// MaxSeries bounds the series of one interval, 0 means 10000.
 	MaxSeries int
-	// Logger is told of trouble when it begins and ends; nil for none.
+	// Logger gets a line when failures begin and one when they end; nil for none.
 	Logger *slog.Logger
 }
 

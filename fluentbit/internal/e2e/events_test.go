@@ -128,7 +128,7 @@ func consume(srv *kinesistest.Server, stream string, n int, unpack func([]byte) 
 func (h *host) delivered(srv *kinesistest.Server, stream string, n int) {
 	h.t.Helper()
 	last, found := int64(-1), account{}
-	if !h.eventually(patience, func() bool {
+	if !h.eventually(maxWait, func() bool {
 		if now := srv.Stats().Records; now != last {
 			last, found = now, consume(srv, stream, n, nil)
 		}

@@ -170,11 +170,11 @@ func TestContents(t *testing.T) {
 		if e := f.Close(); err != nil || e != nil {
 			t.Fatal(err, e)
 		}
-		letters := filepath.Join(t.TempDir(), "letters.jsonl")
-		h := newHost(t, settings{inputs: [][]string{tail(path, "buffer_max_size: 8M")}, outputs: [][]string{output(srv.URL(), "logs", 2, "dead_letter_file: "+letters)}})
+		deadLetters := filepath.Join(t.TempDir(), "dead.jsonl")
+		h := newHost(t, settings{inputs: [][]string{tail(path, "buffer_max_size: 8M")}, outputs: [][]string{output(srv.URL(), "logs", 2, "dead_letter_file: "+deadLetters)}})
 		h.start()
 		h.delivered(srv, "logs", n)
-		h.until("a dead letter", func() bool { b, _ := os.ReadFile(letters); return bytes.Count(b, []byte("\n")) == 1 })
+		h.until("a dead letter", func() bool { b, _ := os.ReadFile(deadLetters); return bytes.Count(b, []byte("\n")) == 1 })
 		h.until("its metric", func() bool { return h.metric("kpl_dead_letters_total", "") == 1 })
 		h.confirmed(&r, n)
 		h.stop()

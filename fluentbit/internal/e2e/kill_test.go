@@ -51,11 +51,11 @@ func TestKill(t *testing.T) {
 				h.signal(os.Kill)
 				h.wait()
 				// What the server has read of the connection may still be stored.
-				h.eventually(patience, func() bool { return srv.Stats().InFlight == 0 })
+				h.eventually(maxWait, func() bool { return srv.Stats().InFlight == 0 })
 				ends = append(ends, time.Now())
 			}
 			h.start()
-			if !h.eventually(patience, func() bool { return consume(srv, "logs", f.n, nil).distinct >= f.n }) {
+			if !h.eventually(maxWait, func() bool { return consume(srv, "logs", f.n, nil).distinct >= f.n }) {
 				t.Error("unexpected delivery; events are missing after the last start")
 			}
 			h.stop()

@@ -76,7 +76,7 @@ func TestStart(t *testing.T) {
 		}
 		h.start()
 		h.wait() // the first process ends; the one that goes on speaks afterwards
-		tick, end := time.NewTicker(50*time.Millisecond), time.After(patience)
+		tick, end := time.NewTicker(50*time.Millisecond), time.After(maxWait)
 		defer tick.Stop()
 		for {
 			b, _ := os.ReadFile(log)

@@ -101,7 +101,7 @@ func TestLifecycle(t *testing.T) {
 	})
 }
 
-func TestTrouble(t *testing.T) {
+func TestFaults(t *testing.T) {
 	t.Run("throttled and failed entries", func(t *testing.T) {
 		srv := newServer(t)
 		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 1,

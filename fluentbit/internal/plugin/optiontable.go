@@ -130,7 +130,7 @@ var keyOptions = []Option{
 		},
 	},
 	{
-		Name: "partition_key_missing", Default: "spread", Range: "spread, tag, drop or constant:TEXT",
+		Name: "partition_key_missing", Default: "unkeyed", Range: "unkeyed, tag, drop or constant:TEXT",
 		Description: "What to do with an event that has no partition key. Dropped events are lost, and counted.",
 		parse:       textOption(func(c *Config) *string { return &c.event.PartitionKeyMissing }),
 	},

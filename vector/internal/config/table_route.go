@@ -23,7 +23,7 @@ var routeOptions = []Option{
 	{Key: "route.partition_key", Form: "a, a->b->c, $a['b'][0] or constant:TEXT; empty: the producer spreads events over the shards", check: checkKey,
 		Doc:   "Where the partition key of an event comes from. Headers and query of a request can override it.",
 		route: func(r *Route) any { return &r.PartitionKey }},
-	{Key: "route.partition_key_missing", Default: Spread, Form: "spread, constant:TEXT, drop, dead_letter or reject", check: checkMissing,
+	{Key: "route.partition_key_missing", Default: Unkeyed, Form: "unkeyed, constant:TEXT, drop, dead_letter or reject", check: checkMissing,
 		Doc:   "What to do with an event that has no partition key.",
 		route: func(r *Route) any { return &r.PartitionKeyMissing }},
 	{Key: "route.log_key", Form: "name of a top-level key",

@@ -84,7 +84,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		}
 		r := core.Record{PartitionKey: finder.find(ev)}
 		if len(d.key.path) > 0 && r.PartitionKey == "" {
-			if x.route.missing.constant == "" && x.route.PartitionKeyMissing != config.Spread {
+			if x.route.missing.constant == "" && x.route.PartitionKeyMissing != config.Unkeyed {
 				if f := c.poison(PoisonKeyMissing, x.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
 					return nil, f
 				}

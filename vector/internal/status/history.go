@@ -84,7 +84,7 @@ func (p *Page) latency() Latency {
 	return l
 }
 
-// quantile takes values for evenly spread inside of a bucket. What is above the last
+// quantile takes values for evenly distributed inside of a bucket. What is above the last
 // bound counts as that.
 func quantile(bounds []float64, counts []uint64, q float64) float64 {
 	var total uint64

@@ -143,7 +143,7 @@ func TestNothingIsEverWritten(t *testing.T) {
 	}
 }
 
-func TestTroubleIsNamedWithWhatToDo(t *testing.T) {
+func TestProblemIsNamedWithWhatToDo(t *testing.T) {
 	denied := kinesistest.Fail("AccessDeniedException", "User: x is not authorized")
 	fail := func(op string, e kinesistest.Effect) func(*trial) {
 		return func(tr *trial) { tr.server.Fault(kinesistest.Fault{Operation: op, Effect: e}) }

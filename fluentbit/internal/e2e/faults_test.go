@@ -13,7 +13,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-func TestTrouble(t *testing.T) {
+func TestFaults(t *testing.T) {
 	const n = 10_000
 	// run delivers n events while faults strike, and allows as many doubled ones as
 	// allowed returns.
