@@ -187,7 +187,7 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 			}
 			return nil
 		})
-		if err = errors.Join(err, in.Close()); err != nil {
+		if err := errors.Join(err, in.Close()); err != nil {
 			return nil, c, err
 		}
 	}

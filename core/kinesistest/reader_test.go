@@ -99,7 +99,7 @@ func TestReadAllFollowsResharding(t *testing.T) {
 			case 2:
 				// After the first listing of ReadAll: an open shard closes while being read.
 				h := s.Intercept(onFirstRead(sync.OnceFunc(func() { noError(t, s.SplitEven("demo", "shardId-000000000003")) })))
-				defer h.Remove()
+				t.Cleanup(h.Remove)
 			}
 		}
 		got := must[Consumed](t)(ReadAll(context.Background(), c, "demo"))

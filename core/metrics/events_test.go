@@ -62,8 +62,10 @@ func TestReshardAndExpiryAreInMetrics(t *testing.T) {
 			metric core.Metric
 			want   uint64
 		}{
-			{core.MetricWrongShard, st.WrongShard}, {core.MetricShardMapRefreshes, st.MapRefreshes},
-			{core.MetricUserRecordExpired, 500}, {core.MetricUserRecordsPut, 1000},
+			{core.MetricWrongShard, st.WrongShard},
+			{core.MetricShardMapRefreshes, st.MapRefreshes},
+			{core.MetricUserRecordExpired, 500},
+			{core.MetricUserRecordsPut, 1000},
 		} {
 			if got := sink.Total(inmemory.Query{Metric: c.metric, Stream: "logs"}); got.Sum != float64(c.want) {
 				t.Errorf("unexpected %s; got %v; want %d", c.metric, got.Sum, c.want)

@@ -114,8 +114,10 @@ func NewWindow(c WindowConfig) *Window {
 		if c.Only != nil && !c.Only(m) {
 			w.rules.kept[m] = false
 		}
-		t := trait{histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
-			monotonic: c.Monotonic && info.Kind == core.Counter}
+		t := trait{
+			histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
+			monotonic: c.Monotonic && info.Kind == core.Counter,
+		}
 		if c.Seconds && info.Unit == "Milliseconds" {
 			t.scale = 1.0 / 1000
 		}

@@ -290,6 +290,7 @@ func (s *Shaper) longestText(body []byte, add additions) (best textAt, raw bool)
 				return textAt{p, n}, true
 			case classMap:
 				return s.longestMember(body, at, func([]byte) bool { return false }), false
+			default: // nothing in it can be cut
 			}
 			return textAt{}, false
 		}
@@ -337,6 +338,7 @@ func longest(b []byte, i int, best *textAt) (next int) {
 			p = longest(b, p, best)
 		}
 		return p
+	default: // nothing in it can be cut
 	}
 	return p + n
 }

@@ -101,8 +101,10 @@ func (c *Config) fill() error {
 }
 
 func start(client Client, c Config) *Sink {
-	s := &Sink{cfg: c, client: client, stop: make(chan struct{}), done: make(chan struct{}),
-		window: metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: true, Logger: c.Logger})}
+	s := &Sink{
+		cfg: c, client: client, stop: make(chan struct{}), done: make(chan struct{}),
+		window: metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: true, Logger: c.Logger}),
+	}
 	s.sources.MaxSeries = c.MaxSeries
 	go s.run()
 	return s

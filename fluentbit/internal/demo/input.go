@@ -84,7 +84,8 @@ func findInputs(logs, dir string, small bool) (*inputs, error) {
 	if err := writeSample(path, n); err != nil {
 		return nil, err
 	}
-	return in, in.add(path)
+	err := in.add(path)
+	return in, err
 }
 
 // addSystemLogs adds readable text logs that nobody is writing to.

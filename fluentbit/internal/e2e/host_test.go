@@ -51,8 +51,10 @@ type settings struct {
 
 // output lists the lines of an output kpl.
 func output(url, stream string, workers int, more ...string) []string {
-	return append([]string{"name: kpl", "match: '*'", "region: eu-west-1", "endpoint: " + url, "stream: " + stream,
-		"workers: " + strconv.Itoa(workers), "retry_limit: no_limits"}, more...)
+	return append([]string{
+		"name: kpl", "match: '*'", "region: eu-west-1", "endpoint: " + url, "stream: " + stream,
+		"workers: " + strconv.Itoa(workers), "retry_limit: no_limits",
+	}, more...)
 }
 
 func freePort(t *testing.T) int {
@@ -107,8 +109,10 @@ func (h *host) write(s settings) {
 
 // environment keeps the host away from the account of the user.
 func (h *host) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "GOTRACEBACK=all", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_EC2_METADATA_DISABLED=true", "KPL_PROFILE=" + os.Getenv("KPL_PROFILE")}
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "GOTRACEBACK=all", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_EC2_METADATA_DISABLED=true", "KPL_PROFILE=" + os.Getenv("KPL_PROFILE"),
+	}
 }
 
 // start runs the host with its configuration; args come last.

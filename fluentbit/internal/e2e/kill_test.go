@@ -29,9 +29,11 @@ func TestKill(t *testing.T) {
 			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 4, Effect: kinesistest.Delay(600 * time.Millisecond)})
 			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{DelayReply: 600 * time.Millisecond}})
 			f := newFeeder(t)
-			h := newHost(t, settings{service: []string{"storage.path: " + t.TempDir()},
+			h := newHost(t, settings{
+				service: []string{"storage.path: " + t.TempDir()},
 				inputs:  [][]string{tail(f.path, "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"), "db.sync: normal")},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}})
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			})
 			rng := rand.New(rand.NewPCG(5, uint64(workers)))
 			var ends []time.Time // of the lives
 			underway := 0        // kills while a request was at the server

@@ -120,9 +120,11 @@ func TestCredentialsRotate(t *testing.T) {
 			r := row{confirmed: -1}
 			table.add(t, &r)
 			srv, secret, f := withSecret(t)
-			h := newHost(t, settings{grace: 5,
+			h := newHost(t, settings{
+				grace:   5,
 				inputs:  [][]string{tail(f.path, "db: "+filepath.Join(t.TempDir(), "tail.db"))},
-				outputs: [][]string{output(srv.URL(), "logs", workers, "flush_timeout: 1s")}})
+				outputs: [][]string{output(srv.URL(), "logs", workers, "flush_timeout: 1s")},
+			})
 			h.env = secret.env()
 			h.start()
 			h.delivered(srv, "logs", f.n)

@@ -92,8 +92,10 @@ func TestLifecycle(t *testing.T) {
 		if r.code != 255 {
 			t.Errorf("unexpected exit code; got %d; want 255", r.code)
 		}
-		for _, want := range []string{`aggregation "banana"`, `endpoint "a/b"`, `flush_timeout "1x"`, `buffer_size "1K"`, `compression "gzipp"`,
-			`partition_key "a->"`, "partition-key", `simple_aggregation "maybe"`, "without stream", "without region"} {
+		for _, want := range []string{
+			`aggregation "banana"`, `endpoint "a/b"`, `flush_timeout "1x"`, `buffer_size "1K"`, `compression "gzipp"`,
+			`partition_key "a->"`, "partition-key", `simple_aggregation "maybe"`, "without stream", "without region",
+		} {
 			if !strings.Contains(r.log, want) {
 				t.Errorf("unexpected log; %q is missing in:\n%s", want, r.log)
 			}
@@ -104,10 +106,14 @@ func TestLifecycle(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Run("throttled and failed entries", func(t *testing.T) {
 		srv := newServer(t)
-		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 1,
-			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
-		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.3, Seed: 2, Times: 20,
-			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.2}})
+		srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Probability: 0.5, Seed: 1,
+			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+		})
+		srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Probability: 0.3, Seed: 2, Times: 20,
+			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.2},
+		})
 		wantDone(t, run(t, to(srv, "logs", "--kubernetes", "8000", "--workers", "4", "-p", "aggregation_max_size=5000")...), 8000)
 		check(t, srv, "logs", 8000)
 	})

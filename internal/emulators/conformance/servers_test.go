@@ -23,7 +23,7 @@ import (
 const (
 	region      = "us-east-1"
 	reshardTime = 150 * time.Millisecond
-	maxWait    = time.Minute
+	maxWait     = time.Minute
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -110,9 +110,9 @@ type Stage struct {
 	gone  []emulators.KCLShard // of deleted streams
 	ended <-chan struct{}      // the end of what writes
 
-	mu   sync.Mutex // guards the fields below
-	put  int        // user records that came, again or not
-	gate chan struct{}
+	mu      sync.Mutex // guards the fields below
+	put     int        // user records that came, again or not
+	gate    chan struct{}
 	stopped [][]string // the shards of each call that waits at the gate
 }
 

@@ -25,6 +25,7 @@ func (k Kind) String() string {
 		return "malformed"
 	case KindUnsupported:
 		return "unsupported"
+	default: // none
 	}
 	return "none"
 }

@@ -185,7 +185,9 @@ func FormatIn(data []byte, f Format) Format {
 			return FormatMsgpack
 		case sniffText:
 			return FormatText
+		default: // unknown
 		}
+	default: // it is said what the format is
 	}
 	return f
 }
@@ -234,6 +236,7 @@ func (s *splitter) auto() *Error {
 		return s.msgpack()
 	case sniffText:
 		return s.text()
+	default: // unknown
 	}
 	return refuse(KindUnsupported, "binary data without a content type")
 }

@@ -104,8 +104,10 @@ func TestHealthyStreamHasNothingToDo(t *testing.T) {
 			t.Errorf("unexpected finding; got %+v; want ok", f)
 		}
 	}
-	for _, check := range []string{"endpoint", "dns", "connection", "credentials", "identity", "status", "capacity", "encryption", "clock", "shards",
-		"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:PutRecords"} {
+	for _, check := range []string{
+		"endpoint", "dns", "connection", "credentials", "identity", "status", "capacity", "encryption", "clock", "shards",
+		"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:PutRecords",
+	} {
 		find(t, got, check)
 	}
 	if f := find(t, got, "endpoint"); f.Detail != "https://kinesis.eu-west-1.amazonaws.com, region eu-west-1 (AWS)" {

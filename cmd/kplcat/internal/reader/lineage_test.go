@@ -54,7 +54,7 @@ func TestTipOfAClosedShardIsNotItsEnd(t *testing.T) {
 // falseTip puts an empty page without a lag before the end of each closed shard.
 type falseTip struct {
 	API
-	mu   sync.Mutex // guards answered
+	mu       sync.Mutex // guards answered
 	answered map[string]bool
 }
 

@@ -34,9 +34,9 @@ type class uint8
 
 const (
 	fatal     class = iota
-	throttled         // the limits are shared with other consumers: try again, without bound
-	passing           // the network, or a fault of the service: try again, some times
-	stale             // credentials are refused: the client resolves new ones for the next call
+	throttled       // the limits are shared with other consumers: try again, without bound
+	passing         // the network, or a fault of the service: try again, some times
+	stale           // credentials are refused: the client resolves new ones for the next call
 )
 
 // classify says what is to be done about the error of a call.
