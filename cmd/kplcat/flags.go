@@ -49,14 +49,10 @@ var otherFlags = []flagSpec{
 
 // readFlags are the flags of kplcat without a subcommand.
 var readFlags = append(append([]flagSpec{
-	{
-		name: "from", arg: "WHEN", values: []string{"latest", "trim-horizon", "-15m", "-1h"}, group: groupRange,
-		help: "Where to start: latest (what comes from now on), trim-horizon (the oldest record there is), a time (2026-11-24T10:00:00Z, \"2026-11-24 10:00:00\" or 2026-11-24; local time zone unless it says), or as long ago as -15m, -36h or -7d. Default: trim-horizon; latest with --follow.",
-	},
-	{
-		name: "until", arg: "WHEN", values: []string{"now", "never"}, group: groupRange,
-		help: "Where to end: now (what has arrived when kplcat starts), never, or a time as for --from. A time to come is waited for. Default: now; never with --follow or --from latest.",
-	},
+	{name: "from", arg: "WHEN", values: []string{"latest", "trim-horizon", "-15m", "-1h"}, group: groupRange,
+		help: "Where to start: latest (what comes from now on), trim-horizon (the oldest record there is), a time (2026-11-24T10:00:00Z, \"2026-11-24 10:00:00\" or 2026-11-24; local time zone unless it says), or as long ago as -15m, -36h or -7d. Default: trim-horizon; latest with --follow."},
+	{name: "until", arg: "WHEN", values: []string{"now", "never"}, group: groupRange,
+		help: "Where to end: now (what has arrived when kplcat starts), never, or a time as for --from. A time to come is waited for. Default: now; never with --follow or --from latest."},
 	{name: "follow", group: groupRange, help: "Go on with what arrives: --from latest --until never, unless these are given. Shards that are split or merged are followed into their children."},
 	{name: "limit", arg: "N", group: groupRange, help: "End after N user records were shown."},
 	{name: "shard", arg: "ID", many: true, group: groupRange, help: "Read this shard only: shardId-000000000003 or 3. May be given again. Children of a shard are not read unless they are named."},

@@ -9,16 +9,8 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0},
-		{"", "abc", 3},
-		{"abc", "", 3},
-		{"abc", "abc", 0},
-		{"abc", "abd", 1},
-		{"abc", "ab", 1},
-		{"ab", "abc", 1},
-		{"kitten", "sitting", 3},
-		{"partition_key", "patition_key", 1},
-		{"ab", "ba", 2},
+		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "ab", 1}, {"ab", "abc", 1},
+		{"kitten", "sitting", 3}, {"partition_key", "patition_key", 1}, {"ab", "ba", 2},
 	} {
 		if got := Distance(c.a, c.b); got != c.want {
 			t.Errorf("unexpected distance of %q and %q; got %d; want %d", c.a, c.b, got, c.want)
