@@ -22,7 +22,7 @@ import (
 //
 //	E2E_BENCH   rounds; empty: the test is skipped
 //	E2E_MB      size of the input, default 200
-//	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/trial.go
+//	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/testhooks_on.go
 func TestBench(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("E2E_BENCH"))
 	if rounds < 1 {
