@@ -18,7 +18,7 @@ func benchKeys(n int) []string {
 }
 
 // The cost of one user record without the final encoding, as the producer's hot
-// path pays it.
+// path needs it.
 func BenchmarkSizeWithAdd(b *testing.B) {
 	data := make([]byte, 200)
 	for _, bm := range []struct {

@@ -89,7 +89,7 @@ func (t *keyTable[K]) resize(n int) {
 func (t *keyTable[K]) reset() {
 	n := len(t.slots)
 	// Halve a table that turned out much too large, so that one big batch does
-	// not make every later reset pay for clearing its slots.
+	// not make every later reset clear its slots.
 	if n > minSlots && len(t.keys)*8 < n {
 		n /= 2
 	}

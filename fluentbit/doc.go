@@ -5,7 +5,7 @@
 //	go build -buildmode=c-shared -o out_kpl.so ./fluentbit
 //	fluent-bit -e ./out_kpl.so -i dummy -o kpl -p stream=logs -p region=eu-west-1 -p workers=4
 //
-// It is only the door: the host's binary interface (shim.h, abi.c), the hand-over of
+// It is only the shell: the host's binary interface (shim.h, abi.c), the passing of
 // flushes from the host's threads to goroutines (pool.c), lines for the host's log
 // (log.c, logger.go) and the glue between them (main.go). What the plugin does is in
 // package plugin.

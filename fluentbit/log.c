@@ -37,7 +37,7 @@ static void print(struct kpl_instance *in, int level, const char *text)
  * then to be called after a while. */
 int kpl_log(struct kpl_instance *in, int level, const char *text)
 {
-    int held;
+    int waits;
 
     size_t n = strlen(text) + 1;
     struct kpl_line *line;
@@ -57,19 +57,19 @@ int kpl_log(struct kpl_instance *in, int level, const char *text)
         *in->lines_tail = line;
         in->lines_tail = &line->next;
         in->line_count++;
-        held = in->waiting == NULL;
-        if (!held) {
+        waits = in->waiting == NULL;
+        if (!waits) {
             pthread_cond_signal(&in->waiting->wake);
         }
         pthread_mutex_unlock(&in->mu);
-        return held;
+        return waits;
     }
     pthread_mutex_unlock(&in->mu);
     print(in, level, text);
     return 0;
 }
 
-/* kpl_log_drain prints what has been handed over. */
+/* kpl_log_drain prints what was submitted. */
 void kpl_log_drain(struct kpl_instance *in)
 {
     struct kpl_line *line, *next;

@@ -26,9 +26,9 @@ const maxLineBytes = 3900
 // logSink is the way to the host's log for as long as the instance exists. Lines of
 // goroutines that outlive it go nowhere.
 type logSink struct {
-	mu   sync.RWMutex // guards in; held for reading while the host is called
-	in   *C.struct_kpl_instance
-	held atomic.Bool // lines wait for a flush, and a timer runs
+	mu     sync.RWMutex // guards in; locked for reading while the host is called
+	in     *C.struct_kpl_instance
+	timing atomic.Bool // lines wait for a flush, and a timer runs
 }
 
 // maxHold is how long lines wait for a flush, whose thread the host knows. After it they
@@ -52,7 +52,7 @@ func (s *logSink) write(level slog.Level, line string) {
 	defer C.free(unsafe.Pointer(c))
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.in != nil && C.kpl_log(s.in, hostLevel(level), c) != 0 && s.held.CompareAndSwap(false, true) {
+	if s.in != nil && C.kpl_log(s.in, hostLevel(level), c) != 0 && s.timing.CompareAndSwap(false, true) {
 		time.AfterFunc(maxHold, s.drain)
 	}
 }
@@ -60,7 +60,7 @@ func (s *logSink) write(level slog.Level, line string) {
 func (s *logSink) drain() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	s.held.Store(false)
+	s.timing.Store(false)
 	if s.in != nil {
 		C.kpl_log_drain(s.in)
 	}

@@ -31,10 +31,10 @@ func main() {} // c-shared wants one
 
 // instance is the Go side of one output of the host.
 type instance struct {
-	plugin *plugin.Instance
-	cfg    plugin.Config
-	logger *logSink
-	board  *board // nil: the host has no metrics for us
+	plugin   *plugin.Instance
+	cfg      plugin.Config
+	logger   *logSink
+	registry *registry // nil: the host has no metrics for us
 }
 
 // codes are the answers in the host's terms.
@@ -89,9 +89,9 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 	if C.kpl_stop_known() != 0 {
 		deps.Stopping = func() bool { return C.kpl_stopping() != 0 }
 	}
-	b := newBoard(in)
+	b := newRegistry(in)
 	if b != nil {
-		deps.Board = b
+		deps.Registry = b
 	}
 	inst, err := plugin.New(cfg, deps)
 	if err != nil {
@@ -101,7 +101,7 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 		log.Error(err.Error())
 		return output.FLB_ERROR
 	}
-	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink, board: b}))
+	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink, registry: b}))
 	go work(in, inst)
 	return output.FLB_OK
 }
@@ -156,8 +156,8 @@ func kplExit(in *C.struct_kpl_instance) {
 	}()
 	C.kpl_close(in)
 	stopProfile()
-	if inst.board != nil {
-		inst.board.free()
+	if inst.registry != nil {
+		inst.registry.free()
 	}
 	inst.logger.close() // from here on the host's instance may be gone
 	h.Delete()

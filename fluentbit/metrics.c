@@ -29,7 +29,7 @@ struct kpl_cmt_api {
     int (*histogram_set)(void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char **values);
 };
 
-struct kpl_board {
+struct kpl_registry {
     void *cmt;
     struct kpl_cmt_api api;
     char output[16]; /* the value of the first label */
@@ -68,9 +68,9 @@ static int find(void *to, const char *name)
     return f != NULL;
 }
 
-struct kpl_board *kpl_board_new(struct kpl_instance *in)
+struct kpl_registry *kpl_registry_new(struct kpl_instance *in)
 {
-    struct kpl_board *b = calloc(1, sizeof(*b));
+    struct kpl_registry *b = calloc(1, sizeof(*b));
 
     if (b == NULL) {
         return NULL;
@@ -99,7 +99,7 @@ static void split(char **to, char *first, char *text, int n)
     }
 }
 
-void *kpl_family(struct kpl_board *b, int kind, char *name, char *help, int n, char *keys, double *bounds, size_t bound_count)
+void *kpl_family(struct kpl_registry *b, int kind, char *name, char *help, int n, char *keys, double *bounds, size_t bound_count)
 {
     char *list[KPL_MAX_LABELS + 1];
     void *buckets;
@@ -118,7 +118,7 @@ void *kpl_family(struct kpl_board *b, int kind, char *name, char *help, int n, c
     return buckets == NULL ? NULL : b->api.histogram_create(b->cmt, "kpl", "", name, help, buckets, n + 1, list);
 }
 
-void kpl_set(struct kpl_board *b, int kind, void *family, uint64_t time, double v, int n, char *values)
+void kpl_set(struct kpl_registry *b, int kind, void *family, uint64_t time, double v, int n, char *values)
 {
     char *list[KPL_MAX_LABELS + 1];
 
@@ -131,7 +131,7 @@ void kpl_set(struct kpl_board *b, int kind, void *family, uint64_t time, double 
 }
 
 /* counts are cumulative, with the total behind the last bound. */
-void kpl_set_histogram(struct kpl_board *b, void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char *values)
+void kpl_set_histogram(struct kpl_registry *b, void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char *values)
 {
     char *list[KPL_MAX_LABELS + 1];
 

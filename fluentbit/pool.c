@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Hand-over of flushes from the host's threads to Go.
+ * The pool of flushes, from the host's threads to Go.
  *
  * Each instance has its own workers. A worker is a goroutine inside kpl_next,
  * blocked in pthread_cond_wait. A flush queues a request, wakes a worker and

@@ -2,7 +2,7 @@
 
 /*
  * The binary interface between Fluent Bit and a Go output plugin, and the
- * hand-over of flushes to Go. The layouts are those of Fluent Bit 5.1.1 on 64-bit
+ * passing of flushes to Go. The layouts are those of Fluent Bit 5.1.1 on 64-bit
  * systems (include/fluent-bit/flb_plugin_proxy.h, flb_api.h, flb_config_map.h and
  * src/proxy/go/go.h, checked 2026-11-24); older hosts have a prefix of them.
  */
@@ -127,12 +127,12 @@ void kpl_log_drain(struct kpl_instance *in);
 pid_t kpl_thread(void);
 
 /* metrics.c */
-struct kpl_board;
+struct kpl_registry;
 int kpl_output_take(void);
 void kpl_output_give(int number);
-struct kpl_board *kpl_board_new(struct kpl_instance *in); /* NULL: the host has none; else free() */
-void *kpl_family(struct kpl_board *b, int kind, char *name, char *help, int n, char *keys, double *bounds, size_t bound_count);
-void kpl_set(struct kpl_board *b, int kind, void *family, uint64_t time, double v, int n, char *values);
-void kpl_set_histogram(struct kpl_board *b, void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char *values);
+struct kpl_registry *kpl_registry_new(struct kpl_instance *in); /* NULL: the host has none; else free() */
+void *kpl_family(struct kpl_registry *b, int kind, char *name, char *help, int n, char *keys, double *bounds, size_t bound_count);
+void kpl_set(struct kpl_registry *b, int kind, void *family, uint64_t time, double v, int n, char *values);
+void kpl_set_histogram(struct kpl_registry *b, void *family, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char *values);
 
 #endif

@@ -106,7 +106,8 @@ func TestVector(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-		EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2}})
+		EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2,
+	}})
 	p := start(t, k, "--route.streams=logs-*")
 	text := strings.NewReplacer("/var/lib/vector", dir, "/var/log/app/*.log", input, "127.0.0.1:8080", p.address).Replace(string(conf))
 	file := filepath.Join(dir, "vector.yaml")

@@ -47,8 +47,10 @@ type process struct {
 // start runs the program and waits until it serves. It is killed with the test.
 func start(t *testing.T, kinesis *kinesistest.Server, flags ...string) *process {
 	t.Helper()
-	return startWith(t, kinesis, []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null"}, flags...)
+	return startWith(t, kinesis, []string{
+		"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null",
+	}, flags...)
 }
 
 // startWith is start with other credentials.
@@ -120,8 +122,8 @@ func fake(t *testing.T, shards int) *kinesistest.Server {
 	return k
 }
 
-// numbers counts how often each "n" is in a stream.
-func numbers(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
+// countsIn counts how often each number is in a stream.
+func countsIn(t *testing.T, k *kinesistest.Server, stream string, number func(data []byte) (int, bool)) map[int]int {
 	t.Helper()
 	got := map[int]int{}
 	c := k.Consume(stream)
@@ -129,14 +131,26 @@ func numbers(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
 		t.Errorf("unexpected records that KCL drops; got %d; want 0", len(c.Dropped))
 	}
 	for _, u := range c.Records {
-		var v struct{ N *int }
-		if err := json.Unmarshal(u.Data, &v); err != nil || v.N == nil {
-			t.Errorf("unexpected record; got %q; want one with a number", u.Data)
+		n, ok := number(u.Data)
+		if !ok {
+			t.Errorf("unexpected record; got %q; want JSON with a number", u.Data)
 			continue
 		}
-		got[*v.N]++
+		got[n]++
 	}
 	return got
+}
+
+// numbers counts how often each "n" is in a stream.
+func numbers(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
+	t.Helper()
+	return countsIn(t, k, stream, func(data []byte) (int, bool) {
+		var v struct{ N *int }
+		if err := json.Unmarshal(data, &v); err != nil || v.N == nil {
+			return 0, false
+		}
+		return *v.N, true
+	})
 }
 
 // load posts bodies from many clients until the program is gone, and notes what was
@@ -205,7 +219,8 @@ func TestSignalsUnderLoad(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			k := fake(t, 4)
 			k.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-				Delay: 20 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.1}})
+				Delay: 20 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.1,
+			}})
 			p := start(t, k)
 			l := startLoad(p, 16, 25)
 			select {

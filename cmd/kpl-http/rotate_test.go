@@ -31,8 +31,10 @@ func TestCredentialsRotateOnDisk(t *testing.T) {
 	k := fake(t, 4)
 	k.AcceptKey("KEY1", "ExpiredTokenException")
 	rotate("KEY1")
-	p := startWith(t, k, []string{"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=" + file,
-		"AWS_EC2_METADATA_DISABLED=true"}, "--route.ack_timeout=2s", "--producer.request_timeout=1s")
+	p := startWith(t, k, []string{
+		"AWS_ACCESS_KEY_ID=", "AWS_SECRET_ACCESS_KEY=", "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=" + file,
+		"AWS_EC2_METADATA_DISABLED=true",
+	}, "--route.ack_timeout=2s", "--producer.request_timeout=1s")
 	// Calls that take a moment keep the test small.
 	k.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(20 * time.Millisecond)})
 	l := startLoad(p, 8, 25)

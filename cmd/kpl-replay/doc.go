@@ -7,9 +7,9 @@
 //	kpl-replay --dry-run --reason too_large dead-*.ndjson
 //	kpl-replay --region eu-west-1 --to logs-large --failed still.ndjson dead-*.ndjson
 //
-// What is done is noted in FILE.done, letter by letter, so that the command can be
-// stopped and started again, also with other filters, without sending a letter
-// twice. If it is killed, the letters that were under way (at most 2,000) are sent
+// What is done is noted in FILE.done, record by record, so that the command can be
+// stopped and started again, also with other filters, without sending a dead letter
+// twice. If it is killed, the dead letters that were under way (at most 2,000) are sent
 // again, and the next run says how many. FILE is not changed.
 //
 // A file that was compressed with gzip is unpacked, and one that begins with a byte order

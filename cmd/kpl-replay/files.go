@@ -23,11 +23,11 @@ import (
 
 const stdinName = "-"
 
-// counts says what became of the letters that were read.
+// counts says what became of the dead letters that were read.
 type counts struct {
-	read       int // letters
-	broken     int // lines that are no letter
-	filtered   int // letters left out by the filters
+	read       int // dead letters
+	broken     int // lines that are no dead letter
+	filtered   int // dead letters left out by the filters
 	doneBefore int
 	unsure     int // put by a run that ended before it knew the outcome
 	put        int
@@ -40,7 +40,7 @@ type counts struct {
 // maxCauses bounds the causes that are told apart, the last of which stands for all others.
 const maxCauses = 6
 
-// refuse counts a letter that is refused again, by its cause.
+// refuse counts a dead letter that is refused again, by its cause.
 func (c *counts) refuse(err *core.RecordError) {
 	if c.causes == nil {
 		c.causes = map[string]int{}
@@ -64,7 +64,7 @@ func openInput(name string, stdin io.Reader) (io.ReadCloser, error) {
 	if name != stdinName {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read letters: %w", err)
+			return nil, fmt.Errorf("cannot read dead letters: %w", err)
 		}
 		in = f
 	}
@@ -72,7 +72,7 @@ func openInput(name string, stdin io.Reader) (io.ReadCloser, error) {
 	if head, _ := r.Peek(2); string(head) == "\x1f\x8b" {
 		z, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot read letters of %s: %w", name, err), in.Close())
+			return nil, errors.Join(fmt.Errorf("cannot read dead letters of %s: %w", name, err), in.Close())
 		}
 		r = bufio.NewReaderSize(z, 64<<10)
 	}
@@ -113,9 +113,9 @@ func lockInput(name string) (unlock func() error, err error) {
 	return f.Close, nil
 }
 
-// letters calls do for each selected letter of r until it fails, and counts the
-// others. raw is the letter's line, valid until do returns.
-func letters(ctx context.Context, r io.Reader, name string, o *options, c *counts, stderr io.Writer, do func(l deadletter.Letter, raw []byte) error) error {
+// eachSelected calls do for each selected dead letter of r until it fails, and counts the
+// others. raw is the dead letter's line, valid until do returns.
+func eachSelected(ctx context.Context, r io.Reader, name string, o *options, c *counts, stderr io.Writer, do func(l deadletter.Letter, raw []byte) error) error {
 	in := deadletter.NewReader(r)
 	for ctx.Err() == nil {
 		l, err := in.Next()
@@ -129,7 +129,7 @@ func letters(ctx context.Context, r io.Reader, name string, o *options, c *count
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("cannot read letters of %s: %w", name, err)
+			return fmt.Errorf("cannot read dead letters of %s: %w", name, err)
 		}
 		c.read++
 		if !o.filter.match(&l) {
@@ -146,12 +146,12 @@ func letters(ctx context.Context, r io.Reader, name string, o *options, c *count
 // group is a line of a table.
 type group struct {
 	stream, reason, to string
-	letters, done      int
+	count, done        int
 	bytes              int64
 	first, last        time.Time
 }
 
-// survey groups the letters of all files that are selected.
+// survey groups the dead letters of all files that are selected.
 func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, key func(*deadletter.Letter) group) ([]*group, counts, error) {
 	var c counts
 	groups := map[group]*group{}
@@ -167,14 +167,14 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 		if err != nil {
 			return nil, c, err
 		}
-		err = letters(ctx, in, name, o, &c, stderr, func(l deadletter.Letter, raw []byte) error {
+		err = eachSelected(ctx, in, name, o, &c, stderr, func(l deadletter.Letter, raw []byte) error {
 			k := key(&l)
 			g := groups[k]
 			if g == nil {
 				g = &group{stream: k.stream, reason: k.reason, to: k.to}
 				groups[k] = g
 			}
-			g.letters++
+			g.count++
 			if p.take(idOf(raw)) {
 				g.done++
 			}
@@ -187,7 +187,7 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 			}
 			return nil
 		})
-		if err = errors.Join(err, in.Close()); err != nil {
+		if err := errors.Join(err, in.Close()); err != nil {
 			return nil, c, err
 		}
 	}
@@ -201,7 +201,7 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 	return sorted, c, nil
 }
 
-// list prints how many letters there are.
+// list prints how many dead letters there are.
 func list(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (bool, error) {
 	groups, c, err := survey(ctx, o, stdin, stderr, func(l *deadletter.Letter) group {
 		return group{stream: l.Stream, reason: l.Reason}
@@ -210,9 +210,9 @@ func list(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Wr
 		return false, err
 	}
 	w := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "STREAM\tREASON\tLETTERS\tDONE\tBYTES\tFIRST\tLAST")
+	fmt.Fprintln(w, "STREAM\tREASON\tRECORDS\tDONE\tBYTES\tFIRST\tLAST")
 	for _, g := range groups {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", orDash(g.stream), orDash(g.reason), g.letters, g.done, g.bytes, stamp(g.first), stamp(g.last))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%s\t%s\n", orDash(g.stream), orDash(g.reason), g.count, g.done, g.bytes, stamp(g.first), stamp(g.last))
 	}
 	if err := w.Flush(); err != nil {
 		return false, err
@@ -230,17 +230,17 @@ func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	}
 	for _, g := range groups {
 		if g.to == "" {
-			c.noStream += g.letters
-			_, err = fmt.Fprintf(stdout, "cannot put %d letters without a stream; use --to\n", g.letters)
+			c.noStream += g.count
+			_, err = fmt.Fprintf(stdout, "cannot put %d dead letters without a stream; use --to\n", g.count)
 		} else {
-			_, err = fmt.Fprintf(stdout, "would put %d letters of %s into %s; %d are done already\n", g.letters-g.done, orDash(g.stream), g.to, g.done)
+			_, err = fmt.Fprintf(stdout, "would put %d dead letters of %s into %s; %d are done already\n", g.count-g.done, orDash(g.stream), g.to, g.done)
 		}
 		if err != nil {
 			return false, err
 		}
 	}
 	if c.filtered > 0 {
-		if _, err := fmt.Fprintf(stdout, "%d letters are left out by the filters\n", c.filtered); err != nil {
+		if _, err := fmt.Fprintf(stdout, "%d dead letters are left out by the filters\n", c.filtered); err != nil {
 			return false, err
 		}
 	}
@@ -249,12 +249,12 @@ func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 
 func tellBroken(w io.Writer, c *counts) (err error) {
 	if c.broken > 0 {
-		_, err = fmt.Fprintf(w, "%d lines are no letters\n", c.broken)
+		_, err = fmt.Fprintf(w, "%d lines are no dead letters\n", c.broken)
 	}
 	return err
 }
 
-// target is the stream a letter goes to, or empty.
+// target is the stream a dead letter goes to, or empty.
 func (o *options) target(l *deadletter.Letter) string {
 	if o.to != "" {
 		return o.to

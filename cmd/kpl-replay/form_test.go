@@ -38,7 +38,7 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := bench(t, "a")
-			f := store(t, letterOf("a", "invalid", secret+"1"), letterOf("a", "invalid", secret+"2"))
+			f := store(t, deadLetter("a", "invalid", secret+"1"), deadLetter("a", "invalid", secret+"2"))
 			b, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)
@@ -49,15 +49,15 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 			}
 			wantText(t, command(t, s, exitOK, "--list", f+c.suffix), "  2  ")
 			wantText(t, commandIn(t, t.Context(), nil, string(b), exitOK, "--list", "-"), "  2  ")
-			wantText(t, command(t, s, exitOK, f+c.suffix), "put 2 letters\n")
-			wantText(t, command(t, s, exitOK, f+c.suffix), "put 0 letters\n")
+			wantText(t, command(t, s, exitOK, f+c.suffix), "put 2 dead letters\n")
+			wantText(t, command(t, s, exitOK, f+c.suffix), "put 0 dead letters\n")
 			wantStored(t, s, "a", secret+"1", secret+"2")
 		})
 	}
 	t.Run("what was done before gzip is not sent again", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", secret+"1"))
-		wantText(t, command(t, s, exitOK, f), "put 1 letters\n")
+		f := store(t, deadLetter("a", "invalid", secret+"1"))
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n")
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -65,11 +65,11 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 		if err := os.WriteFile(f+".gz", gzipped(t, b), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f+".gz"), "put 0 letters\n", "1 letters were done before")
+		wantText(t, command(t, s, exitOK, f+".gz"), "put 0 dead letters\n", "1 dead letters were done before")
 	})
 	t.Run("gzip that is cut short is an error", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", secret+"1"))
+		f := store(t, deadLetter("a", "invalid", secret+"1"))
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -78,6 +78,6 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 		if err := os.WriteFile(f, b[:len(b)-9], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitRest, f), "cannot read letters of "+f)
+		wantText(t, command(t, s, exitRest, f), "cannot read dead letters of "+f)
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/outkpl/outkpl/internal/filelock"
 )
 
-// id is a letter in a file: the hash of its line. So the progress stays right when
+// id is a dead letter in a file: the hash of its line. So the progress stays right when
 // the file is renamed, or when lines are taken out of it or added.
 type id [16]byte
 
@@ -37,7 +37,7 @@ const (
 type progress struct {
 	f *os.File // nil for reading only
 	// Lines that are equal to the last byte are counted, not merged: they are
-	// letters of their own.
+	// dead letters of their own.
 	done, open map[id]int
 }
 
@@ -120,7 +120,7 @@ func (p *progress) read(r io.Reader) (size int64, err error) {
 	}
 }
 
-// take tells whether a letter is done, once for each time it was done.
+// take tells whether a dead letter is done, once for each time it was done.
 func (p *progress) take(i id) bool {
 	if p.done[i] == 0 {
 		return false
@@ -131,7 +131,7 @@ func (p *progress) take(i id) bool {
 	return true
 }
 
-// takeOpen tells likewise whether an earlier run ended while it put the letter.
+// takeOpen tells likewise whether an earlier run ended while it put the dead letter.
 func (p *progress) takeOpen(i id) bool {
 	if p.open[i] <= 0 {
 		return false

@@ -18,21 +18,21 @@ import (
 )
 
 const (
-	// roundLetters and roundBytes bound what is under way at one time, and so what
+	// roundRecords and roundBytes bound what is under way at one time, and so what
 	// is sent again if the process is killed.
-	roundLetters = 2000
+	roundRecords = 2000
 	roundBytes   = 8 << 20
 	// drainTime is how long an interrupted run waits for what is under way.
 	drainTime = 30 * time.Second
 )
 
-// pending is a letter of the current round.
+// pending is a dead letter of the current round.
 type pending struct {
-	letter deadletter.Letter
-	id     id
+	dead deadletter.Letter
+	id   id
 }
 
-// replayer puts the letters of all files.
+// replayer puts the dead letters of all files.
 type replayer struct {
 	o        *options
 	stderr   io.Writer
@@ -46,7 +46,7 @@ type replayer struct {
 	bytes int
 }
 
-// replay puts letters and notes what is done.
+// replay puts dead letters and notes what is done.
 func replay(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (complete bool, err error) {
 	aws := o.aws.Client()
 	aws.Product = "kpl-replay"
@@ -112,7 +112,7 @@ func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err 
 		defer func() { err = errors.Join(err, r.progress.close()) }()
 	}
 	unsure := r.counts.unsure
-	err = letters(ctx, in, name, r.o, &r.counts, r.stderr, func(l deadletter.Letter, raw []byte) error {
+	err = eachSelected(ctx, in, name, r.o, &r.counts, r.stderr, func(l deadletter.Letter, raw []byte) error {
 		return r.add(ctx, l, idOf(raw))
 	})
 	if ctx.Err() == nil {
@@ -120,12 +120,12 @@ func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err 
 		err = errors.Join(err, r.put(ctx))
 	}
 	if n := r.counts.unsure - unsure; n > 0 {
-		fmt.Fprintf(r.stderr, "kpl-replay: %s: %d letters were under way when an earlier run ended; they were put again and may be there twice\n", name, n)
+		fmt.Fprintf(r.stderr, "kpl-replay: %s: %d dead letters were under way when an earlier run ended; they were resent and may be there twice\n", name, n)
 	}
 	return err
 }
 
-// add takes a letter into the round, and puts the round when it is full.
+// add takes a dead letter into the round, and puts the round when it is full.
 func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
 	if r.progress.take(i) {
 		r.counts.doneBefore++
@@ -142,7 +142,7 @@ func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
 	r.round[stream] = append(r.round[stream], pending{l, i})
 	r.count++
 	r.bytes += len(l.Data)
-	if r.count < roundLetters && r.bytes < roundBytes {
+	if r.count < roundRecords && r.bytes < roundBytes {
 		return nil
 	}
 	return r.put(ctx)
@@ -151,14 +151,14 @@ func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
 // batch is what goes to one stream in a round.
 type batch struct {
 	*core.Batch
-	letters []pending
+	dead []pending
 }
 
 // put puts the round and waits until it has settled.
 func (r *replayer) put(ctx context.Context) error {
 	var ids []id
-	for _, letters := range r.round {
-		ids = append(ids, idsOf(letters)...)
+	for _, dead := range r.round {
+		ids = append(ids, idsOf(dead)...)
 	}
 	round := r.round
 	r.round, r.count, r.bytes = map[string][]pending{}, 0, 0
@@ -167,17 +167,17 @@ func (r *replayer) put(ctx context.Context) error {
 	}
 	var errs []error
 	var batches []batch
-	for stream, letters := range round {
-		records := make([]core.Record, len(letters))
-		for i, p := range letters {
-			records[i] = core.Record{PartitionKey: p.letter.PartitionKey, ExplicitHashKey: p.letter.ExplicitHashKey, Data: p.letter.Data}
+	for stream, dead := range round {
+		records := make([]core.Record, len(dead))
+		for i, p := range dead {
+			records[i] = core.Record{PartitionKey: p.dead.PartitionKey, ExplicitHashKey: p.dead.ExplicitHashKey, Data: p.dead.Data}
 		}
 		b, err := r.producer.PutBatch(ctx, stream, records)
 		if b == nil {
-			errs = append(errs, fmt.Errorf("cannot put letters into %s: %w", stream, err), r.progress.note(verbNot, idsOf(letters)...))
+			errs = append(errs, fmt.Errorf("cannot put dead letters into %s: %w", stream, err), r.progress.note(verbNot, idsOf(dead)...))
 			continue
 		}
-		batches = append(batches, batch{b, letters})
+		batches = append(batches, batch{b, dead})
 	}
 	for _, b := range batches {
 		if b.WaitSettled(ctx) == nil {
@@ -195,9 +195,9 @@ func (r *replayer) put(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func idsOf(letters []pending) []id {
-	ids := make([]id, len(letters))
-	for i, p := range letters {
+func idsOf(dead []pending) []id {
+	ids := make([]id, len(dead))
+	for i, p := range dead {
 		ids[i] = p.id
 	}
 	return ids
@@ -207,20 +207,20 @@ func idsOf(letters []pending) []id {
 // the run from going on.
 func (r *replayer) settle(ctx context.Context, b batch) error {
 	var done, not, again []id
-	var letters []deadletter.Letter
+	var refused []deadletter.Letter
 	var fatal error
-	for i, p := range b.letters {
+	for i, p := range b.dead {
 		result := b.Result(i)
 		switch {
 		case result.Err == nil:
 			done = append(done, p.id)
 		case result.Err.Reason.DeadLetter():
 			r.counts.refuse(result.Err)
-			l := p.letter
+			l := p.dead
 			l.Time, l.Stream = time.Now(), result.Err.Stream
 			l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
 			l.Attempts = result.Attempts
-			letters, again = append(letters, l), append(again, p.id)
+			refused, again = append(refused, l), append(again, p.id)
 		default:
 			fatal = result.Err
 			if !maybeStored(&result) {
@@ -230,11 +230,11 @@ func (r *replayer) settle(ctx context.Context, b batch) error {
 	}
 	r.counts.put += len(done)
 	errs := []error{fatal, r.progress.note(verbDone, done...)}
-	if len(letters) > 0 && r.failed != nil {
+	if len(refused) > 0 && r.failed != nil {
 		// Not with ctx: a run that is interrupted should not lose what it knows.
 		keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		err := r.failed.Write(keep, letters)
+		err := r.failed.Write(keep, refused)
 		errs = append(errs, err)
 		if err == nil {
 			r.counts.moved += len(again)
@@ -262,7 +262,7 @@ func maybeStored(r *core.Result) bool {
 
 func (r *replayer) report(w io.Writer) error {
 	c := &r.counts
-	_, err := fmt.Fprintf(w, "put %d letters\n", c.put)
+	_, err := fmt.Fprintf(w, "put %d dead letters\n", c.put)
 	for _, line := range []struct {
 		n    int
 		text string
@@ -274,12 +274,12 @@ func (r *replayer) report(w io.Writer) error {
 		{c.noStream, "have no stream; use --to"},
 	} {
 		if line.n > 0 && err == nil {
-			_, err = fmt.Fprintf(w, "%d letters %s\n", line.n, line.text)
+			_, err = fmt.Fprintf(w, "%d dead letters %s\n", line.n, line.text)
 		}
 	}
 	for _, cause := range slices.Sorted(maps.Keys(c.causes)) {
 		if err == nil {
-			_, err = fmt.Fprintf(w, "  %d letters: %s\n", c.causes[cause], cause)
+			_, err = fmt.Fprintf(w, "  %d dead letters: %s\n", c.causes[cause], cause)
 		}
 	}
 	return errors.Join(err, tellBroken(w, c))

@@ -25,22 +25,22 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "secret"
 
-func letterOf(stream, reason, data string) deadletter.Letter {
+func deadLetter(stream, reason, data string) deadletter.Letter {
 	return deadletter.Letter{
 		Time: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Stream: stream, PartitionKey: secret + " key",
 		Reason: reason, Source: "tag", Data: []byte(data),
 	}
 }
 
-// store writes letters to a file of the test's own.
-func store(t *testing.T, letters ...deadletter.Letter) (path string) {
+// store writes dead letters to a file of the test's own.
+func store(t *testing.T, dead ...deadletter.Letter) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "dead.ndjson")
 	f, err := deadletter.OpenFile(deadletter.FileConfig{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Write(t.Context(), letters); err != nil {
+	if err := f.Write(t.Context(), dead); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(t.Context()); err != nil {
@@ -120,44 +120,44 @@ func wantStored(t *testing.T, s *kinesistest.Server, stream string, want ...stri
 }
 
 func TestReplay(t *testing.T) {
-	t.Run("each letter goes to its own stream, and once", func(t *testing.T) {
+	t.Run("each dead letter goes to its own stream, and once", func(t *testing.T) {
 		s := bench(t, "a", "b")
-		f := store(t, letterOf("a", "invalid", secret+"1"), letterOf("b", "invalid", secret+"2"), letterOf("a", "too_large", secret+"3"))
-		wantText(t, command(t, s, exitOK, f), "put 3 letters\n")
-		wantText(t, command(t, s, exitOK, f), "put 0 letters\n", "3 letters were done before")
+		f := store(t, deadLetter("a", "invalid", secret+"1"), deadLetter("b", "invalid", secret+"2"), deadLetter("a", "too_large", secret+"3"))
+		wantText(t, command(t, s, exitOK, f), "put 3 dead letters\n")
+		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "3 dead letters were done before")
 		wantStored(t, s, "a", secret+"1", secret+"3")
 		wantStored(t, s, "b", secret+"2")
 	})
 	t.Run("all go to another stream", func(t *testing.T) {
 		s := bench(t, "c")
-		f := store(t, letterOf("a", "invalid", "1"), letterOf("", "invalid", "2"))
-		wantText(t, command(t, s, exitOK, "--to", "c", f), "put 2 letters\n")
+		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("", "invalid", "2"))
+		wantText(t, command(t, s, exitOK, "--to", "c", f), "put 2 dead letters\n")
 		wantStored(t, s, "c", "1", "2")
 	})
 	t.Run("what filters leave out is left for later", func(t *testing.T) {
 		s := bench(t, "a", "b")
-		late := letterOf("a", "invalid", "4")
+		late := deadLetter("a", "invalid", "4")
 		late.Time = late.Time.Add(time.Hour)
-		f := store(t, letterOf("a", "invalid", "1"), letterOf("b", "invalid", "2"), letterOf("a", "too_large", "3"), late)
+		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("b", "invalid", "2"), deadLetter("a", "too_large", "3"), late)
 		wantText(t, command(t, s, exitOK, "--stream", "a", "--reason", "invalid, expired", "--until", "2026-11-24T11:00:00Z", f),
-			"put 1 letters\n", "3 letters are left out by the filters")
+			"put 1 dead letters\n", "3 dead letters are left out by the filters")
 		wantStored(t, s, "a", "1")
 		command(t, s, exitOK, "--since", "2026-11-24T11:00:00Z", f)
 		wantStored(t, s, "a", "1", "4")
-		wantText(t, command(t, s, exitOK, f), "put 2 letters\n", "2 letters were done before")
+		wantText(t, command(t, s, exitOK, f), "put 2 dead letters\n", "2 dead letters were done before")
 		wantStored(t, s, "a", "1", "3", "4")
 		wantStored(t, s, "b", "2")
 	})
 	t.Run("input that is no record needs to be asked for", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", deadletter.ReasonBroken, "1"))
-		wantText(t, command(t, s, exitOK, f), "put 0 letters\n", "1 letters are left out")
+		f := store(t, deadLetter("a", deadletter.ReasonBroken, "1"))
+		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "1 dead letters are left out")
 		command(t, s, exitOK, "--reason", "broken", f)
 		wantStored(t, s, "a", "1")
 	})
-	t.Run("letters that are equal to the last byte are letters of their own", func(t *testing.T) {
+	t.Run("dead letters that are equal to the last byte are dead letters of their own", func(t *testing.T) {
 		s := bench(t, "a")
-		l := letterOf("a", "invalid", "1")
+		l := deadLetter("a", "invalid", "1")
 		f := store(t, l, l)
 		command(t, s, exitOK, f)
 		command(t, s, exitOK, f)
@@ -165,7 +165,7 @@ func TestReplay(t *testing.T) {
 	})
 	t.Run("progress survives a new name and lines taken out", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"), letterOf("a", "invalid", "2"))
+		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("a", "invalid", "2"))
 		command(t, s, exitOK, f)
 		b, err := os.ReadFile(f)
 		if err != nil {
@@ -179,11 +179,11 @@ func TestReplay(t *testing.T) {
 		if err := os.Rename(f+deadletter.ProgressSuffix, moved+deadletter.ProgressSuffix); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, moved), "put 0 letters\n", "1 letters were done before")
+		wantText(t, command(t, s, exitOK, moved), "put 0 dead letters\n", "1 dead letters were done before")
 	})
 	t.Run("from standard input", func(t *testing.T) {
 		s := bench(t, "a")
-		b, err := os.ReadFile(store(t, letterOf("a", "invalid", "1")))
+		b, err := os.ReadFile(store(t, deadLetter("a", "invalid", "1")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,32 +192,32 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-func TestReplayTrouble(t *testing.T) {
+func TestReplayNotesWhatFails(t *testing.T) {
 	t.Run("what is refused again is left", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "too_large", strings.Repeat("x", 1<<20)), letterOf("a", "invalid", "1"))
-		wantText(t, command(t, s, exitRest, f), "put 1 letters\n", "1 letters were refused again and are left")
+		f := store(t, deadLetter("a", "too_large", strings.Repeat("x", 1<<20)), deadLetter("a", "invalid", "1"))
+		wantText(t, command(t, s, exitRest, f), "put 1 dead letters\n", "1 dead letters were refused again and are left")
 		wantStored(t, s, "a", "1")
 		if err := s.SetMaxRecordKiB("a", 2048); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f), "put 1 letters\n", "1 letters were done before")
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n", "1 dead letters were done before")
 	})
 	t.Run("a key that is not UTF-8 is refused before anything is sent", func(t *testing.T) {
 		s := bench(t, "a")
-		bad := letterOf("a", "invalid", "1")
+		bad := deadLetter("a", "invalid", "1")
 		bad.PartitionKey = secret + "\xff"
-		f := store(t, bad, letterOf("a", "invalid", "2"))
+		f := store(t, bad, deadLetter("a", "invalid", "2"))
 		text := command(t, s, exitRest, f)
-		wantText(t, text, "put 1 letters\n", "1 letters were refused again and are left\n", "1 letters: invalid: partition key is not valid UTF-8\n")
+		wantText(t, text, "put 1 dead letters\n", "1 dead letters were refused again and are left\n", "1 dead letters: invalid: partition key is not valid UTF-8\n")
 		wantStored(t, s, "a", "2")
 	})
 	t.Run("what is refused again is kept in another file, and done", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", strings.Repeat("x", 1<<20)), letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", strings.Repeat("x", 1<<20)), deadLetter("a", "invalid", "1"))
 		failed := filepath.Join(t.TempDir(), "failed.ndjson")
-		wantText(t, command(t, s, exitRest, "--failed", failed, f), "put 1 letters\n", "1 letters were refused again and are in the file")
-		wantText(t, command(t, s, exitOK, f), "put 0 letters\n", "2 letters were done before")
+		wantText(t, command(t, s, exitRest, "--failed", failed, f), "put 1 dead letters\n", "1 dead letters were refused again and are in the file")
+		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "2 dead letters were done before")
 		in, err := os.Open(failed)
 		if err != nil {
 			t.Fatal(err)
@@ -227,36 +227,36 @@ func TestReplayTrouble(t *testing.T) {
 		for l, err := range deadletter.Read(in) {
 			n++
 			if err != nil || l.Reason != "too_large" || len(l.Data) != 1<<20 || l.Source != "tag" || l.PartitionKey != secret+" key" || time.Since(l.Time) > time.Hour {
-				t.Errorf("unexpected letter; got %s, %d bytes, %v; want the new reason and the old data", l.Reason, len(l.Data), err)
+				t.Errorf("unexpected dead letter; got %s, %d bytes, %v; want the new reason and the old data", l.Reason, len(l.Data), err)
 			}
 		}
 		if n != 1 {
-			t.Errorf("unexpected number of letters; got %d; want 1", n)
+			t.Errorf("unexpected number of dead letters; got %d; want 1", n)
 		}
 	})
 	t.Run("a missing stream ends the run, and nothing counts as done", func(t *testing.T) {
 		s := bench(t, "b")
-		f := store(t, letterOf("a", "invalid", "1"), letterOf("b", "invalid", "2"))
-		wantText(t, command(t, s, exitRest, f), "stream_not_found", "put 1 letters\n")
+		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("b", "invalid", "2"))
+		wantText(t, command(t, s, exitRest, f), "stream_not_found", "put 1 dead letters\n")
 		if err := s.CreateStream("a", kinesistest.StreamConfig{Shards: 1}); err != nil {
 			t.Fatal(err)
 		}
 		text := command(t, s, exitOK, f)
-		wantText(t, text, "put 1 letters\n", "1 letters were done before")
+		wantText(t, text, "put 1 dead letters\n", "1 dead letters were done before")
 		if strings.Contains(text, "twice") {
-			t.Errorf("unexpected doubt:\n%s", text)
+			t.Errorf("unexpected mention of an earlier run:\n%s", text)
 		}
 		wantStored(t, s, "a", "1")
 		wantStored(t, s, "b", "2")
 	})
-	t.Run("letters without a stream are told", func(t *testing.T) {
+	t.Run("dead letters without a stream are told", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("", "invalid", "1"), letterOf("a", "invalid", "2"))
-		wantText(t, command(t, s, exitRest, f), "put 1 letters\n", "1 letters have no stream")
+		f := store(t, deadLetter("", "invalid", "1"), deadLetter("a", "invalid", "2"))
+		wantText(t, command(t, s, exitRest, f), "put 1 dead letters\n", "1 dead letters have no stream")
 	})
 	t.Run("broken lines are named, the rest is put", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", "1"))
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -264,26 +264,26 @@ func TestReplayTrouble(t *testing.T) {
 		if err := os.WriteFile(f, slices.Concat([]byte(`{"data":"`+secret+"\n"), b), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitRest, f), "cannot read line 1:", "put 1 letters\n", "1 lines are no letters")
+		wantText(t, command(t, s, exitRest, f), "cannot read line 1:", "put 1 dead letters\n", "1 lines are no dead letters")
 		wantStored(t, s, "a", "1")
 	})
 	t.Run("a missing file is an error", func(t *testing.T) {
 		f := filepath.Join(t.TempDir(), "none")
-		wantText(t, command(t, bench(t), exitRest, f), "cannot read letters")
+		wantText(t, command(t, bench(t), exitRest, f), "cannot read dead letters")
 		if _, err := os.Stat(f + deadletter.ProgressSuffix); err == nil {
 			t.Error("unexpected progress of a file that is not there")
 		}
 	})
 	t.Run("a file that is being written is not replayed", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", "1"))
 		w, err := deadletter.OpenFile(deadletter.FileConfig{Path: f})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantText(t, command(t, s, exitRest, f), "while a process writes to it")
 		wantText(t, command(t, nil, exitOK, "--list", f), "invalid")
-		wantText(t, command(t, nil, exitOK, "--dry-run", f), "would put 1 letters")
+		wantText(t, command(t, nil, exitOK, "--dry-run", f), "would put 1 dead letters")
 		if err := w.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -291,8 +291,8 @@ func TestReplayTrouble(t *testing.T) {
 	})
 	t.Run("a run that was killed is told of", func(t *testing.T) {
 		s := bench(t, "a")
-		l := letterOf("a", "invalid", "1")
-		f := store(t, l, letterOf("a", "invalid", "2"))
+		l := deadLetter("a", "invalid", "1")
+		f := store(t, l, deadLetter("a", "invalid", "2"))
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -302,16 +302,16 @@ func TestReplayTrouble(t *testing.T) {
 		if err := os.WriteFile(f+deadletter.ProgressSuffix, fmt.Appendf(nil, "put %x\ndone 12", i[:]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f), "put 2 letters\n", "1 letters were under way when an earlier run ended")
+		wantText(t, command(t, s, exitOK, f), "put 2 dead letters\n", "1 dead letters were under way when an earlier run ended")
 		text := command(t, s, exitOK, f)
-		wantText(t, text, "2 letters were done before")
+		wantText(t, text, "2 dead letters were done before")
 		if strings.Contains(text, "under way") {
-			t.Errorf("unexpected doubt after the letter was put:\n%s", text)
+			t.Errorf("unexpected mention of an earlier run after the dead letter was put:\n%s", text)
 		}
 	})
-	t.Run("a kill at any moment is noticed, since letters are noted before they are put", func(t *testing.T) {
+	t.Run("a kill at any moment is noticed, since dead letters are noted before they are put", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"), letterOf("a", "invalid", "2"))
+		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("a", "invalid", "2"))
 		var noted []byte
 		s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
 			if c.Operation != "PutRecords" {
@@ -321,21 +321,21 @@ func TestReplayTrouble(t *testing.T) {
 		})
 		command(t, s, exitOK, f)
 		if got := bytes.Count(noted, []byte("put ")); got != 2 {
-			t.Errorf("unexpected progress during the request; got %q; want 2 letters in it", noted)
+			t.Errorf("unexpected progress during the request; got %q; want 2 dead letters in it", noted)
 		}
 	})
-	t.Run("a letter that may be stored although it failed is told of by the next run", func(t *testing.T) {
+	t.Run("a dead letter that may be stored although it failed is told of by the next run", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", "1"))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.LoseReply()})
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Fail("AccessDeniedException", "no")})
-		wantText(t, command(t, s, exitRest, f), "access_denied", "put 0 letters\n")
-		wantText(t, command(t, s, exitOK, f), "put 1 letters\n", "1 letters were under way when an earlier run ended")
+		wantText(t, command(t, s, exitRest, f), "access_denied", "put 0 dead letters\n")
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n", "1 dead letters were under way when an earlier run ended")
 		wantStored(t, s, "a", "1", "1")
 	})
 	t.Run("a progress file that was changed is an error", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", "1"))
 		for _, text := range []string{"done 12\n", "gone 00112233445566778899aabbccddeeff\n", "done 00112233445566778899aabbccddeeff00\n", strings.Repeat("x", 100000)} {
 			if err := os.WriteFile(f+deadletter.ProgressSuffix, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
@@ -345,7 +345,7 @@ func TestReplayTrouble(t *testing.T) {
 	})
 	t.Run("two runs on one file are refused", func(t *testing.T) {
 		s := bench(t, "a")
-		f := store(t, letterOf("a", "invalid", "1"))
+		f := store(t, deadLetter("a", "invalid", "1"))
 		p, err := openProgress(f)
 		if err != nil {
 			t.Fatal(err)
@@ -358,19 +358,19 @@ func TestReplayTrouble(t *testing.T) {
 }
 
 // An interrupt in the middle, whatever is under way then, and a second run: every
-// letter is there once.
+// dead letter is there once.
 func TestInterruptedReplayGoesOn(t *testing.T) {
-	var letters []deadletter.Letter
+	var dead []deadletter.Letter
 	var want []string
-	for i := range 3*roundLetters + 10 {
+	for i := range 3*roundRecords + 10 {
 		data := fmt.Sprintf("%05d", i)
 		want = append(want, data)
-		letters = append(letters, letterOf("a", "invalid", data))
+		dead = append(dead, deadLetter("a", "invalid", data))
 	}
 	for _, at := range []int64{1, 2, 3} {
 		t.Run(fmt.Sprint("in request ", at), func(t *testing.T) {
 			s := bench(t, "a")
-			f := store(t, letters...)
+			f := store(t, dead...)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
@@ -380,7 +380,7 @@ func TestInterruptedReplayGoesOn(t *testing.T) {
 				return nil
 			})
 			wantText(t, commandIn(t, ctx, s, "", exitRest, f), "stopped")
-			if n := len(s.Consume("a").Records); n == 0 || n == len(letters) {
+			if n := len(s.Consume("a").Records); n == 0 || n == len(dead) {
 				t.Errorf("unexpected number of records after the interrupt; got %d; want some", n)
 			}
 			command(t, s, exitOK, f)
@@ -391,18 +391,18 @@ func TestInterruptedReplayGoesOn(t *testing.T) {
 
 func TestListAndDryRun(t *testing.T) {
 	s := bench(t, "a", "b")
-	f := store(t, letterOf("a", "invalid", secret), letterOf("a", "invalid", "1"), letterOf("b", "too_large", "2"), letterOf("", "broken", "3"))
+	f := store(t, deadLetter("a", "invalid", secret), deadLetter("a", "invalid", "1"), deadLetter("b", "too_large", "2"), deadLetter("", "broken", "3"))
 	command(t, s, exitOK, "--stream", "b", f)
 	before := s.Calls("PutRecords")
 	wantText(t, command(t, nil, exitOK, "--list", f),
-		"STREAM  REASON     LETTERS  DONE  BYTES  FIRST                 LAST",
+		"STREAM  REASON     RECORDS  DONE  BYTES  FIRST                 LAST",
 		"a       invalid    2        0     7      2026-11-24T10:00:00Z  2026-11-24T10:00:00Z",
 		"b       too_large  1        1     1 ")
 	wantText(t, command(t, nil, exitOK, "--list", "--reason", "broken", f), "-       broken  1")
 	wantText(t, command(t, nil, exitOK, "--dry-run", f),
-		"would put 2 letters of a into a; 0 are done already", "would put 0 letters of b into b; 1 are done already", "1 letters are left out")
-	wantText(t, command(t, nil, exitOK, "--dry-run", "--to", "c", f), "would put 2 letters of a into c")
-	wantText(t, command(t, nil, exitRest, "--dry-run", "--reason", "broken", f), "cannot put 1 letters without a stream")
+		"would put 2 dead letters of a into a; 0 are done already", "would put 0 dead letters of b into b; 1 are done already", "1 dead letters are left out")
+	wantText(t, command(t, nil, exitOK, "--dry-run", "--to", "c", f), "would put 2 dead letters of a into c")
+	wantText(t, command(t, nil, exitRest, "--dry-run", "--reason", "broken", f), "cannot put 1 dead letters without a stream")
 	if got := s.Calls("PutRecords"); got != before {
 		t.Errorf("unexpected requests; got %d; want none", got-before)
 	}

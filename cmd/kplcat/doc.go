@@ -2,7 +2,7 @@
 
 // Command kplcat shows what is in a Kinesis stream: it reads all shards, takes
 // the aggregates of the KPL apart and prints one line of JSON for every user
-// record, or a table of counts with --stats. It also takes apart blobs from files
+// record, or a table of counts with --stats. It also disaggregates blobs from files
 // and from standard input.
 //
 //	kplcat --from -15m logs | jq .data

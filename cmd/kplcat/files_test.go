@@ -29,7 +29,8 @@ func captured(t *testing.T) (out []struct {
 		ExplicitHashKey string `json:"explicit_hash_key"`
 		DataHex         string `json:"data_hex"`
 	} `json:"user_records"`
-}) {
+},
+) {
 	t.Helper()
 	b, err := os.ReadFile("../../aggregation/testdata/captured.json")
 	if err != nil {

@@ -20,8 +20,10 @@ func FuzzBlobs(f *testing.F) {
 		f.Add([]byte(s), uint8(i), uint8(i), uint8(i))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, input, data, decompress uint8) {
-		args := []string{"-", "--input", inputForms[int(input)%len(inputForms)], "--data", dataForms[int(data)%len(dataForms)],
-			"--decompress", decompressModes[int(decompress)%len(decompressModes)]}
+		args := []string{
+			"-", "--input", inputForms[int(input)%len(inputForms)], "--data", dataForms[int(data)%len(dataForms)],
+			"--decompress", decompressModes[int(decompress)%len(decompressModes)],
+		}
 		var out bytes.Buffer
 		if code := run(context.Background(), args, bytes.NewReader(in), &out, io.Discard); code == exitUsage {
 			t.Errorf("unexpected exit code of %q; got %d", args, code)

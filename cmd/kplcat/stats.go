@@ -218,6 +218,8 @@ func (c *counts) cells() []string {
 		}
 		return t.Format("2006-01-02T15:04:05Z")
 	}
-	return []string{c.Shard, n(c.KinesisRecords), n(c.UserRecords), n(c.Aggregates), mean, n(c.Bytes), n(c.PutPayloadUnits),
-		n(c.SinglePutPayloadUnits), saved, n(c.MisplacedAggregates), n(c.Misplaced), n(c.OutOfRange), n(c.KCLErrors), n(c.DamagedAggregates), keys, at(c.First), at(c.Last)}
+	return []string{
+		c.Shard, n(c.KinesisRecords), n(c.UserRecords), n(c.Aggregates), mean, n(c.Bytes), n(c.PutPayloadUnits),
+		n(c.SinglePutPayloadUnits), saved, n(c.MisplacedAggregates), n(c.Misplaced), n(c.OutOfRange), n(c.KCLErrors), n(c.DamagedAggregates), keys, at(c.First), at(c.Last),
+	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // warner writes warnings, not more than a few a second, because a thousand shards
-// can have the same trouble at once.
+// can fail in the same way at once.
 type warner struct {
 	mu      sync.Mutex // guards all
 	w       io.Writer
@@ -42,7 +42,7 @@ func (w *warner) warn(message string) {
 	fmt.Fprintln(w.w, "kplcat: warning: "+message)
 }
 
-// report says how many warnings were kept back. Called with mu held.
+// report says how many warnings were kept back. Called with mu locked.
 func (w *warner) report() {
 	if w.hidden > 0 {
 		fmt.Fprintf(w.w, "kplcat: warning: %d more warnings like these\n", w.hidden)

@@ -28,8 +28,10 @@ import (
 func alone(t *testing.T) {
 	t.Helper()
 	none := filepath.Join(t.TempDir(), "none")
-	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
-		"AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
+	for _, k := range []string{
+		"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"AWS_ENDPOINT_URL", "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+	} {
 		t.Setenv(k, "")
 		os.Unsetenv(k) // restored by Setenv's cleanup; some count when they are empty
 	}
@@ -51,8 +53,14 @@ func TestParseEndpoint(t *testing.T) {
 		{in: "http://127.0.0.1:4567", want: "http://127.0.0.1:4567"},
 		{in: "https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com/", want: "https://vpce-1.kinesis.eu-west-1.vpce.amazonaws.com"},
 		{in: "http://[::1]:4567", want: "http://[::1]:4567"},
-		{in: "ftp://host", bad: true}, {in: "http://", bad: true}, {in: "host:0", bad: true}, {in: "host:70000", bad: true},
-		{in: "host:", bad: true}, {in: "http://host/path", bad: true}, {in: "http://user:pw@host", bad: true}, {in: "a b", bad: true},
+		{in: "ftp://host", bad: true},
+		{in: "http://", bad: true},
+		{in: "host:0", bad: true},
+		{in: "host:70000", bad: true},
+		{in: "host:", bad: true},
+		{in: "http://host/path", bad: true},
+		{in: "http://user:pw@host", bad: true},
+		{in: "a b", bad: true},
 	} {
 		got, err := awsclient.ParseEndpoint(c.in)
 		if (err != nil) != c.bad || got != c.want {
@@ -74,7 +82,8 @@ func TestErrorsShowNoPassword(t *testing.T) {
 func TestEveryWrongSettingIsReportedAtOnce(t *testing.T) {
 	alone(t)
 	_, err := awsclient.New(context.Background(), awsclient.Config{
-		Region: "x", Endpoint: "ftp://a", STSEndpoint: "b c", ExternalID: "e", MaxConnections: 1000, ConnectTimeout: 1})
+		Region: "x", Endpoint: "ftp://a", STSEndpoint: "b c", ExternalID: "e", MaxConnections: 1000, ConnectTimeout: 1,
+	})
 	for _, want := range []string{`endpoint "ftp://a"`, `sts endpoint "b c"`, "external ID", "max connections 1000", "connect timeout 1ns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("unexpected error; got %v; want %q in it", err, want)
@@ -167,7 +176,8 @@ func TestProxyAndUserAgent(t *testing.T) {
 	alone(t)
 	url, request := seen(t)
 	c, err := awsclient.New(context.Background(), awsclient.Config{
-		Region: "us-east-1", Endpoint: "http://kinesis.example.com", Proxy: url, Product: "out_kpl", Version: "1", ExtraUserAgent: "team/logs edge"})
+		Region: "us-east-1", Endpoint: "http://kinesis.example.com", Proxy: url, Product: "out_kpl", Version: "1", ExtraUserAgent: "team/logs edge",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +279,8 @@ func credentialsFrom(t *testing.T, there func() bool) {
 			return
 		}
 		_ = json.NewEncoder(w).Encode(map[string]string{
-			"AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z"})
+			"AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t", "Expiration": "2100-01-01T00:00:00Z",
+		})
 	}))
 	t.Cleanup(s.Close)
 	t.Setenv("AWS_ACCESS_KEY_ID", "")

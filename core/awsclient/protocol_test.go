@@ -78,11 +78,13 @@ func TestRequestsAreThoseOfTheSDK(t *testing.T) {
 		{"one record", kinesis.PutRecordsInput{StreamName: aws.String("logs"), Records: []types.PutRecordsRequestEntry{{Data: []byte("a"), PartitionKey: aws.String("k")}}}},
 		{"by ARN, with hash key", kinesis.PutRecordsInput{StreamARN: aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/logs"), Records: []types.PutRecordsRequestEntry{
 			{Data: every, PartitionKey: aws.String("k"), ExplicitHashKey: aws.String("340282366920938463463374607431768211455")},
-			{Data: []byte{}, PartitionKey: aws.String("empty data")}}}},
+			{Data: []byte{}, PartitionKey: aws.String("empty data")},
+		}}},
 		{"keys that need escapes", kinesis.PutRecordsInput{StreamName: aws.String("logs"), Records: []types.PutRecordsRequestEntry{
 			{Data: []byte("x"), PartitionKey: aws.String("\"\\/\b\f\n\r\t\x00\x01\x1f\x7f <>&")},
 			{Data: []byte("z"), PartitionKey: aws.String("a\xff\xc3")},
-			{Data: []byte("y"), PartitionKey: aws.String("\u00e4\u20ac\U0001F600\u2028\u2029\ufffd")}}}},
+			{Data: []byte("y"), PartitionKey: aws.String("\u00e4\u20ac\U0001F600\u2028\u2029\ufffd")},
+		}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if _, err := sdk.PutRecords(t.Context(), &c.in); err != nil {
@@ -141,8 +143,10 @@ func TestBodiesAreNotSharedWhileInUse(t *testing.T) {
 		work.Go(func() {
 			for i := range 60 {
 				data := bytes.Repeat([]byte{byte('a' + g)}, 1000+(i*7919+g*104729)%400_000)
-				_, _ = c.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("logs"),
-					Records: []types.PutRecordsRequestEntry{{Data: data, PartitionKey: aws.String("k")}}})
+				_, _ = c.PutRecords(t.Context(), &kinesis.PutRecordsInput{
+					StreamName: aws.String("logs"),
+					Records:    []types.PutRecordsRequestEntry{{Data: data, PartitionKey: aws.String("k")}},
+				})
 			}
 		})
 	}
@@ -159,8 +163,10 @@ func TestErrorsAreThoseOfTheSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	_, err := newClient(t, s.URL()).PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("none"),
-		Records: []types.PutRecordsRequestEntry{{Data: []byte("a"), PartitionKey: aws.String("k")}}})
+	_, err := newClient(t, s.URL()).PutRecords(t.Context(), &kinesis.PutRecordsInput{
+		StreamName: aws.String("none"),
+		Records:    []types.PutRecordsRequestEntry{{Data: []byte("a"), PartitionKey: aws.String("k")}},
+	})
 	var want *types.ResourceNotFoundException
 	if !errors.As(err, &want) {
 		t.Errorf("unexpected error; got %v; want ResourceNotFoundException", err)

@@ -56,6 +56,7 @@ func decodeInput(r *request, body []byte) *failure {
 		r.in = &kinesis.UpdateStreamRecordDistributionStrategyInput{}
 	case opGetRecords:
 		r.in = &kinesis.GetRecordsInput{}
+	default: // there are no other operations
 	}
 	return unmarshal(body, r.in)
 }

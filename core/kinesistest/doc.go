@@ -15,7 +15,7 @@
 //	got := s.Consume("demo") // got.Records, got.Dropped
 //	_ = lost.Hits()          // 1
 //
-// There are two doors to the same server. [Server.Client] is called directly: it
+// There are two clients of the same server. [Server.Client] is called directly: it
 // starts no goroutine, takes its delays from the time package and so works
 // inside a testing/synctest bubble, and costs less than a producer does.
 // [Server.Start] serves AWS JSON 1.1 on the loopback address, optionally over

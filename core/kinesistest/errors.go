@@ -65,8 +65,10 @@ func (f *failure) sdkError(operation, requestID, address string) error {
 		err = &smithy.CanceledError{Err: f.cause}
 	case f.reset:
 		requestID = ""
-		err = &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: address,
-			Err: &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}}}
+		err = &smithyhttp.RequestSendError{Err: &url.Error{
+			Op: "Post", URL: address,
+			Err: &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
+		}}
 	case f.emptyBody:
 		status = f.status
 		err = &smithy.GenericAPIError{Code: "UnknownError", Message: "UnknownError"}

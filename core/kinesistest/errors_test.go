@@ -48,11 +48,11 @@ func TestErrorsAreTheSameInProcessAndOverHTTP(t *testing.T) {
 		"hang until the deadline":   Hang(),
 	}
 	s := startServer(t, WithStream("demo", 1))
-	doors := map[string]api{"in process": s.Client(), "over HTTP": s.SDK()}
+	clients := map[string]api{"in process": s.Client(), "over HTTP": s.SDK()}
 	for name, effect := range effects {
 		t.Run(name, func(t *testing.T) {
 			seen := map[string]string{}
-			for door, c := range doors {
+			for name, c := range clients {
 				h := s.Fault(Fault{Operation: "PutRecords", Effect: effect})
 				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 				if !effect.Hang {
@@ -63,10 +63,10 @@ func TestErrorsAreTheSameInProcessAndOverHTTP(t *testing.T) {
 				cancel()
 				h.Remove()
 				if err == nil {
-					t.Fatalf("unexpected success %s", door)
+					t.Fatalf("unexpected success %s", name)
 				}
 				equal(t, "hits", h.Hits(), 1)
-				seen[door] = fingerprint(err)
+				seen[name] = fingerprint(err)
 			}
 			equal(t, "error in process", seen["in process"], seen["over HTTP"])
 		})

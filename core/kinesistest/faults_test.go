@@ -18,7 +18,7 @@ import (
 )
 
 func TestOneShotFaultStrikesOnce(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		h := s.Fault(Fault{Operation: "PutRecords", Skip: 1, Times: 1, Effect: Fail("LimitExceededException", "x")})
 		var failed []bool
 		for range 4 {
@@ -33,7 +33,7 @@ func TestOneShotFaultStrikesOnce(t *testing.T) {
 }
 
 func TestEntriesOfOneShardAreRefused(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		h := s.Fault(Fault{Shard: shard1, Effect: ThrottleEntries()})
 		out := must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(entryAt("0", "x"), entryAt(middle, "y"), entryAt("0", "z"))))
 		equal(t, "failed", aws.ToInt32(out.FailedRecordCount), 1)
@@ -87,7 +87,7 @@ func TestSharesRepeatWithTheirSeed(t *testing.T) {
 }
 
 func TestLostReplyIsStoredAndResetIsNot(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		for _, tt := range []struct {
 			name   string
 			effect Effect
@@ -105,7 +105,7 @@ func TestLostReplyIsStoredAndResetIsNot(t *testing.T) {
 }
 
 func TestReplyMayLackAnEntry(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		s.Fault(Fault{Operation: "PutRecords", Times: 1, Effect: DropLastEntry()})
 		out := must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), many(3, 1)))
 		equal(t, "results", len(out.Records), 2)
@@ -114,7 +114,7 @@ func TestReplyMayLackAnEntry(t *testing.T) {
 }
 
 func TestInterceptSeesTheCall(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		var mu sync.Mutex
 		var seen []string
 		h := s.Intercept(func(call *Call) *Effect {
@@ -145,7 +145,7 @@ func TestInterceptSeesTheCall(t *testing.T) {
 }
 
 func TestHeadersAreSeenOverHTTPOnly(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		var got string
 		s.Intercept(func(call *Call) *Effect { got = call.Header("X-Amz-Target"); return nil })
 		must[*kinesis.ListShardsOutput](t)(c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("demo")}))
@@ -158,7 +158,7 @@ func TestHeadersAreSeenOverHTTPOnly(t *testing.T) {
 }
 
 func TestPeakConcurrencyIsCounted(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		hold, arrived := make(chan struct{}), make(chan struct{}, 3)
 		s.Fault(Fault{Operation: "PutRecords", Effect: Effect{Hold: hold, Do: func() { arrived <- struct{}{} }}})
 		var wg sync.WaitGroup
@@ -186,7 +186,7 @@ func TestPeakConcurrencyIsCounted(t *testing.T) {
 	}, WithStream("demo", 2))
 }
 
-func TestCallHeldOverAReshardGoesToTheChildren(t *testing.T) {
+func TestCallDelayedOverAReshardGoesToTheChildren(t *testing.T) {
 	s := New(WithStream("demo", 1))
 	hold, arrived := make(chan struct{}), make(chan struct{}, 1)
 	s.Fault(Fault{Operation: "PutRecords", Effect: Effect{Hold: hold, Do: func() { arrived <- struct{}{} }}})

@@ -83,7 +83,7 @@ func matchesHashKeyPattern(s string) bool {
 	if s == "0" {
 		return true
 	}
-	if len(s) == 0 || len(s) > 39 || s[0] < '1' || s[0] > '9' {
+	if s == "" || len(s) > 39 || s[0] < '1' || s[0] > '9' {
 		return false
 	}
 	for i := 1; i < len(s); i++ {
@@ -97,7 +97,7 @@ func matchesHashKeyPattern(s string) bool {
 // parseHashKey parses a string that matches the pattern; ok is false if the
 // number is above 2^128-1.
 func parseHashKey(s string) (k hashKey, ok bool) {
-	for len(s) > 0 {
+	for s != "" {
 		n := min(len(s), 19)
 		var part uint64
 		for i := range n {

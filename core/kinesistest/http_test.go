@@ -29,10 +29,15 @@ func TestHTTPSpeaksAWSJSON(t *testing.T) {
 		want                       []string
 	}{
 		{"health check", "GET", "", "", 200, nil},
-		{"put", "POST", "Kinesis_20131202.PutRecords", `{"StreamName":"demo","Records":[{"PartitionKey":"a","Data":"eA=="}]}`, 200,
-			[]string{`"FailedRecordCount":0`, `"ShardId":"shardId-000000000000"`, `"SequenceNumber":"49`}},
-		{"put with spaces, escapes and an unknown member", "POST", "Kinesis_20131202.PutRecords",
-			"{ \"Records\" : [ {\"Data\" : \"e\\u0041==\", \"PartitionKey\":\"\\u00e9\\\"\", \"Other\":[1,{}]} ],\n\"StreamName\":\"demo\" }", 200, []string{`"FailedRecordCount":0`}},
+		{
+			"put", "POST", "Kinesis_20131202.PutRecords", `{"StreamName":"demo","Records":[{"PartitionKey":"a","Data":"eA=="}]}`, 200,
+			[]string{`"FailedRecordCount":0`, `"ShardId":"shardId-000000000000"`, `"SequenceNumber":"49`},
+		},
+		{
+			"put with spaces, escapes and an unknown member", "POST", "Kinesis_20131202.PutRecords",
+			"{ \"Records\" : [ {\"Data\" : \"e\\u0041==\", \"PartitionKey\":\"\\u00e9\\\"\", \"Other\":[1,{}]} ],\n\"StreamName\":\"demo\" }", 200,
+			[]string{`"FailedRecordCount":0`},
+		},
 		{"missing stream", "POST", "Kinesis_20131202.ListShards", `{"StreamName":"x"}`, 400, []string{`"__type":"ResourceNotFoundException"`, `"message":"Stream x under account`}},
 		{"empty body", "POST", "Kinesis_20131202.ListStreams", "", 200, []string{`"StreamNames":["demo"]`}},
 		{"unknown operation", "POST", "Kinesis_20131202.Nonsense", "{}", 400, []string{"UnknownOperationException"}},

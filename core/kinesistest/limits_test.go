@@ -13,7 +13,7 @@ import (
 
 func TestShardsOverTheirLimitsRefuseEntriesOneByOne(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		put := func(in *kinesis.PutRecordsInput) (ok, throttled int) {
 			out := must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), in))
 			for _, r := range out.Records {

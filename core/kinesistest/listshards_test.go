@@ -28,7 +28,7 @@ func shardIDs(shards []types.Shard) []int {
 }
 
 func TestListShardsPages(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		var ids []int
 		in := &kinesis.ListShardsInput{StreamName: aws.String("demo"), MaxResults: aws.Int32(3)}
 		for pages := 1; ; pages++ {
@@ -60,7 +60,7 @@ func TestListShardsPagesHoldAThousandAtMost(t *testing.T) {
 
 func TestListShardsRefusesBadTokens(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		code := func(in *kinesis.ListShardsInput) string {
 			_, err := c.ListShards(context.Background(), in)
 			var ae smithy.APIError
@@ -92,7 +92,7 @@ func TestListShardsRefusesBadTokens(t *testing.T) {
 
 func TestListShardsFilters(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		start := clk.now()
 		clk.advance(time.Minute)
 		noError(t, s.SplitEven("demo", "shardId-000000000000"))
@@ -127,7 +127,7 @@ func TestListShardsFilters(t *testing.T) {
 
 func TestStreamsAreCreatedListedAndDeleted(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		ctx := context.Background()
 		must[*kinesis.CreateStreamOutput](t)(c.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("demo"), ShardCount: aws.Int32(2)}))
 		_, err := c.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("demo"), ShardCount: aws.Int32(2)})

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// api is what both doors offer; the tests of behaviour run through each.
+// api is what both clients offer; the tests of behaviour run through each.
 type api interface {
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 	PutRecord(context.Context, *kinesis.PutRecordInput, ...func(*kinesis.Options)) (*kinesis.PutRecordOutput, error)
@@ -43,9 +43,9 @@ var (
 	_ ReadAPI = (*kinesis.Client)(nil)
 )
 
-// bothDoors runs a test in process and through the SDK over HTTP, each with a
+// bothClients runs a test in process and through the SDK over HTTP, each with a
 // server of its own.
-func bothDoors(t *testing.T, test func(t *testing.T, s *Server, c api), opts ...Option) {
+func bothClients(t *testing.T, test func(t *testing.T, s *Server, c api), opts ...Option) {
 	t.Helper()
 	t.Run("in process", func(t *testing.T) {
 		s := New(opts...)

@@ -72,11 +72,11 @@ func (s *Server) checkPut(p *putState, name, arn *string) *failure {
 	if n := len(p.entries); n < 1 || n > maxRecordsPerPut {
 		return validation("Value of length %d at 'records' failed to satisfy constraint: Member must have length between 1 and %d", n, maxRecordsPerPut)
 	}
-	keyless := 0 // the first entry without a key, from 1
+	unkeyed := 0 // the first entry without a key, from 1
 	for i := range p.entries {
 		e := &p.entries[i]
-		if e.PartitionKey == nil && keyless == 0 {
-			keyless = i + 1
+		if e.PartitionKey == nil && unkeyed == 0 {
+			unkeyed = i + 1
 		}
 		if e.Data == nil { // the SDK refuses it, too
 			return validation("Value null at 'records.%d.member.data' failed to satisfy constraint: Member must not be null", i+1)
@@ -100,8 +100,8 @@ func (s *Server) checkPut(p *putState, name, arn *string) *failure {
 	if creating {
 		return s.notFound(st.name)
 	}
-	if keyless > 0 && !auto {
-		return validation("Value null at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must not be null", keyless)
+	if unkeyed > 0 && !auto {
+		return validation("Value null at 'records.%d.member.partitionKey' failed to satisfy constraint: Member must not be null", unkeyed)
 	}
 	p.stream = st
 	total := 0
@@ -147,7 +147,7 @@ func (p *putState) routeAll() {
 	for _, k := range p.keys {
 		var sh *shard
 		if p.auto {
-			sh = st.open[(st.spread.Add(1)-1)%uint64(len(st.open))]
+			sh = st.open[(st.rotation.Add(1)-1)%uint64(len(st.open))]
 		} else {
 			sh = st.find(k)
 		}
@@ -167,7 +167,7 @@ func (s *Server) put(r *request, res []types.PutRecordsResultEntry) (failed int3
 		if failed, enc, deleted = s.commit(r, res); !deleted {
 			return failed, enc, nil
 		}
-		// That was while a fault held the call up. It finds another stream, or none.
+		// That was while a fault delayed the call. It finds another stream, or none.
 		for _, sh := range p.distinct {
 			sh.flight.leave()
 		}
@@ -186,7 +186,7 @@ func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed i
 		return 0, "", true
 	}
 	if st.layout != p.layout || (st.distribution == types.RecordDistributionStrategyAuto) != p.auto {
-		// The stream was resharded while a fault held the call up.
+		// The stream was resharded while a fault delayed the call.
 		for _, sh := range p.distinct {
 			sh.flight.leave()
 		}

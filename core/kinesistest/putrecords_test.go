@@ -19,7 +19,7 @@ import (
 )
 
 func TestRecordsGoToTheShardOfTheirHashKey(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		in := puts(entry("a", "1"), entry("\u00fc\u4e2d", "2"), entry(strings.Repeat("k", 256), "3"), entry("\"\\\n\t\x01", "4"))
 		for _, sh := range s.Shards("demo") {
 			in.Records = append(in.Records, entryAt(sh.StartingHashKey, "start"), entryAt(sh.EndingHashKey, "end"))
@@ -124,7 +124,7 @@ func TestPutsAreValidatedAsAWhole(t *testing.T) {
 		{"request of 10 MiB and a byte", tooBig, "InvalidArgumentException"},
 		{"empty data", puts(types.PutRecordsRequestEntry{PartitionKey: aws.String("k"), Data: []byte{}}), ""},
 	}
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		for _, tt := range tests {
 			before := s.Stats().Records
 			_, err := c.PutRecords(context.Background(), tt.in)
@@ -144,7 +144,7 @@ func TestPutsAreValidatedAsAWhole(t *testing.T) {
 }
 
 func TestNilDataIsRefusedAsTheSDKDoes(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		if _, err := c.PutRecords(context.Background(), puts(types.PutRecordsRequestEntry{PartitionKey: aws.String("k")})); err == nil {
 			t.Fatal("unexpected success")
 		}
@@ -162,7 +162,7 @@ func TestOlderRequestLimitCanBeSet(t *testing.T) {
 }
 
 func TestLargeRecordsAreAStreamsChoice(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		big := puts(entry("k", string(make([]byte, 10<<20-1))))
 		_, err := c.PutRecords(context.Background(), big)
 		var ve *types.ValidationException
@@ -179,7 +179,7 @@ func TestLargeRecordsAreAStreamsChoice(t *testing.T) {
 }
 
 func TestStreamsAreFoundByNameOrARN(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		for _, tt := range []struct {
 			name, arn *string
 			code      string
@@ -214,7 +214,7 @@ func TestCallersMayReuseTheirBuffers(t *testing.T) {
 }
 
 func TestCountOnlyCountsAndKeepsNothing(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		in := puts(entry("key", strings.Repeat("x", payloadUnitBytes-3)), entry("key", strings.Repeat("x", payloadUnitBytes-2)))
 		must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), in))
 		st := s.Stats()
@@ -227,7 +227,7 @@ func TestCountOnlyCountsAndKeepsNothing(t *testing.T) {
 }
 
 func TestEncryptionTypeIsReported(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		for _, e := range []types.EncryptionType{"", types.EncryptionTypeNone, types.EncryptionTypeKms} {
 			noError(t, s.SetEncryption("demo", e))
 			out := must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(entry("a", "x"))))
@@ -237,7 +237,7 @@ func TestEncryptionTypeIsReported(t *testing.T) {
 }
 
 func TestAutoDistributionIgnoresKeys(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		summary := func() types.RecordDistributionStrategy {
 			out := must[*kinesis.DescribeStreamSummaryOutput](t)(c.DescribeStreamSummary(context.Background(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("demo")}))
 			return out.StreamDescriptionSummary.RecordDistributionStrategy
@@ -266,7 +266,7 @@ func TestAutoDistributionIgnoresKeys(t *testing.T) {
 }
 
 func TestPutRecordStoresOne(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		out := must[*kinesis.PutRecordOutput](t)(c.PutRecord(context.Background(), &kinesis.PutRecordInput{
 			StreamName: aws.String("demo"), PartitionKey: aws.String("k"), ExplicitHashKey: aws.String("0"), Data: []byte{0, 1, 0xff},
 		}))
@@ -284,7 +284,7 @@ func TestPutRecordStoresOne(t *testing.T) {
 }
 
 func TestDryRunStoresNothing(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		in := puts(entry("a", "x"))
 		in.DryRun = aws.Bool(true)
 		_, err := c.PutRecords(context.Background(), in)

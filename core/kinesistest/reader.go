@@ -49,7 +49,7 @@ type Consumed struct {
 	//
 	// An aggregate that the library fails on counts as dropped, too: an explicit hash
 	// key is not a number, or an index is past its table. If such an aggregate cannot be
-	// taken apart, it is here as one user record that is not Aggregated.
+	// disaggregated, it is here as one user record that is not Aggregated.
 	Dropped []UserRecord
 	// OutOfRange counts the user records of Dropped that are themselves out of the
 	// range.

@@ -40,7 +40,7 @@ func TestReadersDropAggregatesWithARecordOutsideTheirShard(t *testing.T) {
 	if raw.Compare(mid) >= 0 || text.Compare(mid) < 0 {
 		t.Fatal("the key is in the same shard as bytes and as text")
 	}
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		misplaced := aggregate(t, "0", func(b *aggregation.Builder) {
 			b.AddExplicit("k1", aggregation.HashKey{}, []byte("in range, before"))
 			b.AddExplicit("k2", mid, []byte("out of range"))
@@ -88,7 +88,7 @@ func TestReadersDropAggregatesWithARecordOutsideTheirShard(t *testing.T) {
 }
 
 func TestReadAllFollowsResharding(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		for i := range 4 {
 			must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(entryAt("0", fmt.Sprintf("low %d", i)), entryAt(middle, fmt.Sprintf("high %d", i)))))
 			switch i {
@@ -99,7 +99,7 @@ func TestReadAllFollowsResharding(t *testing.T) {
 			case 2:
 				// After the first listing of ReadAll: an open shard closes while being read.
 				h := s.Intercept(onFirstRead(sync.OnceFunc(func() { noError(t, s.SplitEven("demo", "shardId-000000000003")) })))
-				defer h.Remove()
+				t.Cleanup(h.Remove)
 			}
 		}
 		got := must[Consumed](t)(ReadAll(context.Background(), c, "demo"))
@@ -136,7 +136,7 @@ func errIf(bad bool, text string) error {
 
 func TestShardIterators(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		ctx := context.Background()
 		var seqs []string
 		var times []time.Time
@@ -193,7 +193,7 @@ func TestShardIterators(t *testing.T) {
 // TestNothingIsLostUnderLoadAndResharding is the fake's own invariant: what was
 // confirmed is what is stored and what a consumer sees, in order.
 func TestNothingIsLostUnderLoadAndResharding(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		confirmed := map[string]string{} // by sequence number: shard

@@ -88,6 +88,20 @@ func (s *Server) reshard(st *stream, parents []*shard, spans []span) {
 	}
 }
 
+// lockIdle finds a stream for a reshard and locks it, unless it is not ACTIVE.
+func (s *Server) lockIdle(name, arn *string) (*stream, *failure) {
+	st, f := s.lookup(name, arn)
+	if f != nil {
+		return nil, f
+	}
+	st.mu.Lock()
+	if f := s.busy(st); f != nil {
+		st.mu.Unlock()
+		return nil, f
+	}
+	return st, nil
+}
+
 // busy refuses to reshard a stream that is not ACTIVE. Called with its lock held.
 func (s *Server) busy(st *stream) *failure {
 	if st.creating || st.pending != nil {
@@ -109,15 +123,11 @@ func (s *Server) openShard(st *stream, id string) (*shard, *failure) {
 }
 
 func (s *Server) split(name, arn *string, shardID, at string) *failure {
-	st, f := s.lookup(name, arn)
+	st, f := s.lockIdle(name, arn)
 	if f != nil {
 		return f
 	}
-	st.mu.Lock()
 	defer st.mu.Unlock()
-	if f := s.busy(st); f != nil {
-		return f
-	}
 	sh, f := s.openShard(st, shardID)
 	if f != nil {
 		return f
@@ -147,15 +157,11 @@ func (s *Server) split(name, arn *string, shardID, at string) *failure {
 }
 
 func (s *Server) merge(name, arn *string, shardID, adjacentID string) *failure {
-	st, f := s.lookup(name, arn)
+	st, f := s.lockIdle(name, arn)
 	if f != nil {
 		return f
 	}
-	st.mu.Lock()
 	defer st.mu.Unlock()
-	if f := s.busy(st); f != nil {
-		return f
-	}
 	a, f := s.openShard(st, shardID)
 	if f != nil {
 		return f

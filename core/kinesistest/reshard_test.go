@@ -27,7 +27,7 @@ func putAt(t *testing.T, c api, hash string) types.PutRecordsResultEntry {
 
 func TestSplitParentTakesWritesWhileUpdating(t *testing.T) {
 	clk := newClock()
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		ctx := context.Background()
 		status := func() types.StreamStatus {
 			out := must[*kinesis.DescribeStreamSummaryOutput](t)(c.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("demo")}))
@@ -75,7 +75,7 @@ func TestReshardCanBeFinishedByHand(t *testing.T) {
 }
 
 func TestMergeJoinsNeighbours(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		merge := func(a, b string) error {
 			_, err := c.MergeShards(context.Background(), &kinesis.MergeShardsInput{StreamName: aws.String("demo"), ShardToMerge: aws.String(a), AdjacentShardToMerge: aws.String(b)})
 			return err
@@ -95,7 +95,7 @@ func TestMergeJoinsNeighbours(t *testing.T) {
 }
 
 func TestUpdateShardCountMakesEvenRanges(t *testing.T) {
-	bothDoors(t, func(t *testing.T, s *Server, c api) {
+	bothClients(t, func(t *testing.T, s *Server, c api) {
 		update := func(n int32) error {
 			_, err := c.UpdateShardCount(context.Background(), &kinesis.UpdateShardCountInput{StreamName: aws.String("demo"), TargetShardCount: aws.Int32(n), ScalingType: types.ScalingTypeUniformScaling})
 			return err
@@ -152,7 +152,7 @@ func TestRecreatedStreamHasTheSameIDsAndItsOwnRanges(t *testing.T) {
 	}
 }
 
-// A put that is held up while its stream is deleted finds the one that has the name
+// A put that is delayed while its stream is deleted finds the one that has the name
 // then, or none.
 func TestAPutOutlivesItsStream(t *testing.T) {
 	for _, again := range []int{0, 1, 3} {

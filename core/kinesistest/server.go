@@ -181,7 +181,7 @@ type request struct {
 	effect *firedEffect
 }
 
-// do runs one call from counting to its answer. It is the same for both doors.
+// do runs one call from counting to its answer. It is the same for both clients.
 func (s *Server) do(ctx context.Context, r *request) (out smithy.Serializable, f *failure) {
 	n := s.calls[r.op].Add(1)
 	if ctx.Err() != nil {

@@ -137,7 +137,7 @@ func appendPadded(dst []byte, v uint64, width int) []byte {
 	return dst
 }
 
-// snapshot returns the records stored so far. The slice is never written again
+// snapshot returns the records stored so far. The slice is never changed
 // below its length, so that no copy is needed.
 func (sh *shard) snapshot() []Record {
 	sh.mu.Lock()

@@ -22,7 +22,7 @@ type stream struct {
 	generation int64
 	created    time.Time
 	second     int64         // of the creation, as the sequence numbers tell it
-	spread     atomic.Uint64 // next shard in AUTO mode
+	rotation   atomic.Uint64 // next shard in AUTO mode
 
 	mu           sync.RWMutex // guards the fields below, and slot, closedAt, lastSeq, children of the shards
 	all          []*shard     // in order of their ids
@@ -96,7 +96,7 @@ func (st *stream) finish(now time.Time) {
 	}
 }
 
-// status is called with mu held.
+// status is called with mu locked.
 func (st *stream) status() types.StreamStatus {
 	switch {
 	case st.creating:
@@ -107,7 +107,7 @@ func (st *stream) status() types.StreamStatus {
 	return types.StreamStatusActive
 }
 
-// setOpen installs the open shards. Called with mu held for writing.
+// setOpen installs the open shards. Called with mu locked for writing.
 func (st *stream) setOpen(open []*shard) {
 	sort.Slice(open, func(i, j int) bool { return open[i].start.less(open[j].start) })
 	for i, sh := range open {
@@ -121,7 +121,7 @@ func (st *stream) setOpen(open []*shard) {
 	st.layout++
 }
 
-// find returns the open shard whose range holds k. Called with mu held.
+// find returns the open shard whose range holds k. Called with mu locked.
 func (st *stream) find(k hashKey) *shard {
 	lo, hi := 0, len(st.open)-1
 	for lo < hi {
@@ -135,7 +135,7 @@ func (st *stream) find(k hashKey) *shard {
 	return st.open[lo]
 }
 
-// shard finds a shard, open or closed, by its id. Called with mu held.
+// shard finds a shard, open or closed, by its id. Called with mu locked.
 func (st *stream) shard(id string) *shard {
 	i := sort.Search(len(st.all), func(i int) bool { return st.all[i].id >= id })
 	if i < len(st.all) && st.all[i].id == id {

@@ -34,8 +34,10 @@ func benchmark(b *testing.B, o core.Observer) {
 func BenchmarkWindow(b *testing.B) {
 	b.Run("all", func(b *testing.B) { benchmark(b, metrics.NewWindow(metrics.WindowConfig{Histograms: true})) })
 	b.Run("summary", func(b *testing.B) {
-		benchmark(b, metrics.NewWindow(metrics.WindowConfig{Histograms: true,
-			Config: metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}}))
+		benchmark(b, metrics.NewWindow(metrics.WindowConfig{
+			Histograms: true,
+			Config:     metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream},
+		}))
 	})
 }
 

@@ -85,9 +85,9 @@ func dimensions(m core.Metric) string {
 	return strings.Join(list, ", ")
 }
 
-// TestNobodyPaysForAnotherSink: a program gets the client of the sink that it
+// TestNoSinkBringsTheClientOfAnother: a program gets the client of the sink that it
 // imports and no other.
-func TestNobodyPaysForAnotherSink(t *testing.T) {
+func TestNoSinkBringsTheClientOfAnother(t *testing.T) {
 	clients := map[string]string{
 		"prometheus": "github.com/prometheus/", "otel": "go.opentelemetry.io/", "dogstatsd": "github.com/DataDog/",
 		"cloudwatch": "github.com/aws/aws-sdk-go-v2/service/cloudwatch",

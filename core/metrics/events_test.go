@@ -47,7 +47,7 @@ func TestReshardAndExpiryAreInMetrics(t *testing.T) {
 		if err := server.SplitEven("logs", "shardId-000000000000"); err != nil {
 			t.Fatal(err)
 		}
-		put() // by the old map: what went to the wrong child is written again
+		put() // by the old map: what went to the wrong child is resent
 		server.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
 		b := put()
 		var failure *core.RecordError
@@ -62,8 +62,10 @@ func TestReshardAndExpiryAreInMetrics(t *testing.T) {
 			metric core.Metric
 			want   uint64
 		}{
-			{core.MetricWrongShard, st.WrongShard}, {core.MetricShardMapRefreshes, st.MapRefreshes},
-			{core.MetricUserRecordExpired, 500}, {core.MetricUserRecordsPut, 1000},
+			{core.MetricWrongShard, st.WrongShard},
+			{core.MetricShardMapRefreshes, st.MapRefreshes},
+			{core.MetricUserRecordExpired, 500},
+			{core.MetricUserRecordsPut, 1000},
 		} {
 			if got := sink.Total(inmemory.Query{Metric: c.metric, Stream: "logs"}); got.Sum != float64(c.want) {
 				t.Errorf("unexpected %s; got %v; want %d", c.metric, got.Sum, c.want)

@@ -29,8 +29,10 @@ func Gauges(c Config, sources ...Source) []Sample { return readGauges(c, 0, 0, s
 func readGauges(c Config, maxSeries, maxStreams int, sources []Source) []Sample {
 	r := new(rules)
 	r.set(c)
-	g := gauges{rules: r, at: map[key]int{}, streams: map[string]struct{}{}, maxSeries: cmp.Or(maxSeries, defaultMaxSeries),
-		maxStreams: cmp.Or(maxStreams, defaultMaxStreams)}
+	g := gauges{
+		rules: r, at: map[key]int{}, streams: map[string]struct{}{}, maxSeries: cmp.Or(maxSeries, defaultMaxSeries),
+		maxStreams: cmp.Or(maxStreams, defaultMaxStreams),
+	}
 	for _, src := range sources {
 		s := src.Snapshot()
 		g.add(core.MetricBufferedBytes, "", "", float64(s.BufferedBytes))

@@ -27,8 +27,10 @@ const ZeroThreshold = 1.0 / (1 << -minExponent)
 
 // The bounds of the buckets between 0.5 and 1, 2^(i/8 - 1), where Frexp puts
 // each fraction.
-var fractions = [perOctave]float64{0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048,
-	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711}
+var fractions = [perOctave]float64{
+	0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048,
+	0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711,
+}
 
 // Histogram counts the values of a distribution in exponential buckets. It
 // keeps the sum of each bucket, too, so that small whole numbers stay what

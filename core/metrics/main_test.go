@@ -33,9 +33,11 @@ func twoStreams() *state {
 	}
 	return &state{BufferedBytes: 1000, Streams: []core.StreamSnapshot{
 		{Stream: "a", OldestRecordAge: 2e9, Stats: core.Stats{Pending: 3}, Shards: []core.ShardSnapshot{
-			shard("shardId-000000000000", 10, 1, 100), shard("shardId-000000000001", -5, 0.5, 200)}},
+			shard("shardId-000000000000", 10, 1, 100), shard("shardId-000000000001", -5, 0.5, 200),
+		}},
 		{Stream: "b", OldestRecordAge: 1e9, Stats: core.Stats{Pending: 4}, Shards: []core.ShardSnapshot{
-			shard("shardId-000000000000", 20, 0.75, 300)}},
+			shard("shardId-000000000000", 20, 0.75, 300),
+		}},
 	}}
 }
 

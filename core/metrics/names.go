@@ -32,6 +32,7 @@ func Outcomes(m core.Metric) (one, zero string, ok bool) {
 		return "confirmed", "failed", true
 	case core.MetricKinesisRecordsPut:
 		return "stored", "refused", true
+	default: // the others have no two results
 	}
 	return "", "", false
 }

@@ -114,8 +114,10 @@ func NewWindow(c WindowConfig) *Window {
 		if c.Only != nil && !c.Only(m) {
 			w.rules.kept[m] = false
 		}
-		t := trait{histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
-			monotonic: c.Monotonic && info.Kind == core.Counter}
+		t := trait{
+			histogram: c.Histograms && info.Kind == core.Distribution, scale: 1,
+			monotonic: c.Monotonic && info.Kind == core.Counter,
+		}
 		if c.Seconds && info.Unit == "Milliseconds" {
 			t.scale = 1.0 / 1000
 		}
@@ -151,7 +153,7 @@ func (w *Window) Observe(list []core.Observation) {
 }
 
 // find returns the series with a key, or that for what has no room. Called with
-// mu held for reading, which it gives back for a moment to make a series.
+// mu locked for reading, which it gives back for a moment to make a series.
 func (w *Window) find(k key, now int64) *series {
 	for {
 		if s := w.series[k]; s != nil {
@@ -169,7 +171,7 @@ func (w *Window) find(k key, now int64) *series {
 	}
 }
 
-// full says whether there is no room for a series. Called with mu held.
+// full says whether there is no room for a series. Called with mu locked.
 func (w *Window) full(k key) bool {
 	if k.stream == Overflow {
 		return false

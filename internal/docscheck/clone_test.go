@@ -19,7 +19,7 @@ import (
 )
 
 // clone is a copy of the repository, in which a reader of README.md can build without
-// getting in the way of whoever builds in the repository itself.
+// getting in the way of a build in the repository itself.
 type clone struct {
 	dir string
 	env []string

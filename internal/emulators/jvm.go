@@ -63,7 +63,7 @@ func (c jvmCall) classPath(target string) (string, error) {
 }
 
 // runJVM runs one of our Java programs. write fills its standard input and read
-// takes its standard output, at the same time, so that neither is held in memory
+// takes its standard output, at the same time, so that neither is kept in memory
 // as a whole.
 func runJVM(ctx context.Context, call jvmCall, write func(*json.Encoder) error, read func(*json.Decoder) error) error {
 	class := call.class

@@ -91,7 +91,8 @@ func deaggregateKCL(ctx context.Context, shards []KCLShard, jaxb bool) ([]KCLUse
 		return eachLine(dec, func(line *struct {
 			KCLUserRecord
 			Thrown string `json:"thrown"`
-		}) {
+		},
+		) {
 			if line.Thrown != "" {
 				thrown = append(thrown, &KCLThrownError{ShardID: line.ShardID, SequenceNumber: line.SequenceNumber, Thrown: line.Thrown})
 				return

@@ -60,7 +60,7 @@ const (
 	asNothing reading = "nothing"
 	asError   reading = "an error"
 	// asBadKey is user records of which one has a hash key that is no number of the
-	// ring: whoever checks ranges drops the aggregate.
+	// ring: a consumer that checks ranges drops the aggregate.
 	asBadKey reading = "user records, one with a bad hash key"
 )
 
@@ -71,7 +71,7 @@ var strange = []struct {
 	msg       message
 	kcl, ours reading
 	// jaxb is what the KCL makes of it if it can log. If it delivers, then what is in
-	// front of the user record that it cannot read.
+	// before the user record that it cannot read.
 	jaxb []string
 }{
 	{"hash key is no number, first", tables("a", "abc").record(0, 0, "1").record(0, none, "2"), asError, asBadKey, nil},
@@ -219,9 +219,9 @@ func TestKplcatShowsOfStrangeAggregatesWhatTheKCLDelivers(t *testing.T) {
 	}
 }
 
-// Where the KCL can log, it has delivered what is in front of the user record that
+// Where the KCL can log, it has delivered what is before the user record that
 // it cannot read, and goes on with the next Kinesis record.
-func TestKCLWithJAXBDeliversWhatIsInFrontOfTheBadRecord(t *testing.T) {
+func TestKCLWithJAXBDeliversWhatIsBeforeTheBadRecord(t *testing.T) {
 	emulatorstest.RequireJVM(t)
 	users, err := emulators.DeaggregateKCLWithJAXB(t.Context(), strangeShards())
 	if err != nil {

@@ -6,7 +6,7 @@
 //
 // Options come from the environment (see serve.go). The line "listening PORT" on
 // standard output says where. The process ends when its standard input does, so
-// that it cannot outlive whoever started it, however that ended.
+// that it cannot outlive the process that started it, however that ended.
 'use strict'
 
 const net = require('net')

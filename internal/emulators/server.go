@@ -167,7 +167,7 @@ func (s *Server) Stop() {
 	s.stop.Do(func() {
 		_ = s.stdin.Close()
 		select {
-		case <-s.ended: // the id may belong to somebody else by now
+		case <-s.ended: // the id may belong to another process by now
 		default:
 			// There is no state worth an orderly end.
 			_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)

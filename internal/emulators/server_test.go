@@ -165,8 +165,11 @@ func TestStartRefuses(t *testing.T) {
 		want   string
 	}{
 		{"an unknown emulator", t.Context(), "localstack", emulators.Config{}, `emulator "localstack" is not known; allowed: kinesalite, kinesis-local`},
-		{"times out of range, all named", t.Context(), emulators.Kinesalite, emulators.Config{CreateTime: -1, ReshardTime: time.Hour},
-			"create time -1ns is out of range; allowed: 1ms to 1m0s\nreshard time 1h0m0s is out of range"},
+		{
+			"times out of range, all named", t.Context(), emulators.Kinesalite,
+			emulators.Config{CreateTime: -1, ReshardTime: time.Hour},
+			"create time -1ns is out of range; allowed: 1ms to 1m0s\nreshard time 1h0m0s is out of range",
+		},
 		{"a context that has ended", ended, emulators.Kinesalite, emulators.Config{}, "context canceled"},
 	}
 	for _, tt := range tests {

@@ -11,7 +11,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 )
 
-// Outcome is a set of remarks about one event, to be counted by the caller.
+// Outcome is a set of warnings about one event, to be counted by the caller.
 type Outcome uint16
 
 const (
@@ -44,8 +44,10 @@ const (
 	Empty
 )
 
-var outcomeNames = [...]string{"key_missing", "key_cut", "log_key_missing", "dropped",
-	"stream_missing", "stream_refused", "unroutable", "truncated", "split", "group_left_out", "empty"}
+var outcomeNames = [...]string{
+	"key_missing", "key_cut", "log_key_missing", "dropped",
+	"stream_missing", "stream_refused", "unroutable", "truncated", "split", "group_left_out", "empty",
+}
 
 const (
 	// MaxGroupBytes bounds the attributes of a group, as MessagePack. They are repeated
@@ -172,18 +174,18 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		return outcome, nil
 	}
 	sp.keyEnd = len(b.arena)
-	arena, remarks, at, reason := b.shape(b.arena, s, ev, &s.json)
+	arena, warnings, at, reason := b.shape(b.arena, s, ev, &s.json)
 	if reason != ReasonNone {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
 	}
-	if remarks&Empty != 0 {
+	if warnings&Empty != 0 {
 		b.arena = arena[:sp.start]
-		return outcome | remarks, nil
+		return outcome | warnings, nil
 	}
 	b.arena = arena
 	b.groupSpent += len(b.groupJSON) // empty if it is not added
-	outcome |= remarks
+	outcome |= warnings
 	sp.end = len(arena)
 	if s.oversize != oversizeKeep && recordSize(&sp) > s.surelyFits() {
 		if done := b.reshape(s, ev, &sp); done != 0 {
@@ -227,14 +229,14 @@ func (b *Builder) groupText(s *Shaper) []byte {
 // addKey sets sp.key or appends the key to the arena.
 func (b *Builder) addKey(s *Shaper, tag string, f *fields, sp *span) Outcome {
 	switch s.key.source {
-	case keySpread:
+	case keyNone:
 		return 0
 	case keyField:
 		if at := f.find(s.key.path); at >= 0 {
 			arena, cut, ok := appendKeyValue(b.arena, f.ev.Body, at)
 			if ok {
 				b.arena = arena
-				return remark(cut, KeyCut)
+				return warning(cut, KeyCut)
 			}
 		}
 	case keyTemplate:
@@ -243,22 +245,22 @@ func (b *Builder) addKey(s *Shaper, tag string, f *fields, sp *span) Outcome {
 		if ok {
 			var cut bool
 			b.arena, cut = appendPartitionKey(b.arena, text)
-			return remark(cut, KeyCut)
+			return warning(cut, KeyCut)
 		}
 	default:
 		if b.tagKey.key != "" {
 			sp.key = b.tagKey.key
-			return remark(b.tagKey.cut, KeyCut)
+			return warning(b.tagKey.cut, KeyCut)
 		}
 	}
 	if s.missing.source == keyDrop {
 		return KeyMissing | Dropped
 	}
 	sp.key = b.missingKey.key
-	return KeyMissing | remark(b.missingKey.cut, KeyCut)
+	return KeyMissing | warning(b.missingKey.cut, KeyCut)
 }
 
-func remark(on bool, o Outcome) Outcome {
+func warning(on bool, o Outcome) Outcome {
 	if on {
 		return o
 	}
@@ -300,7 +302,7 @@ func (b *Builder) Records() []core.Record {
 	return b.recs
 }
 
-// String lists the remarks, for logs.
+// String lists the warnings, for logs.
 func (o Outcome) String() string {
 	if o == 0 {
 		return "none"

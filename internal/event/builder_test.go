@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -76,7 +77,7 @@ func TestBuilderAddsNothingOnError(t *testing.T) {
 			for _, ev := range [][]byte{good, body, good} {
 				outcome, err := b.Add(s, "tag", &Event{Body: ev})
 				var e *ValueError
-				if isBad := string(ev) == string(body); isBad != errors.As(err, &e) || isBad && outcome != 0 {
+				if isBad := bytes.Equal(ev, body); isBad != errors.As(err, &e) || isBad && outcome != 0 {
 					t.Errorf("unexpected result for %s; got %v, %v", name, outcome, err)
 				}
 			}
@@ -88,7 +89,7 @@ func TestBuilderAddsNothingOnError(t *testing.T) {
 			if b.Size() != size {
 				t.Errorf("unexpected size with %s; got %d; want %d", name, b.Size(), size)
 			}
-			if len(recs) != 2 || recs[0].PartitionKey != "key" || recs[1].PartitionKey != "key" || string(recs[0].Data) != string(recs[1].Data) && cfg.TimeKey == "" {
+			if len(recs) != 2 || recs[0].PartitionKey != "key" || recs[1].PartitionKey != "key" || !bytes.Equal(recs[0].Data, recs[1].Data) && cfg.TimeKey == "" {
 				t.Errorf("unexpected records around %s; got %+v", name, recs)
 			}
 		}

@@ -52,6 +52,7 @@ func parseCompression(name string, level int, check func(option, value string, e
 		lo, hi, def = 1, 9, 6
 	case codecZstd:
 		lo, hi, def = 1, 22, 3
+	default: // no levels
 	}
 	if level != 0 && (level < lo || level > hi) {
 		err := fmt.Errorf("out of range; allowed with compression %s: %d to %d", codecNames[c.codec], lo, hi)
@@ -91,6 +92,7 @@ func (z *compressor) append(c *compression, dst, src []byte) []byte {
 	case codecSnappy:
 		dst = slices.Grow(dst, max(snappy.MaxEncodedLen(len(src)), 0))
 		return dst[:len(dst)+len(snappy.Encode(dst[len(dst):cap(dst)], src))]
+	default: // gzip and zlib write to a stream
 	}
 	z.sink = dst
 	w := z.writer(c)

@@ -58,7 +58,7 @@ func TestEachPayloadIsCompressedByItself(t *testing.T) {
 				t.Fatalf("unexpected number of records with %s; got %d; want %d", name, len(got), len(plain))
 			}
 			for i := range got {
-				if string(unpack(t, name, got[i])) != string(plain[i]) {
+				if !bytes.Equal(unpack(t, name, got[i]), plain[i]) {
 					t.Fatalf("unexpected payload %d with %s", i, name)
 				}
 			}

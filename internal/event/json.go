@@ -68,7 +68,7 @@ func AppendMembers(dst []byte, object int, value []byte) (out, rest []byte, err 
 	case classTruncated:
 		i, reason = 0, ReasonTruncated
 	case classMap:
-		written := append(dst, '}') //nolint:gocritic // only looked at
+		written := append(dst, '}') // only looked at
 		for at := object + 1; at < len(dst); at++ {
 			colon := skipJSON(written, at)
 			h = mixBytes(h, dst[at:colon], 3)
@@ -149,6 +149,7 @@ func appendValue(dst, b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reas
 		return AppendQuoted(dst, appendExtText(nil, b[p:p+n])), p + n, ReasonNone
 	case classUnused:
 		return dst, i, ReasonTypeByte
+	default: // the bytes end inside a value
 	}
 	return dst, i, ReasonTruncated
 }
@@ -298,6 +299,7 @@ func otherKey(b []byte, i, depth int, o *jsonOptions) ([]byte, int, Reason) {
 		if inner.keyDepth++; inner.keyDepth > MaxKeyDepth {
 			return nil, i, ReasonKeyDepth
 		}
+	default: // a value without values of its own
 	}
 	return appendValue(nil, b, i, depth, &inner)
 }

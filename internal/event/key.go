@@ -18,7 +18,7 @@ const MaxKeyCharacters = 256
 type keySource uint8
 
 const (
-	keySpread   keySource = iota
+	keyNone     keySource = iota
 	keyFixed              // a template that depends on nothing but the tag
 	keyField              // one field of the body, the common case
 	keyTemplate           // any other template
@@ -37,7 +37,7 @@ const constantPrefix = "constant:"
 // parseKey reads a partition key expression; see Config.PartitionKey.
 func parseKey(s string) (keyRule, error) {
 	if s == "" {
-		return keyRule{source: keySpread}, nil
+		return keyRule{source: keyNone}, nil
 	}
 	if text, ok := strings.CutPrefix(s, constantPrefix); ok {
 		return parseConstant(text)
@@ -62,8 +62,8 @@ func parseKey(s string) (keyRule, error) {
 // Config.PartitionKeyMissing.
 func parseMissing(s string) (keyRule, error) {
 	switch s {
-	case "", "spread":
-		return keyRule{source: keySpread}, nil
+	case "", "unkeyed":
+		return keyRule{source: keyNone}, nil
 	case "tag":
 		return keyRule{source: keyFixed, tpl: template{{source: partTag}}}, nil
 	case "drop":
@@ -72,7 +72,7 @@ func parseMissing(s string) (keyRule, error) {
 	if text, ok := strings.CutPrefix(s, constantPrefix); ok {
 		return parseConstant(text)
 	}
-	return keyRule{}, errors.New("not one of the allowed words; allowed: spread, tag, drop or constant:TEXT")
+	return keyRule{}, errors.New("not one of the allowed words; allowed: unkeyed, tag, drop or constant:TEXT")
 }
 
 func parseConstant(text string) (keyRule, error) {

@@ -29,7 +29,7 @@ func TestParseKey(t *testing.T) {
 		in   string
 		want keyRule
 	}{
-		{"", keyRule{source: keySpread}},
+		{"", keyRule{source: keyNone}},
 		{"$TAG", fixed(part{source: partTag})},
 		{"$TAG[0]", fixed(part{source: partTagPart})},
 		{"$TAG[12]", fixed(part{source: partTagPart, tagPart: 12})},
@@ -200,8 +200,8 @@ func TestPartitionKeyRules(t *testing.T) {
 		{"tag", Config{PartitionKey: "$TAG"}, "kube.x", "kube.x", 0},
 		{"tag part", Config{PartitionKey: "$TAG[1]"}, "kube.x", "x", 0},
 		{"constant", Config{PartitionKey: "constant:all"}, "kube.x", "all", 0},
-		{"missing, by default spread", Config{PartitionKey: "z"}, "tag", "", KeyMissing},
-		{"missing, spread", Config{PartitionKey: "z", PartitionKeyMissing: "spread"}, "tag", "", KeyMissing},
+		{"missing, by default unkeyed", Config{PartitionKey: "z"}, "tag", "", KeyMissing},
+		{"missing, unkeyed", Config{PartitionKey: "z", PartitionKeyMissing: "unkeyed"}, "tag", "", KeyMissing},
 		{"missing, tag", Config{PartitionKey: "z", PartitionKeyMissing: "tag"}, "tag", "tag", KeyMissing},
 		{"missing, empty tag", Config{PartitionKey: "z", PartitionKeyMissing: "tag"}, "", "", KeyMissing},
 		{"missing, constant", Config{PartitionKey: "z", PartitionKeyMissing: "constant:c"}, "tag", "c", KeyMissing},

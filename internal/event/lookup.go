@@ -104,6 +104,7 @@ func appendText(dst, b []byte, i int) (out []byte, ok bool) {
 		return appendNumber(dst, b, c, i, n, p)
 	case classBool:
 		return appendBool(dst, b[i]), true
+	default: // not a value that can stand in a text
 	}
 	return dst, false
 }

@@ -69,8 +69,10 @@ func TestRandomChunks(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	for range 150 {
-		cfg := Config{ReplaceDots: pick("", "_", "..", "\""), TimeKey: pick("", "time"), TimeKeyFormat: "%s.%9N", MetadataKey: pick("", "meta"), GroupKey: pick("", "group"),
-			AppendNewline: r.IntN(2) == 0}
+		cfg := Config{
+			ReplaceDots: pick("", "_", "..", "\""), TimeKey: pick("", "time"), TimeKeyFormat: "%s.%9N", MetadataKey: pick("", "meta"), GroupKey: pick("", "group"),
+			AppendNewline: r.IntN(2) == 0,
+		}
 		if r.IntN(2) == 0 {
 			cfg.DataKeys = []string{"a", "b.c", "log", "k\x00"}
 		}

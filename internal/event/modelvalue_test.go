@@ -34,8 +34,10 @@ type value struct {
 }
 
 func modelText(r *rand.Rand) string {
-	pieces := []string{"a", "bc", " ", ".", "\"", "\\", "\n", "\x00", "\x1f", "\x7f", "\u00e9", "\u20ac", "\u2028", "\ufeff", "\U0001F600", "\ufffd",
-		"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xe2\x82", "<&>", "0123456789", "plain text of some length"}
+	pieces := []string{
+		"a", "bc", " ", ".", "\"", "\\", "\n", "\x00", "\x1f", "\x7f", "\u00e9", "\u20ac", "\u2028", "\ufeff", "\U0001F600", "\ufffd",
+		"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xe2\x82", "<&>", "0123456789", "plain text of some length",
+	}
 	var b strings.Builder
 	for range r.IntN(8) {
 		b.WriteString(pieces[r.IntN(len(pieces))])
@@ -61,8 +63,10 @@ func modelValue(r *rand.Rand, depth int) value {
 	case 3:
 		return value{class: classInt, int: -int64(r.Uint64()>>(1+r.IntN(63))) - 1}
 	case 4:
-		f := []float64{0, math.Copysign(0, -1), 1, -2.5, 1e15, 1e21, 1e-7, 0.1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1),
-			r.NormFloat64(), math.Float64frombits(r.Uint64()), float64(r.Int64())}[r.IntN(16)]
+		f := []float64{
+			0, math.Copysign(0, -1), 1, -2.5, 1e15, 1e21, 1e-7, 0.1, math.MaxFloat64, math.SmallestNonzeroFloat64, math.NaN(), math.Inf(1), math.Inf(-1),
+			r.NormFloat64(), math.Float64frombits(r.Uint64()), float64(r.Int64()),
+		}[r.IntN(16)]
 		if r.IntN(2) == 0 {
 			return value{class: classFloat, float: float64(float32(f))}
 		}

@@ -143,7 +143,7 @@ func runeStart(s []byte, n int) int {
 	return n
 }
 
-// keySize is the size of the key of sp. A spread record gets a key of one character
+// keySize is the size of the key of sp. An unkeyed record gets a key of one character
 // from the producer.
 func keySize(sp *span) int { return max(len(sp.key)+sp.keyEnd-sp.start, 1) }
 
@@ -290,6 +290,7 @@ func (s *Shaper) longestText(body []byte, add additions) (best textAt, raw bool)
 				return textAt{p, n}, true
 			case classMap:
 				return s.longestMember(body, at, func([]byte) bool { return false }), false
+			default: // nothing in it can be cut
 			}
 			return textAt{}, false
 		}
@@ -337,6 +338,7 @@ func longest(b []byte, i int, best *textAt) (next int) {
 			p = longest(b, p, best)
 		}
 		return p
+	default: // nothing in it can be cut
 	}
 	return p + n
 }

@@ -105,7 +105,7 @@ func TestOversizeTextIsSplitWithoutLoss(t *testing.T) {
 				continue
 			}
 			var joined strings.Builder
-			var ids = map[string]bool{}
+			ids := map[string]bool{}
 			for i, p := range got {
 				var ev struct {
 					Level   string
@@ -243,7 +243,7 @@ func TestOversizeIsKeptWhenNothingHelps(t *testing.T) {
 
 func TestWhatFitsIsNotTouched(t *testing.T) {
 	for _, rule := range []string{"truncate", "split"} {
-		// {"log":"..."} takes 10 bytes besides the text, and the key of a spread record one.
+		// {"log":"..."} takes 10 bytes besides the text, and the key of an unkeyed record one.
 		text := strings.Repeat("x", 4096-11)
 		got, _, outcome := oversizeRecords(t, Config{Oversize: rule, MaxRecordBytes: 4096}, fixmap(str("log"), str(text)))
 		if outcome != 0 || len(got) != 1 || len(got[0]) != 4095 {

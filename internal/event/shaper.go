@@ -80,7 +80,7 @@ type Config struct {
 	PartitionKey string
 
 	// PartitionKeyMissing says what is done with an event without a partition key:
-	// "spread" (the default), "tag" (the tag is the key; spread if that is empty),
+	// "unkeyed" (the default), "tag" (the tag is the key; unkeyed if that is empty),
 	// "constant:TEXT", or "drop", which loses the event and so must be asked for.
 	PartitionKeyMissing string
 

@@ -106,7 +106,7 @@ func TestNewShaperReportsEveryProblem(t *testing.T) {
 	}
 	for _, want := range []string{
 		`partition_key: "a->"`,
-		`partition_key_missing: "random": not one of the allowed words; allowed: spread, tag, drop or constant:TEXT`,
+		`partition_key_missing: "random": not one of the allowed words; allowed: unkeyed, tag, drop or constant:TEXT`,
 		`time_key_format: "%Q": unknown "%Q"; allowed: %Y`,
 		`replace_dots: `,
 		`log_key: "same"`,

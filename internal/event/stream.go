@@ -67,7 +67,7 @@ func (r *streamRule) admit(name []byte) (own string, ok bool) {
 	return k.name, true
 }
 
-// makeRoom forgets the stream that has been idle longest. mu is held.
+// makeRoom forgets the stream that has been idle longest. mu is locked.
 func (r *streamRule) makeRoom(now time.Time) bool {
 	var oldest *knownStream
 	for _, k := range r.known {

@@ -48,10 +48,20 @@ func TestStreamOfAnEvent(t *testing.T) {
 		{"missing, drop", Config{Stream: "$none", StreamMissing: "drop"}, []string{"a"}, nil, StreamMissing | Dropped},
 		{"no stream name", Config{Stream: "logs-$s"}, []string{"a/b", "ok"}, []string{"logs-ok"}, StreamRefused | Unroutable},
 		{"too long", Config{Stream: "$s"}, []string{strings.Repeat("x", 129)}, nil, StreamRefused | Unroutable},
-		{"not allowed", Config{Stream: "$s", StreamAllow: []string{"logs-*", "b?"}, StreamMissing: "constant:rest"},
-			[]string{"logs-1", "other", "b1", "b12", "xlogs-1"}, []string{"logs-1", "rest", "b1", "rest", "rest"}, StreamRefused},
-		{"too many, the constant counts", Config{Stream: "$s", MaxStreams: 3, StreamMissing: "constant:rest"},
-			[]string{"a", "b", "c", "a", "d"}, []string{"a", "b", "rest", "a", "rest"}, StreamRefused},
+		{
+			"not allowed",
+			Config{Stream: "$s", StreamAllow: []string{"logs-*", "b?"}, StreamMissing: "constant:rest"},
+			[]string{"logs-1", "other", "b1", "b12", "xlogs-1"},
+			[]string{"logs-1", "rest", "b1", "rest", "rest"},
+			StreamRefused,
+		},
+		{
+			"too many, the constant counts",
+			Config{Stream: "$s", MaxStreams: 3, StreamMissing: "constant:rest"},
+			[]string{"a", "b", "c", "a", "d"},
+			[]string{"a", "b", "rest", "a", "rest"},
+			StreamRefused,
+		},
 	} {
 		var b Builder
 		s := mustShaper(t, tt.cfg)

@@ -169,6 +169,7 @@ func (p *part) appendValue(dst []byte, f *fields) ([]byte, bool) {
 		side = f.ev.Metadata
 	case partGroup:
 		side = f.group
+	default: // the body
 	}
 	if len(side) > 0 {
 		if at := lookup(side, 0, p.path[1:]); at >= 0 {

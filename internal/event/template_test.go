@@ -95,10 +95,16 @@ func TestMetadataAndGroupAreAddedOnRequest(t *testing.T) {
 		want string
 	}{
 		{"neither by default", Config{}, `{"log":"x","m":2}`},
-		{"both, a key of that name is replaced", Config{MetadataKey: "m", GroupKey: "g"},
-			`{"log":"x","m":{"otlp":{"span_id":"0102030405060708","n":1}},"g":{"resource":{"a.b":1}}}`},
-		{"with other options", Config{MetadataKey: "meta", GroupKey: "g", TimeKey: "t", TimeKeyFormat: "%s", DataKeys: []string{"m"}, ReplaceDots: "_"},
-			`{"m":2,"meta":{"otlp":{"span_id":"0102030405060708","n":1}},"g":{"resource":{"a_b":1}},"t":"1"}`},
+		{
+			"both, a key of that name is replaced",
+			Config{MetadataKey: "m", GroupKey: "g"},
+			`{"log":"x","m":{"otlp":{"span_id":"0102030405060708","n":1}},"g":{"resource":{"a.b":1}}}`,
+		},
+		{
+			"with other options",
+			Config{MetadataKey: "meta", GroupKey: "g", TimeKey: "t", TimeKeyFormat: "%s", DataKeys: []string{"m"}, ReplaceDots: "_"},
+			`{"m":2,"meta":{"otlp":{"span_id":"0102030405060708","n":1}},"g":{"resource":{"a_b":1}},"t":"1"}`,
+		},
 		{"not with log_key", Config{MetadataKey: "meta", LogKey: "log"}, `x`},
 	} {
 		s := mustShaper(t, tt.cfg)

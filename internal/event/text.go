@@ -81,7 +81,7 @@ func appendTail(dst, s []byte, i int) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// shortEscapes holds the letters of two-character escapes, or 0.
+// shortEscapes are the characters of two-character escapes, or 0.
 var shortEscapes = [256]byte{'"': '"', '\\': '\\', '\n': 'n', '\r': 'r', '\t': 't', '\b': 'b', '\f': 'f'}
 
 // appendEscaped appends s as the inside of a JSON string.

@@ -108,7 +108,7 @@ func TestTwoByteRunesAgreesWithDecoder(t *testing.T) {
 }
 
 func TestReadingStaysInsideTheInput(t *testing.T) {
-	// The value ends in the middle of a larger buffer that somebody else writes to;
+	// The value ends in the middle of a larger buffer that another goroutine writes to;
 	// the race detector would see a read beyond the value.
 	buf := make([]byte, 64)
 	n := copy(buf, fixmap(str("k"), str("abc")))
@@ -142,7 +142,7 @@ func TestHasDotSeesTheTextAndNoMore(t *testing.T) {
 			}
 			text := buf[:n:len(buf)]
 			if hasDot(text) {
-				t.Errorf("unexpected dot in %q, in front of %d others", text, behind)
+				t.Errorf("unexpected dot in %q, before %d others", text, behind)
 			}
 			for i := range n {
 				c := text[i]

@@ -15,5 +15,5 @@ package filelock
 
 import "errors"
 
-// ErrLocked is returned by TryLock when somebody else has the lock.
-var ErrLocked = errors.New("locked by somebody else")
+// ErrLocked is returned by TryLock when another process has the lock.
+var ErrLocked = errors.New("locked by another process")

@@ -17,7 +17,7 @@ func TestTryLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer f.Close()
+		t.Cleanup(func() { f.Close() })
 		files = append(files, f)
 	}
 	if err := TryLock(files[0]); err != nil {

@@ -65,8 +65,10 @@ func zipf(rng *rand.Rand) (cumulated []float64) {
 func fleetTable() (table, svg string) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	cumulated := zipf(rng)
-	limits := &pace.Limits{Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
-		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+	limits := &pace.Limits{
+		Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
+		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+	}
 	shards := make([]fleetShard, fleetShards)
 	for i := range shards {
 		sh := &shards[i]
@@ -106,7 +108,7 @@ func fleetTable() (table, svg string) {
 			lastSent, lastRefused = 0, 0
 		}
 		for _, a := range order {
-			any := false
+			some := false
 			for range eventsEach * step / second {
 				i := sort.SearchFloat64s(cumulated, rng.Float64())
 				sh := &shards[min(i, fleetShards-1)]
@@ -116,7 +118,7 @@ func fleetTable() (table, svg string) {
 					}
 					continue
 				}
-				any = true
+				some = true
 				sent++
 				if !sh.take(at, eventBytes) {
 					coldRefused++
@@ -135,7 +137,7 @@ func fleetTable() (table, svg string) {
 						break
 					}
 					c.pace.Take(size)
-					any = true
+					some = true
 					sent++
 					hot := sh.demand > 1
 					if hot {
@@ -156,7 +158,7 @@ func fleetTable() (table, svg string) {
 					c.pace.Refused(at, at, rng.Float64())
 				}
 			}
-			if any {
+			if some {
 				calls++
 			}
 		}

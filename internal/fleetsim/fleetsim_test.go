@@ -44,8 +44,8 @@ func TestWriterThatNeverGivesWayLeavesAThirdAndIsNotRefusedMore(t *testing.T) {
 	}
 }
 
-func TestTroubleIsForgottenWithinSeconds(t *testing.T) {
-	for _, h := range troubles {
+func TestThrottlingIsForgottenWithinSeconds(t *testing.T) {
+	for _, h := range incidents {
 		if mean, worst := h.repeat(true); mean.recovered > 1 || worst.recovered > 5 {
 			t.Errorf("unexpected time after %s; got %.1f s, %.1f s at worst; want 1, 5", h.name, mean.recovered, worst.recovered)
 		}

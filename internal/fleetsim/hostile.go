@@ -47,8 +47,10 @@ func (h hostile) run(seed uint64, adaptive bool) seen {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	to := newShard(h.model)
 	limits := func(rate float64, adaptive bool) *pace.Limits {
-		return &pace.Limits{Records: rate * pace.ShardRecords, Bytes: rate * pace.ShardBytes, Adaptive: adaptive,
-			BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+		return &pace.Limits{
+			Records: rate * pace.ShardRecords, Bytes: rate * pace.ShardBytes, Adaptive: adaptive,
+			BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+		}
 	}
 	during := func() bool {
 		return h.until == 0 || c.now >= h.begin*second && c.now < h.until*second
@@ -168,10 +170,10 @@ func (h hostile) repeat(adaptive bool) (mean, worst seen) {
 	worst = seen{fair: 1, least: 1}
 	for seed := range uint64(hostileSeeds) {
 		o := h.run(seed+1, adaptive)
-		never := float64(h.seconds)
+		endless := float64(h.seconds)
 		for _, v := range []*float64{&o.recovered, &o.drained, &o.done} {
 			if *v < 0 {
-				*v = never
+				*v = endless
 			}
 		}
 		mean.ours += o.ours / hostileSeeds
@@ -210,7 +212,7 @@ var besides = []hostile{
 	{name: "1 producer, records of 1 kB", producers: 1, size: single, outsider: kplRate, seconds: 180},
 }
 
-var troubles = []hostile{
+var incidents = []hostile{
 	{name: "40 % throttled at random for 10 s, aggregates of 50 kB", producers: 1, size: aggregate, demand: 0.1, part: 0.4, begin: 30, until: 40, seconds: 120},
 	{name: "the same, records of 10 kB", producers: 1, size: small, demand: 0.1, part: 0.4, begin: 30, until: 40, seconds: 120},
 	{name: "the same, 3 producers", producers: 3, size: small, demand: 0.1, part: 0.4, begin: 30, until: 40, seconds: 120},
@@ -257,8 +259,8 @@ func hostileTable() (table string, plots map[string]string) {
 			plots["beside.svg"] = plot{title: "Share of the shard: 2 producers beside a writer with 150 %", unit: " %", top: 100, lines: a.lines}.svg()
 		}
 	}
-	b.WriteString("\n| after trouble, 10 % of the shard wanted by each | all is delivered again after | fixed rate | the backlog is gone after | fixed rate |\n|---|---|---|---|---|\n")
-	for _, h := range troubles {
+	b.WriteString("\n| after throttling, 10 % of the shard wanted by each | all is delivered again after | fixed rate | the backlog is gone after | fixed rate |\n|---|---|---|---|---|\n")
+	for _, h := range incidents {
 		a, aw := h.repeat(true)
 		f, fw := h.repeat(false)
 		fmt.Fprintf(&b, "| %s | %.1f s (%.1f) | %.1f s (%.1f) | %.1f s (%.1f) | %.1f s (%.1f) |\n", h.name, a.recovered, aw.recovered, f.recovered, fw.recovered, a.drained, aw.drained, f.drained, fw.drained)

@@ -55,8 +55,10 @@ func (sc scenario) run(seed uint64) outcome {
 	c := &clock{}
 	rng := rand.New(rand.NewPCG(seed, 1))
 	to := newShard(sc.model)
-	limits := &pace.Limits{Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: !sc.fixedRate,
-		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+	limits := &pace.Limits{
+		Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: !sc.fixedRate,
+		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+	}
 	var list []*writer
 	add := func(at int64) *writer {
 		w := &writer{c: c, rng: rng, to: to, size: sc.size, backlog: true, trip: int64(20 * time.Millisecond)}

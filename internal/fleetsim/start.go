@@ -15,12 +15,12 @@ import (
 // Limits of calls, and how the producer asks (core/servicelimits.go, core/refresh.go,
 // core/metadata.go).
 const (
-	describeLimit  = 20   // a second for an account
-	listLimit      = 1000 // a second for a stream
-	listPages      = 2    // 2,000 shards in pages of 1,000
-	factsInterval  = 10 * time.Minute
-	holdForFacts   = 2 * time.Second
-	refreshBackoff = time.Second
+	describeLimit    = 20   // a second for an account
+	listLimit        = 1000 // a second for a stream
+	listPages        = 2    // 2,000 shards in pages of 1,000
+	describeInterval = 10 * time.Minute
+	waitForMetadata  = 2 * time.Second
+	refreshBackoff   = time.Second
 )
 
 // calls is an operation with a limit of so many calls a second.
@@ -56,12 +56,12 @@ func (l *calls) peak() (most int) {
 }
 
 // startTable lets all agents start within a second and asks how long they need
-// for the shard map and the facts of the stream.
+// for the shard map and the metadata of the stream.
 func startTable() string {
 	rng := rand.New(rand.NewPCG(3, 4))
 	c := &clock{}
 	describe, list := newCalls(describeLimit), newCalls(listLimit)
-	var facts, maps []int64
+	var metadata, maps []int64
 	for range agents {
 		started := rng.Int64N(second)
 		refusals := 0
@@ -69,10 +69,10 @@ func startTable() string {
 		ask = func() {
 			if describe.try(c.now) {
 				if refusals >= 0 {
-					facts = append(facts, c.now-started)
+					metadata = append(metadata, c.now-started)
 				}
 				refusals = -1 // known
-				c.at(c.now+int64(float64(factsInterval)*(0.8+0.4*rng.Float64())), ask)
+				c.at(c.now+int64(float64(describeInterval)*(0.8+0.4*rng.Float64())), ask)
 				return
 			}
 			n := max(refusals, 0) + 1
@@ -101,7 +101,7 @@ func startTable() string {
 	madeAtStart, refusedAtStart, peak := describe.made, describe.refused, describe.peak()
 	c.run(3600 * second)
 	steady := float64(describe.made-madeAtStart) / 3000
-	slices.Sort(facts)
+	slices.Sort(metadata)
 	slices.Sort(maps)
 	quantile := func(x []int64, q float64) time.Duration {
 		return time.Duration(x[int(q*float64(len(x)-1))]).Round(100 * time.Millisecond)
@@ -114,8 +114,8 @@ func startTable() string {
 	row("ListShards (1,000/s for a stream): busiest second", "%d calls, %d refused in all", list.peak(), list.refused)
 	row("the map is there after", "%v (half), %v (all)", quantile(maps, 0.5), quantile(maps, 1))
 	row("DescribeStreamSummary (20/s for an account): busiest second", "%d calls, %d of %d refused in ten minutes", peak, refusedAtStart, madeAtStart)
-	row("the facts are there after", "%v (half), %v (nine in ten), %v (all)", quantile(facts, 0.5), quantile(facts, 0.9), quantile(facts, 1))
-	row("records wait for them", "%v at most", holdForFacts)
+	row("the metadata is there after", "%v (half), %v (nine in ten), %v (all)", quantile(metadata, 0.5), quantile(metadata, 0.9), quantile(metadata, 1))
+	row("records wait for them", "%v at most", waitForMetadata)
 	row("calls later on", "%.1f/s, %d refused", steady, describe.refused-refusedAtStart)
 	return b.String()
 }

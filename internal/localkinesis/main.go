@@ -23,12 +23,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	listen := flag.String("listen", "127.0.0.1:4567", "address")
 	streams := flag.String("streams", "logs:4", "streams and their shards: NAME:SHARDS,...")
 	region := flag.String("region", "eu-west-1", "region in the ARNs")
 	flag.Parse()
-	if err := serve(ctx, *listen, *streams, *region); err != nil {
+	err := serve(ctx, *listen, *streams, *region)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "localkinesis:", err)
 		os.Exit(1)
 	}

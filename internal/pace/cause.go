@@ -57,12 +57,12 @@ const (
 	tryRecords        = 6
 	tryMost           = int64(15 * time.Second)
 	likelyNot         = 2.0
-	// A trial also ends as our doing when nothing was refused for tryQuiet from its beginning, or
+	// A trial also ends as our doing when nothing was refused for tryCalm from its beginning, or
 	// when longRow records in a row were stored, or so many that the other case has but one chance
-	// in e^sureRow: the trouble has ended, and few records would take long to outweigh its throttles.
-	tryQuiet = int64(4 * time.Second)
-	longRow  = 32
-	sureRow  = -5.0
+	// in e^sureRow: the throttling has ended, and few records would take long to outweigh its throttles.
+	tryCalm = int64(4 * time.Second)
+	longRow = 32
+	sureRow = -5.0
 	// A trial has few records. They are mixed with priorRecords of those expected before.
 	priorRecords = 4
 	// What is tolerated beside a background: small ones threefold; tolerateRoom if
@@ -70,8 +70,8 @@ const (
 	// gets 150 % from a KPL another 100 to 140 %; and tolerateMore above large ones.
 	tolerateTimes, tolerateRoom, tolerateMore, tolerateMost = 3, 0.65, 0.1, 0.9
 	// A block with a smaller proportion throttled than goneAt ends the background;
-	// one with less than doubtBelow of it has it proven soon.
-	goneAt, doubtBelow = 0.025, 0.5
+	// one with less than unsureBelow of it has it proven soon.
+	goneAt, unsureBelow = 0.025, 0.5
 )
 
 // cause finds out whether what is throttled is the producer's doing.
@@ -168,7 +168,7 @@ func (s *share) isTimeToTry(wall, clock int64) bool {
 		return false
 	}
 	every := proveEvery
-	if s.background == 0 || s.doubtful {
+	if s.background == 0 || s.unsure {
 		every = tryEvery
 	}
 	if wall/every == (int64(s.lookedAt)*int64(time.Second)+clock)/every || wall%every >= together {
@@ -196,11 +196,11 @@ func (s *share) endBlock(at, age int64, all float32) {
 		s.background, s.rate, s.former = 0, 0, 0
 	case s.background > 0:
 		s.rate, s.through, s.former = float32(rate), float32(1-lost), float32(s.now)
-		s.doubtful = s.doubtful || lost < doubtBelow*float64(s.background)
+		s.unsure = s.unsure || lost < unsureBelow*float64(s.background)
 	case lost < suspect || !enough:
 		s.rate = 0
 		if lost < suspect {
-			s.former = atFirst // the trouble may have begun in this block, and cut the share
+			s.former = atFirst // the throttling may have begun in this block, and cut the share
 		}
 	case s.rate == 0:
 		s.rate, s.through, s.former, s.lookedAt = float32(rate), float32(1-lost), former, seconds(at)
@@ -241,7 +241,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		s.background = (s.refusal + priorRecords*expected) / (all + priorRecords)
 		s.peers.found(at)
 		s.restore(at, float64(s.former))
-	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryQuiet, s.row >= longRow, run+others < sureRow:
+	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, s.row >= longRow, run+others < sureRow:
 		s.background, s.usual = 0, 0
 		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
 	case age >= tryMost:
@@ -249,7 +249,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 	default:
 		return false
 	}
-	s.trying, s.doubtful, s.rate, s.lookedAt = false, false, 0, seconds(at)
+	s.trying, s.unsure, s.rate, s.lookedAt = false, false, 0, seconds(at)
 	s.newBlock(at)
 	return true
 }

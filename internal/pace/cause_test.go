@@ -192,7 +192,7 @@ func TestPeersThatFoundNothingChangeNothing(t *testing.T) {
 }
 
 func TestRecordsOfBeforeATrialDoNotCountInIt(t *testing.T) {
-	for name, told := range map[string]func(s *pace.Shard){
+	for name, learned := range map[string]func(s *pace.Shard){
 		"refused": func(s *pace.Shard) { refuse(s, 3.9, 10, 1) },
 		"stored":  func(s *pace.Shard) { store(s, 3.9, 30, 1) },
 	} {
@@ -200,7 +200,7 @@ func TestRecordsOfBeforeATrialDoNotCountInIt(t *testing.T) {
 			var s pace.Shard
 			trial(t, &s, limits(true), 0)
 			refuse(&s, 4.1, 1, 1)
-			told(&s)
+			learned(&s)
 			store(&s, 5, 1, 1)
 			store(&s, 5.1, 1, 1)
 			if got := s.Share(); !near(got, aTried) {
@@ -465,7 +465,7 @@ func TestBackgroundThatGetsLessIsProvenSoon(t *testing.T) {
 			block(&s, 5.5, 1, c.stored, c.refused, c.size)
 			if c.stored == 20 {
 				refuse(&s, 6.6, 11, aSize)
-				store(&s, 7.6, 1, aSize) // what comes after does not take the doubt away
+				store(&s, 7.6, 1, aSize) // what comes after does not make it sure
 			}
 			refuse(&s, 7.7, 1, aSize)
 			if got := s.Paused(seconds(7.7)); got != c.gone {
@@ -519,7 +519,7 @@ func TestProofThatItIsOurDoingEndsABackground(t *testing.T) {
 	}
 }
 
-func TestBackgroundInDoubtIsProvenOnce(t *testing.T) {
+func TestUnsureBackgroundIsProvenOnce(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
 	block(&s, 5.5, 1, 20, 8, aSize)
@@ -681,7 +681,7 @@ func TestShareReturnsToTheHighestSinceThrottlesBegan(t *testing.T) {
 			find(s, 16)
 			return 1
 		}},
-		{"a block with few throttles, in which the trouble may have begun", func(s *pace.Shard) float64 {
+		{"a block with few throttles, in which the throttling may have begun", func(s *pace.Shard) float64 {
 			block(s, 0, 1, 20, 20, aSize)
 			first := s.Share()
 			block(s, 1, 1, 300, 8, 100)
@@ -857,7 +857,7 @@ func TestShareIsBackAtAnyLimit(t *testing.T) {
 		}
 		send(&s, 25*second, 40*second, 2000)
 		if got := s.Share(); got < 0.9*limit {
-			t.Errorf("unexpected share after trouble with a limit of %d %%; got %v; want nine tenths of the limit at least", percent, got)
+			t.Errorf("unexpected share after throttling with a limit of %d %%; got %v; want nine tenths of the limit at least", percent, got)
 		}
 	}
 }

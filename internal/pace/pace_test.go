@@ -14,13 +14,17 @@ import (
 const second = int64(time.Second)
 
 func limits(adaptive bool) *pace.Limits {
-	return &pace.Limits{Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: adaptive,
-		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+	return &pace.Limits{
+		Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: adaptive,
+		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+	}
 }
 
 func Example() {
-	l := pace.Limits{Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
-		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second}
+	l := pace.Limits{
+		Records: pace.ShardRecords, Bytes: pace.ShardBytes, Adaptive: true,
+		BackoffMin: 100 * time.Millisecond, BackoffMax: 5 * time.Second,
+	}
 	var s pace.Shard
 	now := int64(0)
 	s.Init(&l, now)
@@ -102,7 +106,7 @@ func TestUnusedShareDoesNotGrow(t *testing.T) {
 		}
 	}
 	if got := s.Share(); got != cut {
-		t.Errorf("unexpected share after ten quiet minutes; got %v; want %v", got, cut)
+		t.Errorf("unexpected share after ten calm minutes; got %v; want %v", got, cut)
 	}
 	send(&s, 600*second, 700*second, 51200)
 	if got := s.Share(); got != 1 {
@@ -182,9 +186,9 @@ func TestBackoffGrowsToItsBound(t *testing.T) {
 	}
 }
 
-// drive sends records whenever they may go, at most at a rate, and lets verdict
+// drive sends records whenever they may go, at most at a rate, and lets refuse
 // decide which are throttled. It tells how many were stored and how many not.
-func drive(s *pace.Shard, from, to int64, size int, rate float64, verdict func(now int64) bool) (stored, refused int) {
+func drive(s *pace.Shard, from, to int64, size int, rate float64, refuse func(now int64) bool) (stored, refused int) {
 	gap := int64(float64(second) / rate)
 	for now, due := from, from; now < to; {
 		if w := max(s.Wait(now, size), due-now); w > 0 {
@@ -194,7 +198,7 @@ func drive(s *pace.Shard, from, to int64, size int, rate float64, verdict func(n
 		due = max(due+gap, now-second) // what has queued up is sent when it may
 		s.Take(size)
 		answered := now + int64(20*time.Millisecond)
-		if verdict(now) {
+		if refuse(now) {
 			s.Stored(now)
 			stored++
 		} else {
@@ -230,9 +234,9 @@ func TestThrottlesThatDoNotFollowTheRateDoNotSlowDown(t *testing.T) {
 	for _, part := range []float64{0.1, 0.3, 0.6} {
 		var s pace.Shard
 		s.Init(limits(true), 0)
-		verdict := chance(part)
-		drive(&s, 0, 60*second, 10_000, 1e6, verdict)
-		if stored, _ := drive(&s, 60*second, 120*second, 10_000, 1e6, verdict); float64(stored) < 0.7*60*104*(1-part) {
+		refuse := chance(part)
+		drive(&s, 0, 60*second, 10_000, 1e6, refuse)
+		if stored, _ := drive(&s, 60*second, 120*second, 10_000, 1e6, refuse); float64(stored) < 0.7*60*104*(1-part) {
 			t.Errorf("unexpected number of records in a minute with %v throttled; got %d; want most of %.0f", part, stored, 60*104*(1-part))
 		}
 	}
@@ -242,9 +246,9 @@ func TestThrottlesOfOurOwnDoingAreNoBackground(t *testing.T) {
 	for _, size := range []int{1000, 10_000, 51_200} {
 		var s pace.Shard
 		s.Init(limits(true), 0)
-		verdict := narrow(pace.ShardBytes/3, size)
-		drive(&s, 0, 60*second, size, 1e6, verdict)
-		stored, refused := drive(&s, 60*second, 180*second, size, 1e6, verdict)
+		refuse := narrow(pace.ShardBytes/3, size)
+		drive(&s, 0, 60*second, size, 1e6, refuse)
+		stored, refused := drive(&s, 60*second, 180*second, size, 1e6, refuse)
 		if part := float64(refused) / float64(stored+refused); part > 0.02 {
 			t.Errorf("unexpected part of records of %d bytes throttled at a shard with room for a third; got %.1f %%; want 2 at most", size, 100*part)
 		}
@@ -259,9 +263,9 @@ func TestBackgroundEndsWithItsThrottles(t *testing.T) {
 	s.Init(limits(true), 0)
 	drive(&s, 0, 60*second, 10_000, 1e6, chance(0.4))
 	drive(&s, 60*second, 70*second, 10_000, 1e6, chance(0))
-	verdict := narrow(pace.ShardBytes/3, 10_000) // now it is our doing
-	drive(&s, 70*second, 100*second, 10_000, 1e6, verdict)
-	stored, refused := drive(&s, 100*second, 160*second, 10_000, 1e6, verdict)
+	refuse := narrow(pace.ShardBytes/3, 10_000) // now it is our doing
+	drive(&s, 70*second, 100*second, 10_000, 1e6, refuse)
+	stored, refused := drive(&s, 100*second, 160*second, 10_000, 1e6, refuse)
 	if part := float64(refused) / float64(stored+refused); part > 0.02 {
 		t.Errorf("unexpected part throttled after the background is gone; got %.1f %%; want 2 at most", 100*part)
 	}
@@ -272,9 +276,9 @@ func TestBackgroundIsProvenAnew(t *testing.T) {
 	var s pace.Shard
 	s.Init(limits(true), 0)
 	drive(&s, 0, 60*second, 10_000, 1e6, chance(0.5))
-	verdict := narrow(pace.ShardBytes/2, 10_000)
-	drive(&s, 60*second, 120*second, 10_000, 1e6, verdict)
-	stored, refused := drive(&s, 120*second, 180*second, 10_000, 1e6, verdict)
+	refuse := narrow(pace.ShardBytes/2, 10_000)
+	drive(&s, 60*second, 120*second, 10_000, 1e6, refuse)
+	stored, refused := drive(&s, 120*second, 180*second, 10_000, 1e6, refuse)
 	if part := float64(refused) / float64(stored+refused); part > 0.02 {
 		t.Errorf("unexpected part throttled two proofs later; got %.1f %%; want 2 at most", 100*part)
 	}
@@ -283,8 +287,8 @@ func TestBackgroundIsProvenAnew(t *testing.T) {
 func TestFewRecordsProveNothing(t *testing.T) {
 	var s pace.Shard
 	s.Init(limits(true), 0)
-	verdict := chance(0.5)
-	drive(&s, 0, 600*second, 51_200, 0.5, verdict)
+	refuse := chance(0.5)
+	drive(&s, 0, 600*second, 51_200, 0.5, refuse)
 	if got := s.Share(); got > 0.05 {
 		t.Errorf("unexpected share after ten minutes with half of a record each two seconds throttled; got %v; want it small, as if a thousand others were there", got)
 	}
@@ -313,9 +317,9 @@ func TestWayBackEndsWithAThrottle(t *testing.T) {
 	rate := 0.1 * pace.ShardBytes / 10_000
 	drive(&s, 0, 60*second, 10_000, rate, chance(0))
 	drive(&s, 60*second, 90*second, 10_000, rate, chance(1))
-	verdict := narrow(pace.ShardBytes/5, 10_000) // the shard is free in part
-	drive(&s, 90*second, 150*second, 10_000, 1e6, verdict)
-	stored, refused := drive(&s, 150*second, 210*second, 10_000, 1e6, verdict)
+	refuse := narrow(pace.ShardBytes/5, 10_000) // the shard is free in part
+	drive(&s, 90*second, 150*second, 10_000, 1e6, refuse)
+	stored, refused := drive(&s, 150*second, 210*second, 10_000, 1e6, refuse)
 	if part := float64(refused) / float64(stored+refused); part > 0.05 {
 		t.Errorf("unexpected part throttled a minute after the way back; got %.1f %%; want 5 at most: the share known to be good is so no more", 100*part)
 	}
@@ -328,13 +332,13 @@ func TestTrialsBeginTogetherByTheClockOnTheWall(t *testing.T) {
 		l.Clock = clock
 		var s pace.Shard
 		s.Init(l, 0)
-		verdict, last, trials := chance(0.3), 1.0, 0
+		refuse, last, trials := chance(0.3), 1.0, 0
 		for now := int64(0); now < 300*second; now += second / 100 {
 			if s.Wait(now, 10_000) > 0 {
 				continue
 			}
 			s.Take(10_000)
-			if !verdict(now) {
+			if !refuse(now) {
 				s.Refused(now, now, 0.5)
 				last = s.Share()
 				continue

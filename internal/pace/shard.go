@@ -137,7 +137,7 @@ func (s *Shard) after(records, bytes float64) int64 {
 	return int64(w) + 1
 }
 
-// Take pays for a record for which Wait has returned 0.
+// Take reserves tokens for a record for which Wait has returned 0.
 func (s *Shard) Take(size int) {
 	s.records--
 	s.bytes -= float64(size)
@@ -187,7 +187,7 @@ func (s *Shard) Refused(now, sent int64, random float64) {
 	}
 }
 
-// empty leaves nothing in the buckets. Somebody else writes to the shard as well: what they
+// empty leaves nothing in the buckets. Another producer writes to the shard as well: what they
 // still hold is not there.
 func (s *Shard) empty() {
 	s.records, s.bytes = min(s.records, 0), min(s.bytes, 0)

@@ -15,9 +15,9 @@ const (
 	// more, which is what brings them together.
 	cutBase, cutSlope = 0.03, 0.25
 	// cutMost bounds the part of the cut that follows the proportion of
-	// throttled records, and doubt is how many records stored it is weighed
+	// throttled records, and prior is how many records stored it is weighed
 	// against, because a few throttles say little about a proportion.
-	cutMost, doubt = 0.5, 8
+	cutMost, prior = 0.5, 8
 	// tolerance is the proportion of throttled records that is taken for chance,
 	// over memory. Without it a stream of many small records would be slowed
 	// down a lot by throttles that hardly matter.
@@ -26,7 +26,7 @@ const (
 	// cutEvery is the least time between two cuts, so that the effect of one
 	// is seen before the next.
 	cutEvery = int64(500 * time.Millisecond)
-	// growth is how fast the share moves on its curve, for each cubed second
+	// growth is how fast the share grows on its curve, for each cubed second
 	// and the root of the share. A third of a shard is back where it was cut
 	// after 16 s, a twentieth after 8 s.
 	growth = 1.7e-5
@@ -43,16 +43,16 @@ const (
 	leastShare = 0.001
 )
 
-// How a share comes back when the trouble is over.
+// How a share comes back when nothing is throttled any more.
 const (
-	// After quiet without a throttle, and with quietRecords stored, a share below
+	// After calm without a throttle, and with calmRecords stored, a share below
 	// what it is known to be good for doubles within some doubling. Where few
-	// records are throttled, quiet is no news before it is longer than usual by
-	// quietTimes; no more than quietMost is asked for.
-	quiet, quietMost = int64(1500 * time.Millisecond), int64(3 * time.Second)
-	quietRecords     = 2
-	quietTimes       = 2
-	doubling         = 0.7 // s
+	// records are throttled, calm is no news before it is longer than usual by
+	// calmTimes; no more than calmMost is asked for.
+	calm, calmMost = int64(1500 * time.Millisecond), int64(3 * time.Second)
+	calmRecords    = 2
+	calmTimes      = 2
+	doubling       = 0.7 // s
 	// clean is the proportion of throttled records below which a share is good.
 	clean = 0.05
 	// backOff is the part that is kept of what was delivered, or of what the share
@@ -62,7 +62,7 @@ const (
 	// deliveredMost if other records were throttled, because the first second
 	// finds the shard's own reserve.
 	deliveredMost = 0.1
-	// goodFor is the time in which what is known of good rates fades to a third. Trouble
+	// goodFor is the time in which what is known of good rates fades to a third. Throttling
 	// may last for minutes.
 	goodFor = 300 // s
 	// A share is not cut below keptPart of what was delivered, up to keptMost,
@@ -86,13 +86,13 @@ type share struct {
 	credit         float32 // seconds that may still count as growth
 	ceiling        float32
 
-	row      uint8 // records stored since the last that was refused
-	limited  bool  // records wait for tokens, so more would be used
-	waited   bool  // records of the block did
-	rising   bool  // on the way back
-	trying   bool  // at a lower rate
-	doubtful bool  // the background may be gone
-	jammed   bool  // the streak was long, and nothing has been refused since it ended
+	row     uint8 // records stored since the last that was refused
+	limited bool  // records wait for tokens, so more would be used
+	waited  bool  // records of the block did
+	rising  bool  // on the way back
+	trying  bool  // at a lower rate
+	unsure  bool  // the background may be gone
+	jammed  bool  // the streak was long, and nothing has been refused since it ended
 
 	now, grown float64
 
@@ -131,7 +131,7 @@ func (s *share) pass(now, d int64) bool {
 	switch {
 	case s.trying:
 		return false
-	case s.isQuiet(now) && s.now < s.goodShare(now):
+	case s.hasRecovered(now) && s.now < s.goodShare(now):
 		s.now = min(s.now*(1+seconds/doubling), s.goodShare(now))
 		s.plateau(s.now, 0)
 		s.rising = true
@@ -146,10 +146,10 @@ func (s *share) pass(now, d int64) bool {
 	return true
 }
 
-// isQuiet reports whether the trouble seems to be over.
-func (s *share) isQuiet(now int64) bool {
+// hasRecovered reports whether the shard seems to take everything again.
+func (s *share) hasRecovered(now int64) bool {
 	d := now - s.refusedAt
-	return s.row >= quietRecords && d > quiet && (d > quietMost || float32(s.row)*s.usual >= quietTimes)
+	return s.row >= calmRecords && d > calm && (d > calmMost || float32(s.row)*s.usual >= calmTimes)
 }
 
 func (s *share) goodShare(now int64) float64 {
@@ -250,7 +250,7 @@ func (s *share) refused(l *Limits, now, sent int64) bool {
 	}
 	// What came through is what the shard has for us; that is the new peak. No
 	// shard takes more than its capacity, whatever the ceiling is.
-	lost := (float64(s.lost) - expected) / (1 - tolerated) / (all + doubt)
+	lost := (float64(s.lost) - expected) / (1 - tolerated) / (all + prior)
 	if now-s.streakAt > jamAfter {
 		lost = max(lost, 1-2/float64(s.streak)) // nothing gets through
 	}

@@ -398,10 +398,10 @@ func TestRestAfterAThrottleIsNoTimeToGrow(t *testing.T) {
 	}
 }
 
-func TestShareIsBackWhenItIsQuiet(t *testing.T) {
+func TestShareIsBackWhenNothingIsThrottled(t *testing.T) {
 	for _, c := range []struct {
 		stored int
-		quiet  float64
+		calm   float64
 		back   bool
 	}{
 		// Half of the records are throttled usually.
@@ -421,11 +421,11 @@ func TestShareIsBackWhenItIsQuiet(t *testing.T) {
 		refuse(&s, 11.1, 1, 1)
 		store(&s, 11.2, c.stored, 1)
 		s.Take(8 << 20)
-		s.Wait(seconds(11.1+c.quiet-0.01), 1)
+		s.Wait(seconds(11.1+c.calm-0.01), 1)
 		before := s.Share()
-		s.Wait(seconds(11.1+c.quiet), 1)
+		s.Wait(seconds(11.1+c.calm), 1)
 		if got, want := s.Share()/before, 1+0.01/0.7; near(got, want) != c.back || !c.back && got > 1.005 {
-			t.Errorf("unexpected growth in 10 ms with %d records stored, %v s after a throttle; got %v times; want %v: %v", c.stored, c.quiet, got, want, c.back)
+			t.Errorf("unexpected growth in 10 ms with %d records stored, %v s after a throttle; got %v times; want %v: %v", c.stored, c.calm, got, want, c.back)
 		}
 	}
 }
@@ -437,7 +437,7 @@ func TestShareIsBackToWhatWasGood(t *testing.T) {
 		stored, refused int // in the first ten seconds
 		size            int
 		waiting         bool
-		at              float64 // when the trouble begins
+		at              float64 // when the throttling begins
 		want            float64
 	}{
 		{name: "nothing waited, 4 % throttled", stored: 96, refused: 4, size: 10_000, at: 12, want: 1},
@@ -484,23 +484,29 @@ func TestWhatWasGoodFadesWhenMoreIsLearned(t *testing.T) {
 		second func(s *pace.Shard)
 		want   func(share float64) float64
 	}{
-		{"less is known of now", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
+		{
+			"less is known of now", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
 			func(s *pace.Shard) { block(s, 150, 10, 94, 6, aSize) },
-			func(float64) float64 { return math.Exp(-150.0 / 300) }},
-		{"fewer are sent now, and wait", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
+			func(float64) float64 { return math.Exp(-150.0 / 300) },
+		},
+		{
+			"fewer are sent now, and wait", func(s *pace.Shard) { block(s, 0, 10, 100, 0, aSize) },
 			func(s *pace.Shard) {
 				refuse(s, 10, 1, 1)
 				hungry(s, 10.1, 10.5)
 				s.Wait(seconds(15), 1)
 				block(s, 19.9, 0.6, 100, 0, 1)
 			},
-			func(float64) float64 { return math.Exp(-10.0 / 300) }},
-		{"none waits any more", func(s *pace.Shard) {
-			refuse(s, 0, 1, 1)
-			hungry(s, 0.1, 3)
-			block(s, 3, 7, 100, 0, 1)
-		}, func(s *pace.Shard) { block(s, 10, 10, 100, 0, 1) },
-			func(share float64) float64 { return share }},
+			func(float64) float64 { return math.Exp(-10.0 / 300) },
+		},
+		{
+			"none waits any more", func(s *pace.Shard) {
+				refuse(s, 0, 1, 1)
+				hungry(s, 0.1, 3)
+				block(s, 3, 7, 100, 0, 1)
+			}, func(s *pace.Shard) { block(s, 10, 10, 100, 0, 1) },
+			func(share float64) float64 { return share },
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var s pace.Shard
@@ -565,11 +571,11 @@ func TestUsualPartOfThrottlesIsForgottenWhenItWasOurDoing(t *testing.T) {
 	before := s.Share()
 	hungry(&s, 17.2, 19.9)
 	if got := s.Share(); got > before+0.01 {
-		t.Errorf("unexpected share in three quiet seconds; got %v; want about %v", got, before)
+		t.Errorf("unexpected share in three calm seconds; got %v; want about %v", got, before)
 	}
 	hungry(&s, 20, 20.5)
 	if got := s.Share(); got < 1.5*before {
-		t.Errorf("unexpected share after three quiet seconds; got %v; want far more than %v", got, before)
+		t.Errorf("unexpected share after three calm seconds; got %v; want far more than %v", got, before)
 	}
 }
 

@@ -16,8 +16,13 @@ func TestNewer(t *testing.T) {
 		a, b string
 		want bool
 	}{
-		{"2.17", "2.17", false}, {"2.2.5", "2.17", false}, {"2.34", "2.17", true}, {"2.3.4", "2.17", false},
-		{"2.17.1", "2.17", true}, {"3", "2.17", true}, {"PRIVATE", "2.17", true},
+		{"2.17", "2.17", false},
+		{"2.2.5", "2.17", false},
+		{"2.34", "2.17", true},
+		{"2.3.4", "2.17", false},
+		{"2.17.1", "2.17", true},
+		{"3", "2.17", true},
+		{"PRIVATE", "2.17", true},
 	} {
 		if got := newer(c.a, c.b); got != c.want {
 			t.Errorf("unexpected order of %s and %s; got %t; want %t", c.a, c.b, got, c.want)

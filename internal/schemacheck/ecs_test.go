@@ -18,8 +18,10 @@ import (
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_LogConfiguration.html
 // and .../API_FirelensConfiguration.html (not checked).
 var (
-	awslogsOptions = []string{"awslogs-create-group", "awslogs-region", "awslogs-group", "awslogs-stream-prefix", "awslogs-datetime-format",
-		"awslogs-multiline-pattern", "mode", "max-buffer-size"}
+	awslogsOptions = []string{
+		"awslogs-create-group", "awslogs-region", "awslogs-group", "awslogs-stream-prefix", "awslogs-datetime-format",
+		"awslogs-multiline-pattern", "mode", "max-buffer-size",
+	}
 	firelensOptions = []string{"enable-ecs-log-metadata", "config-file-type", "config-file-value"}
 )
 

@@ -132,7 +132,8 @@ func checkPod(t *testing.T, k kustomization, spec *corev1.PodSpec) {
 		if v.ConfigMap != nil && !slices.ContainsFunc(k.ConfigMapGenerator, func(g struct {
 			Name  string   `json:"name"`
 			Files []string `json:"files"`
-		}) bool {
+		},
+		) bool {
 			return g.Name == v.ConfigMap.Name
 		}) {
 			t.Errorf("volume %s: no ConfigMap %s is made", v.Name, v.ConfigMap.Name)

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// metaKeys are the labels and annotations that somebody reads, with what they may be if
+// metaKeys are the labels and annotations that a program reads, with what they may be if
 // that is a list. Kubernetes takes any other, too.
 var metaKeys = map[string][]string{
 	"app.kubernetes.io/name":             {"fluent-bit-kpl", "kpl-http"},

@@ -33,7 +33,7 @@ func TestPrometheusAndGrafanaInCompose(t *testing.T) {
 			IsDefault            bool `yaml:"isDefault"`
 		}
 	}
-	var boards struct {
+	var dashboards struct {
 		APIVersion int `yaml:"apiVersion"`
 		Providers  []struct {
 			Name, Type string
@@ -41,14 +41,14 @@ func TestPrometheusAndGrafanaInCompose(t *testing.T) {
 		}
 	}
 	for path, into := range map[string]any{
-		"docker/compose/prometheus.yml": &prom, "docker/compose/grafana/datasources.yml": &sources, "docker/compose/grafana/dashboards.yml": &boards,
+		"docker/compose/prometheus.yml": &prom, "docker/compose/grafana/datasources.yml": &sources, "docker/compose/grafana/dashboards.yml": &dashboards,
 	} {
 		if err := yaml.UnmarshalWithOptions([]byte(read(t, path)), into, yaml.Strict()); err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 	}
 	if prom.Global.ScrapeInterval != 5*time.Second || prom.Global.EvaluationInterval != 5*time.Second {
-		t.Errorf("unexpected intervals; got %v; want 5 s, which somebody at the screen waits for", prom.Global)
+		t.Errorf("unexpected intervals; got %v; want 5 s, which a person at the screen waits for", prom.Global)
 	}
 	compose := read(t, "docker", "compose.yml")
 	paths := map[string]string{"fluent-bit": "/api/v2/metrics/prometheus", "kpl-http": ""}
@@ -72,7 +72,7 @@ func TestPrometheusAndGrafanaInCompose(t *testing.T) {
 	if len(sources.Datasources) != 1 || sources.Datasources[0].URL != "http://prometheus:9090" || sources.Datasources[0].Type != "prometheus" {
 		t.Errorf("unexpected data sources; got %+v", sources)
 	}
-	if len(boards.Providers) != 1 || !strings.Contains(compose, "../conf/grafana:"+boards.Providers[0].Options.Path+":ro") {
-		t.Errorf("unexpected dashboards; got %+v", boards)
+	if len(dashboards.Providers) != 1 || !strings.Contains(compose, "../conf/grafana:"+dashboards.Providers[0].Options.Path+":ro") {
+		t.Errorf("unexpected dashboards; got %+v", dashboards)
 	}
 }

@@ -62,10 +62,14 @@ func TestFormsForKubernetesSayTheSame(t *testing.T) {
 // What can be set at the top of the values of the two charts (fluent-bit 0.58.1, vector
 // 0.57.0), as far as it is used here. Helm ignores what it does not know.
 var chartKeys = map[string][]string{
-	"conf/helm/fluent-bit-values.yaml": {"serviceAccount", "rbac", "terminationGracePeriodSeconds", "initContainers", "extraVolumes", "extraVolumeMounts",
-		"args", "env", "resources", "securityContext", "tolerations", "config"},
-	"conf/helm/vector-values.yaml": {"role", "terminationGracePeriodSeconds", "env", "resources", "tolerations", "persistence", "podDisruptionBudget",
-		"service", "serviceHeadless", "customConfig", "livenessProbe", "readinessProbe"},
+	"conf/helm/fluent-bit-values.yaml": {
+		"serviceAccount", "rbac", "terminationGracePeriodSeconds", "initContainers", "extraVolumes", "extraVolumeMounts",
+		"args", "env", "resources", "securityContext", "tolerations", "config",
+	},
+	"conf/helm/vector-values.yaml": {
+		"role", "terminationGracePeriodSeconds", "env", "resources", "tolerations", "persistence", "podDisruptionBudget",
+		"service", "serviceHeadless", "customConfig", "livenessProbe", "readinessProbe",
+	},
 }
 
 func TestValuesOfCharts(t *testing.T) {
@@ -127,7 +131,8 @@ func load(path string) (cfg inEffect, err error) {
 	if code := vector.Main(context.Background(), []string{"print-config", filepath.Join(root, path)}, nil, &out, &problems); code != 0 {
 		return cfg, fmt.Errorf("exit code %d: %s", code, problems.Bytes())
 	}
-	return cfg, yaml.Unmarshal(out.Bytes(), &cfg)
+	err = yaml.Unmarshal(out.Bytes(), &cfg)
+	return cfg, err
 }
 
 func TestConfigurationsOfKplHTTP(t *testing.T) {

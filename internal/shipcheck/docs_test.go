@@ -52,7 +52,7 @@ func TestLogLinesOfTroubleshootingExist(t *testing.T) {
 	}
 }
 
-// Lines that tell of trouble have to be explained.
+// Lines about errors have to be explained.
 func TestErrorLinesAreExplained(t *testing.T) {
 	page := read(t, "docs", "troubleshooting.md")
 	n := 0

@@ -54,7 +54,7 @@ func TestDryRunInFluentBit(t *testing.T) {
 			}
 			// Some builds leave plugins out. The rest can be checked without them.
 			m := unknownPlugin.FindSubmatch(out)
-			if m == nil || string(m[1]) == "kpl" {
+			if len(m) == 0 || string(m[1]) == "kpl" {
 				t.Errorf("%s: %v\n%s", name, err, out)
 				break
 			}

@@ -14,21 +14,29 @@ import (
 // Fluent Bit alone. The names are those in its source (config maps of the plugins,
 // src/flb_config.c, flb_input.c, flb_filter.c, flb_output.c; checked 2026-11-24).
 var fluentBitKeys = map[string][]string{
-	"service": {"flush", "grace", "daemon", "log_file", "log_level", "parsers_file", "plugins_file", "http_server", "http_listen", "http_port", "health_check",
+	"service": {
+		"flush", "grace", "daemon", "log_file", "log_level", "parsers_file", "plugins_file", "http_server", "http_listen", "http_port", "health_check",
 		"hc_errors_count", "hc_retry_failure_count", "hc_period", "hot_reload", "scheduler.cap", "scheduler.base", "storage.path", "storage.sync", "storage.metrics",
-		"storage.checksum", "storage.backlog.mem_limit", "storage.max_chunks_up", "storage.type"},
+		"storage.checksum", "storage.backlog.mem_limit", "storage.max_chunks_up", "storage.type",
+	},
 	"input":  {"name", "alias", "tag", "log_level", "mem_buf_limit", "storage.type", "storage.pause_on_chunks_overlimit", "threaded"},
 	"filter": {"name", "alias", "match", "match_regex", "log_level"},
-	"output": {"name", "alias", "match", "match_regex", "log_level", "retry_limit", "workers", "host", "port", "tls", "tls.verify", "tls.ca_file",
-		"storage.total_limit_size"},
+	"output": {
+		"name", "alias", "match", "match_regex", "log_level", "retry_limit", "workers", "host", "port", "tls", "tls.verify", "tls.ca_file",
+		"storage.total_limit_size",
+	},
 
-	"input tail": {"path", "exclude_path", "key", "read_from_head", "refresh_interval", "rotate_wait", "path_key", "offset_key", "ignore_older", "buffer_chunk_size",
+	"input tail": {
+		"path", "exclude_path", "key", "read_from_head", "refresh_interval", "rotate_wait", "path_key", "offset_key", "ignore_older", "buffer_chunk_size",
 		"buffer_max_size", "static_batch_size", "skip_long_lines", "skip_empty_lines", "truncate_long_lines", "exit_on_eof", "inotify_watcher", "parser", "tag_regex", "db",
-		"db.sync", "db.locking", "db.journal_mode", "multiline.parser"},
+		"db.sync", "db.locking", "db.journal_mode", "multiline.parser",
+	},
 	"input dummy": {"samples", "dummy", "metadata", "rate", "interval_sec", "interval_nsec", "copies", "fixed_timestamp"},
-	"filter kubernetes": {"buffer_size", "merge_log", "merge_parser", "merge_log_key", "merge_log_trim", "keep_log", "kube_url", "kube_ca_file", "kube_tag_prefix",
+	"filter kubernetes": {
+		"buffer_size", "merge_log", "merge_parser", "merge_log_key", "merge_log_trim", "keep_log", "kube_url", "kube_ca_file", "kube_tag_prefix",
 		"labels", "annotations", "owner_references", "namespace_labels", "namespace_annotations", "k8s-logging.parser", "k8s-logging.exclude", "regex_parser",
-		"dns_retries", "dns_wait_time", "use_kubelet", "kubelet_host", "kubelet_port", "kube_token_ttl", "kube_meta_cache_ttl"},
+		"dns_retries", "dns_wait_time", "use_kubelet", "kubelet_host", "kubelet_port", "kube_token_ttl", "kube_meta_cache_ttl",
+	},
 	"filter parser": {"key_name", "parser", "preserve_key", "reserve_data", "unescape_key"},
 	"output http":   {"uri", "http_method", "format", "compress", "header", "header_tag", "json_date_key", "json_date_format", "http_user", "http_passwd", "body_key", "headers_key"},
 	"output kpl":    nil, // checkOutput looks at them
@@ -46,8 +54,10 @@ var fluentBitWords = map[string][]string{
 	"format": {"json_lines", "json"}, "compress": {"gzip", "zstd"}, "multiline.parser": {"docker, cri"}, "parser": {"json"}, "parsers_file": {"/fluent-bit/etc/parsers.conf"},
 }
 
-var fluentBitSwitches = []string{"http_server", "health_check", "read_from_head", "skip_long_lines", "merge_log", "keep_log", "k8s-logging.parser", "k8s-logging.exclude",
-	"annotations", "use_kubelet", "reserve_data"}
+var fluentBitSwitches = []string{
+	"http_server", "health_check", "read_from_head", "skip_long_lines", "merge_log", "keep_log", "k8s-logging.parser", "k8s-logging.exclude",
+	"annotations", "use_kubelet", "reserve_data",
+}
 
 // sectionProblems compares sections with the tables.
 func sectionProblems(list []section) (problems []string) {
@@ -107,8 +117,10 @@ func TestKeysOfFluentBit(t *testing.T) {
 func TestBrokenKeysOfFluentBitAreNoticed(t *testing.T) {
 	for path, replace := range map[string]map[string]string{
 		"conf/ecs/firelens.conf": {"parsers_file": "parser_file", "key_name": "key", "parser         json": "parser jsom", "reserve_data": "reserve", "match ": "mach ", "parser\n": "parsers\n"},
-		"docker/compose/fluent-bit.conf": {"port           8080": "prot 8080", "compress ": "compres ", "rate ": "rates ", "dummy          {": "dumy {", "http_server": "http_sever",
-			"demo.*": "dmo.*", "gzip": "gzp", "host ": "hosts ", "json_lines": "json_line"},
+		"docker/compose/fluent-bit.conf": {
+			"port           8080": "prot 8080", "compress ": "compres ", "rate ": "rates ", "dummy          {": "dumy {", "http_server": "http_sever",
+			"demo.*": "dmo.*", "gzip": "gzp", "host ": "hosts ", "json_lines": "json_line",
+		},
 		"conf/kubernetes/fluent-bit/fluent-bit.conf": {"merge_log ": "mergelog ", "skip_long_lines": "skip_lines", "kubelet_host": "kubelet", "storage.sync": "storage.synch", "docker, cri": "docker, cry"},
 	} {
 		good := read(t, path)

@@ -13,7 +13,7 @@ import (
 	"github.com/outkpl/outkpl/core/metrics/prometheus"
 )
 
-// metricNames lists the metrics of both doors.
+// metricNames lists the metrics of both receivers.
 func metricNames(t *testing.T) map[string]bool {
 	t.Helper()
 	names := map[string]bool{
@@ -30,7 +30,7 @@ func metricNames(t *testing.T) map[string]bool {
 		}
 		names[name] = true
 	}
-	// What a door has beside these is written in its code.
+	// What a receiver has beside these is written in its code.
 	literal := regexp.MustCompile(`"(kpl_[a-z_]+)"`)
 	family := regexp.MustCompile(`Family\{Name: "([a-z_]+)"`)
 	for _, dir := range []string{"core/metrics/prometheus", "vector/internal/receiver", "fluentbit/internal/plugin"} {
@@ -71,7 +71,7 @@ func TestRulesAndDashboardNameMetricsThatExist(t *testing.T) {
 	}
 }
 
-// What an operator has to see is on the dashboard, and what has to wake somebody up has an
+// What an operator has to see is on the dashboard, and what has to wake a person up has an
 // alert.
 func TestWhatMattersIsWatched(t *testing.T) {
 	dashboard, alerts := read(t, "conf", "grafana", "out_kpl.json"), read(t, "conf", "prometheus", "alerts.yaml")

@@ -50,8 +50,10 @@ func sharedInputs(list []section) (problems []string) {
 }
 
 func TestConfigurationsKeepOutOfTheTrapsOfFluentBit(t *testing.T) {
-	for _, path := range []string{"conf/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/ecs/firelens.conf", "docker/compose/fluent-bit.conf",
-		"conf/fluent-bit.yaml", "conf/fluent-bit-kubernetes.yaml"} {
+	for _, path := range []string{
+		"conf/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/ecs/firelens.conf", "docker/compose/fluent-bit.conf",
+		"conf/fluent-bit.yaml", "conf/fluent-bit-kubernetes.yaml",
+	} {
 		var list []section
 		if strings.HasSuffix(path, ".yaml") {
 			list = ymlSections(t, read(t, path))
@@ -96,8 +98,10 @@ func TestTrapsOfFluentBitAreDocumented(t *testing.T) {
 	page, delivery := read(t, "docs", "fluent-bit.md"), read(t, "docs", "delivery.md")
 	_, table, _ := strings.Cut(page, "## What to set in the host")
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, want := range []string{"| `storage.checksum` of the service | leave it off", "| conditional `routes:` of inputs", "`match: <name of the route>`", "| `processors:` of the output |",
-		"| another output for the same inputs |", "| `port`, `tls.*`, `net.*`, `host`, `ipv6` of the output | leave them out"} {
+	for _, want := range []string{
+		"| `storage.checksum` of the service | leave it off", "| conditional `routes:` of inputs", "`match: <name of the route>`", "| `processors:` of the output |",
+		"| another output for the same inputs |", "| `port`, `tls.*`, `net.*`, `host`, `ipv6` of the output | leave them out",
+	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("docs/fluent-bit.md, What to set in the host: %q is missing", want)
 		}

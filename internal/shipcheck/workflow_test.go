@@ -4,6 +4,7 @@ package shipcheck
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -49,12 +50,18 @@ func TestWorkflows(t *testing.T) {
 		if len(doc.Permissions) != 1 || doc.Permissions["contents"] != "read" {
 			t.Errorf("%s: unexpected permissions; got %v; want to read only, and more in single jobs", path, doc.Permissions)
 		}
+		for _, m := range regexp.MustCompile(`uses: (.*)`).FindAllStringSubmatch(read(t, path), -1) {
+			if !regexp.MustCompile(`@[0-9a-f]{40} # v\d+\.\d+\.\d+$`).MatchString(m[1]) {
+				t.Errorf("%s: unexpected action %q; want the digest of a commit, and its version behind it", path, m[1])
+			}
+		}
 		for name, job := range doc.Jobs {
 			if job.RunsOn == "" || job.Timeout == 0 {
 				t.Errorf("%s, %s: runs-on or timeout-minutes is missing", path, name)
 			}
 			for _, s := range job.Steps {
-				if (s.Uses == "") == (s.Run == "") || s.Uses != "" && !regexp.MustCompile(`@v\d+$`).MatchString(s.Uses) {
+				// A tag can be moved; the digest of a commit cannot.
+				if (s.Uses == "") == (s.Run == "") || s.Uses != "" && !regexp.MustCompile(`@[0-9a-f]{40}$`).MatchString(s.Uses) {
 					t.Errorf("%s, %s: unexpected step; got uses %q, run %q", path, name, s.Uses, s.Run)
 				}
 				// Names of branches and tags are written by strangers.
@@ -75,6 +82,63 @@ func TestWorkflows(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Whatever has versions is in dependabot.yml, and each line of that is about something.
+func TestDependabotLooksAtAllThatHasVersions(t *testing.T) {
+	var doc struct {
+		Version int
+		Updates []struct {
+			Ecosystem   string `yaml:"package-ecosystem"`
+			Directory   string
+			Directories []string
+			Schedule    struct{ Interval string }
+			Groups      map[string]struct{ Patterns []string }
+		}
+	}
+	if err := yaml.UnmarshalWithOptions([]byte(read(t, ".github/dependabot.yml")), &doc, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for ecosystem, patterns := range map[string][]string{
+		"gomod":          {"go.mod", "*/go.mod", "*/*/go.mod"},
+		"github-actions": {".github/workflows/*.yml"},
+		"npm":            {"*/*/package.json"},
+		"maven":          {"*/*/*/pom.xml"},
+		"docker":         {"*/Dockerfile.*"},
+		"docker-compose": {"*/compose.yml"},
+		"pip":            {"tools/ziglang.txt"},
+	} {
+		for _, pattern := range patterns {
+			for _, path := range glob(t, pattern) {
+				dir := filepath.ToSlash(filepath.Dir(path))
+				if dir == "." || ecosystem == "github-actions" {
+					dir = ""
+				}
+				want[ecosystem+" /"+dir] = true
+			}
+		}
+	}
+	for _, u := range doc.Updates {
+		if u.Schedule.Interval == "" {
+			t.Errorf("dependabot.yml, %s: schedule.interval is missing", u.Ecosystem)
+		}
+		if u.Directory != "" {
+			u.Directories = append(u.Directories, u.Directory)
+		}
+		for _, dir := range u.Directories {
+			if !want[u.Ecosystem+" "+dir] {
+				t.Errorf("dependabot.yml: nothing of %s is in %s, or it is there twice", u.Ecosystem, dir)
+			}
+			delete(want, u.Ecosystem+" "+dir)
+		}
+	}
+	for missing := range want {
+		t.Errorf("dependabot.yml lacks %s", missing)
+	}
+	if doc.Version != 2 {
+		t.Errorf("dependabot.yml: unexpected version; got %d; want 2", doc.Version)
 	}
 }
 

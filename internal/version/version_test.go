@@ -16,7 +16,7 @@ func TestVersion(t *testing.T) {
 		"the stamp of a release wins":     {"v1.2.3", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v9"}}, "v1.2.3"},
 		"the tag of a checkout":           {"", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "v0.4.0"}}, "v0.4.0"},
 		"a checkout without version":      {"", &debug.BuildInfo{Main: debug.Module{Path: module, Version: "(devel)"}}, "devel"},
-		"a module of somebody's program":  {"", &debug.BuildInfo{Main: debug.Module{Path: "a/b", Version: "v9"}, Deps: []*debug.Module{{Path: module, Version: "v0.5.0"}}}, "v0.5.0"},
+		"a module of another program":     {"", &debug.BuildInfo{Main: debug.Module{Path: "a/b", Version: "v9"}, Deps: []*debug.Module{{Path: module, Version: "v0.5.0"}}}, "v0.5.0"},
 		"a program without this module":   {"", &debug.BuildInfo{Main: debug.Module{Path: "a/b", Version: "v9"}}, "devel"},
 		"a program without a description": {"", nil, "devel"},
 	} {

@@ -40,7 +40,7 @@ type Config struct {
 	// RequestTimeout bounds one call of PutMetricData, retries of the client
 	// included; 1 s to 5 min, 0 means 20 s.
 	RequestTimeout time.Duration
-	// Logger is told of trouble when it begins and ends; nil for none.
+	// Logger gets a line when failures begin and one when they end; nil for none.
 	Logger *slog.Logger
 }
 

@@ -3,6 +3,7 @@
 package cloudwatch
 
 import (
+	"math"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,15 +38,17 @@ func (c *Config) datum(e *entry, at time.Time) types.MetricDatum {
 		}
 	}
 	if d.Values == nil {
-		d.StatisticValues = &types.StatisticSet{SampleCount: aws.Float64(float64(e.Count)), Sum: aws.Float64(within(e.Sum)),
-			Minimum: aws.Float64(within(e.Min)), Maximum: aws.Float64(within(e.Max))}
+		d.StatisticValues = &types.StatisticSet{
+			SampleCount: aws.Float64(float64(e.Count)), Sum: aws.Float64(within(e.Sum)),
+			Minimum: aws.Float64(within(e.Min)), Maximum: aws.Float64(within(e.Max)),
+		}
 	}
 	return d
 }
 
 // within keeps a value in the range that CloudWatch takes.
 func within(v float64) float64 {
-	if v != v {
+	if math.IsNaN(v) {
 		return 0
 	}
 	return min(max(v, -maxValue), maxValue)

@@ -54,8 +54,10 @@ func TestRealClientSends(t *testing.T) {
 	defer server.Close()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	client := awscw.New(awscw.Options{Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), HTTPClient: &http.Client{Transport: transport},
-		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", "")})
+	client := awscw.New(awscw.Options{
+		Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), HTTPClient: &http.Client{Transport: transport},
+		Credentials: credentials.NewStaticCredentialsProvider("AKID", "secret", ""),
+	})
 	s, err := cloudwatch.New(client, cloudwatch.Config{})
 	if err != nil {
 		t.Fatal(err)

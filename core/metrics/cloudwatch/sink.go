@@ -53,8 +53,10 @@ func New(client Client, c Config) (*Sink, error) {
 		return nil, err
 	}
 	wc := metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: !c.StatisticSets, Logger: c.Logger}
-	s := &Sink{cfg: c, client: client, window: metrics.NewWindow(wc), gauges: metrics.NewWindow(wc),
-		stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Sink{
+		cfg: c, client: client, window: metrics.NewWindow(wc), gauges: metrics.NewWindow(wc),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
 	s.sources.MaxSeries = c.MaxSeries
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.run()
@@ -124,8 +126,10 @@ func (s *Sink) sample() {
 	for g := core.GranularityGlobal; g <= s.cfg.Granularity; g++ {
 		for _, one := range now.Gauges(metrics.Config{Level: s.cfg.Level, Granularity: g}) {
 			if s.cfg.GranularityOf(one.Metric) >= g {
-				list = append(list, core.Observation{Metric: one.Metric, Stream: one.Stream, Shard: one.Shard,
-					Count: 1, Sum: one.Value, Min: one.Value, Max: one.Value})
+				list = append(list, core.Observation{
+					Metric: one.Metric, Stream: one.Stream, Shard: one.Shard,
+					Count: 1, Sum: one.Value, Min: one.Value, Max: one.Value,
+				})
 			}
 		}
 	}

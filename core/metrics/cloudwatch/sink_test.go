@@ -92,14 +92,17 @@ func TestEachBeginningOfAPathIsASeries(t *testing.T) {
 		{"per shard", cloudwatch.Config{}, []string{
 			"ErrorsByCode{ErrorCode=Boom,StreamName=a}=1", "ErrorsByCode{ErrorCode=Boom}=1", "ErrorsByCode{StreamName=a,ShardId=shardId-1}=1", "ErrorsByCode{StreamName=a}=1", "ErrorsByCode{}=2",
 			"UserRecordsPut{StreamName=a,ShardId=shardId-1}=2", "UserRecordsPut{StreamName=a,ShardId=shardId-2}=2", "UserRecordsPut{StreamName=a}=4",
-			"UserRecordsPut{StreamName=b,ShardId=shardId-1}=2", "UserRecordsPut{StreamName=b,ShardId=shardId-2}=2", "UserRecordsPut{StreamName=b}=4", "UserRecordsPut{}=8"}},
+			"UserRecordsPut{StreamName=b,ShardId=shardId-1}=2", "UserRecordsPut{StreamName=b,ShardId=shardId-2}=2", "UserRecordsPut{StreamName=b}=4", "UserRecordsPut{}=8",
+		}},
 		{"global", cloudwatch.Config{Config: metrics.Config{Level: core.LevelSummary}}, []string{
-			"ErrorsByCode{ErrorCode=Boom}=1", "ErrorsByCode{}=2", "UserRecordsPut{}=8"}},
+			"ErrorsByCode{ErrorCode=Boom}=1", "ErrorsByCode{}=2", "UserRecordsPut{}=8",
+		}},
 		{"per stream with more dimensions", cloudwatch.Config{Config: metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}, Dimensions: []cloudwatch.Dimension{rack, host}}, []string{
 			"ErrorsByCode{Host=h1,ErrorCode=Boom,StreamName=a,Rack=r1}=1", "ErrorsByCode{Host=h1,ErrorCode=Boom,StreamName=a}=1", "ErrorsByCode{Host=h1,ErrorCode=Boom}=1",
 			"ErrorsByCode{Host=h1,StreamName=a,Rack=r1}=1", "ErrorsByCode{Host=h1,StreamName=a}=1", "ErrorsByCode{Host=h1}=2", "ErrorsByCode{}=2",
 			"UserRecordsPut{Host=h1,StreamName=a,Rack=r1}=4", "UserRecordsPut{Host=h1,StreamName=a}=4", "UserRecordsPut{Host=h1,StreamName=b,Rack=r1}=4",
-			"UserRecordsPut{Host=h1,StreamName=b}=4", "UserRecordsPut{Host=h1}=8", "UserRecordsPut{}=8"}},
+			"UserRecordsPut{Host=h1,StreamName=b}=4", "UserRecordsPut{Host=h1}=8", "UserRecordsPut{}=8",
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fake{}
@@ -223,7 +226,8 @@ func TestGaugesAreSampledEachSecond(t *testing.T) {
 		// Mean, minimum and maximum of each minute alone; of all streams their sum.
 		want := []string{
 			"UserRecordsPending{} 7 from 3 to 11", "UserRecordsPending{StreamName=logs} 6 from 2 to 10", "UserRecordsPending{StreamName=other} 1 from 1 to 1",
-			"UserRecordsPending{} 6 from 6 to 6", "UserRecordsPending{StreamName=logs} 5 from 5 to 5", "UserRecordsPending{StreamName=other} 1 from 1 to 1"}
+			"UserRecordsPending{} 6 from 6 to 6", "UserRecordsPending{StreamName=logs} 5 from 5 to 5", "UserRecordsPending{StreamName=other} 1 from 1 to 1",
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("unexpected gauges;\ngot  %s;\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
 		}
@@ -299,10 +303,14 @@ func TestConfigProblemsAreToldAtOnce(t *testing.T) {
 		cfg  cloudwatch.Config
 		want []string
 	}{
-		{cloudwatch.Config{Namespace: "AWS/Kinesis", Interval: time.Millisecond, MaxPending: -1, RequestTimeout: time.Hour, MaxSeries: -1},
-			[]string{"namespace", "interval 1ms", "pending uploads -1", "request time-out 1h", "series -1"}},
-		{cloudwatch.Config{Dimensions: []cloudwatch.Dimension{{Name: "ShardId", Value: "x"}, {Name: "a", Value: " "}, {Name: ":b", Value: "x"}, {Name: "c", Value: "x"}, {Name: "c", Value: "\u00e4", Granularity: 9}}},
-			[]string{`"ShardId" is there twice`, `"a"=" "`, `":b"="x"`, `"c" is there twice`, `granularity 9`}},
+		{
+			cloudwatch.Config{Namespace: "AWS/Kinesis", Interval: time.Millisecond, MaxPending: -1, RequestTimeout: time.Hour, MaxSeries: -1},
+			[]string{"namespace", "interval 1ms", "pending uploads -1", "request time-out 1h", "series -1"},
+		},
+		{
+			cloudwatch.Config{Dimensions: []cloudwatch.Dimension{{Name: "ShardId", Value: "x"}, {Name: "a", Value: " "}, {Name: ":b", Value: "x"}, {Name: "c", Value: "x"}, {Name: "c", Value: "\u00e4", Granularity: 9}}},
+			[]string{`"ShardId" is there twice`, `"a"=" "`, `":b"="x"`, `"c" is there twice`, `granularity 9`},
+		},
 		{cloudwatch.Config{Dimensions: make([]cloudwatch.Dimension, 28)}, []string{"28 dimensions; want up to 27"}},
 	} {
 		_, err := cloudwatch.New(&fake{}, c.cfg)

@@ -89,7 +89,7 @@ func TestFailedUploadIsTriedAgain(t *testing.T) {
 			t.Errorf("unexpected time stamps; got %v and %v; want those of the windows", a, b)
 		}
 		if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "no network") || !strings.Contains(got, "again") {
-			t.Errorf("unexpected log; want one line for the beginning and one for the end of the trouble:\n%s", got)
+			t.Errorf("unexpected log; want one line for the beginning and one for the end of the failures:\n%s", got)
 		}
 	})
 }

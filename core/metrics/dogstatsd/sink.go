@@ -42,7 +42,7 @@ type Config struct {
 	Interval time.Duration
 	// MaxSeries bounds the series of one interval, 0 means 10000.
 	MaxSeries int
-	// Logger is told of trouble when it begins and ends; nil for none.
+	// Logger gets a line when failures begin and one when they end; nil for none.
 	Logger *slog.Logger
 }
 
@@ -101,8 +101,10 @@ func (c *Config) fill() error {
 }
 
 func start(client Client, c Config) *Sink {
-	s := &Sink{cfg: c, client: client, stop: make(chan struct{}), done: make(chan struct{}),
-		window: metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: true, Logger: c.Logger})}
+	s := &Sink{
+		cfg: c, client: client, stop: make(chan struct{}), done: make(chan struct{}),
+		window: metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, Histograms: true, Logger: c.Logger}),
+	}
 	s.sources.MaxSeries = c.MaxSeries
 	go s.run()
 	return s

@@ -302,7 +302,7 @@ func TestRealClientSends(t *testing.T) {
 	}
 }
 
-func TestTroubleIsToldWhenItBeginsAndEnds(t *testing.T) {
+func TestFailuresAreLoggedWhenTheyBeginAndEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		s, f := newSink(t, dogstatsd.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -319,7 +319,7 @@ func TestTroubleIsToldWhenItBeginsAndEnds(t *testing.T) {
 		}
 		closeSink(t, s)
 		if got := log.String(); strings.Count(got, "no socket") != 2 || strings.Count(got, "again") != 2 || strings.Count(got, "\n") != 4 {
-			t.Errorf("unexpected log; want two troubles, each with an end:\n%s", got)
+			t.Errorf("unexpected log; want failures twice, each with an end:\n%s", got)
 		}
 	})
 }

@@ -75,7 +75,10 @@ func TestWindowsOfSeconds(t *testing.T) {
 			window time.Duration
 			want   float64
 		}{
-			{time.Second, 1000}, {2 * time.Second, 1199}, {2500 * time.Millisecond, 1199}, {10 * time.Second, 1000 + 9*195},
+			{time.Second, 1000},
+			{2 * time.Second, 1199},
+			{2500 * time.Millisecond, 1199},
+			{10 * time.Second, 1000 + 9*195},
 			{time.Minute, 1000 + 59*170},
 		} {
 			if got := recent(t, s, received, c.window); got.Sum != c.want {

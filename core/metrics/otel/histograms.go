@@ -65,8 +65,10 @@ func (h *Histograms) Produce(context.Context) ([]metricdata.ScopeMetrics, error)
 	scope := metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: Scope}}
 	for _, m := range core.Metrics() {
 		if len(points[m]) > 0 {
-			scope.Metrics = append(scope.Metrics, metricdata.Metrics{Name: Name(m), Description: m.Info().Help, Unit: Unit(m),
-				Data: metricdata.ExponentialHistogram[float64]{Temporality: metricdata.CumulativeTemporality, DataPoints: points[m]}})
+			scope.Metrics = append(scope.Metrics, metricdata.Metrics{
+				Name: Name(m), Description: m.Info().Help, Unit: Unit(m),
+				Data: metricdata.ExponentialHistogram[float64]{Temporality: metricdata.CumulativeTemporality, DataPoints: points[m]},
+			})
 		}
 	}
 	return []metricdata.ScopeMetrics{scope}, nil

@@ -31,6 +31,7 @@ func Unit(m core.Metric) string {
 		return "{refresh}"
 	case core.MetricLedgerHits:
 		return "{hit}"
+	default: // the unit is that of the metric
 	}
 	return "{record}"
 }

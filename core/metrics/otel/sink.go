@@ -82,8 +82,10 @@ func New(provider metric.MeterProvider, c Config) (*Sink, error) {
 	if c.MaxSeries == 0 {
 		c.MaxSeries = 10_000
 	}
-	s := &Sink{cfg: c, counters: map[core.Metric]metric.Int64Counter{}, histograms: map[core.Metric]metric.Float64Histogram{},
-		gauges: map[core.Metric]metric.Float64ObservableGauge{}, finest: map[core.Metric]core.Granularity{}, sets: map[set]*options{}}
+	s := &Sink{
+		cfg: c, counters: map[core.Metric]metric.Int64Counter{}, histograms: map[core.Metric]metric.Float64Histogram{},
+		gauges: map[core.Metric]metric.Float64ObservableGauge{}, finest: map[core.Metric]core.Granularity{}, sets: map[set]*options{},
+	}
 	s.sources.MaxSeries = c.MaxSeries
 	if err := s.instruments(provider.Meter(Scope)); err != nil {
 		return nil, fmt.Errorf("cannot make an OpenTelemetry sink: %w", err)

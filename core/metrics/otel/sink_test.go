@@ -190,8 +190,8 @@ func TestHistogramsAroundTheAPI(t *testing.T) {
 	if p.PositiveBucket.Offset != -17 || len(c) != 17 || c[0] != 5000 || c[16] != 2 {
 		t.Errorf("unexpected buckets: %+v", p.PositiveBucket)
 	}
-	if max, ok := p.Max.Value(); !ok || max != 1 {
-		t.Errorf("unexpected maximum: %v", max)
+	if most, ok := p.Max.Value(); !ok || most != 1 {
+		t.Errorf("unexpected maximum: %v", most)
 	}
 }
 
@@ -204,8 +204,10 @@ func TestGaugesAreStates(t *testing.T) {
 	for _, pending := range []uint64{7, 7, 2} {
 		state.Pend(pending)
 		all := collect(t, r)
-		for name, want := range map[string]float64{"kpl.user_records_pending{stream=logs}": float64(pending), "kpl.buffered_bytes{}": 1000,
-			"kpl.oldest_record_age{stream=logs}": 1.5, "kpl.shard_tokens{shard=" + shard0 + ",stream=logs}": -512} {
+		for name, want := range map[string]float64{
+			"kpl.user_records_pending{stream=logs}": float64(pending), "kpl.buffered_bytes{}": 1000,
+			"kpl.oldest_record_age{stream=logs}": 1.5, "kpl.shard_tokens{shard=" + shard0 + ",stream=logs}": -512,
+		} {
 			if p, found := all[name]; !found || p.value != want {
 				t.Errorf("unexpected %s; got %v; want %v", name, p.value, want)
 			}

@@ -57,9 +57,11 @@ func New(reg prom.Registerer, c Config) (*Sink, error) {
 		return nil, errors.New("cannot make a Prometheus sink: the registerer is nil")
 	}
 	s := &Sink{cfg: c, reg: reg, created: time.Now(), descs: map[core.Metric]*prom.Desc{}}
-	s.window = metrics.NewWindow(metrics.WindowConfig{Config: c.Config, MaxSeries: c.MaxSeries, MaxStreams: c.MaxStreams,
+	s.window = metrics.NewWindow(metrics.WindowConfig{
+		Config: c.Config, MaxSeries: c.MaxSeries, MaxStreams: c.MaxStreams,
 		Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds, Logger: c.Logger,
-		Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge }}) // gauges come from the sources
+		Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge },
+	}) // gauges come from the sources
 	for _, m := range core.Metrics() {
 		if c.Keeps(m) {
 			s.descs[m] = prom.NewDesc(Name(m), help(m), labels(m, c.Config), c.ConstLabels)
@@ -90,6 +92,7 @@ func help(m core.Metric) string {
 		return "Kinesis records in answered calls, by result"
 	case core.MetricAllErrors:
 		return "refused Kinesis records and failed calls"
+	default: // the help is that of the metric
 	}
 	return m.Info().Help
 }

@@ -226,10 +226,12 @@ func TestStreamsAreCapped(t *testing.T) {
 
 func TestUglyNamesDoNotBreakAScrape(t *testing.T) {
 	s, reg := newSink(t, prometheus.Config{})
-	s.Observe([]core.Observation{metricstest.Obs(core.MetricErrorsByCode, "a\"b\n", "", "bad \xff code", 1, 1),
+	s.Observe([]core.Observation{
+		metricstest.Obs(core.MetricErrorsByCode, "a\"b\n", "", "bad \xff code", 1, 1),
 		// More dimensions than the metric has, and a gauge: not the producer's way.
 		metricstest.Obs(core.MetricLedgerHits, "a", shard0, "x", 1, 1), metricstest.Obs(core.MetricLedgerHits, "b", shard0, "x", 1, 1),
-		metricstest.Obs(core.MetricBufferedBytes, "", "", "", 1, 1), metricstest.Obs(core.Metric(250), "", "", "", 1, 1)})
+		metricstest.Obs(core.MetricBufferedBytes, "", "", "", 1, 1), metricstest.Obs(core.Metric(250), "", "", "", 1, 1),
+	})
 	all, _ := gather(t, reg)
 	if m := all["kpl_errors_by_code_total{code=bad \ufffd code,shard=,stream=a\"b\n}"]; m == nil {
 		t.Errorf("unexpected metrics: %v", all)
@@ -273,8 +275,10 @@ func TestCloseFreesTheNames(t *testing.T) {
 
 func TestObserveAllocatesNothing(t *testing.T) {
 	s, _ := newSink(t, prometheus.Config{})
-	list := []core.Observation{metricstest.Obs(core.MetricUserRecordsPut, "logs", shard0, "", 250, 1),
-		metricstest.Obs(core.MetricBufferingTime, "logs", shard0, "", 250, 20)}
+	list := []core.Observation{
+		metricstest.Obs(core.MetricUserRecordsPut, "logs", shard0, "", 250, 1),
+		metricstest.Obs(core.MetricBufferingTime, "logs", shard0, "", 250, 20),
+	}
 	s.Observe(list)
 	if n := testing.AllocsPerRun(100, func() { s.Observe(list) }); n != 0 {
 		t.Errorf("unexpected allocations; got %v; want 0", n)

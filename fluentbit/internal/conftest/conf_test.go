@@ -72,7 +72,7 @@ func values(s *kinesistest.Server, pattern string) map[string]string {
 	}
 }
 
-// environment hides the account of whoever runs this.
+// environment hides the account of the user.
 func environment(t *testing.T, vars map[string]string) []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),

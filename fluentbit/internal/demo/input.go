@@ -22,8 +22,8 @@ const (
 	fewLines = 2000
 	// maxInput bounds what is taken from /var/log.
 	maxInput = 64 << 20
-	// quietLog excludes files that are being written: the count would not hold.
-	quietLog = 10 * time.Minute
+	// idleLog excludes files that are being written: the count would not hold.
+	idleLog = 10 * time.Minute
 )
 
 // file is one file to ship. In a JSON file each line is an event; a line of any
@@ -84,7 +84,8 @@ func findInputs(logs, dir string, small bool) (*inputs, error) {
 	if err := writeSample(path, n); err != nil {
 		return nil, err
 	}
-	return in, in.add(path)
+	err := in.add(path)
+	return in, err
 }
 
 // addSystemLogs adds readable text logs that nobody is writing to.
@@ -95,7 +96,7 @@ func (in *inputs) addSystemLogs() error {
 		}
 		info, err := d.Info()
 		name := d.Name()
-		ok := err == nil && info.Size() > 0 && in.bytes+info.Size() < maxInput && time.Since(info.ModTime()) > quietLog &&
+		ok := err == nil && info.Size() > 0 && in.bytes+info.Size() < maxInput && time.Since(info.ModTime()) > idleLog &&
 			(strings.HasSuffix(name, ".log") || name == "syslog" || name == "messages")
 		if ok {
 			_ = in.add(p)

@@ -70,7 +70,7 @@ func report(in *inputs, got *contents, confirmed int, took time.Duration) error 
 	return nil
 }
 
-// bars draws how the events spread over the shards.
+// bars draws how the events are distributed over the shards.
 func bars(shards map[string]int) {
 	ids := make([]string, 0, len(shards))
 	most := 1

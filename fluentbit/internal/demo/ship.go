@@ -71,7 +71,7 @@ func properties(in *inputs, k *local) [][2]string {
 			return append(list, [2]string{"partition_key", "kubernetes->pod_name"})
 		}
 	}
-	return list // lines of text have no key; they are spread
+	return list // lines of text have no key; they are unkeyed
 }
 
 func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir string) error {

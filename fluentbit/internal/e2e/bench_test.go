@@ -22,7 +22,7 @@ import (
 //
 //	E2E_BENCH   rounds; empty: the test is skipped
 //	E2E_MB      size of the input, default 200
-//	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/trial.go
+//	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/testhooks_on.go
 func TestBench(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("E2E_BENCH"))
 	if rounds < 1 {
@@ -56,8 +56,10 @@ func TestBench(t *testing.T) {
 		{"kpl", output(srv.URL(), "logs", 2, "ca_file: "+ca)},
 		{"kpl, aggregation off", output(srv.URL(), "logs", 2, "ca_file: "+ca, "aggregation: off")},
 		{"kpl, metrics detailed", output(srv.URL(), "logs", 2, "ca_file: "+ca, "metrics_level: detailed")},
-		{"kinesis_streams", []string{"name: kinesis_streams", "match: '*'", "region: eu-west-1", "endpoint: " + name, "port: " + port, "stream: logs",
-			"workers: 2", "retry_limit: no_limits", "tls.ca_file: " + ca}},
+		{"kinesis_streams", []string{
+			"name: kinesis_streams", "match: '*'", "region: eu-west-1", "endpoint: " + name, "port: " + port, "stream: logs",
+			"workers: 2", "retry_limit: no_limits", "tls.ca_file: " + ca,
+		}},
 	}
 	cpu := map[string][]float64{}
 	for range rounds {
@@ -90,8 +92,10 @@ func TestBench(t *testing.T) {
 	}
 	for _, o := range outputs {
 		if list := cpu[o.name]; o.name != "null" && len(list) > 0 {
-			table.add(t, &row{in: events, confirmed: -1, read: -1, lost: -1, doubled: -1,
-				note: fmt.Sprintf("%s: %.1f CPU s/GB above null (best of %d)", o.name, (least(list)-least(cpu["null"]))/gb, len(list))})
+			table.add(t, &row{
+				in: events, confirmed: -1, read: -1, lost: -1, doubled: -1,
+				note: fmt.Sprintf("%s: %.1f CPU s/GB above null (best of %d)", o.name, (least(list)-least(cpu["null"]))/gb, len(list)),
+			})
 		}
 	}
 }
@@ -113,8 +117,10 @@ func benchFile(t *testing.T, mb int) (path string, events int, size int64) {
 		line, err := json.Marshal(map[string]any{
 			"time": time.Unix(1795514400, int64(events)*1e6).UTC().Format(time.RFC3339Nano), "stream": "stdout",
 			"log": fmt.Sprintf("10.%d.%d.%d \"GET /api/v1/items?id=%d HTTP/1.1\" 200 %d", rng.IntN(256), rng.IntN(256), rng.IntN(256), events, rng.IntN(60000)),
-			"kubernetes": map[string]any{"pod_name": fmt.Sprintf("%s-7d9f8b6c5d-%05d", app, rng.IntN(40)), "namespace_name": "shop", "container_name": app,
-				"labels": map[string]string{"app": app, "version": "v1"}},
+			"kubernetes": map[string]any{
+				"pod_name": fmt.Sprintf("%s-7d9f8b6c5d-%05d", app, rng.IntN(40)), "namespace_name": "shop", "container_name": app,
+				"labels": map[string]string{"app": app, "version": "v1"},
+			},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -62,19 +62,23 @@ func tail(path string, more ...string) []string {
 // sendOTLP posts events as OTLP/HTTP in JSON, in three resource groups a request.
 func sendOTLP(t *testing.T, h *host, port, n int) {
 	t.Helper()
-	type any = map[string]interface{}
+	type object = map[string]interface{}
 	for from := 0; from < n; from += 300 {
-		groups := make([]any, 3)
+		groups := make([]object, 3)
 		for g := range groups {
-			var records []any
+			var records []object
 			for i := from + g*100; i < min(n, from+g*100+100); i++ {
-				records = append(records, any{"timeUnixNano": "1795514400000000000", "severityNumber": 9,
-					"body": any{"kvlistValue": any{"values": []any{{"key": "seq", "value": any{"intValue": strconv.Itoa(i)}}}}}})
+				records = append(records, object{
+					"timeUnixNano": "1795514400000000000", "severityNumber": 9,
+					"body": object{"kvlistValue": object{"values": []object{{"key": "seq", "value": object{"intValue": strconv.Itoa(i)}}}}},
+				})
 			}
-			groups[g] = any{"resource": any{"attributes": []any{{"key": "service.name", "value": any{"stringValue": fmt.Sprint("svc-", g)}}}},
-				"scopeLogs": []any{{"scope": any{"name": "e2e"}, "logRecords": records}}}
+			groups[g] = object{
+				"resource":  object{"attributes": []object{{"key": "service.name", "value": object{"stringValue": fmt.Sprint("svc-", g)}}}},
+				"scopeLogs": []object{{"scope": object{"name": "e2e"}, "logRecords": records}},
+			}
 		}
-		body, err := json.Marshal(any{"resourceLogs": groups})
+		body, err := json.Marshal(object{"resourceLogs": groups})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +132,7 @@ func consume(srv *kinesistest.Server, stream string, n int, unpack func([]byte) 
 func (h *host) delivered(srv *kinesistest.Server, stream string, n int) {
 	h.t.Helper()
 	last, found := int64(-1), account{}
-	if !h.eventually(patience, func() bool {
+	if !h.eventually(maxWait, func() bool {
 		if now := srv.Stats().Records; now != last {
 			last, found = now, consume(srv, stream, n, nil)
 		}

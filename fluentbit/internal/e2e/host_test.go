@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for something that must happen.
-const patience = 90 * time.Second
+// maxWait is how long a test waits for something that must happen.
+const maxWait = 90 * time.Second
 
 // host is a Fluent Bit with its configuration.
 type host struct {
@@ -51,8 +51,10 @@ type settings struct {
 
 // output lists the lines of an output kpl.
 func output(url, stream string, workers int, more ...string) []string {
-	return append([]string{"name: kpl", "match: '*'", "region: eu-west-1", "endpoint: " + url, "stream: " + stream,
-		"workers: " + strconv.Itoa(workers), "retry_limit: no_limits"}, more...)
+	return append([]string{
+		"name: kpl", "match: '*'", "region: eu-west-1", "endpoint: " + url, "stream: " + stream,
+		"workers: " + strconv.Itoa(workers), "retry_limit: no_limits",
+	}, more...)
 }
 
 func freePort(t *testing.T) int {
@@ -105,10 +107,12 @@ func (h *host) write(s settings) {
 	}
 }
 
-// environment keeps the host away from the account of whoever runs this.
+// environment keeps the host away from the account of the user.
 func (h *host) environment() []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "GOTRACEBACK=all", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
-		"AWS_EC2_METADATA_DISABLED=true", "KPL_PROFILE=" + os.Getenv("KPL_PROFILE")}
+	return []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir, "GOTRACEBACK=all", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_EC2_METADATA_DISABLED=true", "KPL_PROFILE=" + os.Getenv("KPL_PROFILE"),
+	}
 }
 
 // start runs the host with its configuration; args come last.
@@ -169,10 +173,10 @@ func (h *host) tail() string {
 	return s[max(0, len(s)-3000):]
 }
 
-// until polls until ok, the end of the host, or the end of patience.
+// until polls until ok, the end of the host, or the end of maxWait.
 func (h *host) until(what string, ok func() bool) {
 	h.t.Helper()
-	if !h.eventually(patience, ok) {
+	if !h.eventually(maxWait, ok) {
 		h.t.Fatalf("unexpected run: %s did not happen; log:\n%s", what, h.tail())
 	}
 }
@@ -219,7 +223,7 @@ func (h *host) signal(s os.Signal) {
 // wait returns the exit code, or less than 0 after a signal.
 func (h *host) wait() int {
 	h.t.Helper()
-	end := time.NewTimer(patience)
+	end := time.NewTimer(maxWait)
 	defer end.Stop()
 	select {
 	case <-h.ended:

@@ -28,8 +28,10 @@ func TestInputs(t *testing.T) {
 				if storage == "filesystem" {
 					service = append(service, "storage.path: "+t.TempDir())
 				}
-				h := newHost(t, settings{service: service, inputs: [][]string{tail(newLogFile(t, n), "storage.type: "+storage)},
-					outputs: [][]string{output(srv.URL(), "logs", workers)}})
+				h := newHost(t, settings{
+					service: service, inputs: [][]string{tail(newLogFile(t, n), "storage.type: "+storage)},
+					outputs: [][]string{output(srv.URL(), "logs", workers)},
+				})
 				h.start()
 				h.delivered(srv, "logs", n)
 				h.confirmed(&r, n)
@@ -46,8 +48,10 @@ func TestInputs(t *testing.T) {
 			table.add(t, &r)
 			srv := newServer(t)
 			port := freePort(t)
-			h := newHost(t, settings{inputs: [][]string{{"name: opentelemetry", "listen: 127.0.0.1", fmt.Sprint("port: ", port)}},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}})
+			h := newHost(t, settings{
+				inputs:  [][]string{{"name: opentelemetry", "listen: 127.0.0.1", fmt.Sprint("port: ", port)}},
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			})
 			h.start()
 			sendOTLP(t, h, port, n)
 			h.delivered(srv, "logs", n)
@@ -61,8 +65,10 @@ func TestInputs(t *testing.T) {
 			r := row{lost: -1}
 			table.add(t, &r)
 			srv := newServer(t)
-			h := newHost(t, settings{inputs: [][]string{{"name: dummy", "dummy: '{\"seq\":0,\"message\":\"dummy\"}'", "rate: 1000", fmt.Sprint("samples: ", n)}},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}})
+			h := newHost(t, settings{
+				inputs:  [][]string{{"name: dummy", "dummy: '{\"seq\":0,\"message\":\"dummy\"}'", "rate: 1000", fmt.Sprint("samples: ", n)}},
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			})
 			h.start()
 			h.until("delivery", func() bool { return len(srv.Consume("logs").Records) >= n })
 			h.confirmed(&r, n)
@@ -84,8 +90,10 @@ func TestContents(t *testing.T) {
 		r := row{}
 		table.add(t, &r)
 		srv := newServer(t)
-		h := newHost(t, settings{inputs: [][]string{tail(newLogFile(t, n), "buffer_chunk_size: 8M", "buffer_max_size: 16M")},
-			outputs: [][]string{output(srv.URL(), "logs", 2)}})
+		h := newHost(t, settings{
+			inputs:  [][]string{tail(newLogFile(t, n), "buffer_chunk_size: 8M", "buffer_max_size: 16M")},
+			outputs: [][]string{output(srv.URL(), "logs", 2)},
+		})
 		h.start()
 		h.delivered(srv, "logs", n)
 		h.confirmed(&r, n)
@@ -102,8 +110,10 @@ func TestContents(t *testing.T) {
 		for i := range tags {
 			logFile(t, filepath.Join(dir, fmt.Sprintf("pod-%04d.log", i)), i*each, (i+1)*each)
 		}
-		h := newHost(t, settings{inputs: [][]string{{"name: tail", "path: " + filepath.Join(dir, "*.log"), "tag: app.*", "parser: e2e_json", "read_from_head: on"}},
-			outputs: [][]string{output(srv.URL(), "logs", 8)}})
+		h := newHost(t, settings{
+			inputs:  [][]string{{"name: tail", "path: " + filepath.Join(dir, "*.log"), "tag: app.*", "parser: e2e_json", "read_from_head: on"}},
+			outputs: [][]string{output(srv.URL(), "logs", 8)},
+		})
 		h.start()
 		h.delivered(srv, "logs", tags*each)
 		h.confirmed(&r, tags*each)
@@ -120,7 +130,8 @@ func TestContents(t *testing.T) {
 		table.add(t, &r)
 		srv := newServer(t, kinesistest.WithStream("copy", 2), kinesistest.WithStream("plain", 1))
 		h := newHost(t, settings{inputs: [][]string{tail(newLogFile(t, n))}, outputs: [][]string{
-			output(srv.URL(), "logs", 2), output(srv.URL(), "copy", 0, "partition_key: path"), output(srv.URL(), "plain", 1, "aggregation: off")}})
+			output(srv.URL(), "logs", 2), output(srv.URL(), "copy", 0, "partition_key: path"), output(srv.URL(), "plain", 1, "aggregation: off"),
+		}})
 		h.start()
 		for _, s := range []string{"logs", "copy", "plain"} {
 			h.delivered(srv, s, n)
@@ -170,11 +181,11 @@ func TestContents(t *testing.T) {
 		if e := f.Close(); err != nil || e != nil {
 			t.Fatal(err, e)
 		}
-		letters := filepath.Join(t.TempDir(), "letters.jsonl")
-		h := newHost(t, settings{inputs: [][]string{tail(path, "buffer_max_size: 8M")}, outputs: [][]string{output(srv.URL(), "logs", 2, "dead_letter_file: "+letters)}})
+		deadLetters := filepath.Join(t.TempDir(), "dead.jsonl")
+		h := newHost(t, settings{inputs: [][]string{tail(path, "buffer_max_size: 8M")}, outputs: [][]string{output(srv.URL(), "logs", 2, "dead_letter_file: "+deadLetters)}})
 		h.start()
 		h.delivered(srv, "logs", n)
-		h.until("a dead letter", func() bool { b, _ := os.ReadFile(letters); return bytes.Count(b, []byte("\n")) == 1 })
+		h.until("a dead letter", func() bool { b, _ := os.ReadFile(deadLetters); return bytes.Count(b, []byte("\n")) == 1 })
 		h.until("its metric", func() bool { return h.metric("kpl_dead_letters_total", "") == 1 })
 		h.confirmed(&r, n)
 		h.stop()

@@ -73,8 +73,10 @@ func TestPiecesAreJoinedByTheHost(t *testing.T) {
 	text := strings.Repeat("0123456789", 3000)
 	event := fmt.Sprintf(`{"container":"c1","log":"%s","partial_message":"true","partial_id":"docker","partial_ordinal":"2","partial_last":"false"}`, text)
 	srv := newServer(t, kinesistest.WithStream("pieces", 1), kinesistest.WithStream("joined", 1))
-	h := newHost(t, settings{inputs: [][]string{tail(lines(t, event), "buffer_max_size: 1M")},
-		outputs: [][]string{output(srv.URL(), "pieces", 1, "oversize: split", "max_record_size: 8192")}})
+	h := newHost(t, settings{
+		inputs:  [][]string{tail(lines(t, event), "buffer_max_size: 1M")},
+		outputs: [][]string{output(srv.URL(), "pieces", 1, "oversize: split", "max_record_size: 8192")},
+	})
 	h.start()
 	h.until("pieces", func() bool {
 		p := stored(srv, "pieces")
@@ -82,9 +84,11 @@ func TestPiecesAreJoinedByTheHost(t *testing.T) {
 	})
 	h.stop()
 	pieces := stored(srv, "pieces")
-	join := newHost(t, settings{inputs: [][]string{tail(lines(t, pieces...), "buffer_max_size: 1M")},
+	join := newHost(t, settings{
+		inputs:  [][]string{tail(lines(t, pieces...), "buffer_max_size: 1M")},
 		filters: [][]string{{"name: multiline", "match: '*'", "mode: partial_message", "multiline.key_content: log"}},
-		outputs: [][]string{output(srv.URL(), "joined", 1)}})
+		outputs: [][]string{output(srv.URL(), "joined", 1)},
+	})
 	join.start()
 	join.until("the joined event", func() bool { return len(stored(srv, "joined")) > 0 })
 	join.stop()
@@ -117,8 +121,10 @@ func TestEmptyEventsAreDroppedAndCounted(t *testing.T) {
 	for _, event := range []string{`{}`, `{"log":"one"}`, `{"log":""}`, `{"log":{}}`, `{"log":12}`, `{"log":"x"}`, `{}`} {
 		inputs = append(inputs, []string{"name: dummy", "dummy: '" + event + "'", "samples: 1"})
 	}
-	h := newHost(t, settings{inputs: inputs, outputs: [][]string{output(srv.URL(), "logs", 1, "ca_file: "+ca), output(srv.URL(), "all", 1, "ca_file: "+ca, "empty_events: keep"),
-		output(srv.URL(), "log", 1, "ca_file: "+ca, "log_key: log"), c("c"), c("clog", "log_key: log")}})
+	h := newHost(t, settings{inputs: inputs, outputs: [][]string{
+		output(srv.URL(), "logs", 1, "ca_file: "+ca), output(srv.URL(), "all", 1, "ca_file: "+ca, "empty_events: keep"),
+		output(srv.URL(), "log", 1, "ca_file: "+ca, "log_key: log"), c("c"), c("clog", "log_key: log"),
+	}})
 	h.start()
 	h.until("all events where they are kept", func() bool { return len(stored(srv, "all")) >= len(inputs) })
 	h.until("the count", func() bool { return h.metric("kpl_events_left_out_total", `reason="empty"`) == 6 })

@@ -29,9 +29,11 @@ func TestKill(t *testing.T) {
 			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 4, Effect: kinesistest.Delay(600 * time.Millisecond)})
 			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{DelayReply: 600 * time.Millisecond}})
 			f := newFeeder(t)
-			h := newHost(t, settings{service: []string{"storage.path: " + t.TempDir()},
+			h := newHost(t, settings{
+				service: []string{"storage.path: " + t.TempDir()},
 				inputs:  [][]string{tail(f.path, "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"), "db.sync: normal")},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}})
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			})
 			rng := rand.New(rand.NewPCG(5, uint64(workers)))
 			var ends []time.Time // of the lives
 			underway := 0        // kills while a request was at the server
@@ -51,11 +53,11 @@ func TestKill(t *testing.T) {
 				h.signal(os.Kill)
 				h.wait()
 				// What the server has read of the connection may still be stored.
-				h.eventually(patience, func() bool { return srv.Stats().InFlight == 0 })
+				h.eventually(maxWait, func() bool { return srv.Stats().InFlight == 0 })
 				ends = append(ends, time.Now())
 			}
 			h.start()
-			if !h.eventually(patience, func() bool { return consume(srv, "logs", f.n, nil).distinct >= f.n }) {
+			if !h.eventually(maxWait, func() bool { return consume(srv, "logs", f.n, nil).distinct >= f.n }) {
 				t.Error("unexpected delivery; events are missing after the last start")
 			}
 			h.stop()

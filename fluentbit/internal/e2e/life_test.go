@@ -66,8 +66,10 @@ func TestStart(t *testing.T) {
 	t.Run("unknown key", func(t *testing.T) { refused(t, "aggregatoin", "aggregatoin: on") })
 	t.Run("bad value", func(t *testing.T) { refused(t, `aggregation: "banana": not a boolean`, "aggregation: banana") })
 	t.Run("daemon mode is refused", func(t *testing.T) {
-		h := newHost(t, settings{service: []string{"daemon: on", "log_file: " + filepath.Join(t.TempDir(), "log")},
-			inputs: [][]string{{"name: dummy"}}, outputs: [][]string{output("http://127.0.0.1:1", "logs", 0)}})
+		h := newHost(t, settings{
+			service: []string{"daemon: on", "log_file: " + filepath.Join(t.TempDir(), "log")},
+			inputs:  [][]string{{"name: dummy"}}, outputs: [][]string{output("http://127.0.0.1:1", "logs", 0)},
+		})
 		log := ""
 		for _, l := range strings.Fields(readFile(t, h.conf)) {
 			if strings.HasSuffix(l, "/log") {
@@ -76,7 +78,7 @@ func TestStart(t *testing.T) {
 		}
 		h.start()
 		h.wait() // the first process ends; the one that goes on speaks afterwards
-		tick, end := time.NewTicker(50*time.Millisecond), time.After(patience)
+		tick, end := time.NewTicker(50*time.Millisecond), time.After(maxWait)
 		defer tick.Stop()
 		for {
 			b, _ := os.ReadFile(log)
@@ -240,9 +242,11 @@ func TestEnd(t *testing.T) {
 			table.add(t, &r)
 			srv := newServer(t)
 			slow := srv.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(2 * time.Second)})
-			s := settings{grace: 20, service: []string{"storage.path: " + t.TempDir()},
+			s := settings{
+				grace: 20, service: []string{"storage.path: " + t.TempDir()},
 				inputs:  [][]string{tail(newLogFile(t, n), "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"))},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}}
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			}
 			h := newHost(t, s)
 			h.start()
 			h.until("a first call", func() bool { return slow.Hits() > 0 })
@@ -273,10 +277,14 @@ func TestEnd(t *testing.T) {
 			for i := range files {
 				logFile(t, filepath.Join(dir, fmt.Sprintf("app%02d.log", i)), i*n/files, (i+1)*n/files)
 			}
-			s := settings{grace: 6, service: []string{"storage.path: " + t.TempDir()},
-				inputs: [][]string{{"name: tail", "path: " + filepath.Join(dir, "*.log"), "tag: app.*", "parser: e2e_json", "read_from_head: on",
-					"storage.type: filesystem", "db: " + filepath.Join(t.TempDir(), "tail.db")}},
-				outputs: [][]string{output(srv.URL(), "logs", workers)}}
+			s := settings{
+				grace: 6, service: []string{"storage.path: " + t.TempDir()},
+				inputs: [][]string{{
+					"name: tail", "path: " + filepath.Join(dir, "*.log"), "tag: app.*", "parser: e2e_json", "read_from_head: on",
+					"storage.type: filesystem", "db: " + filepath.Join(t.TempDir(), "tail.db"),
+				}},
+				outputs: [][]string{output(srv.URL(), "logs", workers)},
+			}
 			h := newHost(t, s)
 			h.start()
 			h.until("a first call", func() bool { return down.Hits() > 0 })

@@ -73,8 +73,10 @@ func TestResharding(t *testing.T) {
 				r := row{}
 				table.add(t, &r)
 				f := newFeeder(t)
-				h := newHost(t, settings{inputs: [][]string{tail(f.path)},
-					outputs: [][]string{output(st.Server.URL(), kcltest.Stream, workers, "partition_key: seq", "aggregation_max_size: 25600")}})
+				h := newHost(t, settings{
+					inputs:  [][]string{tail(f.path)},
+					outputs: [][]string{output(st.Server.URL(), kcltest.Stream, workers, "partition_key: seq", "aggregation_max_size: 25600")},
+				})
 				h.start()
 				fed := feed(f.path, n, st, h)
 				st.Play(t, n, h.ended)

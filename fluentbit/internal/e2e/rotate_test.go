@@ -65,18 +65,25 @@ func expire(t *testing.T, srv *kinesistest.Server, h *host, secret *mountedSecre
 	return goesOn
 }
 
+// withSecret is a Kinesis that takes one key alone, the secret that has it, and input.
+func withSecret(t *testing.T) (*kinesistest.Server, *mountedSecret, *feeder) {
+	t.Helper()
+	srv := newServer(t)
+	secret := &mountedSecret{dir: t.TempDir()}
+	secret.rotate(t, "KEY0")
+	srv.AcceptKey("KEY0", "ExpiredTokenException")
+	f := newFeeder(t)
+	f.add(t, 1000)
+	return srv, secret, f
+}
+
 func TestCredentialsRotate(t *testing.T) {
 	for _, workers := range []int{0, 2} {
 		t.Run(fmt.Sprintf("under load/workers %d", workers), func(t *testing.T) {
 			t.Parallel()
 			r := row{}
 			table.add(t, &r)
-			srv := newServer(t)
-			secret := &mountedSecret{dir: t.TempDir()}
-			secret.rotate(t, "KEY0")
-			srv.AcceptKey("KEY0", "ExpiredTokenException")
-			f := newFeeder(t)
-			f.add(t, 1000)
+			srv, secret, f := withSecret(t)
 			h := newHost(t, settings{inputs: [][]string{tail(f.path)}, outputs: [][]string{output(srv.URL(), "logs", workers)}})
 			h.env = secret.env()
 			h.start()
@@ -112,15 +119,12 @@ func TestCredentialsRotate(t *testing.T) {
 			t.Parallel()
 			r := row{confirmed: -1}
 			table.add(t, &r)
-			srv := newServer(t)
-			secret := &mountedSecret{dir: t.TempDir()}
-			secret.rotate(t, "KEY0")
-			srv.AcceptKey("KEY0", "ExpiredTokenException")
-			f := newFeeder(t)
-			f.add(t, 1000)
-			h := newHost(t, settings{grace: 5,
+			srv, secret, f := withSecret(t)
+			h := newHost(t, settings{
+				grace:   5,
 				inputs:  [][]string{tail(f.path, "db: "+filepath.Join(t.TempDir(), "tail.db"))},
-				outputs: [][]string{output(srv.URL(), "logs", workers, "flush_timeout: 1s")}})
+				outputs: [][]string{output(srv.URL(), "logs", workers, "flush_timeout: 1s")},
+			})
 			h.env = secret.env()
 			h.start()
 			h.delivered(srv, "logs", f.n)

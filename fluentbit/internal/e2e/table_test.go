@@ -75,7 +75,7 @@ func (r *rows) print() {
 		}
 		return fmt.Sprint(n)
 	}
-	fmt.Printf("\n%-58s %8s %9s %9s %6s %7s  %s\n", "cell", "in", "confirmed", "read back", "lost", "doubled", "remarks")
+	fmt.Printf("\n%-58s %8s %9s %9s %6s %7s  %s\n", "cell", "in", "confirmed", "read back", "lost", "doubled", "notes")
 	for _, c := range r.list {
 		state := ""
 		if c.failed {

@@ -140,7 +140,7 @@ static void wait_until(struct engine *e, double due)
     pthread_cond_timedwait(&e->changed, &e->mu, &t);
 }
 
-/* mu is held on entry and on return. */
+/* mu is locked on entry and on return. */
 static void flush(struct engine *e, struct coroutine *co, struct job *j)
 {
     struct totals *t = &e->totals;

@@ -18,7 +18,7 @@ static const char usage[] =
 "  --tag TAG            default: file.NAME, or kube\n"
 "  --format lines|json  default: json if a file begins with {\n"
 "  --raw FILE           a file whose bytes are one chunk\n"
-"  --kubernetes N       N generated events; --seed S, --tags K (spread over K tags)\n"
+"  --kubernetes N       N generated events; --seed S, --tags K (over K tags)\n"
 "  --repeat N           all inputs N times\n"
 "  --chunk-bytes N      default 2048000\n"
 "  --workers N          default 0: flush on the engine thread\n"

@@ -101,13 +101,17 @@ func TestLifecycle(t *testing.T) {
 	})
 }
 
-func TestTrouble(t *testing.T) {
+func TestFaults(t *testing.T) {
 	t.Run("throttled and failed entries", func(t *testing.T) {
 		srv := newServer(t)
-		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 1,
-			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
-		srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.3, Seed: 2, Times: 20,
-			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.2}})
+		srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Probability: 0.5, Seed: 1,
+			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+		})
+		srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Probability: 0.3, Seed: 2, Times: 20,
+			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.2},
+		})
 		wantDone(t, run(t, to(srv, "logs", "--kubernetes", "8000", "--workers", "4", "-p", "aggregation_max_size=5000")...), 8000)
 		check(t, srv, "logs", 8000)
 	})

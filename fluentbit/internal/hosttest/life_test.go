@@ -80,7 +80,7 @@ func TestForeignHandlerOfSIGSEGV(t *testing.T) {
 }
 
 // TestTrialBuild runs a build of the plugin that can be told to panic, and that looks
-// for leaks; see fluentbit/trial.go.
+// for leaks; see fluentbit/testhooks_on.go.
 func TestTrialBuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the plugin once more")

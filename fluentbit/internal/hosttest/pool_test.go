@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestPool runs the hand-over under the thread sanitizer.
+// TestPool runs the pool of flushes under the thread sanitizer.
 func TestPool(t *testing.T) {
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skip("needs a C compiler:", err)

@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 	}
 	got := fmt.Sprint(c.Aggregation, c.AggregationMaxBytes, c.FlushTimeout, c.RequestTimeout, c.MaxBufferedTime, c.BufferBytes, c.BufferRecords,
 		c.event.AppendNewline, c.event.TimeKeyFormat, c.event.PartitionKeyMissing)
-	want := fmt.Sprint(true, 51200, 4*time.Second, 6*time.Second, 100*time.Millisecond, 64_000_000, 1<<20, false, "%Y-%m-%dT%H:%M:%S", "spread")
+	want := fmt.Sprint(true, 51200, 4*time.Second, 6*time.Second, 100*time.Millisecond, 64_000_000, 1<<20, false, "%Y-%m-%dT%H:%M:%S", "unkeyed")
 	if got != want {
 		t.Errorf("unexpected defaults; got %s; want %s", got, want)
 	}
@@ -121,7 +121,7 @@ func TestBadValues(t *testing.T) {
 		{"aggregation_max_size", "-1", "number of bytes"},
 		{"partition_key", "a->", "partition_key"},
 		{"partition_key", "a -> b", "blanks around"},
-		{"partition_key_missing", "random", "spread, tag, drop"},
+		{"partition_key_missing", "random", "unkeyed, tag, drop"},
 		{"data_keys", "a,,b", "empty"},
 		{"time_key_format", "%Q", "%Q"},
 		{"flush_timeout", "5x", "whole number"},

@@ -52,8 +52,8 @@ type Deps struct {
 	// Stopping tells whether the host is about to end, if that can be known. It is called
 	// often. Default: nobody knows.
 	Stopping func() bool
-	// Board shows the metrics. Default: there are none.
-	Board Board
+	// Registry shows the metrics. Default: there are none.
+	Registry Registry
 }
 
 // Stats counts what an Instance has done. All are totals since New.
@@ -148,7 +148,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 			return nil, fmt.Errorf("cannot start: %w", err)
 		}
 	}
-	in.meter = newMeter(in, deps.Board)
+	in.meter = newMeter(in, deps.Registry)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
 		if in.deadLetters != nil {
 			_ = in.deadLetters.Close(context.Background()) // nothing is in it

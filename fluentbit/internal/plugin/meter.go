@@ -11,11 +11,11 @@ import (
 	"github.com/outkpl/outkpl/core/metrics"
 )
 
-// meterInterval is how often the board is brought up to date. The host makes its
+// meterInterval is how often the registry is brought up to date. The host makes its
 // own picture of the metrics every few seconds.
 const meterInterval = time.Second
 
-// Family describes a metric of a Board.
+// Family describes a metric of a Registry.
 type Family struct {
 	// Name is without the prefix kpl_.
 	Name, Help string
@@ -26,9 +26,9 @@ type Family struct {
 	Bounds []float64
 }
 
-// Board is where metrics are shown. It is called by one goroutine at a time, and
+// Registry is where metrics are shown. It is called by one goroutine at a time, and
 // not after Instance.Close has returned.
-type Board interface {
+type Registry interface {
 	// Family adds a metric and returns its number.
 	Family(f Family) int
 	// Set shows the value of a series; that of a counter never goes down.
@@ -38,15 +38,15 @@ type Board interface {
 	SetHistogram(family int, labels []string, cumulative []uint64, sum float64, count uint64)
 }
 
-// meter copies the numbers of an instance to a board. At the level summary all of
+// meter copies the numbers of an instance to a registry. At the level summary all of
 // them are counters that are kept anyway; only above it does the producer measure
 // for us.
 type meter struct {
-	in     *Instance
-	cfg    metrics.Config
-	board  Board
-	window *metrics.Window // nil below the level detailed
-	source metrics.Source  // the producer, nil in tests with another one
+	in       *Instance
+	cfg      metrics.Config
+	registry Registry
+	window   *metrics.Window // nil below the level detailed
+	source   metrics.Source  // the producer, nil in tests with another one
 
 	sources  metrics.Sources
 	families map[core.Metric]int
@@ -61,12 +61,12 @@ type meter struct {
 
 // newMeter returns nil if there is nothing to show or nowhere to show it. It is
 // called before the producer is made, and tells it by in.cfg to measure.
-func newMeter(in *Instance, board Board) *meter {
+func newMeter(in *Instance, registry Registry) *meter {
 	cfg, on, err := metrics.ParseConfig(in.cfg.metricsLevel, in.cfg.metricsGranularity)
-	if board == nil || !on || err != nil { // the words were checked
+	if registry == nil || !on || err != nil { // the words were checked
 		return nil
 	}
-	m := &meter{in: in, cfg: cfg, board: board, families: map[core.Metric]int{}, stop: make(chan struct{})}
+	m := &meter{in: in, cfg: cfg, registry: registry, families: map[core.Metric]int{}, stop: make(chan struct{})}
 	if cfg.Level == core.LevelDetailed {
 		m.window = metrics.NewWindow(metrics.WindowConfig{Config: cfg, Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds,
 			Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge }, Logger: in.log})
@@ -86,13 +86,13 @@ func (m *meter) start() {
 	}
 	for _, x := range core.Metrics() {
 		if m.shows(x) {
-			m.families[x] = m.board.Family(family(x))
+			m.families[x] = m.registry.Family(family(x))
 		}
 	}
-	m.failed = m.board.Family(Family{Name: "user_records_failed_total", Help: "user records that were not delivered, by reason", Labels: []string{"stream", "reason"}})
-	m.chunks = m.board.Family(Family{Name: "chunks_total", Help: "chunks by the answer to the host", Labels: []string{"result"}})
-	m.events = m.board.Family(Family{Name: "events_total", Help: "records made from events, once for each chunk"})
-	m.leftOut = m.board.Family(Family{Name: "events_left_out_total", Help: "events that were not delivered, by reason", Labels: []string{"reason"}})
+	m.failed = m.registry.Family(Family{Name: "user_records_failed_total", Help: "user records that were not delivered, by reason", Labels: []string{"stream", "reason"}})
+	m.chunks = m.registry.Family(Family{Name: "chunks_total", Help: "chunks by the answer to the host", Labels: []string{"result"}})
+	m.events = m.registry.Family(Family{Name: "events_total", Help: "records made from events, once for each chunk"})
+	m.leftOut = m.registry.Family(Family{Name: "events_left_out_total", Help: "events that were not delivered, by reason", Labels: []string{"reason"}})
 	m.begin()
 	m.update()
 	m.done.Go(m.run)
@@ -219,21 +219,21 @@ func (m *meter) begin() {
 		}
 		switch yes, no, outcomes := metrics.Outcomes(x); {
 		case x.Info().Kind == core.Distribution:
-			m.board.SetHistogram(id, m.labels(x, stream, "", "", ""), make([]uint64, len(metrics.Bounds(x))), 0, 0)
+			m.registry.SetHistogram(id, m.labels(x, stream, "", "", ""), make([]uint64, len(metrics.Bounds(x))), 0, 0)
 		case x == core.MetricErrorsByCode:
 			for _, code := range []string{"ProvisionedThroughputExceededException", "InternalFailure"} {
-				m.board.Set(id, m.labels(x, stream, "", code, ""), 0)
+				m.registry.Set(id, m.labels(x, stream, "", code, ""), 0)
 			}
 		case outcomes:
-			m.board.Set(id, m.labels(x, stream, "", "", yes), 0)
-			m.board.Set(id, m.labels(x, stream, "", "", no), 0)
+			m.registry.Set(id, m.labels(x, stream, "", "", yes), 0)
+			m.registry.Set(id, m.labels(x, stream, "", "", no), 0)
 		default:
-			m.board.Set(id, m.labels(x, stream, "", "", ""), 0)
+			m.registry.Set(id, m.labels(x, stream, "", "", ""), 0)
 		}
 	}
 	var none core.Stats
 	for r := 1; r < len(none.Failed); r++ { // 0 is no failure
-		m.board.Set(m.failed, m.failedLabels(stream, core.Reason(r)), 0)
+		m.registry.Set(m.failed, m.failedLabels(stream, core.Reason(r)), 0)
 	}
 }
 
@@ -244,7 +244,7 @@ func (m *meter) failedLabels(stream string, r core.Reason) []string {
 	return []string{stream, r.String()}
 }
 
-// update brings the board up to date.
+// update brings the registry up to date.
 func (m *meter) update() {
 	if m.window != nil {
 		for _, s := range m.window.Read() {
@@ -254,7 +254,7 @@ func (m *meter) update() {
 		m.counters(m.source.Snapshot())
 	}
 	for _, f := range m.sources.Failures(m.cfg) {
-		m.board.Set(m.failed, m.failedLabels(f.Stream, f.Reason), float64(f.Count))
+		m.registry.Set(m.failed, m.failedLabels(f.Stream, f.Reason), float64(f.Count))
 	}
 	for _, g := range m.sources.Gauges(m.cfg) {
 		v := g.Value
@@ -266,18 +266,18 @@ func (m *meter) update() {
 	s := m.in.Stats()
 	m.set(core.MetricLedgerHits, nil, float64(s.Resumed))
 	m.set(core.MetricDeadLetters, nil, float64(s.DeadLetters))
-	m.board.Set(m.events, nil, float64(s.Records))
+	m.registry.Set(m.events, nil, float64(s.Records))
 	for result, n := range map[string]uint64{"ok": s.OK, "retry": s.Retry, "error": s.Error} {
-		m.board.Set(m.chunks, []string{result}, float64(n))
+		m.registry.Set(m.chunks, []string{result}, float64(n))
 	}
 	for reason, n := range map[string]uint64{"undecodable": s.Broken, "dropped": s.Dropped, "empty": s.Empty, "no_stream": s.Unroutable, "refused": s.Refused, "expired": s.Expired} {
-		m.board.Set(m.leftOut, []string{reason}, float64(n))
+		m.registry.Set(m.leftOut, []string{reason}, float64(n))
 	}
 }
 
 func (m *meter) set(x core.Metric, labels []string, v float64) {
 	if id, ok := m.families[x]; ok {
-		m.board.Set(id, labels, v)
+		m.registry.Set(id, labels, v)
 	}
 }
 
@@ -289,15 +289,15 @@ func (m *meter) observed(s *metrics.Series) {
 	}
 	if s.Metric.Info().Kind == core.Distribution {
 		_, counts := s.Histogram.Classic()
-		m.board.SetHistogram(id, m.labels(s.Metric, s.Stream, s.Shard, "", ""), counts, s.Sum, s.Count)
+		m.registry.SetHistogram(id, m.labels(s.Metric, s.Stream, s.Shard, "", ""), counts, s.Sum, s.Count)
 		return
 	}
 	if yes, no, ok := metrics.Outcomes(s.Metric); ok {
-		m.board.Set(id, m.labels(s.Metric, s.Stream, s.Shard, "", yes), s.Sum)
-		m.board.Set(id, m.labels(s.Metric, s.Stream, s.Shard, "", no), float64(s.Count)-s.Sum)
+		m.registry.Set(id, m.labels(s.Metric, s.Stream, s.Shard, "", yes), s.Sum)
+		m.registry.Set(id, m.labels(s.Metric, s.Stream, s.Shard, "", no), float64(s.Count)-s.Sum)
 		return
 	}
-	m.board.Set(id, m.labels(s.Metric, s.Stream, s.Shard, s.Code, ""), s.Sum)
+	m.registry.Set(id, m.labels(s.Metric, s.Stream, s.Shard, s.Code, ""), s.Sum)
 }
 
 // counters shows what the producer counts of itself.

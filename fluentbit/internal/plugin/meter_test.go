@@ -17,8 +17,8 @@ import (
 	"github.com/outkpl/outkpl/core/metrics/prometheus"
 )
 
-// fakeBoard keeps what it is told.
-type fakeBoard struct {
+// fakeRegistry keeps what it gets.
+type fakeRegistry struct {
 	t        *testing.T
 	mu       sync.Mutex // guards everything below
 	families []Family
@@ -26,18 +26,18 @@ type fakeBoard struct {
 	counts   map[string]uint64  // of distributions
 }
 
-func newBoard(t *testing.T) *fakeBoard {
-	return &fakeBoard{t: t, values: map[string]float64{}, counts: map[string]uint64{}}
+func newRegistry(t *testing.T) *fakeRegistry {
+	return &fakeRegistry{t: t, values: map[string]float64{}, counts: map[string]uint64{}}
 }
 
-func (b *fakeBoard) Family(f Family) int {
+func (b *fakeRegistry) Family(f Family) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.families = append(b.families, f)
 	return len(b.families) - 1
 }
 
-func (b *fakeBoard) key(id int, labels []string) string {
+func (b *fakeRegistry) key(id int, labels []string) string {
 	if len(labels) != len(b.families[id].Labels) {
 		b.t.Errorf("unexpected labels of %s; got %q; want values for %q", b.families[id].Name, labels, b.families[id].Labels)
 	}
@@ -45,7 +45,7 @@ func (b *fakeBoard) key(id int, labels []string) string {
 	return b.families[id].Name + "{" + strings.Join(labels, ",") + "}"
 }
 
-func (b *fakeBoard) Set(id int, labels []string, v float64) {
+func (b *fakeRegistry) Set(id int, labels []string, v float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.key(id, labels)
@@ -55,7 +55,7 @@ func (b *fakeBoard) Set(id int, labels []string, v float64) {
 	b.values[k] = v
 }
 
-func (b *fakeBoard) SetHistogram(id int, labels []string, cumulative []uint64, _ float64, count uint64) {
+func (b *fakeRegistry) SetHistogram(id int, labels []string, cumulative []uint64, _ float64, count uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(cumulative) != len(b.families[id].Bounds) {
@@ -64,7 +64,7 @@ func (b *fakeBoard) SetHistogram(id int, labels []string, cumulative []uint64, _
 	b.counts[b.key(id, labels)] = count
 }
 
-func (b *fakeBoard) get(key string) float64 {
+func (b *fakeRegistry) get(key string) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v, ok := b.values[key]
@@ -75,7 +75,7 @@ func (b *fakeBoard) get(key string) float64 {
 }
 
 func TestMeter(t *testing.T) {
-	run := func(t *testing.T, options map[string]string, put int) (*fakeBoard, *Instance) {
+	run := func(t *testing.T, options map[string]string, put int) (*fakeRegistry, *Instance) {
 		t.Helper()
 		conf := MapConfig{"stream": "logs", "region": "us-east-1"}
 		for k, v := range options {
@@ -85,9 +85,9 @@ func TestMeter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		board := newBoard(t)
+		registry := newRegistry(t)
 		srv := kinesistest.New(kinesistest.WithStream("logs", 2))
-		in, err := New(cfg, Deps{Board: board, NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
+		in, err := New(cfg, Deps{Registry: registry, NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
 			p, err := core.New(srv.Client(), producerOptions(cfg, logger)...)
 			return coreProducer{p}, err
 		}})
@@ -99,7 +99,7 @@ func TestMeter(t *testing.T) {
 				t.Fatalf("unexpected answer %v", got)
 			}
 		}
-		return board, in
+		return registry, in
 	}
 	for _, c := range []struct {
 		name      string
@@ -114,17 +114,17 @@ func TestMeter(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				board, in := run(t, c.options, c.chunks)
-				before := board.get(c.confirmed)
+				registry, in := run(t, c.options, c.chunks)
+				before := registry.get(c.confirmed)
 				time.Sleep(meterInterval + time.Millisecond) // fake time
 				synctest.Wait()
-				if got := board.get(c.confirmed); before != 0 || got != float64(c.chunks) {
+				if got := registry.get(c.confirmed); before != 0 || got != float64(c.chunks) {
 					t.Errorf("unexpected %s; got %v, a second later %v; want 0, %d", c.confirmed, before, got, c.chunks)
 				}
-				if got := board.get("chunks_total{ok}"); got != float64(c.chunks) {
+				if got := registry.get("chunks_total{ok}"); got != float64(c.chunks) {
 					t.Errorf("unexpected chunks; got %v; want %d", got, c.chunks)
 				}
-				if got := board.counts["request_time_seconds{logs}"]; got != c.times {
+				if got := registry.counts["request_time_seconds{logs}"]; got != c.times {
 					t.Errorf("unexpected times of requests; got %d; want %d", got, c.times)
 				}
 				if err := in.Close(context.Background()); err != nil {
@@ -135,35 +135,35 @@ func TestMeter(t *testing.T) {
 	}
 	t.Run("the last numbers are shown at the end", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			board, in := run(t, nil, 2)
+			registry, in := run(t, nil, 2)
 			if err := in.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
-			if got := board.get("user_records_put_total{logs,confirmed}"); got != 2 {
+			if got := registry.get("user_records_put_total{logs,confirmed}"); got != 2 {
 				t.Errorf("unexpected number; got %v; want 2", got)
 			}
 		})
 	})
 	t.Run("every series of one stream is there from the start", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			board, in := run(t, map[string]string{"metrics_level": "detailed"}, 0)
-			before := len(board.values) + len(board.counts)
+			registry, in := run(t, map[string]string{"metrics_level": "detailed"}, 0)
+			before := len(registry.values) + len(registry.counts)
 			if got := in.Flush("tag", []byte{0x92, 0x92, 0xd7, 0x00, 0x6a, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x81, 0xa1, 'a', 1}); got != OK {
 				t.Errorf("unexpected answer %v", got)
 			}
 			if err := in.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
-			if after := len(board.values) + len(board.counts); after != before {
+			if after := len(registry.values) + len(registry.counts); after != before {
 				t.Errorf("unexpected series; got %d at the start, %d at the end; want the same", before, after)
 			}
 		})
 	})
 	t.Run("none", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			board, in := run(t, map[string]string{"metrics_level": "none"}, 1)
-			if len(board.families) != 0 || in.cfg.observer != nil {
-				t.Errorf("unexpected metrics; got %d families", len(board.families))
+			registry, in := run(t, map[string]string{"metrics_level": "none"}, 1)
+			if len(registry.families) != 0 || in.cfg.observer != nil {
+				t.Errorf("unexpected metrics; got %d families", len(registry.families))
 			}
 			if err := in.Close(context.Background()); err != nil {
 				t.Error(err)
@@ -181,8 +181,8 @@ func TestLabelsDoNotDependOnTheConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			board := newBoard(t)
-			in, err := New(cfg, Deps{Board: board, NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
+			registry := newRegistry(t)
+			in, err := New(cfg, Deps{Registry: registry, NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
 				p, err := core.New(kinesistest.New(kinesistest.WithStream("logs", 2)).Client(), producerOptions(cfg, logger)...)
 				return coreProducer{p}, err
 			}})
@@ -192,7 +192,7 @@ func TestLabelsDoNotDependOnTheConfiguration(t *testing.T) {
 			if err := in.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
-			for _, f := range board.families {
+			for _, f := range registry.families {
 				if want, ok := labels[f.Name]; ok && !slices.Equal(f.Labels, want) {
 					t.Errorf("unexpected labels of %s with %s by %s; got %q; want %q as elsewhere", f.Name, level, granularity, f.Labels, want)
 				}

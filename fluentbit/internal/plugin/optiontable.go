@@ -73,7 +73,7 @@ var keyOptions = []Option{
 			"become U+FFFD.",
 		PeerC: "none; at most 7,919 random keys, new ones at each retry", PeerGo: "`a` and `a->b`; text only, cut to 256 bytes; missing: random and an error line for each event"},
 		Field: func(c *Config) any { return &c.event.PartitionKey }},
-	{Spec: option.Spec{Name: "partition_key_missing", Default: "spread", Form: "spread, tag, drop or constant:TEXT",
+	{Spec: option.Spec{Name: "partition_key_missing", Default: "unkeyed", Form: "unkeyed, tag, drop or constant:TEXT",
 		Doc: "What to do with an event that has no partition key. Dropped events are lost, and counted."},
 		Field: func(c *Config) any { return &c.event.PartitionKeyMissing }},
 }

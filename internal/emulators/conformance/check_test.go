@@ -29,7 +29,7 @@ func (g *target) waitActive(t *testing.T, name string) *types.StreamDescriptionS
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(maxWait)
 	for {
 		out, err := g.api.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: &name})
 		if err == nil && out.StreamDescriptionSummary.StreamStatus == types.StreamStatusActive {
@@ -38,7 +38,7 @@ func (g *target) waitActive(t *testing.T, name string) *types.StreamDescriptionS
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("stream %s is not ACTIVE after %v (last error: %v)", name, patience, err)
+			t.Fatalf("stream %s is not ACTIVE after %v (last error: %v)", name, maxWait, err)
 		}
 	}
 }
@@ -68,7 +68,7 @@ type sent struct {
 // put hands records over and waits for their outcomes.
 func put(t *testing.T, p *core.Producer, stream string, records []core.Record) sent {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 	defer cancel()
 	b, err := p.PutBatch(ctx, stream, records)
 	if err == nil {
@@ -93,7 +93,7 @@ type place struct {
 // so the data of a test must be distinct, or the records apart.
 func (g *target) verify(t *testing.T, p *core.Producer, stream string, batches ...sent) kinesistest.Consumed {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 	defer cancel()
 	got, err := kinesistest.ReadAll(ctx, g.api, stream)
 	if err != nil {

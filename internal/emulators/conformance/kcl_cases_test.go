@@ -31,7 +31,7 @@ type kclRun struct {
 	fake    *kinesistest.Server
 	client  core.Client
 	opts    []core.Option
-	records int // to hand over
+	records int // to submit
 
 	mu        sync.Mutex
 	producer  *core.Producer
@@ -63,7 +63,7 @@ var kclCases = []struct {
 	faults []kinesistest.Fault
 	client func(*kinesistest.Server) core.Client
 	during func(*kclRun)
-	// resent: the case must have had aggregates resent; else it shows nothing.
+	// resent: the case must have had aggregates resent; otherwise it shows nothing.
 	resent bool
 	// uncertain: records may be seen twice, if the producer says so.
 	uncertain bool

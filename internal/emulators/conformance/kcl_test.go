@@ -116,7 +116,7 @@ func writeWhileResharding(t *testing.T, shards int, kind string) *kinesistest.Se
 	if changes < 15 {
 		t.Errorf("unexpected number of changes of the shards; got %d; want 15 at least", changes)
 	}
-	t.Logf("%d user records in %d Kinesis records, %d written again, %d changes of the shards", p.Stats().Accepted, p.Stats().KinesisRecords, p.Stats().WrongShard, changes)
+	t.Logf("%d user records in %d Kinesis records, %d resent, %d changes of the shards", p.Stats().Accepted, p.Stats().KinesisRecords, p.Stats().WrongShard, changes)
 	return fake
 }
 

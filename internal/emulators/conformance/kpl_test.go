@@ -131,7 +131,7 @@ func kplNumber(t *testing.T, data string, n int) int {
 	return i
 }
 
-// checkStoredByKPL takes apart what is stored, and puts it together again.
+// checkStoredByKPL disaggregates what is stored, and puts it together again.
 func checkStoredByKPL(t *testing.T, fake *kinesistest.Server, sent []emulators.Record, results []emulators.KPLResult) {
 	t.Helper()
 	seen := make([]int, len(sent))

@@ -17,7 +17,7 @@ import (
 
 // testReshard repeats the test where the server contradicts itself about the creation of
 // a shard, which kinesis-local does if it gets no processor between two readings of the
-// clock. Records of such a shard are taken for another stream's, and written again.
+// clock. Records of such a shard are taken for another stream's, and resent.
 func (g *target) testReshard(t *testing.T) {
 	tries := 1
 	if g.readsClockTwice {
@@ -38,7 +38,7 @@ func (g *target) reshard(t *testing.T, stream string) bool {
 	p := g.newProducer(t)
 
 	stop := make(chan struct{})
-	settled := make(chan struct{}) // one value for each batch, if somebody waits
+	settled := make(chan struct{}) // one value for each batch, if a test waits
 	var all []sent
 	var load sync.WaitGroup
 	load.Go(func() {
@@ -108,14 +108,14 @@ func (g *target) reshard(t *testing.T, stream string) bool {
 		}
 	}
 	stats := p.Stats()
-	// A record that a consumer drops must be one that was written again.
+	// A record that a consumer drops must be one that was resent.
 	if len(got.Dropped) > int(stats.WrongShard) {
-		t.Errorf("unexpected records that KCL drops; got %d; want at most the %d that were written again", len(got.Dropped), stats.WrongShard)
+		t.Errorf("unexpected records that KCL drops; got %d; want at most the %d that were resent", len(got.Dropped), stats.WrongShard)
 	}
 	if got.KinesisRecords != int(stats.KinesisRecords) {
 		t.Errorf("unexpected number of Kinesis records; got %d stored; want the %d that were counted", got.KinesisRecords, stats.KinesisRecords)
 	}
-	t.Logf("%d batches, %d user records, %d written again after landing in the wrong shard, %d shard maps", len(all), len(got.Records), stats.WrongShard, stats.MapRefreshes)
+	t.Logf("%d batches, %d user records, %d resent after landing in the wrong shard, %d shard maps", len(all), len(got.Records), stats.WrongShard, stats.MapRefreshes)
 
 	// What comes after the dust has settled goes where it belongs at once.
 	before := stats.WrongShard

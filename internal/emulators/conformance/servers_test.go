@@ -23,7 +23,7 @@ import (
 const (
 	region      = "us-east-1"
 	reshardTime = 150 * time.Millisecond
-	patience    = time.Minute
+	maxWait     = time.Minute
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -101,7 +101,7 @@ func (g *target) newProducer(t *testing.T, opts ...core.Option) *core.Producer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 		defer cancel()
 		if err := p.Close(ctx); err != nil {
 			t.Errorf("unexpected error of Close: %v", err)

@@ -18,9 +18,9 @@ import (
 func runSuite(t *testing.T, endpoint string, c capabilities) {
 	g := newTarget(t, endpoint, c)
 	t.Run("keyed records are aggregated by shard", g.testKeyed)
-	t.Run("spread records fill few Kinesis records", g.testSpread)
+	t.Run("unkeyed records fill few Kinesis records", g.testUnkeyed)
 	t.Run("explicit hash keys decide the shard", g.testExplicit)
-	t.Run("without aggregation each record goes alone", g.testUnaggregated)
+	t.Run("without aggregation each record is a Kinesis record", g.testUnaggregated)
 	t.Run("odd keys and empty data arrive unchanged", g.testOddKeys)
 	t.Run("a stream is found by its ARN", g.testARN)
 	t.Run("a missing stream fails at once by its reason", g.testMissingStream)
@@ -60,8 +60,8 @@ func (g *target) testKeyed(t *testing.T) {
 	}
 }
 
-func (g *target) testSpread(t *testing.T) {
-	const stream = "spread"
+func (g *target) testUnkeyed(t *testing.T) {
+	const stream = "unkeyed"
 	g.createStream(t, stream, 3)
 	p := g.newProducer(t)
 	records := keyed("s", g.records)
@@ -126,7 +126,7 @@ func (g *target) testUnaggregated(t *testing.T) {
 	records := keyed("u", min(g.records, 1200)) // more than two requests where possible
 	for i := range records {
 		if i%3 == 0 {
-			records[i].PartitionKey = "" // spread
+			records[i].PartitionKey = "" // unkeyed
 		}
 	}
 	got := g.verify(t, p, stream, put(t, p, stream, records))
@@ -172,7 +172,7 @@ func (g *target) testARN(t *testing.T) {
 
 func (g *target) testMissingStream(t *testing.T) {
 	p := g.newProducer(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	b, err := p.PutBatch(ctx, "no-such-stream", keyed("m", 10))
 	if err == nil {
@@ -197,7 +197,7 @@ func (g *target) testInvalid(t *testing.T) {
 	records[7].ExplicitHashKey = "340282366920938463463374607431768211456" // 2^128
 	records[11].Data = bytes.Repeat([]byte("x"), 1<<20+1)
 	want := map[int]core.Reason{3: core.ReasonInvalid, 7: core.ReasonInvalid, 11: core.ReasonTooLarge}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	b, err := p.PutBatch(ctx, stream, records)
 	if err == nil {

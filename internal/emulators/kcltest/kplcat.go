@@ -45,9 +45,9 @@ func BuildKplcat(t testing.TB) Kplcat {
 // own. The arguments are further flags.
 func (p Kplcat) Read(t testing.TB, fake *kinesistest.Server, stream string, args ...string) []Shown {
 	t.Helper()
-	door := httptest.NewServer(fake.Handler())
-	defer door.Close()
-	cmd := exec.CommandContext(t.Context(), string(p), append([]string{"--endpoint", door.URL, "--data", "base64", stream}, args...)...)
+	server := httptest.NewServer(fake.Handler())
+	defer server.Close()
+	cmd := exec.CommandContext(t.Context(), string(p), append([]string{"--endpoint", server.URL, "--data", "base64", stream}, args...)...)
 	cmd.Env = append(cmd.Environ(), "AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

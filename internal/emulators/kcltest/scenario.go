@@ -99,8 +99,8 @@ func recreate(n int) change {
 // calls under way most of the time.
 const stageLatency = 5 * time.Millisecond
 
-// stagePatience is how long a stage waits for a call to come.
-const stagePatience = time.Minute
+// stageTimeout is how long a stage waits for a call to come.
+const stageTimeout = time.Minute
 
 // Stage is the server of a scenario.
 type Stage struct {
@@ -110,10 +110,10 @@ type Stage struct {
 	gone  []emulators.KCLShard // of deleted streams
 	ended <-chan struct{}      // the end of what writes
 
-	mu   sync.Mutex // guards the fields below
-	put  int        // user records that came, again or not
-	gate chan struct{}
-	held [][]string // the shards of each call that waits at the gate
+	mu      sync.Mutex // guards the fields below
+	put     int        // user records that came, again or not
+	gate    chan struct{}
+	stopped [][]string // the shards of each call that waits at the gate
 }
 
 // Start starts the server of a scenario, which is closed at the end of the test.
@@ -151,12 +151,12 @@ func (st *Stage) intercept(c *kinesistest.Call) *kinesistest.Effect {
 	st.put += users
 	if st.gate != nil {
 		e.Delay, e.Hold = 0, st.gate
-		st.held = append(st.held, c.Shards)
+		st.stopped = append(st.stopped, c.Shards)
 	}
 	return e
 }
 
-// Play makes the changes, spread evenly over the events to come, each while a call waits
+// Play makes the changes, evenly over the events to come, each while a call waits
 // at the server whose aggregates were made for the shards before it. It returns when
 // the last is made; a closed channel tells it that nothing more will come.
 func (st *Stage) Play(t testing.TB, events int, ended <-chan struct{}) {
@@ -179,7 +179,7 @@ func (st *Stage) change(at int, ch change) error {
 	}
 	gate := make(chan struct{})
 	st.mu.Lock()
-	st.gate, st.held = gate, nil
+	st.gate, st.stopped = gate, nil
 	st.mu.Unlock()
 	defer func() {
 		st.mu.Lock()
@@ -204,18 +204,18 @@ func (st *Stage) Came() int {
 func (st *Stage) waiting() [][]string {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	return st.held
+	return st.stopped
 }
 
 // idle tells whether all calls that are under way wait at the gate. No call leaves
 // it meanwhile, so that the order of the two looks is safe.
 func (st *Stage) idle() bool {
-	held := len(st.waiting())
-	return st.Server.Stats().InFlight == int64(held)
+	stopped := len(st.waiting())
+	return st.Server.Stats().InFlight == int64(stopped)
 }
 
 func (st *Stage) until(what string, ok func() bool) error {
-	tick, end := time.NewTicker(time.Millisecond), time.NewTimer(stagePatience)
+	tick, end := time.NewTicker(time.Millisecond), time.NewTimer(stageTimeout)
 	defer tick.Stop()
 	defer end.Stop()
 	for !ok() {
@@ -224,7 +224,7 @@ func (st *Stage) until(what string, ok func() bool) error {
 		case <-st.ended:
 			return fmt.Errorf("%s did not come before the end", what)
 		case <-end.C:
-			return fmt.Errorf("%s did not come within %v", what, stagePatience)
+			return fmt.Errorf("%s did not come within %v", what, stageTimeout)
 		}
 	}
 	return nil

@@ -30,7 +30,7 @@ func (s *splitter) bad(i, end, at int, detail string) *Error {
 }
 
 // badMessage is bad for a message of protobuf that cannot be read because of err. What
-// comes behind it is not in doubt, since its length is known.
+// comes behind it is certain, since its length is known.
 func (s *splitter) badMessage(b []byte, err *Error) *Error {
 	if err.Kind != KindMalformed {
 		return err

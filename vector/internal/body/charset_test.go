@@ -94,7 +94,7 @@ func TestCharsets(t *testing.T) {
 	}
 }
 
-// A byte order mark in front of a later value, as of files one behind the other, is none
+// A byte order mark before a later value, as of files one behind the other, is none
 // of it.
 func TestByteOrderMarksBetweenValues(t *testing.T) {
 	got, err := Split(nil, []byte("\ufeff{\"a\":1}\n\ufeff{\"b\":2}\n\ufeff[3]"), FormatJSON, Options{})

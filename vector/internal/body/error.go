@@ -25,6 +25,7 @@ func (k Kind) String() string {
 		return "malformed"
 	case KindUnsupported:
 		return "unsupported"
+	default: // none
 	}
 	return "none"
 }
@@ -32,10 +33,10 @@ func (k Kind) String() string {
 // Error is a body that was refused as a whole. It carries no content of the body.
 type Error struct {
 	Kind Kind
-	// Offset is where in the unpacked body the trouble lies, in bytes; -1 if that is
+	// Offset is where in the unpacked body the error is, in bytes; -1 if that is
 	// not known.
 	Offset int
-	// Event is the number of the event that was being read, from 0; -1 if the trouble
+	// Event is the number of the event that was being read, from 0; -1 if the error
 	// is not in an event.
 	Event int
 	// Detail says what is wrong. It comes from a fixed set, or names a content type

@@ -235,7 +235,7 @@ func startsText(data []byte) bool {
 	return r != utf8.RuneError || n > 1
 }
 
-// bom is the byte order mark, which some programs put in front of UTF-8.
+// bom is the byte order mark, which some programs put before UTF-8.
 const bom = "\ufeff"
 
 // skipBOM returns where the text behind a byte order mark begins.

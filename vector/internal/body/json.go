@@ -35,7 +35,7 @@ func (s *splitter) run(i int) (int, *Error) {
 			return len(b), nil
 		}
 		if b[i] == ',' && !first && !s.strict {
-			i++ // Vector's codec native_json separates so
+			i++ // Vector's codec native_json writes so
 			continue
 		}
 		if b[i] == bom[0] && bytes.HasPrefix(b[i:], []byte(bom)) {

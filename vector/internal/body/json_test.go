@@ -245,7 +245,7 @@ func FuzzSplitJSON(f *testing.F) {
 				t.Errorf("unexpected event %d of %q; got %q; want one line of JSON", i, body, compact[i].Data)
 			}
 			v, kind, ok := opt.Field(nil, &compact[i])
-			if w, wk, wok := Lookup(nil, compact[i].Data, "a", "b"); string(v) != string(w) || kind != wk || ok != wok {
+			if w, wk, wok := Lookup(nil, compact[i].Data, "a", "b"); !bytes.Equal(v, w) || kind != wk || ok != wok {
 				t.Errorf("unexpected field of %q; got %q, %d; want %q, %d", compact[i].Data, v, kind, w, wk)
 			}
 			var a, b bytes.Buffer

@@ -415,7 +415,7 @@ func twice(names [][]byte) bool {
 	for i, n := range names {
 		odd = odd || oddName(n)
 		for _, o := range names[:i] {
-			if len(n) == len(o) && string(n) == string(o) {
+			if bytes.Equal(n, o) {
 				return true
 			}
 		}

@@ -120,8 +120,10 @@ func TestFluentBitOddRecords(t *testing.T) {
 					t.Errorf("unexpected event %d; got %q, %v; want JSON with its number", i, ev.Data, err)
 				}
 			}
-			want := map[int]string{0: `"n":0,"x":null}`, 3: `"n":3,"x":null}`, 4: `"n":4,"1":"x"}`, 6: `"n":6,"true":"x"}`, 8: `"n":8,"null":"x"}`,
-				12: `"n":12,"[1,2]":"x"}`, 13: `"n":13,"{\"a\":1}":"x"}`}
+			want := map[int]string{
+				0: `"n":0,"x":null}`, 3: `"n":3,"x":null}`, 4: `"n":4,"1":"x"}`, 6: `"n":6,"true":"x"}`, 8: `"n":8,"null":"x"}`,
+				12: `"n":12,"[1,2]":"x"}`, 13: `"n":13,"{\"a\":1}":"x"}`,
+			}
 			if f == FormatJSON {
 				want[14], want[15], want[17] = `"n":14,"x":"a"}`, "\"n\":15,\"x\":\"\u0080\u00ff\"}", "\"n\":17,\"\u0080\\\"\":\"x\"}"
 				want[25] = `"n":25,"1":"c"}`
@@ -197,8 +199,11 @@ func TestBrokenEventsCostThemselves(t *testing.T) {
 		{"MessagePack", "\x81\xa1a\x01\x92\x01\x05\x81\xa1b\x02", FormatMsgpack, Options{}, []string{`{"a":1}`, "!\x92\x01\x05", `{"b":2}`}},
 		{"MessagePack, cut off", "\x81\xa1a\x01\x81\xa1", FormatMsgpack, Options{}, []string{`{"a":1}`, "!\x81\xa1"}},
 		{"MessagePack, in an array", "\x93\x81\xa1a\x01\x92\x01\x05\x81\xa1b\x02", FormatMsgpack, Options{}, []string{`{"a":1}`, "!\x92\x01\x05", `{"b":2}`}},
-		{"MessagePack, too deep", "\x81\xa1a\x01\x81\xa1v" + strings.Repeat("\x91", 2000) + "\x01\x81\xa1b\x02", FormatMsgpack, Options{},
-			[]string{`{"a":1}`, "!\x81\xa1v" + strings.Repeat("\x91", 2000) + "\x01", `{"b":2}`}},
+		{
+			"MessagePack, too deep", "\x81\xa1a\x01\x81\xa1v" + strings.Repeat("\x91", 2000) + "\x01\x81\xa1b\x02", FormatMsgpack,
+			Options{},
+			[]string{`{"a":1}`, "!\x81\xa1v" + strings.Repeat("\x91", 2000) + "\x01", `{"b":2}`},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got, broken, err := brokenSplit(t, []byte(tc.body), tc.f, tc.opt)
@@ -342,8 +347,12 @@ func TestLinesThatBeginWithJSON(t *testing.T) {
 		kinds      string
 	}{
 		{"JSON, then text", "{\"level\":\"info\"}\npanic: x\n", Options{}, []string{`{"level":"info"}`, "panic: x"}, "jt"},
-		{"text that looks like values", "{\"a\":1}\n 12 \"x\" y\r\n\n[error] z\n\tat (x.go:1)\n{\"b\":2}{\"c\":nan}\n{\"d\":\n",
-			Options{}, []string{`{"a":1}`, ` 12 "x" y`, "[error] z", "\tat (x.go:1)", `{"b":2}`, `{"c":null}`, `{"d":`}, "jtttjjt"},
+		{
+			"text that looks like values", "{\"a\":1}\n 12 \"x\" y\r\n\n[error] z\n\tat (x.go:1)\n{\"b\":2}{\"c\":nan}\n{\"d\":\n",
+			Options{},
+			[]string{`{"a":1}`, ` 12 "x" y`, "[error] z", "\tat (x.go:1)", `{"b":2}`, `{"c":null}`, `{"d":`},
+			"jtttjjt",
+		},
 		{"empty lines are kept on demand", "{\"a\":1}\n\nx", Options{KeepEmptyLines: true}, []string{`{"a":1}`, "", "x"}, "jtt"},
 		{"newlines", "{\"a\":1}\nx", Options{AppendNewline: true}, []string{"{\"a\":1}\n", "x\n"}, "jt"},
 		{"an array, then text", "[{\"a\":1},{\"b\":2}]\nx\n", Options{}, []string{`{"a":1}`, `{"b":2}`, "x"}, "jjt"},

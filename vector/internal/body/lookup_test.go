@@ -82,7 +82,7 @@ func TestField(t *testing.T) {
 				if events[i].Kind == EventJSON && len(path) > 0 {
 					want, wantKind, wantOK = Lookup(nil, events[i].Data, path...)
 				}
-				if string(got) != string(want) || kind != wantKind || ok != wantOK {
+				if !bytes.Equal(got, want) || kind != wantKind || ok != wantOK {
 					t.Errorf("unexpected field %q of %s; got %q, %d, %v; want %q, %d, %v", path, events[i].Data, got, kind, ok, want, wantKind, wantOK)
 				}
 				if ok {

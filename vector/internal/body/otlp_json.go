@@ -108,19 +108,19 @@ func (s *splitter) each(i int, hold elements, use func(i int) (int, *Error)) (in
 
 // eachLater reads the arrays at the places remembered since mark.
 func (s *splitter) eachLater(mark int, hold elements, use func(i int) (int, *Error)) *Error {
-	for k := mark; k < len(s.later); k++ {
-		if _, err := s.each(s.later[k], hold, use); err != nil {
+	for k := mark; k < len(s.comeBack); k++ {
+		if _, err := s.each(s.comeBack[k], hold, use); err != nil {
 			return err
 		}
 	}
-	s.later = s.later[:mark]
+	s.comeBack = s.comeBack[:mark]
 	return nil
 }
 
 func (s *splitter) jsonResourceLogs(i int) (int, *Error) {
 	var info resourceInfo
 	s.scratch = s.scratch[:0]
-	mark := len(s.later)
+	mark := len(s.comeBack)
 	m, err := s.object(i)
 	for err == nil && m.next() {
 		switch {
@@ -129,7 +129,7 @@ func (s *splitter) jsonResourceLogs(i int) (int, *Error) {
 		case m.is("schemaUrl", "schema_url"):
 			err = s.jsonString(&info.schema, &m)
 		case m.is("scopeLogs", "scope_logs"):
-			s.later = append(s.later, m.value)
+			s.comeBack = append(s.comeBack, m.value)
 		}
 	}
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *splitter) jsonResource(i int, info *resourceInfo) (int, *Error) {
 func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 	start := len(s.scratch)
 	var info scopeInfo
-	mark := len(s.later)
+	mark := len(s.comeBack)
 	m, err := s.object(i)
 	for err == nil && m.next() {
 		switch {
@@ -164,7 +164,7 @@ func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 		case m.is("schemaUrl", "schema_url"):
 			err = s.jsonString(&info.schema, &m)
 		case m.is("logRecords", "log_records"):
-			s.later = append(s.later, m.value)
+			s.comeBack = append(s.comeBack, m.value)
 		}
 	}
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *splitter) jsonScopeLogs(i int, tail []byte) (int, *Error) {
 }
 
 // badRecord makes an event of the log record at doc[i], which cannot be read because of
-// err, or refuses the request. It is JSON, so what comes behind it is not in doubt.
+// err, or refuses the request. It is JSON, so what comes behind it is certain.
 func (s *splitter) badRecord(i int, err *Error) (int, *Error) {
 	if err.Kind != KindMalformed || s.opt.Broken == nil {
 		return i, err

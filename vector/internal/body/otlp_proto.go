@@ -47,8 +47,10 @@ var (
 	wireResLogs  = &wireTypes{1: wireBytes, 2: wireBytes, 3: wireBytes}
 	wireResource = &wireTypes{1: wireBytes, 2: wireVarint, 3: wireBytes}
 	wireScope    = &wireTypes{1: wireBytes, 2: wireBytes, 3: wireBytes, 4: wireVarint}
-	wireRecord   = &wireTypes{1: wireFixed64, 2: wireVarint, 3: wireBytes, 5: wireBytes, 6: wireBytes, 7: wireVarint, 8: wireFixed32,
-		9: wireBytes, 10: wireBytes, 11: wireFixed64, 12: wireBytes}
+	wireRecord   = &wireTypes{
+		1: wireFixed64, 2: wireVarint, 3: wireBytes, 5: wireBytes, 6: wireBytes, 7: wireVarint, 8: wireFixed32,
+		9: wireBytes, 10: wireBytes, 11: wireFixed64, 12: wireBytes,
+	}
 	wirePair  = &wireTypes{1: wireBytes, 2: wireBytes}
 	wireValue = &wireTypes{1: wireBytes, 2: wireVarint, 3: wireVarint, 4: wireFixed64, 5: wireBytes, 6: wireBytes, 7: wireBytes, 8: wireVarint}
 	wireList  = &wireTypes{1: wireBytes}
@@ -262,7 +264,7 @@ func (s *splitter) protoScopeLogs(b, tail []byte) *Error {
 			// In bytes that were put together, the place is not of the body.
 			at := s.place(f.b)
 			err.Offset = min(max(err.Offset, at), at+len(f.b))
-			if err = s.badMessage(f.b, err); err != nil {
+			if err := s.badMessage(f.b, err); err != nil {
 				return err
 			}
 		}

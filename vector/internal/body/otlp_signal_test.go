@@ -30,7 +30,8 @@ func TestOtherSignalsAreRefused(t *testing.T) {
 		"exponential histogram": metric(&metricspb.Metric{Data: &metricspb.Metric_ExponentialHistogram{ExponentialHistogram: &metricspb.ExponentialHistogram{}}}),
 		"summary":               metric(&metricspb.Metric{Data: &metricspb.Metric_Summary{Summary: &metricspb.Summary{}}}),
 		"span": &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{ScopeSpans: []*tracepb.ScopeSpans{{Spans: []*tracepb.Span{
-			{TraceId: traceID, SpanId: spanID, Name: "GET", StartTimeUnixNano: 1}}}}}}},
+			{TraceId: traceID, SpanId: spanID, Name: "GET", StartTimeUnixNano: 1},
+		}}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pb, err := proto.Marshal(m)
@@ -149,7 +150,8 @@ func TestOTLPBrokenRecords(t *testing.T) {
 		deep = list(deep)
 	}
 	logs := &logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{{ScopeLogs: []*logspb.ScopeLogs{{LogRecords: []*logspb.LogRecord{
-		{SeverityText: "a"}, {Body: deep}, {SeverityText: "b"}}}}}}}
+		{SeverityText: "a"}, {Body: deep}, {SeverityText: "b"},
+	}}}}}}
 	got, broken, err := brokenSplit(t, asProto(t, logs), FormatOTLPProto, Options{})
 	if err != nil || len(got) != 3 || got[0] != `{"severity_text":"a"}` || got[2] != `{"severity_text":"b"}` || len(broken) != 1 || broken[0].Event != 1 {
 		t.Errorf("unexpected events; got %.200q, %v, %v; want the two good ones", got, broken, err)

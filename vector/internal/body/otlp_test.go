@@ -180,7 +180,7 @@ func TestOTLPJSONForms(t *testing.T) {
 		{"unknown fields", `{"x":{"y":[1]},"body":{"zValue":1,"stringValue":"b"},"attributes":[{"key":"a","other":1,"value":{"boolValue":false}}]}`, `{"body":"b","attributes":{"a":false}}`},
 		{"nulls", `{"timeUnixNano":null,"body":null,"attributes":null,"traceId":null,"severityNumber":null}`, `{}`},
 		{"body of nothing", `{"body":{}}`, `{"body":null}`},
-		{"spread over lines", "{\n \"body\": {\n \"kvlistValue\": { \"values\" :\n [ { \"key\" : \"a b\" ,\n\"value\": { \"stringValue\" : \"c\\nd\" } } ] } } }", `{"body":{"a b":"c\nd"}}`},
+		{"over several lines", "{\n \"body\": {\n \"kvlistValue\": { \"values\" :\n [ { \"key\" : \"a b\" ,\n\"value\": { \"stringValue\" : \"c\\nd\" } } ] } } }", `{"body":{"a b":"c\nd"}}`},
 		{"escapes of values stay", `{"body":{"stringValue":"\u00e9\/"},"attributes":[{"key":"\u0061","value":{"bytesValue":"AA=="}}]}`, `{"body":"\u00e9\/","attributes":{"a":"AA=="}}`},
 		{"invalid UTF-8", "{\"body\":{\"stringValue\":\"\xff\"}}", "{\"body\":\"\ufffd\"}"},
 		{"value before its key", `{"attributes":[{"value":{"arrayValue":{"values":[{"intValue":1}]}},"key":"a"},{"value":{"intValue":2}},{"key":"c"},{}]}`, `{"attributes":{"a":[1],"c":null,"":null}}`},

@@ -167,7 +167,7 @@ func (o *Options) Field(dst []byte, ev *Event) (value []byte, k ValueKind, ok bo
 	return lookup(dst, ev.Data, int(ev.at-atPlace), o.Path[1:])
 }
 
-// FormatIn is what Split takes FormatAuto and FormatOTLP for, judged by the first
+// FormatIn is what Split takes FormatAuto and FormatOTLP for, by the first
 // bytes; other formats are returned as they are. It is for metrics. A body that
 // begins like JSON and turns out to be text is called JSON.
 func FormatIn(data []byte, f Format) Format {
@@ -185,7 +185,9 @@ func FormatIn(data []byte, f Format) Format {
 			return FormatMsgpack
 		case sniffText:
 			return FormatText
+		default: // unknown
 		}
+	default: // it is said what the format is
 	}
 	return f
 }
@@ -205,10 +207,10 @@ type splitter struct {
 	behind       behind
 
 	// Of OTLP:
-	scratch []byte // pieces of the record in hand
-	second  stamp
-	doc     []byte // the JSON request in hand
-	later   []int  // places in doc to come back to
+	scratch  []byte // pieces of the record in hand
+	second   stamp
+	doc      []byte // the JSON request in hand
+	comeBack []int  // places in doc to come back to
 }
 
 // fail makes an error at a place of the body.
@@ -234,6 +236,7 @@ func (s *splitter) auto() *Error {
 		return s.msgpack()
 	case sniffText:
 		return s.text()
+	default: // unknown
 	}
 	return refuse(KindUnsupported, "binary data without a content type")
 }

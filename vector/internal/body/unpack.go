@@ -104,6 +104,7 @@ func UnpackedSize(encodings string, data []byte) int {
 		if size, err := snappy.DecodedLen(data); err == nil && size <= snappyMaxRatio*n {
 			return size
 		}
+	default: // deflate says nothing of its size
 	}
 	return 0
 }
@@ -177,6 +178,7 @@ func (d *decoders) undo(dst []byte, e encoding, data []byte, limit int) ([]byte,
 		return d.unzstd(dst, data, limit)
 	case encLZ4:
 		return d.unlz4(dst, data, limit)
+	default: // snappy has two forms
 	}
 	return d.unsnappy(dst, data, limit)
 }

@@ -145,7 +145,7 @@ func TestUnpackLists(t *testing.T) {
 		t.Run(tc.encodings, func(t *testing.T) {
 			var u Unpacker
 			out, err := u.Unpack(nil, tc.encodings, tc.data, Limits{})
-			if err != nil || string(out) != string(text) {
+			if err != nil || !bytes.Equal(out, text) {
 				t.Errorf("unexpected result; got %q, %v; want %q", out, err, text)
 			}
 		})

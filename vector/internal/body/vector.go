@@ -34,7 +34,7 @@ func (s *splitter) vector() *Error {
 			continue
 		}
 		if err := s.vectorEvent(f.b); err != nil {
-			if err = s.badMessage(f.b, err); err != nil {
+			if err := s.badMessage(f.b, err); err != nil {
 				return err
 			}
 		}

@@ -47,24 +47,33 @@ var metricValues = [...]metricValue{
 	{7, "set", []metricMember{{num: 1, name: "values", form: formTexts}}},
 	{12, "distribution", []metricMember{
 		{num: 1, name: "samples", form: formList, of: []metricMember{{num: 1, name: "value"}, {num: 2, name: "rate", form: formUint}}},
-		{num: 2, name: "statistic", form: formStatistic}}},
+		{num: 2, name: "statistic", form: formStatistic},
+	}},
 	{13, "aggregated_histogram", histogramMembers[:]},
 	{16, "aggregated_histogram", histogramMembers[:]},
 	{14, "aggregated_summary", summaryMembers[:]},
 	{17, "aggregated_summary", summaryMembers[:]},
 	{15, "sketch", []metricMember{{num: 1, name: "agent_dd_sketch", form: formMessage, of: []metricMember{
-		{num: 1, name: "count", form: formUint}, {num: 2, name: "min"}, {num: 3, name: "max"}, {num: 4, name: "sum"}, {num: 5, name: "avg"},
-		{num: 6, name: "k", form: formSints}, {num: 7, name: "n", form: formUints}}}}},
+		{num: 1, name: "count", form: formUint},
+		{num: 2, name: "min"},
+		{num: 3, name: "max"},
+		{num: 4, name: "sum"},
+		{num: 5, name: "avg"},
+		{num: 6, name: "k", form: formSints},
+		{num: 7, name: "n", form: formUints},
+	}}}},
 }
 
 var histogramMembers = [...]metricMember{
 	{num: 1, name: "buckets", form: formList, of: []metricMember{{num: 1, name: "upper_limit"}, {num: 2, name: "count", form: formUint}}},
-	{num: 2, name: "count", form: formUint}, {num: 3, name: "sum"},
+	{num: 2, name: "count", form: formUint},
+	{num: 3, name: "sum"},
 }
 
 var summaryMembers = [...]metricMember{
 	{num: 1, name: "quantiles", form: formList, of: []metricMember{{num: 1, name: "quantile"}, {num: 2, name: "value"}}},
-	{num: 2, name: "count", form: formUint}, {num: 3, name: "sum"},
+	{num: 2, name: "count", form: formUint},
+	{num: 3, name: "sum"},
 }
 
 // appendMetric appends a Metric.
@@ -263,6 +272,7 @@ func (s *splitter) appendMember(dst, b []byte, member *metricMember) ([]byte, *E
 		return append(dst, `"histogram"`...), nil
 	case formMessage:
 		return s.appendMembers(dst, inner.b, member.of)
+	default: // lists
 	}
 	return append(dst, ']'), nil
 }

@@ -39,35 +39,57 @@ func TestVectorEvents(t *testing.T) {
 		want  string
 		kind  EventKind
 	}{
-		{"log of a source", pb.Log("", map[string]string{"timestamp": pb.Time(1_787_352_356, 123456789), "host": pb.Text("h1"), "message": pb.Text("hello"), "source_type": pb.Text("stdin")}),
-			`{"host":"h1","message":"hello","source_type":"stdin","timestamp":"2026-08-21T22:45:56.123456789Z"}`, EventJSON},
+		{
+			"log of a source", pb.Log("", map[string]string{"timestamp": pb.Time(1_787_352_356, 123456789), "host": pb.Text("h1"), "message": pb.Text("hello"), "source_type": pb.Text("stdin")}),
+			`{"host":"h1","message":"hello","source_type":"stdin","timestamp":"2026-08-21T22:45:56.123456789Z"}`, EventJSON,
+		},
 		{"empty log", pb.Log("", nil), `{}`, EventJSON},
 		{"log that is a text", pb.Log(pb.Text("line one"), map[string]string{".": pb.Null}), `"line one"`, EventJSON},
 		{"log that is null", pb.Log(pb.Null, nil), `null`, EventJSON},
-		{"times are as short as they can be", pb.Log(pb.List(pb.Time(0, 0), pb.Time(0, 120_000_000), pb.Time(0, 120_000), pb.Time(-1, 1)), nil),
-			`["1970-01-01T00:00:00Z","1970-01-01T00:00:00.120Z","1970-01-01T00:00:00.000120Z","1969-12-31T23:59:59.000000001Z"]`, EventJSON},
-		{"numbers", pb.Log(pb.List(pb.Integer(math.MinInt64), pb.Integer(9007199254740993), pb.Float(1), pb.Float(0.1), pb.Float(1e300), pb.Float(math.Inf(-1))), nil),
-			`[-9223372036854775808,9007199254740993,1.0,0.1,1e+300,"-Infinity"]`, EventJSON},
-		{"booleans and nulls", pb.Log(pb.List(pb.Boolean(true), pb.Boolean(false), pb.Null, ""), nil),
-			`[true,false,null,null]`, EventJSON},
+		{
+			"times are as short as they can be", pb.Log(pb.List(pb.Time(0, 0), pb.Time(0, 120_000_000), pb.Time(0, 120_000), pb.Time(-1, 1)), nil),
+			`["1970-01-01T00:00:00Z","1970-01-01T00:00:00.120Z","1970-01-01T00:00:00.000120Z","1969-12-31T23:59:59.000000001Z"]`, EventJSON,
+		},
+		{
+			"numbers", pb.Log(pb.List(pb.Integer(math.MinInt64), pb.Integer(9007199254740993), pb.Float(1), pb.Float(0.1), pb.Float(1e300), pb.Float(math.Inf(-1))), nil),
+			`[-9223372036854775808,9007199254740993,1.0,0.1,1e+300,"-Infinity"]`, EventJSON,
+		},
+		{
+			"booleans and nulls", pb.Log(pb.List(pb.Boolean(true), pb.Boolean(false), pb.Null, ""), nil),
+			`[true,false,null,null]`, EventJSON,
+		},
 		{"what is not UTF-8", pb.Log("", map[string]string{"message": pb.Text("a\xffb\n\"")}), "{\"message\":\"a\ufffdb\\n\\\"\"}", EventJSON},
-		{"what is not UTF-8, as Vector's own JSON", pb.Log("", map[string]string{"message": pb.Text("\xe2\x82\xc3\x9f\xf0\x9f\x98x\xed\xa0\x80\xc0\xaf\xf4\x90\xe0\x9f\xf0\x80\xe2\x82")}),
-			"{\"message\":\"\ufffd\u00df\ufffdx\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\"}", EventJSON},
+		{
+			"what is not UTF-8, as Vector's own JSON", pb.Log("", map[string]string{"message": pb.Text("\xe2\x82\xc3\x9f\xf0\x9f\x98x\xed\xa0\x80\xc0\xaf\xf4\x90\xe0\x9f\xf0\x80\xe2\x82")}),
+			"{\"message\":\"\ufffd\u00df\ufffdx\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\"}", EventJSON,
+		},
 		{"nested", pb.Log("", map[string]string{"a": pb.Map(map[string]string{"b": pb.List(pb.Map(nil), pb.Integer(1))})}), `{"a":{"b":[{},1]}}`, EventJSON},
 		{"trace", pb.Trace(map[string]string{"span": pb.Integer(1)}), `{"span":1}`, EventTrace},
-		{"counter", pb.Metric(`name: "hits" namespace: "app" tags_v1 { key: "host" value: "h" } tags_v1 { key: "az" value: "a" } timestamp { seconds: 1 } interval_ms: 10000 counter { value: 1 }`),
-			`{"name":"hits","namespace":"app","tags":{"az":"a","host":"h"},"timestamp":"1970-01-01T00:00:01Z","interval_ms":10000,"kind":"incremental","counter":{"value":1.0}}`, EventMetric},
-		{"gauge of zero", pb.Metric(`name: "g" kind: ABSOLUTE gauge {}`),
-			`{"name":"g","kind":"absolute","gauge":{"value":0.0}}`, EventMetric},
+		{
+			"counter", pb.Metric(`name: "hits" namespace: "app" tags_v1 { key: "host" value: "h" } tags_v1 { key: "az" value: "a" } timestamp { seconds: 1 } interval_ms: 10000 counter { value: 1 }`),
+			`{"name":"hits","namespace":"app","tags":{"az":"a","host":"h"},"timestamp":"1970-01-01T00:00:01Z","interval_ms":10000,"kind":"incremental","counter":{"value":1.0}}`, EventMetric,
+		},
+		{
+			"gauge of zero", pb.Metric(`name: "g" kind: ABSOLUTE gauge {}`),
+			`{"name":"g","kind":"absolute","gauge":{"value":0.0}}`, EventMetric,
+		},
 		{"set", pb.Metric(`name: "s" set { values: ["a", "b"] }`), `{"name":"s","kind":"incremental","set":{"values":["a","b"]}}`, EventMetric},
-		{"distribution", pb.Metric(`name: "d" distribution { samples { value: 1 rate: 2 } samples { value: 3 rate: 4 } statistic: SUMMARY }`),
-			`{"name":"d","kind":"incremental","distribution":{"samples":[{"value":1.0,"rate":2},{"value":3.0,"rate":4}],"statistic":"summary"}}`, EventMetric},
-		{"histogram", pb.Metric(`name: "h" histogram { buckets { upper_limit: 1 count: 1099511627776 } count: 1099511627776 sum: 2 }`),
-			`{"name":"h","kind":"incremental","aggregated_histogram":{"buckets":[{"upper_limit":1.0,"count":1099511627776}],"count":1099511627776,"sum":2.0}}`, EventMetric},
-		{"summary", pb.Metric(`name: "y" summary { quantiles { quantile: 0.5 value: 1 } count: 2 sum: 3 }`),
-			`{"name":"y","kind":"incremental","aggregated_summary":{"quantiles":[{"quantile":0.5,"value":1.0}],"count":2,"sum":3.0}}`, EventMetric},
-		{"sketch", pb.Metric(`name: "k" sketch { agent_dd_sketch { count: 3 min: 1 max: 2 sum: 4 avg: 1.5 k: [-3, 7] n: [1, 2] } }`),
-			`{"name":"k","kind":"incremental","sketch":{"agent_dd_sketch":{"count":3,"min":1.0,"max":2.0,"sum":4.0,"avg":1.5,"k":[-3,7],"n":[1,2]}}}`, EventMetric},
+		{
+			"distribution", pb.Metric(`name: "d" distribution { samples { value: 1 rate: 2 } samples { value: 3 rate: 4 } statistic: SUMMARY }`),
+			`{"name":"d","kind":"incremental","distribution":{"samples":[{"value":1.0,"rate":2},{"value":3.0,"rate":4}],"statistic":"summary"}}`, EventMetric,
+		},
+		{
+			"histogram", pb.Metric(`name: "h" histogram { buckets { upper_limit: 1 count: 1099511627776 } count: 1099511627776 sum: 2 }`),
+			`{"name":"h","kind":"incremental","aggregated_histogram":{"buckets":[{"upper_limit":1.0,"count":1099511627776}],"count":1099511627776,"sum":2.0}}`, EventMetric,
+		},
+		{
+			"summary", pb.Metric(`name: "y" summary { quantiles { quantile: 0.5 value: 1 } count: 2 sum: 3 }`),
+			`{"name":"y","kind":"incremental","aggregated_summary":{"quantiles":[{"quantile":0.5,"value":1.0}],"count":2,"sum":3.0}}`, EventMetric,
+		},
+		{
+			"sketch", pb.Metric(`name: "k" sketch { agent_dd_sketch { count: 3 min: 1 max: 2 sum: 4 avg: 1.5 k: [-3, 7] n: [1, 2] } }`),
+			`{"name":"k","kind":"incremental","sketch":{"agent_dd_sketch":{"count":3,"min":1.0,"max":2.0,"sum":4.0,"avg":1.5,"k":[-3,7],"n":[1,2]}}}`, EventMetric,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			events, err := Split(nil, push(t, c.event, c.event), FormatVector, Options{})
@@ -238,8 +260,10 @@ func repaired(b []byte) string { return string(appendValid(nil, b)) }
 func BenchmarkVector(b *testing.B) {
 	var events []string
 	for i := range 1000 {
-		events = append(events, pb.Log("", map[string]string{"host": pb.Text("ip-10-0-1-7"), "message": pb.Text(fmt.Sprintf("GET /api/v1/items/%d 200 in %d ms", i, i%97)),
-			"source_type": pb.Text("file"), "timestamp": pb.Time(1_787_352_356, int64(i)), "status": pb.Integer(200)}))
+		events = append(events, pb.Log("", map[string]string{
+			"host": pb.Text("ip-10-0-1-7"), "message": pb.Text(fmt.Sprintf("GET /api/v1/items/%d 200 in %d ms", i, i%97)),
+			"source_type": pb.Text("file"), "timestamp": pb.Time(1_787_352_356, int64(i)), "status": pb.Integer(200),
+		}))
 	}
 	data := push(b, events...)
 	var arena Arena

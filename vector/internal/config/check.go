@@ -91,7 +91,7 @@ func checkKey(s string) error {
 
 func checkMissing(s string) error {
 	switch s {
-	case Spread, Drop, DeadLetters, Reject:
+	case Unkeyed, Drop, DeadLetters, Reject:
 		return nil
 	}
 	if strings.HasPrefix(s, ConstantPrefix) {

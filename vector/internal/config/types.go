@@ -155,7 +155,7 @@ const (
 	Drop        = "drop"
 	DeadLetters = "dead_letter"
 	Reject      = "reject"
-	Spread      = "spread"
+	Unkeyed     = "unkeyed"
 	// ConstantPrefix introduces a fixed partition key.
 	ConstantPrefix = "constant:"
 )

@@ -123,7 +123,7 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 		}
 		r := core.Record{PartitionKey: finder.find(ev)}
 		if len(d.key.path) > 0 && r.PartitionKey == "" {
-			if u.q.route.missing.constant == "" && u.q.route.PartitionKeyMissing != config.Spread {
+			if u.q.route.missing.constant == "" && u.q.route.PartitionKeyMissing != config.Unkeyed {
 				if f := c.poison(PoisonKeyMissing, u.q.route.PartitionKeyMissing, shaper.payload(ev), "", i); f != nil {
 					return nil, f
 				}

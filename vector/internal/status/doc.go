@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package status is a page that shows what a producer and the server in front of it
+// Package status is a page that shows what a producer and the server that feeds it
 // are doing at this moment, and the same as JSON.
 //
 //	log := status.NewLog(handler)             // keeps the last warnings and errors

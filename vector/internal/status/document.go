@@ -44,7 +44,7 @@ type Server struct {
 	Dropped      map[string]uint64 `json:"dropped"`
 	DeadLettered map[string]uint64 `json:"dead_lettered"`
 	// Resumed counts bodies that came again and of which only what was missing was
-	// written; EventsSaved the events that were not written again.
+	// written; EventsSaved the events that were not resent.
 	Resumed     uint64  `json:"resumed"`
 	EventsSaved uint64  `json:"events_saved"`
 	Gone        uint64  `json:"clients_gone"`
@@ -111,12 +111,12 @@ type Producer struct {
 // Stream is the state of one stream.
 type Stream struct {
 	Name string `json:"name"`
-	// Aggregating is false where events go alone; Auto is set for a stream that
+	// Aggregating is false where events are not aggregated; Auto is set for a stream that
 	// distributes records itself.
 	Aggregating bool `json:"aggregating"`
 	Auto        bool `json:"auto"`
-	// Trouble is the error code that requests fail with, or empty.
-	Trouble          string            `json:"trouble"`
+	// LastError is the error code that requests fail with, or empty.
+	LastError        string            `json:"last_error"`
 	MaxRecordBytes   int               `json:"max_record_bytes"`
 	OldestAgeSeconds float64           `json:"oldest_age_seconds"`
 	MapAgeSeconds    float64           `json:"map_age_seconds"` // -1 without a map

@@ -38,8 +38,10 @@ func (p *Page) Run(ctx context.Context) {
 
 func (p *Page) sample() {
 	st, sv := p.cfg.Producer.Stats(), p.cfg.Server()
-	s := sample{at: p.cfg.Now(), events: sv.Events, confirmed: sv.Confirmed, bodyBytes: sv.BodyBytes, wireBytes: sv.WireBytes,
-		throttled: st.Throttled, unavailable: sv.Requests["503"], latency: sv.Buckets}
+	s := sample{
+		at: p.cfg.Now(), events: sv.Events, confirmed: sv.Confirmed, bodyBytes: sv.BodyBytes, wireBytes: sv.WireBytes,
+		throttled: st.Throttled, unavailable: sv.Requests["503"], latency: sv.Buckets,
+	}
 	for _, n := range sv.Requests {
 		s.requests += n
 	}
@@ -84,7 +86,7 @@ func (p *Page) latency() Latency {
 	return l
 }
 
-// quantile takes values for evenly spread inside of a bucket. What is above the last
+// quantile takes values for evenly distributed inside of a bucket. What is above the last
 // bound counts as that.
 func quantile(bounds []float64, counts []uint64, q float64) float64 {
 	var total uint64

@@ -35,7 +35,7 @@ type Line struct {
 // that is repeated does not push out others. It is safe for concurrent use.
 type Log struct {
 	next  slog.Handler
-	attrs []slog.Attr // of With, with the names of groups in front
+	attrs []slog.Attr // of With, with the names of groups before them
 	group string
 	kept  *kept
 }
@@ -45,7 +45,7 @@ type kept struct {
 	lines []Line     // the newest last
 }
 
-// NewLog makes a handler in front of next.
+// NewLog makes a handler that passes on to next.
 func NewLog(next slog.Handler) *Log { return &Log{next: next, kept: &kept{}} }
 
 // Enabled implements slog.Handler.

@@ -11,7 +11,7 @@ import (
 func streamOf(s *core.StreamSnapshot) Stream {
 	st := &s.Stats
 	out := Stream{
-		Name: s.Stream, Aggregating: s.Aggregating, Auto: s.Auto, Trouble: s.LastError, MaxRecordBytes: s.MaxRecordBytes,
+		Name: s.Stream, Aggregating: s.Aggregating, Auto: s.Auto, LastError: s.LastError, MaxRecordBytes: s.MaxRecordBytes,
 		OldestAgeSeconds: s.OldestRecordAge.Seconds(), MapAgeSeconds: -1, InFlight: s.InFlight,
 		Accepted: st.Accepted, Confirmed: st.Confirmed, ConfirmedBytes: st.ConfirmedBytes, Pending: st.Pending,
 		Failed: map[string]uint64{}, KinesisRecords: st.KinesisRecords, KinesisBytes: st.KinesisBytes,

@@ -104,8 +104,10 @@ func TestHealthyStreamHasNothingToDo(t *testing.T) {
 			t.Errorf("unexpected finding; got %+v; want ok", f)
 		}
 	}
-	for _, check := range []string{"endpoint", "dns", "connection", "credentials", "identity", "status", "capacity", "encryption", "clock", "shards",
-		"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:PutRecords"} {
+	for _, check := range []string{
+		"endpoint", "dns", "connection", "credentials", "identity", "status", "capacity", "encryption", "clock", "shards",
+		"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords", "kinesis:PutRecords",
+	} {
 		find(t, got, check)
 	}
 	if f := find(t, got, "endpoint"); f.Detail != "https://kinesis.eu-west-1.amazonaws.com, region eu-west-1 (AWS)" {
@@ -143,7 +145,7 @@ func TestNothingIsEverWritten(t *testing.T) {
 	}
 }
 
-func TestTroubleIsNamedWithWhatToDo(t *testing.T) {
+func TestProblemIsNamedWithWhatToDo(t *testing.T) {
 	denied := kinesistest.Fail("AccessDeniedException", "User: x is not authorized")
 	fail := func(op string, e kinesistest.Effect) func(*trial) {
 		return func(tr *trial) { tr.server.Fault(kinesistest.Fault{Operation: op, Effect: e}) }

@@ -79,18 +79,18 @@ func (e *exam) writing(ctx context.Context) {
 
 // refused reports a call that failed. If only the other role needs it, it is a note.
 func (e *exam) refused(action string, err error, needs Role) {
-	level, detail, advice := e.judge(action, err)
+	level, detail, advice := e.classify(action, err)
 	if level == Fail && (e.Role != Both && needs != Both && needs != e.Role) {
 		level, advice = Note, "nothing: a "+string(e.Role)+" does not need it"
 	}
 	e.add(action, level, detail, advice)
 }
 
-// judge says what the error of a call means and what to do.
-func (e *exam) judge(action string, err error) (level Level, detail, advice string) {
+// classify says what the error of a call means and what to do.
+func (e *exam) classify(action string, err error) (level Level, detail, advice string) {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return e.judgeNetwork(err)
+		return e.classifyNetwork(err)
 	}
 	detail = api.ErrorCode()
 	if m := api.ErrorMessage(); m != "" {
@@ -117,7 +117,7 @@ func (e *exam) judge(action string, err error) (level Level, detail, advice stri
 	return Fail, detail, "try again; if it stays, look the code up in the API reference of Kinesis"
 }
 
-func (e *exam) judgeNetwork(err error) (level Level, detail, advice string) {
+func (e *exam) classifyNetwork(err error) (level Level, detail, advice string) {
 	var resp *smithyhttp.ResponseError
 	var send *smithyhttp.RequestSendError
 	var unknown x509.UnknownAuthorityError

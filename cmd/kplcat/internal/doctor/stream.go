@@ -18,7 +18,7 @@ import (
 )
 
 // unevenShards is how many times as large as the smallest range the largest may be before
-// it is worth a note: with evenly spread keys that shard takes as many times more.
+// it is worth a note: with even keys that shard takes as many times more.
 const unevenShards = 2
 
 // summary reports what DescribeStreamSummary says.
@@ -118,7 +118,7 @@ func (e *exam) shards(ctx context.Context) {
 		first, err := aggregation.ParseHashKey(aws.ToString(s.HashKeyRange.StartingHashKey))
 		last, err2 := aggregation.ParseHashKey(aws.ToString(s.HashKeyRange.EndingHashKey))
 		if err := errors.Join(err, err2); err != nil {
-			e.add("shards", Warn, fmt.Sprintf("%s has no hash key range: %v", aws.ToString(s.ShardId), err), "report this to whoever made the server")
+			e.add("shards", Warn, fmt.Sprintf("%s has no hash key range: %v", aws.ToString(s.ShardId), err), "report this to the maker of the server")
 			return
 		}
 		open = append(open, hashRange{aws.ToString(s.ShardId), first, last})
@@ -169,7 +169,7 @@ func (e *exam) ranges(open []hashRange) {
 	small, large := slices.MinFunc(open, byWidth), slices.MaxFunc(open, byWidth)
 	if ratio := large.width() / small.width(); ratio > unevenShards {
 		e.add("shards", Note, fmt.Sprintf("%d open; the range of %s is %.1f times that of %s", len(open), large.id, ratio, small.id),
-			"with evenly spread keys it takes that many times more: split it, or merge small ones (UpdateShardCount makes all even)")
+			"with even keys it takes that many times more: split it, or merge small ones (UpdateShardCount makes all even)")
 		return
 	}
 	e.add("shards", OK, fmt.Sprintf("%d open; each hash key belongs to one", len(open)), "")

@@ -11,7 +11,7 @@
 //
 // # Guarantees
 //
-//   - Every record of the chosen shards and times is handed over once; per shard in
+//   - Every record of the chosen shards and times is returned once; per shard in
 //     order, and those of a child after those of its parents. There is no order
 //     between other shards.
 //   - New shards are found when their parents end: from the ChildShards of

@@ -39,7 +39,7 @@ func TestTipOfAClosedShardIsNotItsEnd(t *testing.T) {
 				must(t, tr.s.SplitEven(stream, "shardId-000000000000"))
 				tr.send(20)
 				c := tr.config()
-				c.API = &falseTip{API: c.API, told: map[string]bool{}}
+				c.API = &falseTip{API: c.API, answered: map[string]bool{}}
 				if until {
 					c.UntilNow, c.Until = false, time.Now()
 					settle(time.Minute)
@@ -54,8 +54,8 @@ func TestTipOfAClosedShardIsNotItsEnd(t *testing.T) {
 // falseTip puts an empty page without a lag before the end of each closed shard.
 type falseTip struct {
 	API
-	mu   sync.Mutex // guards told
-	told map[string]bool
+	mu       sync.Mutex // guards answered
+	answered map[string]bool
 }
 
 func (f *falseTip) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
@@ -66,8 +66,8 @@ func (f *falseTip) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, step := range []string{"records", "tip"} {
-		if key := step + *in.ShardIterator; !f.told[key] {
-			f.told[key] = true
+		if key := step + *in.ShardIterator; !f.answered[key] {
+			f.answered[key] = true
 			out.NextShardIterator, out.ChildShards = in.ShardIterator, nil
 			if step == "tip" {
 				out.Records = nil
@@ -80,12 +80,12 @@ func (f *falseTip) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, 
 }
 
 func TestReshardingIsFollowed(t *testing.T) {
-	for _, told := range []bool{true, false} {
-		t.Run(fmt.Sprintf("children told by GetRecords %t", told), func(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		t.Run(fmt.Sprintf("children listed by GetRecords %t", answered), func(t *testing.T) {
 			bubble(t, 2, func(t *testing.T, tr *trial) {
 				c := tr.config()
 				c.From = From{At: Latest}
-				if !told {
+				if !answered {
 					c.API = noChildren{tr.s.Client()}
 				}
 				tr.send(20) // before: not wanted

@@ -63,7 +63,7 @@ func (tr *trial) config() Config {
 	}
 }
 
-// send puts n records, spread over the stream.
+// send puts n records, distributed over the stream.
 func (tr *trial) send(n int) {
 	tr.t.Helper()
 	for range n {

@@ -29,18 +29,18 @@ const (
 	warnEvery = 10
 )
 
-// verdict is what an error means for the next attempt.
-type verdict uint8
+// class is what an error means for the next attempt.
+type class uint8
 
 const (
-	fatal     verdict = iota
-	throttled         // the limits are shared with other consumers: try again, without bound
-	passing           // the network, or a fault of the service: try again, some times
-	stale             // credentials are refused: the client resolves new ones for the next call
+	fatal     class = iota
+	throttled       // the limits are shared with other consumers: try again, without bound
+	passing         // the network, or a fault of the service: try again, some times
+	stale           // credentials are refused: the client resolves new ones for the next call
 )
 
-// judge classifies the error of a call.
-func judge(err error) verdict {
+// classify says what is to be done about the error of a call.
+func classify(err error) class {
 	if NoCredentials(err) {
 		return fatal
 	}
@@ -97,7 +97,7 @@ func call[T any](ctx context.Context, r *run, what string, f func(context.Contex
 		if ctx.Err() != nil {
 			return zero, ctx.Err()
 		}
-		switch v := judge(err); {
+		switch v := classify(err); {
 		case v == throttled:
 			if throttles%warnEvery == 0 {
 				r.warn("%s: throttled; trying again", what)

@@ -38,7 +38,7 @@ type cursor struct {
 	iterator *string
 	last     string    // sequence number of the last record read, if any
 	since    time.Time // for an iterator at the tip: nothing that arrived before is wanted
-	earliest time.Time // of the arrivals to hand over, if the server did not choose; zero: any
+	earliest time.Time // of the arrivals to return, if the server did not choose; zero: any
 }
 
 // read reads a shard to its end.
@@ -236,7 +236,7 @@ const maxExpired = 5
 
 // children returns the shards that follow a shard that has ended. They are read
 // from their start, whatever was asked for: that start is later.
-func (r *run) children(ctx context.Context, sh *shard, told []types.ChildShard) ([]*shard, error) {
+func (r *run) children(ctx context.Context, sh *shard, listed []types.ChildShard) ([]*shard, error) {
 	from := From{At: TrimHorizon}
 	if r.cfg.From.At == Timestamp {
 		from = r.cfg.From
@@ -245,7 +245,7 @@ func (r *run) children(ctx context.Context, sh *shard, told []types.ChildShard) 
 		return nil, nil // the shards to read are known
 	}
 	var out []*shard
-	for _, c := range told {
+	for _, c := range listed {
 		child := &shard{Shard: Shard{ID: aws.ToString(c.ShardId)}, parents: c.ParentShards, from: from}
 		child.setRange(c.HashKeyRange)
 		out = append(out, child)

@@ -3,7 +3,7 @@
 // as text, never as HTML.
 "use strict";
 
-const POLL = 1000, PATIENCE = 5000, TOP = 10;
+const POLL = 1000, TIMEOUT = 5000, TOP = 10;
 const $ = (id) => document.getElementById(id);
 
 function el(tag, attrs, ...children) {
@@ -155,9 +155,9 @@ function renderMeters(d) {
 const streams = new Map();
 
 function newStream(name) {
-  const s = { facts: new Map() };
+  const s = { details: new Map() };
   s.badges = el("span");
-  s.dl = el("dl", { class: "facts" });
+  s.dl = el("dl", { class: "details" });
   s.canvas = el("canvas", { class: "heat", role: "img", tabindex: "0" });
   s.under = el("span", { "aria-live": "polite" });
   s.legend = el("span", { class: "legend" });
@@ -185,13 +185,13 @@ function newStream(name) {
 }
 
 function fact(s, name, value, small, level) {
-  let f = s.facts.get(name);
+  let f = s.details.get(name);
   if (!f) {
     f = { value: el("span"), small: el("small") };
     f.dd = el("dd", {}, f.value, " ", f.small);
     f.div = el("div", {}, el("dt", {}, name), f.dd);
     s.dl.append(f.div);
-    s.facts.set(name, f);
+    s.details.set(name, f);
   }
   put(f.value, value);
   put(f.small, small || "");
@@ -223,7 +223,7 @@ function renderStreams(d) {
     fact(s, "Retries", count(t.retries), t.uncertain ? count(t.uncertain) + " perhaps twice" : "");
     const failed = sum(t.failed);
     fact(s, "Failed", count(failed), Object.keys(t.failed).join(", "), failed ? "bad" : "");
-    if (t.wrong_shard) fact(s, "Wrong shard", count(t.wrong_shard), "written again", "warn");
+    if (t.wrong_shard) fact(s, "Wrong shard", count(t.wrong_shard), "resent", "warn");
     renderShards(s, t);
   }
   for (const [name, s] of streams) {
@@ -233,7 +233,7 @@ function renderStreams(d) {
 
 function renderBadges(s, t) {
   const list = [];
-  if (t.trouble) list.push(["bad", t.trouble]);
+  if (t.last_error) list.push(["bad", t.last_error]);
   if (t.auto) list.push(["", "AUTO distribution"]);
   else if (t.aggregating) list.push(["good", "aggregating"]);
   else list.push(["warn", "not aggregating"]);
@@ -361,9 +361,9 @@ function renderLog(d) {
 }
 
 function renderHead(d) {
-  const trouble = d.streams.find((t) => t.trouble);
+  const failing = d.streams.find((t) => t.last_error);
   if (d.server.draining) setState("warn", "draining");
-  else if (trouble) setState("bad", "trouble: " + trouble.trouble);
+  else if (failing) setState("bad", "error: " + failing.last_error);
   else setState("good", "serving");
   put($("program"), d.program);
   document.title = d.program + " \u2013 " + $("state").textContent;
@@ -389,7 +389,7 @@ function render(d) {
 async function poll() {
   let d = null;
   try {
-    const answer = await fetch("status.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    const answer = await fetch("status.json", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
     if (!answer.ok) throw new Error("status " + answer.status);
     d = await answer.json();
   } catch (e) {

@@ -22,7 +22,7 @@ import software.amazon.kinesis.retrieval.KinesisClientRecord;
  * "shard" begins a shard, any other is a record of it. One JSON object goes out a line: a user record, or, if the class
  * throws, "thrown".
  *
- * <p>As the KCL does, it hands over what one GetRecords call returns at most.
+ * <p>As the KCL does, it returns what one GetRecords call returns at most.
  */
 public final class DeaggregateKCL {
     private static final int PAGE_RECORDS = 10_000;

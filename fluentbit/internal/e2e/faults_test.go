@@ -13,7 +13,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-func TestTrouble(t *testing.T) {
+func TestFaults(t *testing.T) {
 	const n = 10_000
 	// run delivers n events while faults strike, and allows as many doubled ones as
 	// allowed returns.
@@ -45,16 +45,20 @@ func TestTrouble(t *testing.T) {
 	t.Run("throttled entries", func(t *testing.T) {
 		t.Parallel()
 		srv := newServer(t)
-		f := srv.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Seed: 1,
-			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
+		f := srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Probability: 0.5, Seed: 1,
+			Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+		})
 		r, _ := run(t, srv, nil, none, "aggregation_max_size: 5000")
 		r.note += fmt.Sprintf(", %d entries refused", f.Entries())
 	})
 	t.Run("internal failures of entries", func(t *testing.T) {
 		t.Parallel()
 		srv := newServer(t)
-		f := srv.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 20, Seed: 2,
-			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3}})
+		f := srv.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Times: 20, Seed: 2,
+			Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3},
+		})
 		r, _ := run(t, srv, nil, none, "aggregation_max_size: 5000")
 		r.note += fmt.Sprintf(", %d entries refused", f.Entries())
 	})

@@ -167,7 +167,7 @@ func lastOfEach(dst []byte, object int) (out []byte, twice bool) {
 			return dst, false
 		}
 	}
-	// What is kept moves to the front, over what was looked at.
+	// What is kept moves to the beginning, over what was looked at.
 	out = dst[:object+1]
 	for k, m := range members {
 		again := false
@@ -188,11 +188,11 @@ func lastOfEach(dst []byte, object int) (out []byte, twice bool) {
 	return append(out, '}'), twice
 }
 
-// comesAgain tells whether one of the later members has the name of m.
-func comesAgain(dst []byte, m memberAt, later []memberAt) bool {
+// comesAgain tells whether one of the members behind it has the name of m.
+func comesAgain(dst []byte, m memberAt, behind []memberAt) bool {
 	n := m.colon - m.from
-	for i := range later {
-		if o := &later[i]; o.colon-o.from == n && bytes.Equal(dst[m.from:m.colon], dst[o.from:o.colon]) {
+	for i := range behind {
+		if o := &behind[i]; o.colon-o.from == n && bytes.Equal(dst[m.from:m.colon], dst[o.from:o.colon]) {
 			return true
 		}
 	}

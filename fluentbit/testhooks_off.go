@@ -4,7 +4,7 @@
 
 package main
 
-// These do nothing in an ordinary build; see trial.go.
+// These do nothing in an ordinary build; see testhooks_on.go.
 
 func entered(string) {}
 func startProfile()  {}

@@ -112,7 +112,7 @@ func TestEqualNamesOfLargeAndDeepMaps(t *testing.T) {
 	if got := namesOnce(t, out); len(got) != n/2 || bytes.Contains(out, []byte(":0")) {
 		t.Errorf("unexpected object; got %d names; want %d, all with the second value", len(got), n/2)
 	}
-	// Each level is wrong: were each written again for the one around it, this would
+	// Each level is wrong: were each rewritten for the one around it, this would
 	// take 2^60 steps.
 	v := []byte{0x80}
 	for range MaxDepth - 4 {

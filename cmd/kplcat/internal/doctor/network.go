@@ -89,7 +89,7 @@ func (e *exam) network(ctx context.Context) {
 	conn, err := e.Dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		e.add("connection", Fail, fmt.Sprintf("cannot connect to port %s: %v", port, err),
-			"check routes, security groups and network ACLs for outgoing port "+port+"; if a proxy is needed, set HTTPS_PROXY")
+			"check routes, security groups and network ACLs for outbound port "+port+"; if a proxy is needed, set HTTPS_PROXY")
 		return
 	}
 	_ = conn.Close() // nothing was sent

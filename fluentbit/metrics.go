@@ -17,10 +17,10 @@ import (
 	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
 )
 
-// board shows numbers as metrics of the host. It is used by one goroutine at a time,
+// registry shows numbers as metrics of the host. It is used by one goroutine at a time,
 // and not after the exit of its instance, when the host frees what is behind it.
-type board struct {
-	c        *C.struct_kpl_board
+type registry struct {
+	c        *C.struct_kpl_registry
 	families []family
 }
 
@@ -29,15 +29,15 @@ type family struct {
 	kind C.int
 }
 
-// newBoard returns nil if the host has no metrics for us.
-func newBoard(in *C.struct_kpl_instance) *board {
-	if c := C.kpl_board_new(in); c != nil {
-		return &board{c: c}
+// newRegistry returns nil if the host has no metrics for us.
+func newRegistry(in *C.struct_kpl_instance) *registry {
+	if c := C.kpl_registry_new(in); c != nil {
+		return &registry{c: c}
 	}
 	return nil
 }
 
-func (b *board) free() { C.free(unsafe.Pointer(b.c)) }
+func (b *registry) free() { C.free(unsafe.Pointer(b.c)) }
 
 // packed puts strings one after another, each ended by a zero byte, as C reads them.
 func packed(list []string) *C.char {
@@ -49,8 +49,8 @@ func packed(list []string) *C.char {
 	return C.CString(s.String())
 }
 
-// Family implements plugin.Board.
-func (b *board) Family(f plugin.Family) int {
+// Family implements plugin.Registry.
+func (b *registry) Family(f plugin.Family) int {
 	kind := map[core.MetricKind]C.int{core.Counter: C.KPL_COUNTER, core.Gauge: C.KPL_GAUGE, core.Distribution: C.KPL_HISTOGRAM}[f.Kind]
 	name, help, labels := C.CString(f.Name), C.CString(f.Help), packed(f.Labels)
 	defer C.free(unsafe.Pointer(name))
@@ -61,8 +61,8 @@ func (b *board) Family(f plugin.Family) int {
 	return len(b.families) - 1
 }
 
-// Set implements plugin.Board.
-func (b *board) Set(id int, labels []string, v float64) {
+// Set implements plugin.Registry.
+func (b *registry) Set(id int, labels []string, v float64) {
 	f := b.families[id]
 	if f.c == nil {
 		return
@@ -72,8 +72,8 @@ func (b *board) Set(id int, labels []string, v float64) {
 	C.kpl_set(b.c, f.kind, f.c, C.uint64_t(time.Now().UnixNano()), C.double(v), C.int(len(labels)), values)
 }
 
-// SetHistogram implements plugin.Board.
-func (b *board) SetHistogram(id int, labels []string, cumulative []uint64, sum float64, count uint64) {
+// SetHistogram implements plugin.Registry.
+func (b *registry) SetHistogram(id int, labels []string, cumulative []uint64, sum float64, count uint64) {
 	f := b.families[id]
 	if f.c == nil {
 		return

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/outkpl/outkpl/internal/option"
+
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestFailuresSayWhatToDo(t *testing.T) {
+	s := newServer(t, 1)
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("blobs", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := kplcat(t, "", "--endpoint", s.URL(), "blobs")
+	if r.code != exitError || r.stdout != "" || !strings.Contains(r.stderr, "ResourceNotFoundException") || !strings.Contains(r.stderr, "kplcat: there is a file of that name; to read it, write ./blobs") {
+		t.Errorf("unexpected failure; got %+v", r)
+	}
+	for _, k := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
+		t.Setenv(k, "")
+	}
+	r = of(t, s)
+	if r.code != exitError || !strings.Contains(r.stderr, "for an emulator any will do") {
+		t.Errorf("unexpected failure without credentials; got %+v", r)
+	}
+}
+
+func TestARNGivesTheRegion(t *testing.T) {
+	t.Setenv("AWS_REGION", "")
+	s := newServer(t, 1)
+	put(t, s, 0, "k", []byte("x"))
+	if r := kplcat(t, "", "--endpoint", s.URL(), "--raw", s.ARN(stream)); r.code != exitOK || r.stdout != "x\n" {
+		t.Errorf("unexpected result; got %+v", r)
+	}
+}
+
+func TestEveryUsageErrorNamesFlagValueAndWhatIsAllowed(t *testing.T) {
+	for _, tc := range []struct {
+		args string
+		want []string
+	}{
+		{"", []string{"no stream is given"}},
+		{"a b", []string{`2 arguments are given: ["a" "b"]`}},
+		{"./a b", []string{`FILE: "b": not known for a file`}},
+		{"a$", []string{`STREAM: "a$": not the name of a stream; allowed: 1 to 128`}},
+		{"arn:aws:sqs:x:y:z", []string{`STREAM: "arn:aws:sqs:x:y:z": not the name of a stream; allowed: 1 to 128 of a-z A-Z 0-9 _ . -, or an ARN`}},
+		{"--folow s", []string{"--folow: no such flag; did you mean --follow?"}},
+		{"--zzzzzzzz s", []string{"--zzzzzzzz: no such flag\n"}},
+		{"s --limit", []string{"--limit: needs a value; allowed: --limit N"}},
+		{"s --follow=maybe", []string{`--follow: "maybe": not a boolean; allowed: true or false`}},
+		{"s --from=-1h --from=-2h", []string{`--from: "-2h": given again; allowed: once`}},
+		{"s --from tomorrow --until later --limit 0 --poll 1ms --data xml --decompress lzma --stats=xml --interval x --shard / --grep ( --input x", []string{
+			`--from: "tomorrow": not a time; allowed: latest, trim-horizon`, `--until: "later": not a time; allowed: now, never`,
+			`--limit: "0": out of range; allowed: 1 and more`, `--poll: "1ms": out of range; allowed: 200ms and more`,
+			`--data: "xml": not one of the allowed words; allowed: auto, text, json, base64 or none`, `--decompress: "lzma": not one of the allowed words; allowed: none, auto, gzip`,
+			`--stats: "xml": not one of the allowed words; allowed: table or json`, `--interval: "x": not a duration such as 250ms, 9s or 2m; allowed: 1s and more`,
+			`--shard: "/": not the id of a shard; allowed: a shard's id`, `--grep: "(": error parsing regexp`, `--input: "x": not one of the allowed words; allowed: auto, raw`,
+		}},
+		{`s --raw --delimiter \x`, []string{`--delimiter: "\\x": not one of the escapes; allowed: any text, with the escapes`}},
+		{"s --from 2999-01-01", []string{`--from: "2999-01-01": in the future`}},
+		{"s --from=-1h --until=-2h", []string{`--until: "-2h": before --from "-1h"`}},
+		{"s --raw --data text", []string{"--raw and --data cannot be combined"}},
+		{"s --stats --grep x", []string{"--stats and --grep cannot be combined"}},
+		{"s --interval 5s", []string{`--interval: "5s": has no use without --stats`}},
+		{"s --delimiter x", []string{`--delimiter: "x": has no use without --raw`}},
+		{"- --follow", []string{`--follow: is for streams; the argument "-" is a file`}},
+		{"--completion csh", []string{`--completion: "csh": not one of the allowed words; allowed: bash, zsh or fish`}},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			r := kplcat(t, "", strings.Fields(tc.args)...)
+			if r.code != exitUsage || r.stdout != "" || !strings.HasSuffix(r.stderr, "kplcat --help says more.\n") {
+				t.Errorf("unexpected result; got %+v; want exit code 2 and the errors", r)
+			}
+			for _, w := range tc.want {
+				if !strings.Contains(r.stderr, w) {
+					t.Errorf("unexpected errors; got\n%s; want one with %s", r.stderr, w)
+				}
+			}
+		})
+	}
+}
+
+func TestHelpVersionAndCompletions(t *testing.T) {
+	help := kplcat(t, "", "--help").ok(t).stdout
+	if h := kplcat(t, "", "-h").ok(t).stdout; h != help {
+		t.Errorf("unexpected text of -h; got %q; want that of --help", h)
+	}
+	for _, l := range strings.Split(help, "\n") {
+		if len(l) > 86 {
+			t.Errorf("unexpected length of help line %q; got %d; want 86 at most", l, len(l))
+		}
+	}
+	texts := map[string]string{"help": help}
+	for _, sh := range option.Shells() {
+		texts[sh] = kplcat(t, "", "--completion", sh).ok(t).stdout
+	}
+	for _, f := range readFlags {
+		for name, text := range texts {
+			want := "--" + f.Name
+			if name == "fish" {
+				want = "-l " + f.Name + " "
+			}
+			if !strings.Contains(text, want) {
+				t.Errorf("unexpected %s; it has no %s", name, want)
+			}
+		}
+	}
+	if v := kplcat(t, "", "--version").ok(t).stdout; !strings.HasPrefix(v, "kplcat ") || !strings.Contains(v, "go1.") {
+		t.Errorf("unexpected version; got %q", v)
+	}
+}
+
+func TestTimesAreRead(t *testing.T) {
+	zone := time.FixedZone("x", 3600)
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, zone)
+	for s, want := range map[string]time.Time{
+		"2026-11-24T10:00:00Z":          time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC),
+		"2026-11-24T10:00:00.5+02:00":   time.Date(2026, 11, 24, 8, 0, 0, 5e8, time.UTC),
+		"2026-11-24":                    time.Date(2026, 11, 24, 0, 0, 0, 0, zone),
+		"2026-11-24 10:11":              time.Date(2026, 11, 24, 10, 11, 0, 0, zone),
+		"2026-11-24T10:11:12":           time.Date(2026, 11, 24, 10, 11, 12, 0, zone),
+		"-15m":                          now.Add(-15 * time.Minute),
+		"-1h30m":                        now.Add(-90 * time.Minute),
+		"-7d":                           now.AddDate(0, 0, -7),
+		"-1.5d":                         {},
+		"--5m":                          {},
+		"15m":                           {},
+		"-":                             {},
+		"":                              {},
+		"2026-13-01":                    {},
+		"-9999999999999d":               {},
+		"2026-11-24T10:00:00Z trailing": {},
+	} {
+		got, err := parseTime(s, now)
+		if !got.Equal(want) || (err != nil) != want.IsZero() {
+			t.Errorf("unexpected time of %q; got %v, %v; want %v", s, got, err, want)
+		}
+	}
+}
