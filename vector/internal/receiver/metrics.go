@@ -79,7 +79,7 @@ func serverMetrics() []serverMetric {
 		{"kpl_http_dead_letters_total", "events kept as dead letters, by reason", []string{"reason"}, false,
 			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.DeadLettered })},
 		{"kpl_http_resumed_total", "requests whose body was known, so that only what was missing was written", nil, false, one(func(st *Stats) float64 { return float64(st.Resumed) })},
-		{"kpl_http_events_saved_total", "events that were not written again for that reason", nil, false, one(func(st *Stats) float64 { return float64(st.EventsSaved) })},
+		{"kpl_http_events_saved_total", "events that were not resent for that reason", nil, false, one(func(st *Stats) float64 { return float64(st.EventsSaved) })},
 		{"kpl_http_clients_gone_total", "clients that were gone before they could be answered", nil, false, one(func(st *Stats) float64 { return float64(st.GoneBeforeAnswer) })},
 		{"kpl_http_ledger_evicted_total", "bodies that were evicted from the ledger before their time, for lack of room", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Evicted) })},
 		{"kpl_http_ledger_expired_total", "bodies that never came again", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Expired) })},
