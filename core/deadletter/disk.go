@@ -179,7 +179,7 @@ func (d *disk) cut() error {
 }
 
 // ready makes sure that the open file is the one at the path and ends where the
-// last letter ends. Otherwise letters would go into a file that somebody has
+// last letter ends. Otherwise letters would go into a file that another program has
 // deleted, or behind a hole.
 func (d *disk) ready() error {
 	if d.f != nil && d.torn {
@@ -193,7 +193,7 @@ func (d *disk) ready() error {
 		if err == nil && perr == nil && os.SameFile(mine, there) && mine.Size() == d.size {
 			return nil
 		}
-		d.log.Warn("the file was changed, moved or deleted by somebody else and is opened again")
+		d.log.Warn("the file was changed, moved or deleted by another program and is opened again")
 		if err := d.close(); err != nil {
 			d.log.Warn("cannot close the former file", "error", err)
 		}

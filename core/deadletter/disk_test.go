@@ -87,7 +87,7 @@ func TestFileIsUsedWhenItsNameIsDurable(t *testing.T) {
 		{"its letters", func() error { return x.write(letters("1\n")) }, []string{"write", "sync"}},
 		{"a full file is put away", x.rotate, []string{"dir"}},
 		{"more letters", func() error { return x.write(letters("2\n")) }, []string{"write", "sync"}},
-		{"somebody deletes it", func() error { return errors.Join(os.Remove(p), x.write(letters("3\n"))) }, []string{"dir", "write", "sync"}},
+		{"another program deletes it", func() error { return errors.Join(os.Remove(p), x.write(letters("3\n"))) }, []string{"dir", "write", "sync"}},
 	} {
 		if err := c.do(); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -96,7 +96,7 @@ func TestFileIsUsedWhenItsNameIsDurable(t *testing.T) {
 	}
 }
 
-// Else the torn line could come back behind letters that were written since.
+// Otherwise the torn line could come back behind letters that were written since.
 func TestMendedEndOfAFileIsDurable(t *testing.T) {
 	for _, c := range []struct {
 		name, tail string
@@ -139,7 +139,7 @@ func TestAnotherFileOfTheSameSizeIsNoticed(t *testing.T) {
 }
 
 // What a write left that could neither be ended nor cut off is cut off before the next
-// one, though the file has its size by chance or somebody has mended it.
+// one, though the file has its size by chance or it was mended.
 func TestTornEndIsCutOffBeforeTheNextLetters(t *testing.T) {
 	x := trace(t, path(t))
 	if err := x.open(); err != nil {

@@ -49,7 +49,7 @@ type FileConfig struct {
 	// size alone counts. At least 1 s.
 	MaxAge time.Duration
 	// MaxFiles bounds the full files that are kept besides the current one. When it
-	// is reached, Write fails with ErrFull until somebody takes one away. Default
+	// is reached, Write fails with ErrFull until one is taken away. Default
 	// 16, range 1 to 100,000.
 	MaxFiles int
 	// DropOldest deletes the oldest full file instead. That loses its letters for

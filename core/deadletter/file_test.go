@@ -136,7 +136,7 @@ func TestFileWrite(t *testing.T) {
 		wantErr(t, f.Write(t.Context(), []Letter{letter("1")}), ErrClosed)
 		closeFile(t, f)
 	})
-	t.Run("a file that was moved or deleted is made anew", func(t *testing.T) {
+	t.Run("a file that was moved or deleted is recreated", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p})
 		write(t, f, "1")

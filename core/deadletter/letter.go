@@ -108,7 +108,7 @@ func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source
 
 // fromBatch makes a letter of each record of a batch that failed for good, or that was
 // refused while nothing told whether it is at fault (core.ReasonRefusedAlone), and
-// yields it with the record's index. records are those that were handed over as this
+// yields it with the record's index. records are those that were submitted as this
 // batch. The letters refer to the records' data.
 func fromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
 	return func(yield func(int, Letter) bool) {

@@ -11,7 +11,7 @@ import (
 )
 
 // lockFile creates the file if it is missing and locks it until it is closed. It
-// is never deleted: somebody may be about to lock it.
+// is never deleted: another process may be about to lock it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -31,9 +31,9 @@ type Batch interface {
 type attempt struct {
 	by      *Deliverer
 	stream  string
-	content *Content      // while its records are read
+	content *Content      // not detached: while its records are read
 	records []core.Record // likewise
-	numbers []int32       // of the records in the content, nil if they are the content's
+	numbers []int32       // likewise, of the records in the content, nil if they are the content's
 	batch   Batch         // not detached
 	seen    int           // records of it that were confirmed when that was last looked at
 	report  Report        // of what was evaluated last
@@ -61,8 +61,8 @@ func (r *result) ok() bool { return len(r.missing) == 0 && len(r.unwritten) == 0
 // fails. What it delivers is listed by numbers or is everything.
 func (a *attempt) bytes() int { return a.cost + 4*cap(a.numbers) }
 
-// beginAttempts begins the attempts for what is missing. What is not taken stays missing and does
-// not hold up other streams.
+// beginAttempts begins the attempts for what is missing. What is not taken stays missing
+// and does not hold up other streams.
 func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, out *Outcome) {
 	if d.idle() {
 		return
@@ -80,10 +80,11 @@ func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, 
 	d.addResult(&known)
 	d.attempts = all[:open]
 	for _, a := range all[open:] {
+		var err error
 		if l.givenUp(a.stream) {
 			a.missing = listed(a.records, a.numbers)
-		} else if a.batch, a.refused = l.cfg.PutBatch(ctx, a.stream, a.records); a.batch == nil {
-			a.notTaken(a.refused, listed(a.records, a.numbers))
+		} else if a.batch, err = l.cfg.PutBatch(ctx, a.stream, a.records); a.batch == nil {
+			a.notTaken(c, err, listed(a.records, a.numbers))
 		}
 		if a.batch == nil {
 			out.noteResult(&a.result)
@@ -98,8 +99,8 @@ func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, 
 	d.tidy()
 }
 
-// detachAttempts begins a goroutine for each attempt. It returns false if no attempt may be begun
-// any more.
+// detachAttempts begins a goroutine for each attempt. It returns false if no attempt may
+// be begun any more.
 func (l *Deliverer) detachAttempts(d *Delivery, c *Content) bool {
 	attempts := l.divideByStream(nil, c, d.all, d.missing)
 	if len(attempts) == 0 {
@@ -119,7 +120,9 @@ func (l *Deliverer) detachAttempts(d *Delivery, c *Content) bool {
 		a.done = make(chan struct{})
 		a.cost = 4 * (len(a.records) + len(a.unwritten))
 		d.attempts = append(d.attempts, a)
-		go a.runDetached()
+		records, numbers := a.records, a.numbers
+		a.content, a.records, a.numbers = nil, nil, nil // the ledger may hold the attempt for long
+		go a.runDetached(c, records, numbers)
 	}
 	return true
 }
@@ -180,20 +183,19 @@ func pick(records []core.Record, numbers []int32) []core.Record {
 }
 
 // notTaken notes that the producer took none of the records.
-func (a *attempt) notTaken(err error, numbers []int32) {
+func (a *attempt) notTaken(c *Content, err error, numbers []int32) {
 	a.missing, a.refused = numbers, err
 	a.report = Report{Stream: a.stream, Refused: err, Missing: len(numbers)}
-	a.content.Receiver.Settled(a.content, &a.report)
+	c.Receiver.Settled(c, &a.report)
 }
 
 // runDetached brings a detached attempt to its end.
-func (a *attempt) runDetached() {
-	c, records, numbers := a.content, a.records, a.numbers
+func (a *attempt) runDetached(c *Content, records []core.Record, numbers []int32) {
 	defer a.by.running.Done()
 	defer close(a.done)
 	defer c.release()
 	defer func() {
-		a.content, a.records, a.numbers, a.report = nil, nil, nil, Report{} // the ledger may hold the attempt for long
+		a.report = Report{}
 		if p := recover(); p != nil {
 			a.by.cfg.Panicked(p, debug.Stack())
 			a.missing = listed(records, numbers)
@@ -201,9 +203,9 @@ func (a *attempt) runDetached() {
 		}
 	}()
 	ctx := a.by.deadLetters // nothing else has to end before its time
-	if i := a.placeOfProbe(c); i >= 0 {
+	if i := placeOfProbe(c, numbers); i >= 0 {
 		all := listed(records, numbers)
-		a.putAndWait(ctx, records[i:i+1], all[i:i+1])
+		a.putAndWait(ctx, c, records[i:i+1], all[i:i+1])
 		if a.rejected || len(a.missing) > 0 {
 			a.missing = all // nothing is written before it
 			return
@@ -212,7 +214,7 @@ func (a *attempt) runDetached() {
 	}
 	a.unwritten, a.hopeless, a.deadLetterErr = a.by.writeKnownFirst(ctx, c, a.unwritten)
 	if len(records) > 0 {
-		a.putAndWait(ctx, records, numbers)
+		a.putAndWait(ctx, c, records, numbers)
 	}
 }
 
@@ -224,12 +226,12 @@ func listed(records []core.Record, numbers []int32) []int32 {
 	return appendNumbers(nil, 0, len(records))
 }
 
-// placeOfProbe is the place in the attempt of the record to put before all others, or -1.
-func (a *attempt) placeOfProbe(c *Content) int {
-	if c.Probe < 0 || a.numbers == nil {
+// placeOfProbe is the place among an attempt's records of the one to put before all others, or -1.
+func placeOfProbe(c *Content, numbers []int32) int {
+	if c.Probe < 0 || numbers == nil {
 		return c.Probe
 	}
-	i, found := slices.BinarySearch(a.numbers, int32(c.Probe))
+	i, found := slices.BinarySearch(numbers, int32(c.Probe))
 	if !found {
 		return -1
 	}
@@ -237,14 +239,14 @@ func (a *attempt) placeOfProbe(c *Content) int {
 }
 
 // putAndWait puts records and waits for the last of them. No context ends this.
-func (a *attempt) putAndWait(ctx context.Context, records []core.Record, numbers []int32) {
+func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Record, numbers []int32) {
 	batch, err := a.by.cfg.PutBatch(context.Background(), a.stream, records)
 	if batch == nil {
-		a.notTaken(err, listed(records, numbers))
+		a.notTaken(c, err, listed(records, numbers))
 		return
 	}
 	_ = batch.Wait(context.Background()) // only a context can fail it
-	a.evaluateBatch(ctx, batch, records, numbers)
+	a.evaluateBatch(ctx, c, batch, records, numbers)
 }
 
 // numberIn is the number in the content of record i of an attempt with those numbers.

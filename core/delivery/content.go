@@ -26,7 +26,7 @@ const NoProbe = -1
 // their numbers identify them across attempts.
 type Content struct {
 	// Scope and Bytes are what the content is known by when it comes again. Bytes are
-	// not kept; whoever delivers a content that Delivery.Content returns sets them anew.
+	// not kept; the caller sets them again in a content that Delivery.Content returns.
 	Scope Scope
 	Bytes []byte
 	// Parts, if set, let a content be known by what it begins with.
@@ -57,7 +57,7 @@ type Content struct {
 	// would count again.
 	Counted bool
 	// Lost tells that a part of the content became neither a record nor a dead letter,
-	// and nobody asked to drop it.
+	// and no option asks to drop it.
 	Lost bool
 
 	// Memory, if set, is what the records lie in.
@@ -66,7 +66,7 @@ type Content struct {
 }
 
 // Plan is the part of what shapes records that is decided while they are made; see
-// event.Plan. Whoever makes the records again needs it.
+// event.Plan. To make the records again takes the same Plan.
 type Plan interface {
 	// AppendBinary appends its written form.
 	encoding.BinaryAppender
@@ -75,7 +75,7 @@ type Plan interface {
 }
 
 // Memory is held for as long as something reads the records of a content. Its first owner
-// is whoever makes the content, or finds it by Delivery.Content. It is safe for concurrent
+// is the caller that makes the content, or finds it by Delivery.Content. It is safe for concurrent
 // use.
 type Memory interface {
 	// Hold adds an owner.
@@ -90,13 +90,13 @@ type Memory interface {
 type Disposition uint8
 
 const (
-	// Retry: the failure may pass; the record is put again.
+	// Retry: the failure may pass; the record is retried.
 	Retry Disposition = iota
-	// Keep: the record becomes a dead letter; if that cannot be written it is put again.
+	// Keep: the record becomes a dead letter; if that cannot be written it is retried.
 	Keep
-	// Drop: it is left out, as somebody has asked for.
+	// Drop: it is left out, as configured.
 	Drop
-	// Lose: it is left out, and nobody has asked for it.
+	// Lose: it is left out, and no option asks for it.
 	Lose
 	// Reject: the whole content is rejected. Only for the probe.
 	Reject
@@ -112,7 +112,7 @@ type Receiver interface {
 	Settled(c *Content, r *Report)
 	// Written tells what became of dead letters that were known before anything was put:
 	// the numbers of those that are kept, of those that can never be kept and are lost,
-	// and of those that are to be written again. err says why not all are kept.
+	// and of those that are to be retried. err says why not all are kept.
 	Written(c *Content, kept, hopeless, again []int32, err error)
 	// Waiting is called at the end of a call for a batch that is still under way, not
 	// for detached attempts. progress tells that more of it is confirmed than before.
@@ -129,7 +129,7 @@ type Report struct {
 	Progress  bool
 	// Failures are the records that are settled, but not stored.
 	Failures []Failure
-	// Missing is the number of records to be put again, Worst the most telling of their
+	// Missing is the number of records to be retried, Worst the most telling of their
 	// errors.
 	Missing int
 	Worst   core.RecordError
@@ -158,7 +158,7 @@ type State uint8
 
 const (
 	// Stored: every record is settled for good, and what is not stored is kept, or left
-	// out as somebody has asked for.
+	// out as configured.
 	Stored State = iota
 	// Lost: every record is settled for good, but a part of the content is nowhere.
 	Lost

@@ -55,7 +55,7 @@ func (d *Delivery) Finished() bool { return d.began && len(d.attempts) == 0 && d
 // Open is the number of attempts under way.
 func (d *Delivery) Open() int { return len(d.attempts) }
 
-// Saved is the number of records that need not be put again, as things stand.
+// Saved is the number of records that need not be resent, as things stand.
 func (d *Delivery) Saved() int {
 	if d.all {
 		return 0

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,7 +71,7 @@ func TestEachDispositionHasItsOutcome(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsMissingIsPutAgain(t *testing.T) {
+func TestOnlyWhatIsMissingIsResent(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
 		r.put = func(n int, b *fakeBatch) error {
 			b.settle(core.ReasonThrottled, []string{"b", "d", "e"}[min(n-1, 2):]...)
@@ -156,7 +157,7 @@ func TestABatchThatIsOpenAtTheEndOfACallIsWaitedForInTheNext(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(time.Second) // fake time
-			r.batches[0].settle(core.ReasonThrottled, "b")
+			r.batch(0).settle(core.ReasonThrottled, "b")
 		}()
 		c.Bytes = []byte("[a b]")
 		r.wantState(r.deliver(c), Stored) // its failure is from then, now is the later attempt
@@ -216,6 +217,29 @@ func TestWhatTheProducerRefusesIsMissing(t *testing.T) {
 type routes func(n int) int
 
 func (r routes) StreamOf(n int) int { return r(n) }
+
+// The producer took what it has a batch for, and the batch says of each record why not.
+func TestABatchCountsWhateverErrorComesWithIt(t *testing.T) {
+	for _, change := range []func(*Config){nil, detached} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			put := r.cfg.PutBatch
+			r.cfg.PutBatch = func(ctx context.Context, stream string, records []core.Record) (Batch, error) {
+				b, _ := put(ctx, stream, records)
+				return b, errors.New("the buffer is full")
+			}
+			if change != nil {
+				change(&r.cfg)
+			}
+			r.l = New(r.cfg)
+			r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNotAccepted, "b"); return nil }
+			out := r.deliver(r.content("a", "b"))
+			if r.wantState(out, Unfinished); out.Refused != nil || out.Worst.Reason != core.ReasonNotAccepted {
+				t.Errorf("unexpected reason: %+v; want that of the record", out)
+			}
+		})
+	}
+}
 
 func TestStreamsDoNotHoldUpEachOther(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
@@ -280,15 +304,15 @@ func TestAnEarlierFailureIsFollowedOnceNothingIsOpen(t *testing.T) {
 		c.Streams, c.Routes = []string{"even", "odd"}, routes(func(n int) int { return n % 2 })
 		r.put = func(int, *fakeBatch) error { return nil }
 		r.wantState(r.deliver(c), Unfinished)
-		slices.SortFunc(r.batches, func(a, b *fakeBatch) int { return strings.Compare(a.stream, b.stream) })
-		r.batches[0].settle(core.ReasonThrottled, "a")
+		r.sortBatches()
+		r.batch(0).settle(core.ReasonThrottled, "a")
 		c.Bytes = []byte("[a b]")
 		r.wantState(r.deliver(c), Unfinished)
-		if len(r.batches) != 2 {
+		if len(r.sent()) != 2 {
 			t.Errorf("unexpected batches with one open; got %q; want no more", r.sent())
 		}
 		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNone); return nil }
-		r.batches[1].settle(core.ReasonNone)
+		r.batch(1).settle(core.ReasonNone)
 		c.Bytes = []byte("[a b]")
 		r.wantState(r.deliver(c), Stored)
 		if got := r.sent(); len(got) != 3 || got[2] != "even[a]" {
@@ -323,7 +347,7 @@ func TestADeliveryKeepsNoPayloadsThatNobodyReads(t *testing.T) {
 		if got, want := d.Bytes(), entryBytes+4*3; got != want {
 			t.Errorf("unexpected memory of what is under way; got %d; want %d, as if all of it failed", got, want)
 		}
-		r.batches[0].settle(core.ReasonThrottled, "a")
+		r.batch(0).settle(core.ReasonThrottled, "a")
 		synctest.Wait()
 		if a := d.attempts[0]; a.content != nil || a.records != nil || a.report.Failures != nil || r.memory.count() != 1 {
 			t.Errorf("unexpected references of an attempt that has ended: %+v", a)
@@ -364,14 +388,14 @@ func TestOpenStreamsAreReported(t *testing.T) {
 		for _, some := range []int{1, 1, 2} {
 			c.Bytes = []byte("[a b]")
 			r.wantState(r.deliver(c), Unfinished)
-			if len(r.batches) == 2 {
-				r.batches[1].some = some
+			if len(r.sent()) == 2 {
+				r.batch(1).some = some
 			}
 		}
 		if want := []string{"odd false", "odd true", "odd false"}; !slices.Equal(r.waiting, want) {
 			t.Errorf("unexpected reports; got %q; want %q", r.waiting, want)
 		}
-		r.batches[1].settle(core.ReasonNone)
+		r.batch(1).settle(core.ReasonNone)
 		c.Bytes = []byte("[a b]")
 		r.wantState(r.deliver(c), Stored)
 	})
@@ -404,13 +428,13 @@ func TestKnownDeadLettersAreWrittenFirstAndOnce(t *testing.T) {
 }
 
 // A loss is counted and logged once, so not before it is certain that nothing comes again.
-func TestALossIsSaidOnceNothingHasToBeWrittenAgain(t *testing.T) {
+func TestALossIsReportedOnceNothingHasToBeRetried(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
 		r.sink.hopeless, r.sink.busy = "x", "y"
 		c := r.content("a").withKnown("x", "y", "z")
 		out := r.deliver(c)
 		if r.wantState(out, Unfinished); len(r.known[1]) != 0 || len(r.known[2]) != 2 || out.HopelessDeadLetters != 0 {
-			t.Errorf("unexpected numbers; got %v; want 0 and 1 to be written again", r.known)
+			t.Errorf("unexpected numbers; got %v; want 0 and 1 to be retried", r.known)
 		}
 		r.sink.busy = ""
 		out = r.deliver(c)
@@ -584,9 +608,9 @@ func TestMemoryIsGivenBackUnderPressure(t *testing.T) {
 		if d.Shrink(); d.Content() != c || d.Bytes() < r.memory.Size() {
 			t.Errorf("unexpected memory with a batch under way: %+v", d)
 		}
-		r.batches[0].settle(core.ReasonTooLarge, "a", "b")
-		r.batches[0].errs[1] = &core.RecordError{Reason: core.ReasonExpired}
-		r.batches[0].errs[2] = &core.RecordError{Reason: core.ReasonThrottled}
+		r.batch(0).settle(core.ReasonTooLarge, "a", "b")
+		r.batch(0).errs[1] = &core.RecordError{Reason: core.ReasonExpired}
+		r.batch(0).errs[2] = &core.RecordError{Reason: core.ReasonThrottled}
 		d.Shrink()
 		if d.Content() != nil || r.memory.count() != 0 || d.Bytes() > 300 || d.Saved() != 2 || d.Open() != 0 {
 			t.Errorf("unexpected memory: %+v with %d owners; want two numbers", d, r.memory.count())
@@ -607,7 +631,7 @@ func TestAContentIsFinishedBetweenTwoCalls(t *testing.T) {
 		r := newRig(t, nil)
 		r.put = func(int, *fakeBatch) error { return nil }
 		r.wantState(r.deliver(r.content("a")), Unfinished)
-		r.batches[0].settle(core.ReasonNone)
+		r.batch(0).settle(core.ReasonNone)
 		d, _ := r.l.Take(Scope{}, []byte("[a]"))
 		if d.Finished() {
 			t.Error("unexpected state; want it unfinished before it was looked at")
@@ -623,7 +647,7 @@ func TestAContentIsFinishedBetweenTwoCalls(t *testing.T) {
 }
 
 // What a client does not hear of comes again.
-func TestWhatIsParkedIsNotPutAgain(t *testing.T) {
+func TestWhatIsParkedIsNotResent(t *testing.T) {
 	both(t, func(t *testing.T, r *rig) {
 		c := r.content("a")
 		d, _ := r.l.Take(c.Scope, c.Bytes)
@@ -657,7 +681,7 @@ func TestEvictedContentsAreCounted(t *testing.T) {
 	})
 }
 
-func TestWithoutALedgerEverythingIsPutAgain(t *testing.T) {
+func TestWithoutALedgerEverythingIsResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Forget = true })
 		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonThrottled, "b"); return nil }
@@ -676,8 +700,8 @@ func TestWithoutALedgerEverythingIsPutAgain(t *testing.T) {
 // A stream that is given up is neither put into nor waited for.
 func TestWhatIsGivenUpIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := ""
-		r := newRig(t, func(c *Config) { c.GivenUp = func(stream string) bool { return stream == down } })
+		var down atomic.Bool
+		r := newRig(t, func(c *Config) { c.GivenUp = func(stream string) bool { return stream == "odd" && down.Load() } })
 		r.put = func(_ int, b *fakeBatch) error {
 			if b.stream == "even" {
 				b.settle(core.ReasonNone)
@@ -689,7 +713,7 @@ func TestWhatIsGivenUpIsNotWaitedFor(t *testing.T) {
 		begun := time.Now()
 		go func() {
 			time.Sleep(time.Second) // fake time
-			down = "odd"
+			down.Store(true)
 		}()
 		r.wantState(r.deliver(c), Unfinished)
 		if took := time.Since(begun); took > time.Second+GivenUpPoll {
@@ -702,7 +726,7 @@ func TestWhatIsGivenUpIsNotWaitedFor(t *testing.T) {
 		}
 		r.wantState(r.deliver(r.content("c", "d").in("odd")), Unfinished)
 		r.wantSent("even[a]", "odd[b]")
-		r.batches[1].settle(core.ReasonNone)
+		r.batch(1).settle(core.ReasonNone)
 	})
 }
 
@@ -744,7 +768,7 @@ func TestNoAttemptIsBegunAfterStop(t *testing.T) {
 			t.Errorf("unexpected outcome after %v: %+v; want it stopped at once", time.Since(begun), out)
 		}
 		r.wantSent("logs[a]")
-		r.batches[0].settle(core.ReasonNone)
+		r.batch(0).settle(core.ReasonNone)
 		<-stopped
 	})
 }

@@ -27,12 +27,12 @@
 //
 // # Guarantees
 //
-//   - A record that Kinesis has confirmed is not put again when its content comes again,
+//   - A record that Kinesis has confirmed is not resent when its content comes again,
 //     as long as the ledger remembers the content.
 //   - Stored means that each record is confirmed, kept as a dead letter, or left out as
-//     somebody has asked for. What nobody has asked to leave out makes the outcome Lost.
+//     configured. What no option asks to leave out makes the outcome Lost.
 //   - Dead letters that are known before anything is put are written before it. A record
-//     that becomes one counts as settled once it is durable, and is put again before.
+//     that becomes one counts as settled once it is durable, and is retried before.
 //   - The probe of a content is put before anything else of it is written. While it has
 //     not been stored, the whole content can be rejected.
 //   - What is under way when a call ends goes on, and the next call waits for the same

@@ -15,19 +15,19 @@ func (a *attempt) evaluateEnded(ctx context.Context, late bool) {
 		return // its goroutine has done so
 	}
 	a.report.Late = late
-	a.evaluateBatch(ctx, a.batch, a.records, a.numbers)
+	a.evaluateBatch(ctx, a.content, a.batch, a.records, a.numbers)
 	a.content.release()
 	a.content, a.records, a.report = nil, nil, Report{}
 }
 
 // evaluateBatch sorts the failures of a batch that has settled.
-func (a *attempt) evaluateBatch(ctx context.Context, b Batch, records []core.Record, numbers []int32) {
+func (a *attempt) evaluateBatch(ctx context.Context, c *Content, b Batch, records []core.Record, numbers []int32) {
 	confirmed, failed, _ := b.Counts()
 	a.report = Report{Stream: a.stream, Confirmed: confirmed, Progress: confirmed > a.seen, Late: a.report.Late}
 	if failed > 0 {
-		a.sortFailures(ctx, b, records, numbers)
+		a.sortFailures(ctx, c, b, records, numbers)
 	}
-	a.content.Receiver.Settled(a.content, &a.report)
+	c.Receiver.Settled(c, &a.report)
 }
 
 // failed is a record that failed for good, by its place in its batch.
@@ -38,8 +38,8 @@ type failed struct {
 }
 
 // sortFailures is apart from evaluateBatch, as it allocates.
-func (a *attempt) sortFailures(ctx context.Context, b Batch, records []core.Record, numbers []int32) {
-	c, r := a.content, &a.report
+func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records []core.Record, numbers []int32) {
+	r := &a.report
 	var finals []failed
 	b.Failures(func(i int, err *core.RecordError) bool {
 		n := numberIn(numbers, i)
@@ -102,7 +102,7 @@ func next(list *[]int, n int) bool {
 	return true
 }
 
-// noteResult keeps why something has to be tried again.
+// noteResult keeps why something has to be retried.
 func (o *Outcome) noteResult(r *result) {
 	if r.rejected {
 		o.State = Rejected

@@ -25,7 +25,7 @@ type Identity = ledger.Identity
 // FingerprintOf makes the Fingerprint of an encoder's version and of options, a struct or
 // a pointer to one. Every field of it counts, those of structs within it, too, except the
 // ones named by without, such as "Timeout" or "Log.Level": so an option that is added
-// later counts until somebody decides that it shapes no record.
+// later counts until it is decided that it shapes no record.
 //
 // It is the same in every process. A field with the zero value is as good as none, so an
 // option that is new and not set changes nothing. A field that is neither number, text,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -186,9 +187,9 @@ func (r *rig) putBatch(_ context.Context, stream string, records []core.Record) 
 	}
 	r.mu.Lock()
 	r.batches = append(r.batches, b)
-	n := len(r.batches)
+	n, put := len(r.batches), r.put
 	r.mu.Unlock()
-	if err := r.put(n, b); err != nil {
+	if err := put(n, b); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -235,6 +236,19 @@ func (r *rig) deliver(c *Content) Outcome {
 	defer cancel()
 	d, _ := r.l.Take(c.Scope, c.Bytes)
 	return r.l.Deliver(ctx, d, c)
+}
+
+func (r *rig) batch(i int) *fakeBatch {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.batches[i]
+}
+
+// sortBatches orders the batches by stream.
+func (r *rig) sortBatches() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	slices.SortFunc(r.batches, func(a, b *fakeBatch) int { return strings.Compare(a.stream, b.stream) })
 }
 
 // sent lists the batches as stream and keys.

@@ -9,7 +9,7 @@ import (
 )
 
 // Content that is taken for other content is lost, so what stands for content must have
-// more bits than there will ever be contents, whoever chooses them. Of 2^18 contents, 16
+// more bits than there will ever be contents, whichever client chooses them. Of 2^18 contents, 16
 // bits would mistake nearly all, 32 bits some eight.
 func TestContentsAreToldApartByManyBits(t *testing.T) {
 	seen := map[Identity]int{}

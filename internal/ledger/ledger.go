@@ -346,7 +346,7 @@ func (l *Ledger[T]) Stats() Stats {
 	return s
 }
 
-// expire removes what is too old: whoever handed it over has given up, and equal
+// expire removes what is too old: the client has given up, and equal
 // content that comes now is new. mu is held.
 func (l *Ledger[T]) expire(now time.Time) {
 	for l.order.Len() > 0 {

@@ -74,7 +74,7 @@ func TestStartupCheck(t *testing.T) {
 			}
 		})
 	}
-	t.Run("trouble that may pass does not keep from starting", func(t *testing.T) {
+	t.Run("a failure that may pass does not keep from starting", func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream("logs", 1))
 		s.Fault(kinesistest.Fault{Effect: kinesistest.Status(503)})
 		if log, err := startOn(t, s, "startup_check", "require"); err != nil || !strings.Contains(log, "startup check") {

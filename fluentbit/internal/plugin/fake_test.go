@@ -12,7 +12,7 @@ import (
 // fakeBatch is settled by the test.
 type fakeBatch struct {
 	stream  string
-	records []string // copies of the payloads, as handed over
+	records []string // copies of the payloads, as submitted
 	mu      sync.Mutex
 	results []core.Result
 	open    int

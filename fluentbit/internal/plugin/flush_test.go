@@ -91,7 +91,7 @@ const shrunken = 256 + 8
 func confirmAll(_ int, b *fakeBatch) error { b.settleAll(core.ReasonNone); return nil }
 
 func TestFlush(t *testing.T) {
-	t.Run("confirmed chunk is OK and forgotten", func(t *testing.T) {
+	t.Run("confirmed chunk is OK and not remembered", func(t *testing.T) {
 		in, p, _ := newTest(t, confirmAll)
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK)
 		wantCode(t, in.Flush("tag", chunkOf(1, 2)), OK) // another chunk with the same bytes
@@ -105,7 +105,7 @@ func TestFlush(t *testing.T) {
 		wantCode(t, in.Flush("tag", nil), OK)
 		wantBatches(t, p)
 	})
-	t.Run("failed records alone are handed over again", func(t *testing.T) {
+	t.Run("failed records alone are retried", func(t *testing.T) {
 		in, p, _ := newTest(t, func(n int, b *fakeBatch) error {
 			for i := range b.results {
 				if n <= 2 && i%2 == 1 {
@@ -288,7 +288,7 @@ func TestHealthLogsChangesOnly(t *testing.T) {
 			in.Flush("tag", chunkOf(1))
 		}
 		if n := count("will be retried"); n != 1 {
-			t.Errorf("unexpected lines about the trouble; got %d; want 1; log:\n%s", n, log)
+			t.Errorf("unexpected lines about the failure; got %d; want 1; log:\n%s", n, log)
 		}
 		<-time.After(repeatAfter)
 		in.Flush("tag", chunkOf(1))
@@ -320,7 +320,7 @@ func FuzzFlush(f *testing.F) {
 			handed += uint64(len(b.records))
 		}
 		if handed != s.Records {
-			t.Errorf("unexpected records; got %d handed over; want %d", handed, s.Records)
+			t.Errorf("unexpected records; got %d submitted; want %d", handed, s.Records)
 		}
 	})
 }

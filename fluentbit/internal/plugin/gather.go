@@ -18,7 +18,7 @@ const maxLinger = 20 * time.Millisecond
 const crowdMemory = time.Second
 
 // gather lets flushes of small chunks share aggregates. With many tags the host has
-// many small chunks, which its workers hand over at nearly, but not quite, the same
+// many small chunks, which its workers submit at nearly, but not quite, the same
 // time. The producer sends as soon as everybody waits, so that each of them would
 // leave alone. Here each waits after it has submitted its records until as many are in as there
 // were lately at one time; then all go on together, have their answers together,

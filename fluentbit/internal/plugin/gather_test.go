@@ -60,7 +60,7 @@ func TestGather(t *testing.T) {
 			work.Wait()
 		})
 	})
-	t.Run("who does not come is waited for once, and forgotten after 2 s", func(t *testing.T) {
+	t.Run("a flush that does not come is waited for once, and not any more after 2 s", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var g gather
 			crowd(&g, 2)

@@ -28,7 +28,7 @@ const (
 	Error Code = 0
 	// OK makes the host forget the chunk.
 	OK Code = 1
-	// Retry makes the host hand over the same bytes again, later.
+	// Retry makes the host resend the same bytes, later.
 	Retry Code = 2
 )
 
@@ -144,7 +144,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	}
 	var err error
 	if in.deadLetters = deps.DeadLetters; in.deadLetters == nil && cfg.DeadLetterFile != "" {
-		if in.deadLetters, err = openLetters(&in.cfg, in.log); err != nil {
+		if in.deadLetters, err = openDeadLetters(&in.cfg, in.log); err != nil {
 			return nil, fmt.Errorf("cannot start: %w", err)
 		}
 	}

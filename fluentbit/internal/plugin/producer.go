@@ -92,8 +92,8 @@ func (in *Instance) recordLimit(stream string) (limit int) {
 	return limit
 }
 
-// openLetters opens the dead letter file.
-func openLetters(cfg *Config, logger *slog.Logger) (deadletter.Sink, error) {
+// openDeadLetters opens the dead letter file.
+func openDeadLetters(cfg *Config, logger *slog.Logger) (deadletter.Sink, error) {
 	return deadletter.OpenFile(deadletter.FileConfig{
 		Path:       cfg.DeadLetterFile,
 		MaxBytes:   cfg.DeadLetterMaxBytes,

@@ -50,7 +50,7 @@ func TestHealthsAreBounded(t *testing.T) {
 		in.healthOf(fmt.Sprint(i))
 	}
 	if n := len(in.healths); n > maxHealths || in.healths["bad"] == nil {
-		t.Errorf("unexpected number of streams remembered; got %d; want at most %d, and the one in trouble", n, maxHealths)
+		t.Errorf("unexpected number of streams remembered; got %d; want at most %d, and the one that fails", n, maxHealths)
 	}
 	for i := range 3 * maxHealths {
 		in.healthOf(fmt.Sprint(i)).problem(outage{reason: "x"})

@@ -47,7 +47,7 @@ func TestNoLineShowsContents(t *testing.T) {
 			}
 		}
 		if n := strings.Count(log.String(), "\n"); n < 8 {
-			t.Errorf("unexpected log; got %d lines; want one about each trouble:\n%s", n, log)
+			t.Errorf("unexpected log; got %d lines; want one about each failure:\n%s", n, log)
 		}
 	})
 }

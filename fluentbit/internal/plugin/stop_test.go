@@ -67,7 +67,7 @@ func TestChunksAreHandedBackAtOnceWhileTheHostStopsAndTheStreamIsDown(t *testing
 		if len(p.batches) != 2 {
 			t.Errorf("unexpected batches; got %d; want the two from before the stop", len(p.batches))
 		}
-		// What was under way is not forgotten, and its answer shows that the stream works.
+		// What was under way is remembered, and its answer shows that the stream works.
 		p.put = confirmAll
 		p.batches[0].settleAll(core.ReasonNone)
 		flushed(t, in, chunkOf(1), OK)

@@ -44,7 +44,7 @@ func (b *budget) take(ctx context.Context, n int64, grows bool) error {
 		b.mu.Unlock()
 		return errTooMuch
 	}
-	// Who comes while others wait queues up behind them, so that large bodies get
+	// A claim that comes while others wait queues up behind them, so that large bodies get
 	// their turn.
 	queue, turn := &b.waiters, b.growing.Len()+b.waiters.Len() == 0
 	if grows {

@@ -148,7 +148,7 @@ func TestBudgetIsFair(t *testing.T) {
 	})
 }
 
-// Who holds memory and needs more goes before those who hold none: these could only get
+// A request that holds memory and needs more goes before those that hold none: these could only get
 // what it gives back in the end.
 func TestGrowingGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 		two.Release()
 		state(9, 0)
 
-		// Who gives up growing lets new ones in.
+		// A request that gives up growing lets new ones in.
 		later(one, 10, context.DeadlineExceeded) // 1 of 10 is free, and 2 are wanted
 		time.Sleep(500 * time.Millisecond)
 		later(two, 1, nil) // waits for longer
@@ -201,7 +201,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 	})
 }
 
-// Who gives up waiting lets those behind go on.
+// A request that gives up waiting lets those behind go on.
 func TestWaitersBehindOneThatGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10)

@@ -25,7 +25,7 @@ func benchBody() []byte {
 	return b.Bytes()
 }
 
-// BenchmarkUnpackAndSplit is the yardstick: what cannot be avoided of the door's work.
+// BenchmarkUnpackAndSplit is the yardstick: what cannot be avoided of the receiver's work.
 func BenchmarkUnpackAndSplit(b *testing.B) {
 	raw := benchBody()
 	packed := gzipped(raw)

@@ -72,7 +72,7 @@ func chaos(t *testing.T, seed uint64) {
 		own := rand.New(rand.NewPCG(seed, uint64(100+c)))
 		sh := kinds[own.IntN(len(kinds))]
 		sh.timeout = time.Duration(500+own.IntN(15000)) * time.Millisecond
-		// Whatever the program's own limits are, here is somebody who does not give up,
+		// Whatever the program's own limits are, here is a client that does not give up,
 		// and does not take hours.
 		sh.wait = func(int) time.Duration { return time.Duration(1+own.IntN(5000)) * time.Millisecond }
 		first := total

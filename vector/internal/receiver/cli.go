@@ -252,11 +252,11 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		defer check.Wait()
 		defer cancel()
 	}
-	letters, err := openLetters(&cfg.DeadLetter, producer, log)
+	letters, err := openDeadLetters(&cfg.DeadLetter, producer, log)
 	if err != nil {
 		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 	}
-	deps := Deps{Logger: log, Letters: letters, Getenv: os.Getenv}
+	deps := Deps{Logger: log, DeadLetters: letters, Getenv: os.Getenv}
 	if observers.sink != nil {
 		deps.Observer = observers.sink
 	}
@@ -284,7 +284,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 // than an exit in time.
 const observersTimeout = 3 * time.Second
 
-func openLetters(cfg *config.DeadLetter, producer *core.Producer, log *slog.Logger) (deadletter.Sink, error) {
+func openDeadLetters(cfg *config.DeadLetter, producer *core.Producer, log *slog.Logger) (deadletter.Sink, error) {
 	switch {
 	case cfg.File != "":
 		return deadletter.OpenFile(deadletter.FileConfig{

@@ -11,8 +11,8 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-// trouble is something that goes wrong for a while.
-type trouble struct {
+// disruption is something that goes wrong for a while.
+type disruption struct {
 	name string
 	// begin makes it; what it returns ends it. It is called with the rig running.
 	begin func(r *rig) (end func())
@@ -34,8 +34,8 @@ func fault(f kinesistest.Fault) func(*rig) func() {
 	}
 }
 
-func troubles() []trouble {
-	return []trouble{
+func disruptions() []disruption {
+	return []disruption{
 		{name: "none", begin: func(*rig) func() { return func() {} }},
 		{name: "throttles", lasts: 20 * time.Second, begin: fault(kinesistest.Fault{Effect: kinesistest.Effect{
 			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.7}})},
@@ -98,7 +98,7 @@ func troubles() []trouble {
 func TestNoShipperLosesAnything(t *testing.T) {
 	const n = 40
 	for _, sh := range shippers() {
-		for _, tr := range troubles() {
+		for _, tr := range disruptions() {
 			t.Run(sh.name+"/"+tr.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newRig(t, tr.flags...)
@@ -163,8 +163,8 @@ func TestEveryShipperDropsWhatCanNeverSucceed(t *testing.T) {
 					defer r.stop()
 					sh := sh
 					c.change(&sh)
-					if sh.judge(c.status) == retry {
-						sh.limit = 3 // it waits for somebody to mend its settings
+					if sh.react(c.status) == retry {
+						sh.limit = 3 // it waits until its settings are mended
 					}
 					out := sh.send(t.Context(), r, 0, 3)
 					if out.attempts > 3 || out.dropped != 3 || out.last != c.status && !sh.single {
@@ -209,7 +209,7 @@ func TestBodyThatCanNeverBeTakenBlocksNobody(t *testing.T) {
 				path = "/"
 			}
 			rp := r.post(t.Context(), path, []byte(c.body), c.header...)
-			for name, judge := range judges() {
+			for name, judge := range reactions() {
 				if got := judge(rp.status); rp.err != nil || got != dropped {
 					t.Errorf("%s: unexpected way of %s; got %d, %v; want a status that it drops", c.name, name, rp.status, rp.err)
 				}
@@ -228,7 +228,7 @@ func TestBodyThatCanNeverBeTakenBlocksNobody(t *testing.T) {
 // What says that a body is in, that it is to come again and that it is to be given up is
 // understood by every shipper.
 func TestAnswersMeanTheSameToAllShippers(t *testing.T) {
-	for name, judge := range judges() {
+	for name, judge := range reactions() {
 		if judge(200) != delivered || judge(503) != retry || judge(422) != dropped {
 			t.Errorf("unexpected understanding of %s; got %v, %v, %v; want delivered, retry, dropped", name, judge(200), judge(503), judge(422))
 		}

@@ -15,7 +15,7 @@ func (c *content) Dispose(_ *delivery.Content, n int, err *core.RecordError) del
 	if err.Reason == core.ReasonTooLarge {
 		policy = c.route.TooLarge
 	}
-	switch keep := c.s.letters != nil && policy == config.DeadLetters; {
+	switch keep := c.s.deadLetters != nil && policy == config.DeadLetters; {
 	case !err.Reason.Permanent() && !(err.Reason.DeadLetter() && keep):
 		return delivery.Retry
 	case policy == config.DeadLetters:
@@ -24,7 +24,7 @@ func (c *content) Dispose(_ *delivery.Content, n int, err *core.RecordError) del
 		return delivery.Drop
 	case n == c.Probe:
 		return delivery.Reject
-	case c.s.letters != nil: // the stream's limit was lowered a moment ago, and others are written
+	case c.s.deadLetters != nil: // the stream's limit was lowered a moment ago, and others are written
 		return delivery.Keep
 	}
 	return delivery.Drop

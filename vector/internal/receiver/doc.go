@@ -22,7 +22,7 @@
 //     before the first put.
 //   - A client that goes away, or is told 503 because Kinesis takes too long, does
 //     not stop a delivery. When the same body comes again, the request waits for
-//     that delivery, and only what failed is written again. The same holds for a body
+//     that delivery, and only what failed is resent. The same holds for a body
 //     that begins with the same events.
 //   - Memory for bodies is taken out of one budget before a body is read and given
 //     back when its last record has settled. Connections, headers, time and streams
@@ -36,7 +36,7 @@
 //
 // Delivery is at least once. A body is written twice if its client sends it again to
 // another process or from another address, after this process was restarted, after the
-// ledger has forgotten it, or before the end of the first request is noticed. Events of
+// ledger has evicted it, or before the end of the first request is noticed. Events of
 // one body may be stored in any order.
 //
 // A body that was given up by its client, but delivered, stands for the next one of the

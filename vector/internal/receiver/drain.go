@@ -128,8 +128,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// With the producer every record has settled. A place for dead letters that hangs
 	// has the time that is left.
 	s.deliverer.Stop(ctx)
-	if s.letters != nil {
-		if err := s.letters.Close(ctx); err != nil {
+	if s.deadLetters != nil {
+		if err := s.deadLetters.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("cannot close the dead letters: %w", err))
 		}
 	}

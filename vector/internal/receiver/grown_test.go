@@ -26,10 +26,10 @@ func TestBatchesThatGrowAreWrittenOnce(t *testing.T) {
 		syslogNG("array that breaks lines", "[\n", ",\n", "\n]", same),
 		syslogNG("lines gzip", "", "\n", "", gzipped, "Content-Encoding", "gzip"),
 		syslogNG("array zstd", "[", ",", "]", zstded, "Content-Encoding", "zstd"),
-		{name: "chunks of Fluent Bit", path: "/", header: []string{"Content-Type", "application/msgpack"}, body: chunk, grows: 3, judge: syslogNGJudge},
-		{name: "OTLP", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf"}, body: otlpRequest, grows: 3, judge: syslogNGJudge},
+		{name: "chunks of Fluent Bit", path: "/", header: []string{"Content-Type", "application/msgpack"}, body: chunk, grows: 3, react: syslogNGReaction},
+		{name: "OTLP", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf"}, body: otlpRequest, grows: 3, react: syslogNGReaction},
 	} {
-		for _, tr := range []trouble{
+		for _, tr := range []disruption{
 			{name: "slow", begin: fault(kinesistest.Fault{Effect: kinesistest.Delay(5 * time.Second)})},
 			{name: "slow and throttled", flags: []string{"--producer.fail_if_throttled=true"}, begin: fault(kinesistest.Fault{
 				Effect: kinesistest.Effect{Delay: 3 * time.Second, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})},
@@ -180,7 +180,7 @@ func TestDeadLettersThatRecordsComeBehind(t *testing.T) {
 	})
 }
 
-// What an earlier request could not bring to its end is written again with the rest, and
+// What an earlier request could not bring to its end is resent with the rest, and
 // the rest does not wait for it.
 func TestFailuresOfABodyThatHasGrown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

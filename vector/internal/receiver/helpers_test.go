@@ -117,9 +117,9 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deps := Deps{Logger: log, Letters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
+	deps := Deps{Logger: log, DeadLetters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
 	if r.lettersTo != "" {
-		deps.Letters = deadletter.NewStream(producer, r.lettersTo)
+		deps.DeadLetters = deadletter.NewStream(producer, r.lettersTo)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {

@@ -11,7 +11,7 @@ import (
 )
 
 // payloads makes the payloads of the events of a body. Most are the event as it lies in
-// the body; what has to be made anew lies in an arena that lives as long as the records.
+// the body; what has to be rebuilt lies in an arena that lives as long as the records.
 type payloads struct {
 	logKey  string
 	newline bool

@@ -81,7 +81,7 @@ func TestLargeEventsAreRejectedBeforeAnythingIsWritten(t *testing.T) {
 	}
 }
 
-// The same while Kinesis is in trouble and clients come again.
+// The same while Kinesis fails and clients come again.
 func TestLargeEventsAreRejectedAlsoWhenTheBodyComesAgain(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -143,7 +143,7 @@ func TestDeadLettersThatCannotBeKept(t *testing.T) {
 	})
 }
 
-// Letters are written some at a time, and each has a fate of its own.
+// Dead letters are written some at a time, and each has an outcome of its own.
 func TestManyDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 1200
@@ -214,7 +214,7 @@ func TestNothingIsWrittenBeforeTheLargestEvent(t *testing.T) {
 	})
 }
 
-// Dead letters that are kept are not written again when only records are missing.
+// Dead letters that are kept are not rewritten when only records are missing.
 func TestDeadLettersAreWrittenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}

@@ -69,7 +69,7 @@ func TestEqualBodiesOfTwoClients(t *testing.T) {
 		{name: "another client behind the first proxy", first: []string{forwarded, "192.0.2.1, 10.0.0.8"}, address: "10.0.0.1:1000", second: []string{forwarded, "192.0.2.2, 10.0.0.8"}, copies: 2},
 		{name: "no client is named, only proxies", first: []string{forwarded, ", 10.0.0.8"}, address: "10.0.0.2:1000", second: []string{forwarded, ", 10.0.0.8"}, copies: 2},
 		{name: "a name that hides the address", first: []string{forwarded, "unknown"}, address: "10.0.0.2:1000", second: []string{forwarded, "unknown"}, copies: 1},
-		{name: "the same client just before it is forgotten", address: "10.0.0.1:1000", after: 9 * time.Minute, copies: 1},
+		{name: "the same client just before it expires", address: "10.0.0.1:1000", after: 9 * time.Minute, copies: 1},
 		{name: "an equal body after the first was given up long ago", address: "10.0.0.1:1000", after: 10 * time.Minute, copies: 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,9 +27,9 @@ import (
 type Deps struct {
 	// Logger takes changes of state. Default: nowhere.
 	Logger *slog.Logger
-	// Letters takes events that can never be stored; the server closes it. Default:
+	// DeadLetters takes events that can never be stored; the server closes it. Default:
 	// none, and then the configuration must not ask for it.
-	Letters deadletter.Sink
+	DeadLetters deadletter.Sink
 	// Observer takes the metrics that the server adds to those of the producer:
 	// LedgerHits and DeadLetters. Default: none.
 	Observer core.Observer
@@ -41,18 +41,18 @@ type Deps struct {
 
 // Server takes events over HTTP. It is safe for concurrent use.
 type Server struct {
-	cfg      *config.Config
-	log      *slog.Logger
-	producer *core.Producer
-	putBatch func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) // of producer
-	letters  deadletter.Sink
-	observer core.Observer // nil: none
-	auth     *authenticator
-	routes   []*route
-	fallback *route
-	budget   *budget
-	unpacker body.Unpacker
-	tables   sync.Pool // of *[]body.Event
+	cfg         *config.Config
+	log         *slog.Logger
+	producer    *core.Producer
+	putBatch    func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) // of producer
+	deadLetters deadletter.Sink
+	observer    core.Observer // nil: none
+	auth        *authenticator
+	routes      []*route
+	fallback    *route
+	budget      *budget
+	unpacker    body.Unpacker
+	tables      sync.Pool // of *[]body.Event
 
 	deliverer *delivery.Deliverer
 	counters  counters
@@ -85,7 +85,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 	}
 	s := &Server{
 		listen: deps.Listen,
-		cfg:    cfg, log: deps.Logger, producer: producer, letters: deps.Letters, observer: deps.Observer,
+		cfg:    cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, observer: deps.Observer,
 		budget:   newBudget(cfg.Limits.Memory),
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
@@ -160,7 +160,7 @@ func (s *Server) newDeliverer() *delivery.Deliverer {
 		PutBatch: func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
 			return s.putBatch(ctx, stream, records)
 		},
-		DeadLetters: s.letters,
+		DeadLetters: s.deadLetters,
 		Ledger:      ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age},
 		Forget:      l.Entries <= 0,
 		Detached:    true,
@@ -202,7 +202,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 }
 
 // serveReady says whether requests should be sent here. It does not ask Kinesis: if
-// that has trouble, all replicas have, and to take them all away helps nobody.
+// that is degraded, it is so for all replicas, and to take them all away helps nobody.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if s.draining.Load() {
 		w.Header().Set("Connection", "close")

@@ -65,7 +65,7 @@ func attempts(t *testing.T, c *content, letters deadletter.Sink, each func(round
 		t.Fatal(err)
 	}
 	defer func() { _ = producer.Close(t.Context()) }()
-	s, err := New(cfg, producer, Deps{Letters: letters})
+	s, err := New(cfg, producer, Deps{DeadLetters: letters})
 	if err != nil {
 		t.Fatal(err)
 	}

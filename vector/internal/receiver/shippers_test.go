@@ -19,11 +19,11 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// verdict is what a shipper makes of an answer.
-type verdict uint8
+// reaction is what a shipper makes of an answer.
+type reaction uint8
 
 const (
-	delivered verdict = iota
+	delivered reaction = iota
 	retry
 	dropped // the events are lost, or put aside where nobody looks
 )
@@ -37,8 +37,8 @@ type shipper struct {
 	timeout time.Duration
 	body    func(lo, hi int) []byte
 	single  bool // one event in a request
-	// judge gets the status, or 0 for a connection error or timeout.
-	judge func(status int) verdict
+	// react gets the status, or 0 for a connection error or timeout.
+	react func(status int) reaction
 	// wait is the pause before attempt n, from 1.
 	wait func(n int) time.Duration
 	// limit is the number of attempts, 0 without end.
@@ -61,9 +61,9 @@ func exponential(base, most time.Duration) func(int) time.Duration {
 	return func(n int) time.Duration { return min(base<<min(n-1, 20), most) }
 }
 
-// vectorJudge: any 2xx is delivered; 408, 429 and 5xx but 501 are retried
+// vectorReaction: any 2xx is delivered; 408, 429 and 5xx but 501 are retried
 // (retry_strategy default), the rest is dropped.
-func vectorJudge(status int) verdict {
+func vectorReaction(status int) reaction {
 	switch {
 	case status >= 200 && status < 300:
 		return delivered
@@ -73,9 +73,9 @@ func vectorJudge(status int) verdict {
 	return dropped
 }
 
-// fluentBitJudge: 200 to 205 is delivered, other 4xx than 408 and 429 is dropped, the
+// fluentBitReaction: 200 to 205 is delivered, other 4xx than 408 and 429 is dropped, the
 // rest is retried.
-func fluentBitJudge(status int) verdict {
+func fluentBitReaction(status int) reaction {
 	switch {
 	case status >= 200 && status <= 205:
 		return delivered
@@ -85,8 +85,8 @@ func fluentBitJudge(status int) verdict {
 	return retry
 }
 
-// fluentdJudge: only 503 is retried by default; other codes are unrecoverable.
-func fluentdJudge(status int) verdict {
+// fluentdReaction: only 503 is retried by default; other codes are unrecoverable.
+func fluentdReaction(status int) reaction {
 	switch {
 	case status >= 200 && status < 300:
 		return delivered
@@ -96,8 +96,8 @@ func fluentdJudge(status int) verdict {
 	return dropped
 }
 
-// otlpJudge is what the specification says: 429, 502, 503 and 504.
-func otlpJudge(status int) verdict {
+// otlpReaction is what the specification says: 429, 502, 503 and 504.
+func otlpReaction(status int) reaction {
 	switch {
 	case status >= 200 && status < 300:
 		return delivered
@@ -107,8 +107,8 @@ func otlpJudge(status int) verdict {
 	return dropped
 }
 
-// logstashJudge: retryable_codes is 429, 500, 502, 503, 504.
-func logstashJudge(status int) verdict {
+// logstashReaction: retryable_codes is 429, 500, 502, 503, 504.
+func logstashReaction(status int) reaction {
 	switch {
 	case status >= 200 && status < 300:
 		return delivered
@@ -118,9 +118,9 @@ func logstashJudge(status int) verdict {
 	return dropped
 }
 
-// syslogNGJudge: what is not listed is sent again for ever
+// syslogNGReaction: what is not listed is sent again for ever
 // (docs/http.md has the table; run with syslog-ng 3.38.1).
-func syslogNGJudge(status int) verdict {
+func syslogNGReaction(status int) reaction {
 	switch status {
 	case 410, 422, 424, 425, 451:
 		return dropped
@@ -132,16 +132,16 @@ func syslogNGJudge(status int) verdict {
 }
 
 // judges are what the shippers make of answers.
-func judges() map[string]func(int) verdict {
-	return map[string]func(int) verdict{"Vector": vectorJudge, "Fluent Bit": fluentBitJudge, "Fluentd": fluentdJudge,
-		"OTLP": otlpJudge, "Logstash": logstashJudge, "syslog-ng": syslogNGJudge}
+func reactions() map[string]func(int) reaction {
+	return map[string]func(int) reaction{"Vector": vectorReaction, "Fluent Bit": fluentBitReaction, "Fluentd": fluentdReaction,
+		"OTLP": otlpReaction, "Logstash": logstashReaction, "syslog-ng": syslogNGReaction}
 }
 
 // syslogNG is a http() destination: the body is body-prefix, the messages with the
 // delimiter between them, and body-suffix.
 func syslogNG(name, prefix, delimiter, suffix string, pack func([]byte) []byte, header ...string) shipper {
 	return shipper{name: "syslog-ng " + name, path: "/streams/logs", header: append([]string{"User-Agent", "syslog-ng 3.38.1/libcurl/7.88.1"}, header...),
-		timeout: 60 * time.Second, grows: 3, judge: syslogNGJudge, wait: exponential(time.Second, time.Second),
+		timeout: 60 * time.Second, grows: 3, react: syslogNGReaction, wait: exponential(time.Second, time.Second),
 		body: func(lo, hi int) []byte {
 			var events []string
 			for i := lo; i < hi; i++ {
@@ -166,12 +166,12 @@ func shippers() []shipper {
 			header = append(header, "Content-Encoding", encoding)
 		}
 		return shipper{name: "vector " + name, path: "/streams/logs", header: header, timeout: 60 * time.Second,
-			body: func(lo, hi int) []byte { return pack(body(lo, hi)) }, judge: vectorJudge, wait: fibonacci}
+			body: func(lo, hi int) []byte { return pack(body(lo, hi)) }, react: vectorReaction, wait: fibonacci}
 	}
 	plainly := func(b []byte) []byte { return b }
 	fluentBit := func(name, contentType string, body func(lo, hi int) []byte) shipper {
 		return shipper{name: "fluent bit " + name, path: "/streams/logs", header: []string{"User-Agent", "Fluent-Bit", "Content-Type", contentType},
-			timeout: 60 * time.Second, body: body, judge: fluentBitJudge, wait: exponential(5*time.Second, 2000*time.Second)}
+			timeout: 60 * time.Second, body: body, react: fluentBitReaction, wait: exponential(5*time.Second, 2000*time.Second)}
 	}
 	return []shipper{
 		vector("json", "", plainly, jsonArray, "application/json"),
@@ -184,16 +184,16 @@ func shippers() []shipper {
 		fluentBit("json_lines", "application/x-ndjson", ndjson),
 		fluentBit("msgpack", "application/msgpack", chunk),
 		{name: "fluentd", path: "/streams/logs", header: []string{"Content-Type", "application/x-ndjson"}, timeout: 60 * time.Second,
-			body: ndjson, judge: fluentdJudge, wait: exponential(time.Second, 72*time.Hour)},
+			body: ndjson, react: fluentdReaction, wait: exponential(time.Second, 72*time.Hour)},
 		{name: "otel collector", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf", "Content-Encoding", "gzip"},
-			timeout: 30 * time.Second, body: func(lo, hi int) []byte { return gzipped(otlpRequest(lo, hi)) }, judge: otlpJudge,
+			timeout: 30 * time.Second, body: func(lo, hi int) []byte { return gzipped(otlpRequest(lo, hi)) }, react: otlpReaction,
 			wait: exponential(5*time.Second, 30*time.Second)},
 		{name: "otlp sdk", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf"}, timeout: 10 * time.Second,
-			body: otlpRequest, judge: otlpJudge, wait: exponential(5*time.Second, 30*time.Second)},
+			body: otlpRequest, react: otlpReaction, wait: exponential(5*time.Second, 30*time.Second)},
 		{name: "logstash", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second, single: true,
-			body: func(lo, _ int) []byte { return bytes.TrimSpace(ndjson(lo, lo+1)) }, judge: logstashJudge, wait: logstashWait},
+			body: func(lo, _ int) []byte { return bytes.TrimSpace(ndjson(lo, lo+1)) }, react: logstashReaction, wait: logstashWait},
 		{name: "logstash json_batch", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second,
-			body: jsonArray, judge: logstashJudge, wait: logstashWait},
+			body: jsonArray, react: logstashReaction, wait: logstashWait},
 		syslogNG("lines", "", "\n", "", plainly),
 		syslogNG("array gzip", "[", ",", "]", gzipped, "Content-Type", "application/json", "Content-Encoding", "gzip"),
 	}
@@ -227,7 +227,7 @@ func (sh *shipper) send(ctx context.Context, r *rig, lo, hi int) (out sent) {
 		rp := r.post(attempt, sh.path, b, sh.header...)
 		cancel()
 		out.last = rp.status
-		v := sh.judge(rp.status)
+		v := sh.react(rp.status)
 		if rp.err != nil && rp.status != 0 {
 			v = dropped // the body of the answer broke: see Vector's "unexpected error type"
 		}

@@ -103,7 +103,7 @@ type Stats struct {
 	// Dropped and DeadLettered count events that can never be stored, by PoisonReason.
 	Dropped, DeadLettered [poisonCount]uint64
 	// Resumed counts requests whose body was known, so that only what was missing
-	// was written; EventsSaved counts the events that were not written again.
+	// was written; EventsSaved counts the events that were not resent.
 	Resumed, EventsSaved uint64
 	// GoneBeforeAnswer counts clients that were gone before they could be answered.
 	GoneBeforeAnswer uint64

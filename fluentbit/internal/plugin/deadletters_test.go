@@ -344,7 +344,7 @@ func (s *fullSink) Write(ctx context.Context, letters []deadletter.Letter) error
 	return s.fakeSink.Write(ctx, letters)
 }
 
-// What is written in one flush is not written again in the next.
+// What is written in one flush is not rewritten in the next.
 func TestLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
 	in, _, _ := newWithSink(t, nil, confirmAll)
 	sink := &fullSink{}
