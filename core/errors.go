@@ -98,7 +98,7 @@ func (r Reason) Error() string { return r.String() }
 func (r Reason) Permanent() bool { return r == ReasonTooLarge || r == ReasonInvalid }
 
 // DeadLetter reports whether a record that failed for this reason belongs with the dead
-// letters, where there is a place for them: it failed for good, or it is to be expected.
+// dead letters, where there is a place for them: it failed for good, or it is to be expected.
 // Without such a place, only permanent failures may be given up.
 func (r Reason) DeadLetter() bool { return r.Permanent() || r == ReasonRefusedAlone }
 

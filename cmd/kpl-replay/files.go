@@ -115,7 +115,7 @@ func lockInput(name string) (unlock func() error, err error) {
 
 // eachSelected calls do for each selected dead letter of r until it fails, and counts the
 // others. raw is the dead letter's line, valid until do returns.
-func eachSelected(ctx context.Context, r io.Reader, name string, o *options, c *counts, stderr io.Writer, do func(l deadletter.Letter, raw []byte) error) error {
+func eachSelected(ctx context.Context, r io.Reader, name string, o *options, c *counts, stderr io.Writer, do func(l deadletter.Entry, raw []byte) error) error {
 	in := deadletter.NewReader(r)
 	for ctx.Err() == nil {
 		l, err := in.Next()
@@ -152,7 +152,7 @@ type group struct {
 }
 
 // survey groups the dead letters of all files that are selected.
-func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, key func(*deadletter.Letter) group) ([]*group, counts, error) {
+func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, key func(*deadletter.Entry) group) ([]*group, counts, error) {
 	var c counts
 	groups := map[group]*group{}
 	for _, name := range o.files {
@@ -167,7 +167,7 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 		if err != nil {
 			return nil, c, err
 		}
-		err = eachSelected(ctx, in, name, o, &c, stderr, func(l deadletter.Letter, raw []byte) error {
+		err = eachSelected(ctx, in, name, o, &c, stderr, func(l deadletter.Entry, raw []byte) error {
 			k := key(&l)
 			g := groups[k]
 			if g == nil {
@@ -203,7 +203,7 @@ func survey(ctx context.Context, o *options, stdin io.Reader, stderr io.Writer, 
 
 // list prints how many dead letters there are.
 func list(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (bool, error) {
-	groups, c, err := survey(ctx, o, stdin, stderr, func(l *deadletter.Letter) group {
+	groups, c, err := survey(ctx, o, stdin, stderr, func(l *deadletter.Entry) group {
 		return group{stream: l.Stream, reason: l.Reason}
 	})
 	if err != nil {
@@ -222,7 +222,7 @@ func list(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Wr
 
 // dryRun prints what would be put where.
 func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Writer) (bool, error) {
-	groups, c, err := survey(ctx, o, stdin, stderr, func(l *deadletter.Letter) group {
+	groups, c, err := survey(ctx, o, stdin, stderr, func(l *deadletter.Entry) group {
 		return group{stream: l.Stream, to: o.target(l)}
 	})
 	if err != nil {
@@ -255,7 +255,7 @@ func tellBroken(w io.Writer, c *counts) (err error) {
 }
 
 // target is the stream a dead letter goes to, or empty.
-func (o *options) target(l *deadletter.Letter) string {
+func (o *options) target(l *deadletter.Entry) string {
 	if o.to != "" {
 		return o.to
 	}

@@ -28,15 +28,15 @@ type options struct {
 	completion string
 }
 
-// filter selects letters. Empty fields select everything.
+// filter selects dead letters. Empty fields select everything.
 type filter struct {
 	reasons, streams []string
 	since, until     time.Time
 }
 
-// match tells whether a letter is selected. A letter whose data is no record is
+// match tells whether a dead letter is selected. A dead letter whose data is no record is
 // selected only by the name of its reason.
-func (f *filter) match(l *deadletter.Letter) bool {
+func (f *filter) match(l *deadletter.Entry) bool {
 	if len(f.reasons) > 0 {
 		if !slices.Contains(f.reasons, l.Reason) {
 			return false
@@ -72,19 +72,19 @@ func flags() []option.Option[options] {
 		producer[i].Group, producer[i].Arg = "How to put them", "PERCENT"
 	}
 	option.With(producer, option.Spec{Name: "rate-limit", Default: "50", Doc: "Most of a shard's capacity to use, in percent. Default 50."})
-	const what, which, other = "What to do", "Which letters", "Other"
+	const what, which, other = "What to do", "Which dead letters", "Other"
 	return slices.Concat([]flag{
-		{Spec: option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the letters by stream and reason, and do nothing."},
+		{Spec: option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the dead letters by stream and reason, and do nothing."},
 			Field: func(o *options) any { return &o.list }},
 		{Spec: option.Spec{Name: "dry-run", Kind: option.Bool, Group: what, Doc: "Say what would be put where, and do nothing."},
 			Field: func(o *options) any { return &o.dryRun }},
 		{Spec: option.Spec{Name: "to", Arg: "STREAM", Group: what, Form: "the name or the ARN of a stream", Check: checkStream,
-			Doc: "Put all letters into this stream (name or ARN). Default: each into its own."},
+			Doc: "Put all dead letters into this stream (name or ARN). Default: each into its own."},
 			Field: func(o *options) any { return &o.to }},
-		{Spec: option.Spec{Name: "failed", Arg: "FILE", Group: what, Doc: "Append letters that are refused again to this file; they are done then."},
+		{Spec: option.Spec{Name: "failed", Arg: "FILE", Group: what, Doc: "Append dead letters that are refused again to this file; they are done then."},
 			Field: func(o *options) any { return &o.failed }},
 		{Spec: option.Spec{Name: "reason", Arg: "NAMES", Group: which, Form: option.OrList(reasons()), Words: reasons(),
-			Doc: "Only letters with these reasons, separated by commas, for instance too_large,invalid. Letters with the reason broken hold input that is no record; they need to be named here."},
+			Doc: "Only dead letters with these reasons, separated by commas, for instance too_large,invalid. Dead letters with the reason broken hold input that is no record; they need to be named here."},
 			Parse: func(o *options, v string) error {
 				o.filter.reasons = words(v)
 				for _, r := range o.filter.reasons {
@@ -94,17 +94,17 @@ func flags() []option.Option[options] {
 				}
 				return nil
 			}},
-		{Spec: option.Spec{Name: "stream", Arg: "NAMES", Group: which, Doc: "Only letters of these streams, separated by commas."},
+		{Spec: option.Spec{Name: "stream", Arg: "NAMES", Group: which, Doc: "Only dead letters of these streams, separated by commas."},
 			Parse: func(o *options, v string) error {
 				o.filter.streams = words(v)
 				return nil
 			}},
-		{Spec: option.Spec{Name: "since", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago."},
+		{Spec: option.Spec{Name: "since", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago."},
 			Parse: func(o *options, v string) (err error) {
 				o.filter.since, err = parseTime(v, time.Now())
 				return err
 			}},
-		{Spec: option.Spec{Name: "until", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only letters before this time, in the forms of --since."},
+		{Spec: option.Spec{Name: "until", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters before this time, in the forms of --since."},
 			Parse: func(o *options, v string) (err error) {
 				o.filter.until, err = parseTime(v, time.Now())
 				return err
@@ -152,7 +152,7 @@ func checkStream(s string) error {
 	return nil
 }
 
-// reasons are those that a letter can have.
+// reasons are those that a dead letter can have.
 func reasons() []string {
 	known := []string{deadletter.ReasonBroken}
 	for r := core.ReasonNone + 1; r.String() != "unknown"; r++ {

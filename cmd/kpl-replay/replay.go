@@ -28,7 +28,7 @@ const (
 
 // pending is a dead letter of the current round.
 type pending struct {
-	dead deadletter.Letter
+	dead deadletter.Entry
 	id   id
 }
 
@@ -112,7 +112,7 @@ func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err 
 		defer func() { err = errors.Join(err, r.progress.close()) }()
 	}
 	unsure := r.counts.unsure
-	err = eachSelected(ctx, in, name, r.o, &r.counts, r.stderr, func(l deadletter.Letter, raw []byte) error {
+	err = eachSelected(ctx, in, name, r.o, &r.counts, r.stderr, func(l deadletter.Entry, raw []byte) error {
 		return r.add(ctx, l, idOf(raw))
 	})
 	if ctx.Err() == nil {
@@ -126,7 +126,7 @@ func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err 
 }
 
 // add takes a dead letter into the round, and puts the round when it is full.
-func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
+func (r *replayer) add(ctx context.Context, l deadletter.Entry, i id) error {
 	if r.progress.take(i) {
 		r.counts.doneBefore++
 		return nil
@@ -207,7 +207,7 @@ func idsOf(dead []pending) []id {
 // the run from going on.
 func (r *replayer) settle(ctx context.Context, b batch) error {
 	var done, not, again []id
-	var refused []deadletter.Letter
+	var refused []deadletter.Entry
 	var fatal error
 	for i, p := range b.dead {
 		result := b.Result(i)

@@ -25,15 +25,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "secret"
 
-func deadLetter(stream, reason, data string) deadletter.Letter {
-	return deadletter.Letter{
+func deadLetter(stream, reason, data string) deadletter.Entry {
+	return deadletter.Entry{
 		Time: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Stream: stream, PartitionKey: secret + " key",
 		Reason: reason, Source: "tag", Data: []byte(data),
 	}
 }
 
 // store writes dead letters to a file of the test's own.
-func store(t *testing.T, dead ...deadletter.Letter) (path string) {
+func store(t *testing.T, dead ...deadletter.Entry) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "dead.ndjson")
 	f, err := deadletter.OpenFile(deadletter.FileConfig{Path: path})
@@ -360,7 +360,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 // An interrupt in the middle, whatever is under way then, and a second run: every
 // dead letter is there once.
 func TestInterruptedReplayGoesOn(t *testing.T) {
-	var dead []deadletter.Letter
+	var dead []deadletter.Entry
 	var want []string
 	for i := range 3*roundRecords + 10 {
 		data := fmt.Sprintf("%05d", i)

@@ -15,11 +15,11 @@ import (
 	"testing"
 )
 
-// crashDirEnv makes the test binary a process that writes letters into the given
+// crashDirEnv makes the test binary a process that writes dead letters into the given
 // directory until it is killed.
 const crashDirEnv = "DEADLETTER_CRASH_DIR"
 
-// crashChild writes letters from several goroutines and prints the data of each
+// crashChild writes dead letters from several goroutines and prints the data of each
 // once it is acknowledged.
 func crashChild(dir string) int {
 	f, err := OpenFile(FileConfig{Path: filepath.Join(dir, "dead.ndjson"), MaxBytes: 20000, MaxFiles: maxMaxFiles})
@@ -32,7 +32,7 @@ func crashChild(dir string) int {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				data := fmt.Sprintf("%d-%d-%d-", os.Getpid(), w, n)
-				if f.Write(context.Background(), []Letter{letter(data + long(n%500))}) != nil {
+				if f.Write(context.Background(), []Entry{entry(data + long(n%500))}) != nil {
 					return
 				}
 				fmt.Println(data)
@@ -43,7 +43,7 @@ func crashChild(dir string) int {
 	return 1
 }
 
-func TestAcknowledgedLettersSurviveAKill(t *testing.T) {
+func TestAcknowledgedDeadLettersSurviveAKill(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -92,10 +92,10 @@ func TestAcknowledgedLettersSurviveAKill(t *testing.T) {
 	}
 	for data := range acknowledged {
 		if found[data] != 1 {
-			t.Errorf("unexpected number of letters %s; got %d; want 1", strconv.Quote(data), found[data])
+			t.Errorf("unexpected number of dead letters %s; got %d; want 1", strconv.Quote(data), found[data])
 		}
 	}
 	if len(acknowledged) < 8 {
-		t.Errorf("unexpected number of acknowledged letters; got %d; want at least 8", len(acknowledged))
+		t.Errorf("unexpected number of acknowledged dead letters; got %d; want at least 8", len(acknowledged))
 	}
 }

@@ -39,7 +39,7 @@ type disk struct {
 	stats      FileStats
 
 	f    handle // nil if it could not be opened again
-	size int64  // what is durable; the next letter begins here
+	size int64  // what is durable; the next dead letter begins here
 	torn bool   // there may be something behind size
 	born time.Time
 	// retry is when to try again to put an old file away; set after a failure.
@@ -135,10 +135,10 @@ func (d *disk) write(group []*request) error {
 
 func (d *disk) append(group []*request) error {
 	var bytes int64
-	letters := 0
+	entries := 0
 	for _, r := range group {
 		bytes += int64(len(r.data))
-		letters += r.letters
+		entries += r.entries
 	}
 	if err := d.ready(); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (d *disk) append(group []*request) error {
 	}
 	d.size, d.torn = at, false
 	d.stats.Syncs++
-	d.stats.Letters += uint64(letters)
+	d.stats.Entries += uint64(entries)
 	d.stats.Bytes += uint64(bytes)
 	return nil
 }
@@ -179,7 +179,7 @@ func (d *disk) cut() error {
 }
 
 // ready makes sure that the open file is the one at the path and ends where the
-// last letter ends. Otherwise letters would go into a file that another program has
+// last dead letter ends. Otherwise dead letters would go into a file that another program has
 // deleted, or behind a hole.
 func (d *disk) ready() error {
 	if d.f != nil && d.torn {

@@ -67,9 +67,9 @@ func (x *traced) want(t *testing.T, what string, want ...string) {
 	x.ops = nil
 }
 
-func letters(text string) []*request { return []*request{{data: []byte(text), letters: 1}} }
+func entries(text string) []*request { return []*request{{data: []byte(text), entries: 1}} }
 
-// After a power failure a file without a durable name is gone, and so are letters
+// After a power failure a file without a durable name is gone, and so are dead letters
 // that were acknowledged in it.
 func TestFileIsUsedWhenItsNameIsDurable(t *testing.T) {
 	p := path(t)
@@ -84,10 +84,10 @@ func TestFileIsUsedWhenItsNameIsDurable(t *testing.T) {
 		want []string
 	}{
 		{"a file that is there, but perhaps not for long", x.open, []string{"dir"}},
-		{"its letters", func() error { return x.write(letters("1\n")) }, []string{"write", "sync"}},
+		{"its dead letters", func() error { return x.write(entries("1\n")) }, []string{"write", "sync"}},
 		{"a full file is put away", x.rotate, []string{"dir"}},
-		{"more letters", func() error { return x.write(letters("2\n")) }, []string{"write", "sync"}},
-		{"another program deletes it", func() error { return errors.Join(os.Remove(p), x.write(letters("3\n"))) }, []string{"dir", "write", "sync"}},
+		{"more dead letters", func() error { return x.write(entries("2\n")) }, []string{"write", "sync"}},
+		{"another program deletes it", func() error { return errors.Join(os.Remove(p), x.write(entries("3\n"))) }, []string{"dir", "write", "sync"}},
 	} {
 		if err := c.do(); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
@@ -96,7 +96,7 @@ func TestFileIsUsedWhenItsNameIsDurable(t *testing.T) {
 	}
 }
 
-// Otherwise the torn line could come back behind letters that were written since.
+// Otherwise the torn line could come back behind dead letters that were written since.
 func TestMendedEndOfAFileIsDurable(t *testing.T) {
 	for _, c := range []struct {
 		name, tail string
@@ -118,7 +118,7 @@ func TestMendedEndOfAFileIsDurable(t *testing.T) {
 	}
 }
 
-// Somebody may put another file of the same size at the path. Letters must go to the
+// Somebody may put another file of the same size at the path. Dead letters must go to the
 // path, and none into a file without a name.
 func TestAnotherFileOfTheSameSizeIsNoticed(t *testing.T) {
 	p := path(t)
@@ -140,18 +140,18 @@ func TestAnotherFileOfTheSameSizeIsNoticed(t *testing.T) {
 
 // What a write left that could neither be ended nor cut off is cut off before the next
 // one, though the file has its size by chance or it was mended.
-func TestTornEndIsCutOffBeforeTheNextLetters(t *testing.T) {
+func TestTornEndIsCutOffBeforeTheNextDeadLetters(t *testing.T) {
 	x := trace(t, path(t))
 	if err := x.open(); err != nil {
 		t.Fatal(err)
 	}
 	x.ops = nil
 	x.torn = true
-	if err := x.write(letters("1\n")); err != nil {
+	if err := x.write(entries("1\n")); err != nil {
 		t.Fatal(err)
 	}
 	x.want(t, "torn", "truncate", "write", "sync")
-	if err := x.write(letters("2\n")); err != nil {
+	if err := x.write(entries("2\n")); err != nil {
 		t.Fatal(err)
 	}
 	x.want(t, "whole", "write", "sync")

@@ -15,13 +15,13 @@
 //	err = file.Close(ctx)
 //
 // There are two sinks: File writes one JSON object a line, and NewStream writes to
-// a second Kinesis stream. Read gives the letters of a file back, and the command
+// a second Kinesis stream. Read gives the dead letters of a file back, and the command
 // kpl-replay puts them into a stream again. The form of a line is described in
 // docs/dead-letters.md.
 //
 // # Guarantees
 //
-//   - Write returns nil only when every letter is durable: after fsync, or when
+//   - Write returns nil only when every dead letter is durable: after fsync, or when
 //     Kinesis has confirmed it. Several writers share one fsync.
 //   - Data and partition key come back byte by byte.
 //   - What a crash left of a last line, which was never acknowledged, is cut off
@@ -35,8 +35,8 @@
 // # Limits
 //
 //   - Delivery to a sink is at least once: a Write that fails may have written some
-//     of its letters.
-//   - A letter's line takes at most MaxLineBytes, and is built in memory.
+//     of its dead letters.
+//   - A dead letter's line takes at most MaxLineBytes, and is built in memory.
 //   - Only the last 32 attempts of a record are kept.
 //   - There is no lock on systems that are neither Windows nor have flock.
 package deadletter

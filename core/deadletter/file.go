@@ -34,7 +34,7 @@ var (
 
 // FileConfig says where and how a File writes. Path is all that must be set.
 type FileConfig struct {
-	// Path is the file that letters are appended to. Two more names come from it:
+	// Path is the file that dead letters are appended to. Two more names come from it:
 	// full files are renamed to PATH-NUMBER-TIME with the extension kept at the end
 	// (dead-000001-20261124T105500Z.ndjson), and PATH.lock is the lock.
 	Path string
@@ -44,7 +44,7 @@ type FileConfig struct {
 	// MaxBytes is the size at which a new file is begun. A single Write that is
 	// larger gets a file of its own. Default 256 MiB, at least 1 KiB.
 	MaxBytes int64
-	// MaxAge begins a new file when the oldest letter in it is this old, so that
+	// MaxAge begins a new file when the oldest dead letter in it is this old, so that
 	// files can be looked at or sent again while the process runs. Default 0:
 	// size alone counts. At least 1 s.
 	MaxAge time.Duration
@@ -52,7 +52,7 @@ type FileConfig struct {
 	// is reached, Write fails with ErrFull until one is taken away. Default
 	// 16, range 1 to 100,000.
 	MaxFiles int
-	// DropOldest deletes the oldest full file instead. That loses its letters for
+	// DropOldest deletes the oldest full file instead. That loses its dead letters for
 	// good; how many is logged and counted. Default: off.
 	DropOldest bool
 	// Logger takes lines about what was cut, dropped or moved. Default: nowhere.
@@ -90,22 +90,22 @@ func (c *FileConfig) validate() error {
 
 // FileStats counts what a File has done since it was opened.
 type FileStats struct {
-	// Letters and Bytes count what is durable.
-	Letters, Bytes uint64
-	// Syncs counts calls of fsync for letters; several writers share one.
+	// Entries and Bytes count what is durable.
+	Entries, Bytes uint64
+	// Syncs counts calls of fsync for dead letters; several writers share one.
 	Syncs uint64
 	// Errors counts failed writes to the disk, ErrFull included.
 	Errors uint64
 	// Rotations counts files that became full or old.
 	Rotations uint64
-	// DroppedFiles and DroppedLetters count what DropOldest has deleted.
-	DroppedFiles, DroppedLetters uint64
+	// DroppedFiles and DroppedEntries count what DropOldest has deleted.
+	DroppedFiles, DroppedEntries uint64
 	// CutBytes is what was cut off as the rest of a line that was never
 	// acknowledged.
 	CutBytes uint64
 }
 
-// File is a Sink that appends letters to a file, one JSON object a line. One
+// File is a Sink that appends dead letters to a file, one JSON object a line. One
 // goroutine writes for all callers and ends with Close.
 type File struct {
 	maxBytes int64
@@ -124,7 +124,7 @@ type File struct {
 // request is one Write. err is set before done is closed.
 type request struct {
 	data    []byte
-	letters int
+	entries int
 	err     error
 	done    chan struct{}
 }
@@ -163,22 +163,22 @@ func openFile(c FileConfig, open func(path string) (handle, error)) (*File, erro
 	return f, nil
 }
 
-// Write implements Sink: all letters are durable, or it fails. If ctx ends while
+// Write implements Sink: all dead letters are durable, or it fails. If ctx ends while
 // they are being written, it is not known whether they are.
-func (f *File) Write(ctx context.Context, letters []Letter) error {
-	if len(letters) == 0 {
+func (f *File) Write(ctx context.Context, entries []Entry) error {
+	if len(entries) == 0 {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("cannot write %d letters: %w", len(letters), err)
+		return fmt.Errorf("cannot write %d dead letters: %w", len(entries), err)
 	}
 	var buf bytes.Buffer
-	for i := range letters {
-		if err := appendLine(&buf, &letters[i]); err != nil {
-			return fmt.Errorf("cannot write letter %d of %d: %w", i, len(letters), err)
+	for i := range entries {
+		if err := appendLine(&buf, &entries[i]); err != nil {
+			return fmt.Errorf("cannot write dead letter %d of %d: %w", i, len(entries), err)
 		}
 	}
-	r := &request{data: buf.Bytes(), letters: len(letters), done: make(chan struct{})}
+	r := &request{data: buf.Bytes(), entries: len(entries), done: make(chan struct{})}
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
@@ -192,9 +192,9 @@ func (f *File) Write(ctx context.Context, letters []Letter) error {
 		return r.err
 	case <-ctx.Done():
 		if f.takeBack(r) {
-			return fmt.Errorf("cannot write %d letters in time: %w", len(letters), ctx.Err())
+			return fmt.Errorf("cannot write %d dead letters in time: %w", len(entries), ctx.Err())
 		}
-		return fmt.Errorf("cannot tell whether %d letters were written: %w", len(letters), ctx.Err())
+		return fmt.Errorf("cannot tell whether %d dead letters were written: %w", len(entries), ctx.Err())
 	}
 }
 
@@ -253,7 +253,7 @@ func (f *File) kick() {
 }
 
 // run writes what is queued, group by group: while one is being synced, the next
-// gathers. It also begins a new file when the letters are old.
+// gathers. It also begins a new file when the dead letters are old.
 func (f *File) run() {
 	defer close(f.done)
 	old := time.NewTimer(0)

@@ -102,30 +102,30 @@ func appendTo(t *testing.T, path, text string) {
 }
 
 func TestFileWrite(t *testing.T) {
-	t.Run("no letters, nothing written", func(t *testing.T) {
+	t.Run("no dead letters, nothing written", func(t *testing.T) {
 		f := open(t, FileConfig{Path: path(t)})
 		if err := f.Write(t.Context(), nil); err != nil || f.Stats().Syncs != 0 {
 			t.Errorf("unexpected result; got %v, %d syncs; want none", err, f.Stats().Syncs)
 		}
 	})
-	t.Run("letters are there when Write returns, and counted", func(t *testing.T) {
+	t.Run("dead letters are there when Write returns, and counted", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p})
 		write(t, f, "1", "2")
 		write(t, f, "3")
 		wantData(t, p, "1", "2", "3")
 		info, err := os.Stat(p)
-		if s := f.Stats(); err != nil || s != (FileStats{Letters: 3, Bytes: uint64(info.Size()), Syncs: 2}) {
+		if s := f.Stats(); err != nil || s != (FileStats{Entries: 3, Bytes: uint64(info.Size()), Syncs: 2}) {
 			t.Errorf("unexpected stats; got %+v", s)
 		}
 	})
-	t.Run("a letter that cannot be encoded fails its Write alone", func(t *testing.T) {
+	t.Run("a dead letter that cannot be encoded fails its Write alone", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p})
-		bad := letter("2")
+		bad := entry("2")
 		bad.Time = bad.Time.AddDate(9000, 0, 0)
-		if err := f.Write(t.Context(), []Letter{letter("1"), bad}); err == nil || !strings.Contains(err.Error(), "letter 1 of 2") {
-			t.Errorf("unexpected error; got %v; want one of letter 1", err)
+		if err := f.Write(t.Context(), []Entry{entry("1"), bad}); err == nil || !strings.Contains(err.Error(), "dead letter 1 of 2") {
+			t.Errorf("unexpected error; got %v; want one of dead letter 1", err)
 		}
 		write(t, f, "3")
 		wantData(t, p, "3")
@@ -133,7 +133,7 @@ func TestFileWrite(t *testing.T) {
 	t.Run("after Close it fails, and Close may be called again", func(t *testing.T) {
 		f := open(t, FileConfig{Path: path(t)})
 		closeFile(t, f)
-		wantErr(t, f.Write(t.Context(), []Letter{letter("1")}), ErrClosed)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("1")}), ErrClosed)
 		closeFile(t, f)
 	})
 	t.Run("a file that was moved or deleted is recreated", func(t *testing.T) {
@@ -232,21 +232,21 @@ func TestDiskTrouble(t *testing.T) {
 	t.Run("a full disk is an error, and the next write goes on", func(t *testing.T) {
 		f, b, p := start(t)
 		b.set(func() { b.room = 50 })
-		wantErr(t, f.Write(t.Context(), []Letter{letter("lost"), letter("lost")}), errNoSpace)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("lost"), entry("lost")}), errNoSpace)
 		wantData(t, p, "1")
 		b.set(func() { b.room = -1 })
 		write(t, f, "2")
 		wantData(t, p, "1", "2")
-		if s := f.Stats(); s.Errors != 1 || s.Letters != 2 {
+		if s := f.Stats(); s.Errors != 1 || s.Entries != 2 {
 			t.Errorf("unexpected stats; got %+v", s)
 		}
 	})
 	t.Run("what a full disk left is cut off later if it cannot be at once", func(t *testing.T) {
 		f, b, p := start(t)
 		b.set(func() { b.room, b.truncate = 50, errors.New("no truncate") })
-		wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), errNoSpace)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("lost")}), errNoSpace)
 		wantData(t, p, "1", "!")
-		wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), b.truncate)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("lost")}), b.truncate)
 		b.set(func() { b.room, b.truncate = -1, nil })
 		write(t, f, "2")
 		wantData(t, p, "1", "2")
@@ -254,30 +254,30 @@ func TestDiskTrouble(t *testing.T) {
 	t.Run("what a full disk left is cut off when the file is opened again", func(t *testing.T) {
 		f, b, p := start(t)
 		b.set(func() { b.room, b.truncate = 50, errors.New("no truncate") })
-		wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), errNoSpace)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("lost")}), errNoSpace)
 		closeFile(t, f)
 		write(t, open(t, FileConfig{Path: p}), "2")
 		wantData(t, p, "1", "2")
 	})
-	t.Run("letters that could not be synced are not left in the file", func(t *testing.T) {
+	t.Run("dead letters that could not be synced are not left in the file", func(t *testing.T) {
 		f, b, p := start(t)
 		b.set(func() { b.sync = errors.New("no sync") })
-		wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), b.sync)
+		wantErr(t, f.Write(t.Context(), []Entry{entry("lost")}), b.sync)
 		b.set(func() { b.sync = nil })
 		write(t, f, "2")
 		wantData(t, p, "1", "2")
 	})
 }
 
-// The disk gives no way to take the letters back at once. They are whole lines, so
+// The disk gives no way to take the dead letters back at once. They are whole lines, so
 // nothing but the memory of the failure tells that they must go.
-func TestLettersThatCouldNeitherBeSyncedNorCutOffAreCutOffLater(t *testing.T) {
+func TestDeadLettersThatCouldNeitherBeSyncedNorCutOffAreCutOffLater(t *testing.T) {
 	b := &breaker{room: -1}
 	p := path(t)
 	f := openWith(t, FileConfig{Path: p}, b.open)
 	write(t, f, "1")
 	b.set(func() { b.sync, b.truncate = errors.New("no sync"), errors.New("no truncate") })
-	wantErr(t, f.Write(t.Context(), []Letter{letter("lost")}), b.sync)
+	wantErr(t, f.Write(t.Context(), []Entry{entry("lost")}), b.sync)
 	b.set(func() { b.sync, b.truncate = nil, nil })
 	write(t, f, "2")
 	wantData(t, p, "1", "2")
@@ -293,7 +293,7 @@ func TestWritersShareASync(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
-				if err := f.Write(context.Background(), []Letter{letter(fmt.Sprint(i))}); err != nil {
+				if err := f.Write(context.Background(), []Entry{entry(fmt.Sprint(i))}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -301,11 +301,11 @@ func TestWritersShareASync(t *testing.T) {
 		}
 		close(hold)
 		wg.Wait()
-		if s := f.Stats(); s.Syncs != 2 || s.Letters != 20 {
-			t.Errorf("unexpected stats; got %+v; want 20 letters in 2 syncs", s)
+		if s := f.Stats(); s.Syncs != 2 || s.Entries != 20 {
+			t.Errorf("unexpected stats; got %+v; want 20 dead letters in 2 syncs", s)
 		}
 		if got := len(dataOf(t, p)); got != 20 {
-			t.Errorf("unexpected number of letters; got %d; want 20", got)
+			t.Errorf("unexpected number of dead letters; got %d; want 20", got)
 		}
 	})
 }
@@ -319,9 +319,9 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 		b.set(func() { b.hold = hold })
 		ctx, cancel := context.WithCancel(context.Background())
 		errs := make(chan error, 2)
-		go func() { errs <- f.Write(ctx, []Letter{letter("being written")}) }()
+		go func() { errs <- f.Write(ctx, []Entry{entry("being written")}) }()
 		synctest.Wait()
-		go func() { errs <- f.Write(ctx, []Letter{letter("taken back")}) }()
+		go func() { errs <- f.Write(ctx, []Entry{entry("taken back")}) }()
 		synctest.Wait()
 		cancel()
 		var texts []string
@@ -338,7 +338,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 		close(hold)
 		closeFile(t, f)
 		wantData(t, p, "being written")
-		wantErr(t, f.Write(ctx, []Letter{letter("")}), context.Canceled)
+		wantErr(t, f.Write(ctx, []Entry{entry("")}), context.Canceled)
 	})
 }
 
@@ -349,7 +349,7 @@ func TestIdleFileIsClosedAlsoWhenTheTimeIsOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.Write(context.Background(), []Letter{letter("kept")}); err != nil {
+	if err := f.Write(context.Background(), []Entry{entry("kept")}); err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(context.Background())
@@ -364,10 +364,10 @@ func BenchmarkFileWrite(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	letters := []Letter{letter(long(1000))}
+	entries := []Entry{entry(long(1000))}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := f.Write(context.Background(), letters); err != nil {
+		if err := f.Write(context.Background(), entries); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func letter(data string) Letter {
-	return Letter{
+func entry(data string) Entry {
+	return Entry{
 		Time: time.Date(2026, 11, 24, 10, 30, 0, 123456789, time.UTC), Stream: "logs",
 		PartitionKey: "key", Reason: "too_large", Data: []byte(data),
 	}
@@ -59,11 +59,11 @@ func closeFile(t *testing.T, f *File) {
 
 func write(t *testing.T, f *File, data ...string) {
 	t.Helper()
-	var letters []Letter
+	var entries []Entry
 	for _, d := range data {
-		letters = append(letters, letter(d))
+		entries = append(entries, entry(d))
 	}
-	if err := f.Write(t.Context(), letters); err != nil {
+	if err := f.Write(t.Context(), entries); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -75,7 +75,7 @@ func wantErr(t *testing.T, got, want error) {
 	}
 }
 
-// dataOf reads the data of all letters of a file; broken lines become "!".
+// dataOf reads the data of all dead letters of a file; broken lines become "!".
 func dataOf(t *testing.T, path string) (out []string) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -96,7 +96,7 @@ func dataOf(t *testing.T, path string) (out []string) {
 func wantData(t *testing.T, path string, want ...string) {
 	t.Helper()
 	if got := dataOf(t, path); !reflect.DeepEqual(got, want) {
-		t.Errorf("unexpected letters in %s; got %.200q; want %.200q", filepath.Base(path), got, want)
+		t.Errorf("unexpected dead letters in %s; got %.200q; want %.200q", filepath.Base(path), got, want)
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 	"github.com/outkpl/outkpl/core"
 )
 
-// MaxLineBytes bounds the line of a letter, with its end. In base64, data of up to
+// MaxLineBytes bounds the line of a dead letter, with its end. In base64, data of up to
 // 95 MB has room in it.
 const MaxLineBytes = 128 << 20
 
-// line is the form of a letter in a file.
+// line is the form of a dead letter in a file.
 type line struct {
 	Time         time.Time `json:"time"`
 	Stream       string    `json:"stream,omitempty"`
@@ -44,8 +44,8 @@ type attempt struct {
 	Uncertain      bool      `json:"uncertain,omitempty"`
 }
 
-// appendLine appends the letter's line, with its end.
-func appendLine(buf *bytes.Buffer, l *Letter) error {
+// appendLine appends the dead letter's line, with its end.
+func appendLine(buf *bytes.Buffer, l *Entry) error {
 	out := line{
 		Time: l.Time.UTC(), Stream: l.Stream, PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey,
 		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Data: l.Data,
@@ -77,22 +77,22 @@ func appendLine(buf *bytes.Buffer, l *Letter) error {
 }
 
 // parseLine is the opposite of appendLine. Its errors do not hold any of b.
-func parseLine(b []byte) (Letter, error) {
+func parseLine(b []byte) (Entry, error) {
 	var in line
 	if err := json.Unmarshal(b, &in); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
-			return Letter{}, fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
+			return Entry{}, fmt.Errorf("invalid JSON at byte %d", syntax.Offset)
 		}
-		return Letter{}, errors.New("a field has a wrong type or form")
+		return Entry{}, errors.New("a field has a wrong type or form")
 	}
 	if in.Data == nil {
-		return Letter{}, errors.New("there is no data")
+		return Entry{}, errors.New("there is no data")
 	}
 	if !writable(in.Time) {
-		return Letter{}, errors.New("a time is out of range")
+		return Entry{}, errors.New("a time is out of range")
 	}
-	l := Letter{
+	l := Entry{
 		Time: in.Time.UTC(), Stream: in.Stream, PartitionKey: in.PartitionKey, ExplicitHashKey: in.ExplicitHashKey,
 		Reason: in.Reason, Code: in.Code, Detail: in.Detail, Source: in.Source, Data: in.Data,
 	}
@@ -101,7 +101,7 @@ func parseLine(b []byte) (Letter, error) {
 	}
 	for _, a := range in.Attempts {
 		if !writable(a.Start) {
-			return Letter{}, errors.New("a time is out of range")
+			return Entry{}, errors.New("a time is out of range")
 		}
 		l.Attempts = append(l.Attempts, core.Attempt{
 			Start: a.Start.UTC(), Delay: fromMS(a.DelayMS), End: a.Start.UTC().Add(fromMS(a.DurationMS)),

@@ -11,7 +11,7 @@ import (
 	"iter"
 )
 
-// LineError says that a line is no letter. It does not hold any of the line.
+// LineError says that a line is no dead letter. It does not hold any of the line.
 type LineError struct {
 	// Line is the line's number, from 1.
 	Line int
@@ -25,11 +25,11 @@ func (e *LineError) Error() string { return fmt.Sprintf("cannot read line %d: %v
 // Unwrap returns the cause.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Read yields the letters of a file. A line that is no letter is yielded as a
+// Read yields the dead letters of a file. A line that is no dead letter is yielded as a
 // *LineError, and the reading goes on behind it; any other error is the reader's,
 // and the last. Empty lines are passed over. The last line needs no end.
-func Read(r io.Reader) iter.Seq2[Letter, error] {
-	return func(yield func(Letter, error) bool) {
+func Read(r io.Reader) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		reader := NewReader(r)
 		for {
 			l, err := reader.Next()
@@ -62,22 +62,22 @@ func NewReader(r io.Reader) *Reader {
 // until the next call of Next, and empty if the line was too long.
 func (r *Reader) Raw() []byte { return r.buf }
 
-// Next returns the next letter, or io.EOF. After a *LineError it may be called
+// Next returns the next dead letter, or io.EOF. After a *LineError it may be called
 // again.
-func (r *Reader) Next() (Letter, error) {
+func (r *Reader) Next() (Entry, error) {
 	for {
 		b, tooLong, err := r.next()
 		switch {
 		case err != nil && (!errors.Is(err, io.EOF) || len(b) == 0 && !tooLong):
-			return Letter{}, err
+			return Entry{}, err
 		case tooLong:
-			return Letter{}, &LineError{r.line, fmt.Errorf("it is longer than %d bytes", r.limit)}
+			return Entry{}, &LineError{r.line, fmt.Errorf("it is longer than %d bytes", r.limit)}
 		case len(bytes.TrimSpace(b)) == 0:
 			continue
 		}
 		l, perr := parseLine(b)
 		if perr != nil {
-			return Letter{}, &LineError{r.line, perr}
+			return Entry{}, &LineError{r.line, perr}
 		}
 		return l, nil
 	}

@@ -21,7 +21,7 @@ func TestRead(t *testing.T) {
 		lines    []int
 	}{
 		{"empty file", "", nil, nil},
-		{"two letters", a + "\n" + b + "\n", []string{"a", "b"}, nil},
+		{"two dead letters", a + "\n" + b + "\n", []string{"a", "b"}, nil},
 		{"the last line needs no end", a + "\n" + b, []string{"a", "b"}, nil},
 		{"line ends of Windows and empty lines", "\n" + a + "\r\n\r\n  \n" + b + "\r\n", []string{"a", "b"}, nil},
 		{"a broken line is named and passed over", a + "\n{\"data\":\"" + secret + "\n\n" + b + "\n", []string{"a", "b"}, []int{2}},
@@ -49,7 +49,7 @@ func TestRead(t *testing.T) {
 					}
 				}
 				if !reflect.DeepEqual(got, c.want) || !reflect.DeepEqual(lines, c.lines) {
-					t.Errorf("unexpected letters; got %q, broken lines %v; want %q, %v", got, lines, c.want, c.lines)
+					t.Errorf("unexpected dead letters; got %q, broken lines %v; want %q, %v", got, lines, c.want, c.lines)
 				}
 			}
 		})
@@ -67,7 +67,7 @@ func TestRead(t *testing.T) {
 	t.Run("the reading may end early", func(t *testing.T) {
 		for _, err := range Read(strings.NewReader("rubbish\n" + b)) {
 			if err == nil {
-				t.Error("unexpected letter; want the broken line first")
+				t.Error("unexpected dead letter; want the broken line first")
 			}
 			break
 		}
@@ -79,7 +79,7 @@ func TestRead(t *testing.T) {
 			l, err := r.Next()
 			var broken *LineError
 			if got := string(l.Data); err == nil && got != want || err != nil && (want != "!" || !errors.As(err, &broken)) {
-				t.Errorf("unexpected letter; got %q, %v; want %q", got, err, want)
+				t.Errorf("unexpected dead letter; got %q, %v; want %q", got, err, want)
 			}
 		}
 		if _, err := r.Next(); !errors.Is(err, io.EOF) || cap(r.buf) > 1000 {
@@ -93,7 +93,7 @@ func TestRead(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	var buf bytes.Buffer
-	l := letter("data")
+	l := entry("data")
 	if err := appendLine(&buf, &l); err != nil {
 		f.Fatal(err)
 	}
@@ -118,14 +118,14 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("unexpected error; got %v; want none", err)
 			}
 			if !bytes.Equal(again.Data, l.Data) || again.PartitionKey != l.PartitionKey || again.Stream != l.Stream || !again.Time.Equal(l.Time) {
-				t.Errorf("unexpected letter; got %+v; want %+v", again, l)
+				t.Errorf("unexpected dead letter; got %+v; want %+v", again, l)
 			}
 			if err := appendLine(&twice, &again); err != nil {
 				t.Fatalf("unexpected error; got %v; want none", err)
 			}
 		}
 		if lines := bytes.Count(in, []byte("\n")) + 1; n > lines {
-			t.Errorf("unexpected number of letters and errors; got %d; want at most %d", n, lines)
+			t.Errorf("unexpected number of dead letters and errors; got %d; want at most %d", n, lines)
 		}
 	})
 }

@@ -20,7 +20,7 @@ const (
 	// LockSuffix is appended to FileConfig.Path for the file that is the lock.
 	LockSuffix = ".lock"
 	// ProgressSuffix is appended to the name of a file for the file in which
-	// kpl-replay notes which of its letters are done. It moves with the file.
+	// kpl-replay notes which of its dead letters are done. It moves with the file.
 	ProgressSuffix = ".done"
 
 	// retryRotation is how long to wait after an old file could not be put away.
@@ -115,7 +115,7 @@ func moveAway(from, to string) error {
 
 // drop deletes a full file, and counts what is lost with it.
 func (d *disk) drop(path string) error {
-	letters, err := countLines(path)
+	entries, err := countLines(path)
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,8 @@ func (d *disk) drop(path string) error {
 		return err
 	}
 	d.stats.DroppedFiles++
-	d.stats.DroppedLetters += letters
-	d.log.Error("the oldest dead letter file was deleted for lack of room, its letters are lost", "deleted", path, "letters", letters)
+	d.stats.DroppedEntries += entries
+	d.log.Error("the oldest dead letter file was deleted for lack of room, its dead letters are lost", "deleted", path, "dead-letters", entries)
 	return nil
 }
 
@@ -159,8 +159,8 @@ func (d *disk) untilOld() (wait time.Duration, ok bool) {
 	return max(0, time.Until(d.born.Add(d.cfg.MaxAge)), time.Until(d.retry)), true
 }
 
-// rotateIfOld begins a new file if the oldest letter is old. If that cannot be
-// done, letters go on into the old one, as long as it has room.
+// rotateIfOld begins a new file if the oldest dead letter is old. If that cannot be
+// done, dead letters go on into the old one, as long as it has room.
 func (d *disk) rotateIfOld() {
 	if wait, ok := d.untilOld(); !ok || wait > 0 {
 		return

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// half is data of which two letters fit into a file of 1 KiB, and three do not.
+// half is data of which two dead letters fit into a file of 1 KiB, and three do not.
 var half = long(280)
 
 func oldPaths(t *testing.T, p string) (out []string) {
@@ -45,7 +45,7 @@ func TestRotationBySize(t *testing.T) {
 			}
 		})
 	})
-	t.Run("letters larger than a file get one of their own", func(t *testing.T) {
+	t.Run("dead letters larger than a file get one of their own", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p, MaxBytes: 1024})
 		write(t, f, "1")
@@ -80,18 +80,18 @@ func TestRotationBySize(t *testing.T) {
 }
 
 func TestFullFiles(t *testing.T) {
-	t.Run("when there are too many, letters are refused until one is taken away", func(t *testing.T) {
+	t.Run("when there are too many, dead letters are refused until one is taken away", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p, MaxBytes: 1024, MaxFiles: 2})
 		for range 3 {
 			write(t, f, half, half)
 		}
 		for range 2 {
-			wantErr(t, f.Write(t.Context(), []Letter{letter(half)}), ErrFull)
+			wantErr(t, f.Write(t.Context(), []Entry{entry(half)}), ErrFull)
 		}
 		wantData(t, p, half, half)
-		if got := f.Stats(); got.Errors != 2 || got.Letters != 6 {
-			t.Errorf("unexpected stats; got %+v; want 2 errors and 6 letters", got)
+		if got := f.Stats(); got.Errors != 2 || got.Entries != 6 {
+			t.Errorf("unexpected stats; got %+v; want 2 errors and 6 dead letters", got)
 		}
 		if err := os.Remove(oldPaths(t, p)[0]); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestFullFiles(t *testing.T) {
 		write(t, f, "7")
 		wantData(t, p, "7")
 	})
-	t.Run("the oldest is deleted only if that was asked for, and its letters are counted", func(t *testing.T) {
+	t.Run("the oldest is deleted only if that was asked for, and its dead letters are counted", func(t *testing.T) {
 		p := path(t)
 		f := open(t, FileConfig{Path: p, MaxBytes: 1024, MaxFiles: 2, DropOldest: true})
 		for i := range 5 {
@@ -109,8 +109,8 @@ func TestFullFiles(t *testing.T) {
 			}
 		}
 		wantData(t, oldPaths(t, p)[0], "2", half, half)
-		if got := f.Stats(); got.DroppedFiles != 2 || got.DroppedLetters != 6 {
-			t.Errorf("unexpected stats; got %+v; want 2 files and 6 letters dropped", got)
+		if got := f.Stats(); got.DroppedFiles != 2 || got.DroppedEntries != 6 {
+			t.Errorf("unexpected stats; got %+v; want 2 files and 6 dead letters dropped", got)
 		}
 		if got, err := filepath.Glob(filepath.Join(filepath.Dir(p), "*"+ProgressSuffix)); err != nil || got != nil {
 			t.Errorf("unexpected progress; got %q, %v; want it to be deleted with its file", got, err)
@@ -119,7 +119,7 @@ func TestFullFiles(t *testing.T) {
 }
 
 func TestRotationByAge(t *testing.T) {
-	t.Run("a file is put away when its oldest letter is old, without another write", func(t *testing.T) {
+	t.Run("a file is put away when its oldest dead letter is old, without another write", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := path(t)
 			f := open(t, FileConfig{Path: p, MaxAge: time.Hour})
@@ -143,13 +143,13 @@ func TestRotationByAge(t *testing.T) {
 			wantData(t, p, "3")
 		})
 	})
-	t.Run("age counts from the letters of an earlier process", func(t *testing.T) {
+	t.Run("age counts from the dead letters of an earlier process", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := path(t)
 			f := open(t, FileConfig{Path: p})
-			l := letter("1")
+			l := entry("1")
 			l.Time = time.Now()
-			if err := f.Write(t.Context(), []Letter{l}); err != nil {
+			if err := f.Write(t.Context(), []Entry{l}); err != nil {
 				t.Fatal(err)
 			}
 			closeFile(t, f)
@@ -160,7 +160,7 @@ func TestRotationByAge(t *testing.T) {
 			wantData(t, oldPaths(t, p)[0], "1")
 		})
 	})
-	t.Run("an old file that cannot be put away takes letters as long as it has room", func(t *testing.T) {
+	t.Run("an old file that cannot be put away takes dead letters as long as it has room", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := path(t)
 			f := open(t, FileConfig{Path: p, MaxAge: time.Hour, MaxFiles: 1})

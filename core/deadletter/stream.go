@@ -18,12 +18,12 @@ type Producer interface {
 	PutBatch(ctx context.Context, stream string, records []core.Record) (*core.Batch, error)
 }
 
-// Stream is a Sink that writes each letter to a Kinesis stream, as the line it
+// Stream is a Sink that writes each dead letter to a Kinesis stream, as the line it
 // would be in a file, without the line's end.
 //
-// Letters are larger than the data in them, by a third and some hundred bytes. As
-// many letters are there because their record was too large, the stream should
-// have a higher limit than the stream of the records (UpdateMaxRecordSize); a letter
+// Dead letters are larger than the data in them, by a third and some hundred bytes. As
+// many dead letters are there because their record was too large, the stream should
+// have a higher limit than the stream of the records (UpdateMaxRecordSize); a dead letter
 // that is too large is not kept, and the error says so.
 type Stream struct {
 	producer Producer
@@ -36,18 +36,18 @@ func NewStream(producer Producer, stream string) *Stream {
 	return &Stream{producer, stream}
 }
 
-// Write implements Sink. It returns when the stream has confirmed every letter, or
+// Write implements Sink. It returns when the stream has confirmed every dead letter, or
 // refused it for good, or ctx ends.
-func (s *Stream) Write(ctx context.Context, letters []Letter) error {
-	if len(letters) == 0 {
+func (s *Stream) Write(ctx context.Context, entries []Entry) error {
+	if len(entries) == 0 {
 		return nil
 	}
 	var f failures
 	var records []core.Record
-	var indexes []int // of records in letters
-	for i := range letters {
+	var indexes []int // of records in dead letters
+	for i := range entries {
 		var buf bytes.Buffer
-		if err := appendLine(&buf, &letters[i]); err != nil {
+		if err := appendLine(&buf, &entries[i]); err != nil {
 			f.add(i, err)
 			f.hopeless = append(f.hopeless, i)
 			continue
@@ -61,7 +61,7 @@ func (s *Stream) Write(ctx context.Context, letters []Letter) error {
 	}
 	batch, err := s.producer.PutBatch(ctx, s.stream, records)
 	if batch == nil {
-		return fmt.Errorf("cannot write %d letters to stream %s: %w", len(letters), s.stream, err)
+		return fmt.Errorf("cannot write %d dead letters to stream %s: %w", len(entries), s.stream, err)
 	}
 	werr := batch.WaitSettled(ctx)
 	for j := range records {
@@ -78,10 +78,10 @@ func (s *Stream) Write(ctx context.Context, letters []Letter) error {
 	return f.err()
 }
 
-// Close implements Sink. It does nothing: no letter is under way outside of Write.
+// Close implements Sink. It does nothing: no dead letter is under way outside of Write.
 func (s *Stream) Close(context.Context) error { return nil }
 
-// failures collects the letters that were not kept.
+// failures collects the dead letters that were not kept.
 type failures struct {
 	indexes  []int
 	hopeless []int
@@ -91,7 +91,7 @@ type failures struct {
 func (f *failures) add(i int, err error) {
 	f.indexes = append(f.indexes, i)
 	if len(f.first) < 3 {
-		f.first = append(f.first, fmt.Errorf("letter %d: %w", i, err))
+		f.first = append(f.first, fmt.Errorf("dead letter %d: %w", i, err))
 	}
 }
 

@@ -24,20 +24,20 @@ func startStream(t *testing.T, s *kinesistest.Server) *Stream {
 		cancel()
 		_ = p.Close(ctx) // what a test holds up need not be delivered
 	})
-	return NewStream(p, "letters")
+	return NewStream(p, "dead-letters")
 }
 
 func TestStream(t *testing.T) {
-	t.Run("each letter is a record and reads back", func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream("letters", 4))
+	t.Run("each dead letter is a record and reads back", func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("dead-letters", 4))
 		sink := startStream(t, s)
-		l1, l2 := letter("1"), letter("2")
+		l1, l2 := entry("1"), entry("2")
 		l2.PartitionKey = long(300)
-		if err := sink.Write(t.Context(), []Letter{l1, l2}); err != nil {
+		if err := sink.Write(t.Context(), []Entry{l1, l2}); err != nil {
 			t.Fatal(err)
 		}
-		got := map[string]Letter{}
-		for _, r := range s.Consume("letters").Records {
+		got := map[string]Entry{}
+		for _, r := range s.Consume("dead-letters").Records {
 			if strings.ContainsRune(string(r.Data), '\n') {
 				t.Errorf("unexpected line end in record %q", r.Data)
 			}
@@ -48,12 +48,12 @@ func TestStream(t *testing.T) {
 				got[string(l.Data)] = l
 			}
 		}
-		if want := (map[string]Letter{"1": l1, "2": l2}); !reflect.DeepEqual(got, want) {
-			t.Errorf("unexpected letters; got %+v; want %+v", got, want)
+		if want := (map[string]Entry{"1": l1, "2": l2}); !reflect.DeepEqual(got, want) {
+			t.Errorf("unexpected dead letters; got %+v; want %+v", got, want)
 		}
 	})
-	t.Run("no letters, no request", func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream("letters", 1))
+	t.Run("no dead letters, no request", func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("dead-letters", 1))
 		sink := startStream(t, s)
 		if err := sink.Write(t.Context(), nil); err != nil || s.Calls("PutRecords") != 0 {
 			t.Errorf("unexpected result; got %v, %d requests; want none", err, s.Calls("PutRecords"))
@@ -62,54 +62,54 @@ func TestStream(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("letters that are too large or cannot be encoded are named, the others are kept", func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream("letters", 1))
+	t.Run("dead letters that are too large or cannot be encoded are named, the others are kept", func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("dead-letters", 1))
 		sink := startStream(t, s)
-		undated := letter("4")
+		undated := entry("4")
 		undated.Time = undated.Time.AddDate(9000, 0, 0)
-		err := sink.Write(t.Context(), []Letter{letter("0"), letter(long(1 << 20)), letter("2"), undated})
+		err := sink.Write(t.Context(), []Entry{entry("0"), entry(long(1 << 20)), entry("2"), undated})
 		var part *WriteError
 		if !errors.As(err, &part) || !reflect.DeepEqual(part.Failed, []int{1, 3}) || !reflect.DeepEqual(part.Hopeless, []int{1, 3}) {
-			t.Fatalf("unexpected error; got %v; want one of letters 1 and 3, without hope", err)
+			t.Fatalf("unexpected error; got %v; want one of dead letters 1 and 3, without hope", err)
 		}
-		if text := err.Error(); !strings.Contains(text, "letter 1") || !strings.Contains(text, "too_large") || !strings.Contains(text, "letter 3") || len(text) > 1000 {
+		if text := err.Error(); !strings.Contains(text, "dead letter 1") || !strings.Contains(text, "too_large") || !strings.Contains(text, "dead letter 3") || len(text) > 1000 {
 			t.Errorf("unexpected error; got %q", text)
 		}
-		if got := len(s.Consume("letters").Records); got != 2 {
+		if got := len(s.Consume("dead-letters").Records); got != 2 {
 			t.Errorf("unexpected number of records; got %d; want 2", got)
 		}
 	})
 	t.Run("a missing stream is an error", func(t *testing.T) {
 		sink := startStream(t, kinesistest.New())
 		var failed *core.RecordError
-		if err := sink.Write(t.Context(), []Letter{letter("1")}); !errors.As(err, &failed) || failed.Reason != core.ReasonStreamNotFound {
+		if err := sink.Write(t.Context(), []Entry{entry("1")}); !errors.As(err, &failed) || failed.Reason != core.ReasonStreamNotFound {
 			t.Errorf("unexpected error; got %v; want %v", err, core.ReasonStreamNotFound)
 		}
 		var part *WriteError
-		if err := sink.Write(t.Context(), []Letter{letter("1")}); !errors.As(err, &part) || len(part.Failed) != 1 || len(part.Hopeless) != 0 {
-			t.Errorf("unexpected error; got %v; want one of letter 0, which may be tried again when there is a stream", err)
+		if err := sink.Write(t.Context(), []Entry{entry("1")}); !errors.As(err, &part) || len(part.Failed) != 1 || len(part.Hopeless) != 0 {
+			t.Errorf("unexpected error; got %v; want one of dead letter 0, which may be tried again when there is a stream", err)
 		}
 	})
 	t.Run("what is not confirmed when the context ends is not kept", func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream("letters", 1))
+		s := kinesistest.New(kinesistest.WithStream("dead-letters", 1))
 		sink := startStream(t, s)
 		ctx, cancel := context.WithCancel(t.Context())
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Do: cancel, Hang: true}})
-		err := sink.Write(ctx, []Letter{letter("1")})
+		err := sink.Write(ctx, []Entry{entry("1")})
 		wantErr(t, err, context.Canceled)
 		var part *WriteError
 		if !errors.As(err, &part) || !reflect.DeepEqual(part.Failed, []int{0}) || len(part.Hopeless) > 0 {
-			t.Errorf("unexpected error; got %v; want one of letter 0, which may be tried again", err)
+			t.Errorf("unexpected error; got %v; want one of dead letter 0, which may be tried again", err)
 		}
 	})
 	t.Run("a closed producer is an error", func(t *testing.T) {
-		p, err := core.New(kinesistest.New(kinesistest.WithStream("letters", 1)).Client())
+		p, err := core.New(kinesistest.New(kinesistest.WithStream("dead-letters", 1)).Client())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := p.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, NewStream(p, "letters").Write(t.Context(), []Letter{letter("1")}), core.ErrClosed)
+		wantErr(t, NewStream(p, "dead-letters").Write(t.Context(), []Entry{entry("1")}), core.ErrClosed)
 	})
 }

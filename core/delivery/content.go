@@ -49,7 +49,7 @@ type Content struct {
 	// DeadLetters is the number of dead letters that are known before anything is put,
 	// and DeadLetter makes one of them.
 	DeadLetters int
-	DeadLetter  func(n int) deadletter.Letter
+	DeadLetter  func(n int) deadletter.Entry
 	// Source is the Source of the other dead letters.
 	Source string
 

@@ -16,7 +16,7 @@ func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []i
 	if len(numbers) == 0 {
 		return nil, 0, nil
 	}
-	kept, hopeless, err := l.writeDeadLetters(ctx, func(yield func(int, deadletter.Letter) bool) {
+	kept, hopeless, err := l.writeDeadLetters(ctx, func(yield func(int, deadletter.Entry) bool) {
 		for _, n := range numbers {
 			if !yield(int(n), c.DeadLetter(int(n))) {
 				return
@@ -46,9 +46,9 @@ func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []i
 
 // writeDeadLetters makes dead letters durable, and returns the numbers of those that are, and of
 // those that can never be.
-func (l *Deliverer) writeDeadLetters(ctx context.Context, letters iter.Seq2[int, deadletter.Letter]) (kept, hopeless []int, err error) {
+func (l *Deliverer) writeDeadLetters(ctx context.Context, deadLetters iter.Seq2[int, deadletter.Entry]) (kept, hopeless []int, err error) {
 	if l.cfg.DeadLetters == nil {
-		for range letters {
+		for range deadLetters {
 			return nil, nil, errNoSink
 		}
 		return nil, nil, nil
@@ -58,7 +58,7 @@ func (l *Deliverer) writeDeadLetters(ctx context.Context, letters iter.Seq2[int,
 		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), end.Add(l.cfg.DeadLetterGrace))
 		defer cancel()
 	}
-	return deadletter.Keep(ctx, l.cfg.DeadLetters, letters)
+	return deadletter.Keep(ctx, l.cfg.DeadLetters, deadLetters)
 }
 
 var errNoSink = errors.New("cannot write dead letters: there is no place for them")

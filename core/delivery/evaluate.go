@@ -59,7 +59,7 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 		return true
 	})
 	a.worst = r.Worst
-	kept, hopeless, err := a.by.writeDeadLetters(ctx, func(yield func(int, deadletter.Letter) bool) {
+	kept, hopeless, err := a.by.writeDeadLetters(ctx, func(yield func(int, deadletter.Entry) bool) {
 		for k, f := range finals {
 			if f.disposition != Keep {
 				continue

@@ -77,14 +77,14 @@ func (b *fakeBatch) settle(reason core.Reason, keys ...string) {
 // fakeSink keeps dead letters, by their data.
 type fakeSink struct {
 	mu       sync.Mutex
-	kept     []deadletter.Letter
+	kept     []deadletter.Entry
 	hopeless string // the one that it can never keep
 	busy     string // the one that it does not keep now
 	err      error
 	hang     bool // until ctx ends
 }
 
-func (s *fakeSink) Write(ctx context.Context, list []deadletter.Letter) error {
+func (s *fakeSink) Write(ctx context.Context, list []deadletter.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hang {
@@ -225,7 +225,7 @@ func (r *rig) content(keys ...string) *Content {
 // withKnown adds dead letters.
 func (c *Content) withKnown(data ...string) *Content {
 	c.DeadLetters = len(data)
-	c.DeadLetter = func(n int) deadletter.Letter { return deadletter.Letter{Data: []byte(data[n])} }
+	c.DeadLetter = func(n int) deadletter.Entry { return deadletter.Entry{Data: []byte(data[n])} }
 	return c
 }
 

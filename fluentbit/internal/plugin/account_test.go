@@ -17,8 +17,8 @@ import (
 
 // Chunks for several streams, among them one that does not exist yet, with broken
 // events, events without a stream and events that are too large, go through several
-// flushes at a time while requests and entries fail and letters cannot be
-// written. In the end each event is in its stream or in a letter, once.
+// flushes at a time while requests and entries fail and dead letters cannot be
+// written. In the end each event is in its stream or in a dead letter, once.
 func TestEachEventIsAccountedForOnce(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -55,17 +55,17 @@ func account(t *testing.T, seed uint64) {
 			want[id] = body["s"].(string)
 			switch rnd.IntN(40) {
 			case 0:
-				body["s"], want[id] = "no/stream", "letter"
+				body["s"], want[id] = "no/stream", "dead letter"
 			case 1:
 				delete(body, "s")
-				want[id] = "letter"
+				want[id] = "dead letter"
 			case 2:
 				if rnd.IntN(5) == 0 {
-					body["log"], want[id] = strings.Repeat("x", 1<<20), "letter"
+					body["log"], want[id] = strings.Repeat("x", 1<<20), "dead letter"
 				}
 			case 3:
 				chunk = append(chunk, pack(t, fields{"n": id})...) // an event that is no array
-				want[id] = "letter"
+				want[id] = "dead letter"
 				continue
 			}
 			chunk = append(chunk, eventOf(t, body)...)
@@ -97,7 +97,7 @@ func account(t *testing.T, seed uint64) {
 	wg.Wait()
 
 	got := map[string][]string{}
-	note := func(where, data string) { // a letter may be about several
+	note := func(where, data string) { // a dead letter may be about several
 		for at := strings.Index(data, "event-"); at >= 0; at = strings.Index(data, "event-") {
 			end := at + strings.IndexByte(data[at:], '.') + 1
 			got[data[at:end]] = append(got[data[at:end]], where)
@@ -110,7 +110,7 @@ func account(t *testing.T, seed uint64) {
 		}
 	}
 	for _, data := range sink.data() {
-		note("letter", data)
+		note("dead letter", data)
 	}
 	for id, where := range want {
 		if !slices.Equal(got[id], []string{where}) {

@@ -155,7 +155,7 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 		}
 	}
 	noFile := c.DeadLetterFile == ""
-	bad(noFile && c.Oversize == oversizeLetter, "oversize", c.Oversize, "it needs dead_letter_file", "")
+	bad(noFile && c.Oversize == oversizeDeadLetter, "oversize", c.Oversize, "it needs dead_letter_file", "")
 	bad(noFile && c.streamMissing == "dead_letter", "stream_missing", c.streamMissing, "it needs dead_letter_file", "")
 	size := option.FluentBit.FormatSize(int64(c.AggregationMaxBytes))
 	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,

@@ -20,8 +20,8 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 )
 
-// readLetters reads a dead letter file.
-func readLetters(t *testing.T, path string) (letters []deadletter.Letter) {
+// readDeadLetters reads a dead letter file.
+func readDeadLetters(t *testing.T, path string) (deadLetters []deadletter.Entry) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -32,30 +32,30 @@ func readLetters(t *testing.T, path string) (letters []deadletter.Letter) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		letters = append(letters, l)
+		deadLetters = append(deadLetters, l)
 	}
-	return letters
+	return deadLetters
 }
 
-// fakeSink keeps letters, or fails as often as told.
+// fakeSink keeps dead letters, or fails as often as told.
 type fakeSink struct {
-	mu      sync.Mutex
-	fail    int
-	letters []deadletter.Letter
-	closed  bool
+	mu          sync.Mutex
+	fail        int
+	deadLetters []deadletter.Entry
+	closed      bool
 }
 
-func (s *fakeSink) Write(_ context.Context, letters []deadletter.Letter) error {
+func (s *fakeSink) Write(_ context.Context, deadLetters []deadletter.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail > 0 {
 		s.fail--
 		return errors.New("no space left")
 	}
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		l.Data = bytes.Clone(l.Data)
 		l.PartitionKey = strings.Clone(l.PartitionKey)
-		s.letters = append(s.letters, l)
+		s.deadLetters = append(s.deadLetters, l)
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (s *fakeSink) Write(_ context.Context, letters []deadletter.Letter) error {
 func (s *fakeSink) Close(context.Context) error { s.closed = true; return nil }
 
 func (s *fakeSink) data() (out []string) {
-	for _, l := range s.letters {
+	for _, l := range s.deadLetters {
 		out = append(out, string(l.Data))
 	}
 	return out
@@ -112,15 +112,15 @@ func TestDeadLetters(t *testing.T) {
 		in, p, _ := newWithSink(t, sink, refuseSome(core.ReasonTooLarge), "partition_key", "n")
 		wantCode(t, in.Flush("tag", chunkOf(1, 2, 3)), OK)
 		wantBatches(t, p, payloads(1, 2, 3))
-		if len(sink.letters) != 1 {
-			t.Fatalf("unexpected letters: %+v", sink.letters)
+		if len(sink.deadLetters) != 1 {
+			t.Fatalf("unexpected dead letters: %+v", sink.deadLetters)
 		}
-		l := sink.letters[0]
+		l := sink.deadLetters[0]
 		if string(l.Data) != `{"n":2}` || l.PartitionKey != "2" || l.Stream != "logs" || l.Reason != "too_large" || l.Source != "tag" || l.Time.IsZero() {
-			t.Errorf("unexpected letter: %+v", l)
+			t.Errorf("unexpected dead letter: %+v", l)
 		}
 	})
-	t.Run("a letter that cannot be written is tried again with its record alone", func(t *testing.T) {
+	t.Run("a dead letter that cannot be written is tried again with its record alone", func(t *testing.T) {
 		sink := &fakeSink{fail: 2}
 		in, p, log := newWithSink(t, sink, refuseSome(core.ReasonInvalid))
 		c := chunkOf(1, 2, 3)
@@ -130,7 +130,7 @@ func TestDeadLetters(t *testing.T) {
 		wantCode(t, in.Flush("tag", c), OK)
 		wantBatches(t, p, payloads(1, 2, 3), payloads(2), payloads(2))
 		if got := sink.data(); !slices.Equal(got, payloads(2)) || in.Stats().Refused != 1 || !strings.Contains(log.String(), "no space left") {
-			t.Errorf("unexpected letters: %v, %d refused; log:\n%s", got, in.Stats().Refused, log)
+			t.Errorf("unexpected dead letters: %v, %d refused; log:\n%s", got, in.Stats().Refused, log)
 		}
 	})
 	t.Run("what is tried again keeps the order of the chunk", func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestDeadLetters(t *testing.T) {
 				b.settleAll(core.ReasonNone)
 				return nil
 			}
-			b.settle(0, core.ReasonInvalid) // its letter is not kept
+			b.settle(0, core.ReasonInvalid) // its dead letter is not kept
 			b.settle(1, core.ReasonAccessDenied)
 			b.settle(2, core.ReasonNone)
 			return nil
@@ -161,18 +161,18 @@ func TestDeadLetters(t *testing.T) {
 			return nil
 		})
 		c := slices.Concat(chunkOf(1), broken, chunkOf(2), []byte{0xc1, 9, 9})
-		wantCode(t, in.Flush("tag", c), Retry) // the records are in, the letters are not
+		wantCode(t, in.Flush("tag", c), Retry) // the records are in, the dead letters are not
 		wantCode(t, in.Flush("tag", c), OK)
 		wantBatches(t, p, payloads(1, 2))
 		want := []string{string(broken), "\xc1\x09\x09"}
-		if got := sink.data(); !slices.Equal(got, want) || sink.letters[0].Reason != deadletter.ReasonBroken {
-			t.Errorf("unexpected letters; got %q; want %q", got, want)
+		if got := sink.data(); !slices.Equal(got, want) || sink.deadLetters[0].Reason != deadletter.ReasonBroken {
+			t.Errorf("unexpected dead letters; got %q; want %q", got, want)
 		}
 		c = slices.Concat(broken, chunkOf(4))
-		wantCode(t, in.Flush("tag", c), Retry) // the letter is in, the record is not
+		wantCode(t, in.Flush("tag", c), Retry) // the dead letter is in, the record is not
 		wantCode(t, in.Flush("tag", c), OK)
 		if got := sink.data(); !slices.Equal(got, append(want, string(broken))) || in.Stats().Broken != 3 {
-			t.Errorf("unexpected letters; got %q, %d broken; want each once", got, in.Stats().Broken)
+			t.Errorf("unexpected dead letters; got %q, %d broken; want each once", got, in.Stats().Broken)
 		}
 	})
 	t.Run("events without a stream", func(t *testing.T) {
@@ -185,8 +185,8 @@ func TestDeadLetters(t *testing.T) {
 			kv := []string{"stream", "$none", "stream_missing", tt.rule, "dead_letter_file", "x"}
 			in, p, _ := newWithSink(t, sink, confirmAll, kv...)
 			wantCode(t, in.Flush("tag", chunkOf(1)), tt.code)
-			if len(sink.letters) != tt.kept || tt.kept == 1 && string(sink.letters[0].Data) != `{"n":1}` {
-				t.Errorf("unexpected letters with %q: %+v", tt.rule, sink.letters)
+			if len(sink.deadLetters) != tt.kept || tt.kept == 1 && string(sink.deadLetters[0].Data) != `{"n":1}` {
+				t.Errorf("unexpected dead letters with %q: %+v", tt.rule, sink.deadLetters)
 			}
 			if rest := tt.rule == "constant:rest"; rest != (len(p.batches) == 1 && p.batches[0].stream == "rest") {
 				t.Errorf("unexpected batches with %q", tt.rule)
@@ -221,17 +221,17 @@ func TestDeadLetters(t *testing.T) {
 			} else {
 				in, _, _ = newTest(t, refuseSome(tt.reason), tt.kv...)
 			}
-			if code := in.Flush("tag", chunkOf(1, 2)); code != tt.code || len(sink.letters) != tt.kept {
-				t.Errorf("unexpected result for %+v; got answer %d, %d letters", tt, code, len(sink.letters))
+			if code := in.Flush("tag", chunkOf(1, 2)); code != tt.code || len(sink.deadLetters) != tt.kept {
+				t.Errorf("unexpected result for %+v; got answer %d, %d dead letters", tt, code, len(sink.deadLetters))
 			}
 		}
 	})
-	t.Run("many letters are written in pieces", func(t *testing.T) {
+	t.Run("many dead letters are written in pieces", func(t *testing.T) {
 		sink := &fakeSink{}
 		in, _, _ := newWithSink(t, sink, refuseSome(core.ReasonTooLarge))
 		wantCode(t, in.Flush("tag", bytes.Repeat(chunkOf(1, 2), 2000)), OK)
-		if len(sink.letters) != 2000 || in.Stats().DeadLetters != 2000 || in.Stats().Refused != 2000 {
-			t.Errorf("unexpected letters; got %d, counters %+v; want 2000", len(sink.letters), in.Stats())
+		if len(sink.deadLetters) != 2000 || in.Stats().DeadLetters != 2000 || in.Stats().Refused != 2000 {
+			t.Errorf("unexpected dead letters; got %d, counters %+v; want 2000", len(sink.deadLetters), in.Stats())
 		}
 	})
 	t.Run("the file is closed last, and a wrong path is an error at start", func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestDeadLetters(t *testing.T) {
 }
 
 // A stream that does not answer takes all the time of each flush.
-func TestLettersOfOneStreamDoNotWaitForAnother(t *testing.T) {
+func TestDeadLettersOfOneStreamDoNotWaitForAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sink := &fakeSink{}
 		in, p, log := newWithSink(t, sink, func(n int, b *fakeBatch) error {
@@ -261,8 +261,8 @@ func TestLettersOfOneStreamDoNotWaitForAnother(t *testing.T) {
 			return nil
 		}, "stream", "$s")
 		wantCode(t, in.Flush("tag", streamed(t, "slow", "bad")), Retry)
-		if len(sink.letters) != 1 || sink.letters[0].Stream != "bad" {
-			t.Errorf("unexpected letters after the first flush; got %d; want 1; log:\n%s", len(sink.letters), log)
+		if len(sink.deadLetters) != 1 || sink.deadLetters[0].Stream != "bad" {
+			t.Errorf("unexpected dead letters after the first flush; got %d; want 1; log:\n%s", len(sink.deadLetters), log)
 		}
 		p.batches[0].settleAll(core.ReasonNone)
 		wantCode(t, in.Flush("tag", streamed(t, "slow", "bad")), OK)
@@ -279,7 +279,7 @@ func (in *Instance) useSink(s deadletter.Sink) {
 // hangingSink does not come back before it has to.
 type hangingSink struct{ fakeSink }
 
-func (s *hangingSink) Write(ctx context.Context, _ []deadletter.Letter) error {
+func (s *hangingSink) Write(ctx context.Context, _ []deadletter.Entry) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -297,7 +297,7 @@ func TestADiskThatHangsEndsTheFlushSoonAfterItsTime(t *testing.T) {
 }
 
 // A reload starts the next instance right after Close, and the file must be free.
-func TestTheLetterFileIsFreeAfterACloseThatIsCutShort(t *testing.T) {
+func TestTheDeadLetterFileIsFreeAfterACloseThatIsCutShort(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dead.ndjson")
 	cfg, err := ParseConfig(with("dead_letter_file", path), noEnv)
 	if err != nil {
@@ -316,17 +316,17 @@ func TestTheLetterFileIsFreeAfterACloseThatIsCutShort(t *testing.T) {
 	}
 }
 
-// Millions of broken events are no reason for millions of letters.
-func TestBrokenEventsSideBySideAreOneLetter(t *testing.T) {
+// Millions of broken events are no reason for millions of dead letters.
+func TestBrokenEventsSideBySideAreOneDeadLetter(t *testing.T) {
 	sink := &fakeSink{}
 	in, p, _ := newWithSink(t, sink, confirmAll)
 	rubbish := bytes.Repeat([]byte{1}, 100000)
 	wantCode(t, in.Flush("tag", slices.Concat(rubbish, chunkOf(1), rubbish[:2], []byte{0xc1, 3})), OK)
 	wantBatches(t, p, payloads(1))
 	if got := sink.data(); len(got) != 2 || got[0] != string(rubbish) || got[1] != "\x01\x01\xc1\x03" {
-		t.Fatalf("unexpected letters; got %d", len(got))
+		t.Fatalf("unexpected dead letters; got %d", len(got))
 	}
-	if d := sink.letters[0].Detail; !strings.Contains(d, "99999 more") || in.Stats().Broken != 100003 {
+	if d := sink.deadLetters[0].Detail; !strings.Contains(d, "99999 more") || in.Stats().Broken != 100003 {
 		t.Errorf("unexpected detail; got %q, %d broken", d, in.Stats().Broken)
 	}
 }
@@ -337,15 +337,15 @@ type fullSink struct {
 	room int
 }
 
-func (s *fullSink) Write(ctx context.Context, letters []deadletter.Letter) error {
+func (s *fullSink) Write(ctx context.Context, deadLetters []deadletter.Entry) error {
 	if s.room--; s.room < 0 {
 		return deadletter.ErrFull
 	}
-	return s.fakeSink.Write(ctx, letters)
+	return s.fakeSink.Write(ctx, deadLetters)
 }
 
 // What is written in one flush is not rewritten in the next.
-func TestLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
+func TestDeadLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
 	in, _, _ := newWithSink(t, nil, confirmAll)
 	sink := &fullSink{}
 	in.useSink(sink)
@@ -356,7 +356,7 @@ func TestLettersOfBrokenEventsGoOnWhereTheyStopped(t *testing.T) {
 	}
 	sink.room = 1
 	wantCode(t, in.Flush("tag", chunk), OK)
-	if len(sink.letters) != 1200 {
-		t.Errorf("unexpected letters; got %d; want 1200", len(sink.letters))
+	if len(sink.deadLetters) != 1200 {
+		t.Errorf("unexpected dead letters; got %d; want 1200", len(sink.deadLetters))
 	}
 }

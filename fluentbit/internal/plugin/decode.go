@@ -107,9 +107,9 @@ func (c *content) addBroken(err error, end, length int, joins bool) {
 }
 
 // deadLetter makes number n of those known before anything is put.
-func (c *content) deadLetter(n int) deadletter.Letter {
+func (c *content) deadLetter(n int) deadletter.Entry {
 	b := &c.broken[n]
-	l := deadletter.Letter{Time: time.Now(), Stream: c.Stream, Reason: deadletter.ReasonBroken, Data: c.Bytes[b.start:b.end], Source: c.Source}
+	l := deadletter.Entry{Time: time.Now(), Stream: c.Stream, Reason: deadletter.ReasonBroken, Data: c.Bytes[b.start:b.end], Source: c.Source}
 	if b.err == nil {
 		l.Detail = "the stream template gives no stream: " + b.unroutable.String()
 		l.Data, _, _ = event.AppendJSON(nil, l.Data)

@@ -50,15 +50,15 @@ func TestDeadLettersComeAgainWhenMemoryWasGivenBack(t *testing.T) {
 		p.batches[0].settle(0, core.ReasonTooLarge)
 		p.batches[0].settle(1, core.ReasonNone)
 		wantCode(t, in.Flush("tag", c2), Retry) // needs the room
-		if s := in.Stats(); s.Refused != 0 || s.Evicted != 0 || len(sink.letters) != 0 {
-			t.Errorf("unexpected report; got %d refused, %d evicted, %d letters; want none yet", s.Refused, s.Evicted, len(sink.letters))
+		if s := in.Stats(); s.Refused != 0 || s.Evicted != 0 || len(sink.deadLetters) != 0 {
+			t.Errorf("unexpected report; got %d refused, %d evicted, %d dead letters; want none yet", s.Refused, s.Evicted, len(sink.deadLetters))
 		}
 		p.batches[1].settleAll(core.ReasonNone)
 		wantCode(t, in.Flush("tag", c1), OK)
 		wantCode(t, in.Flush("tag", c2), OK)
 		wantBatches(t, p, payloads(1, 2), payloads(3), payloads(1))
 		if got := sink.data(); !slices.Equal(got, payloads(1)) || in.Stats().Refused != 1 {
-			t.Errorf("unexpected letters %q, %d refused; want that of the first record", got, in.Stats().Refused)
+			t.Errorf("unexpected dead letters %q, %d refused; want that of the first record", got, in.Stats().Refused)
 		}
 	})
 }

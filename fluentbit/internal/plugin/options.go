@@ -87,10 +87,10 @@ func sharedDeadLetter() []Option {
 	return option.With(option.Of("dead_letter_", part, table.DeadLetterOptions()),
 		option.Spec{Name: "dead_letter_file", Hints: []string{"dead_letter", "dlq_path"},
 			Details: "Events over the limit, events that Kinesis refuses as invalid, events that cannot be decoded, and those of record_ttl. The event counts as done when it is safely on disk; if it cannot be written, the chunk " +
-				"is retried. `kpl-replay` sends the letters again. Each output needs a file of its own."},
+				"is retried. `kpl-replay` sends the dead letters again. Each output needs a file of its own."},
 		option.Spec{Name: "dead_letter_max_size", Default: "256M", Min: 1e6, Max: 1e12},
 		option.Spec{Name: "dead_letter_max_files",
-			Doc: "Full dead letter files that are kept. When there are more, letters wait, and their chunks are retried, until one is taken away."},
+			Doc: "Full dead letter files that are kept. When there are more, dead letters wait, and their chunks are retried, until one is taken away."},
 	)
 }
 

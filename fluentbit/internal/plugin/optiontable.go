@@ -139,13 +139,13 @@ var payloadOptions = []Option{
 
 // The words of oversize that event.Config does not know.
 const (
-	oversizeDrop   = "drop"
-	oversizeError  = "error"
-	oversizeLetter = "dead_letter"
+	oversizeDrop       = "drop"
+	oversizeError      = "error"
+	oversizeDeadLetter = "dead_letter"
 )
 
 var oversizeOptions = []Option{
-	{Spec: option.Spec{Name: "oversize", Aliases: []string{"too_large"}, Enum: []string{oversizeError, oversizeLetter, "truncate", "split", oversizeDrop}, DefaultNote: "dead_letter if dead_letter_file is set, else error",
+	{Spec: option.Spec{Name: "oversize", Aliases: []string{"too_large"}, Enum: []string{oversizeError, oversizeDeadLetter, "truncate", "split", oversizeDrop}, DefaultNote: "dead_letter if dead_letter_file is set, else error",
 		Doc: "What to do with an event that is larger than the stream takes.",
 		Details: "The stream's own limit counts, 1 MiB unless raised, for data and partition key together. `error`: all else is delivered and the chunk is answered with an error, so that the " +
 			"host counts it and can keep it (`storage.keep.rejected`). `truncate` cuts the longest texts of the event, at a character, and ends them with `[Truncated...]`; " +

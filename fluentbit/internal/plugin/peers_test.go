@@ -328,7 +328,7 @@ func TestWhatIsTooLargeIsNeverDroppedInSilence(t *testing.T) {
 						t.Errorf("unexpected counters: %+v", st)
 					}
 				case "dead_letter":
-					if st.DeadLetters != 1 || !said || len(readLetters(t, file)) != 1 {
+					if st.DeadLetters != 1 || !said || len(readDeadLetters(t, file)) != 1 {
 						t.Errorf("unexpected counters: %+v; log:\n%s", st, log)
 					}
 				default:
@@ -454,8 +454,8 @@ func TestAPoisonRecordDoesNotHoldUpTheOthers(t *testing.T) {
 		}
 	}
 	wantExactly(t, consumed(t, s, "logs"), want)
-	letters := readLetters(t, file)
-	if len(letters) != 1 || string(letters[0].Data) != `{"log":"poison"}` || letters[0].Reason != "invalid" || letters[0].Source != "kube" || len(letters[0].Attempts) == 0 {
-		t.Errorf("unexpected letters: %+v", letters)
+	deadLetters := readDeadLetters(t, file)
+	if len(deadLetters) != 1 || string(deadLetters[0].Data) != `{"log":"poison"}` || deadLetters[0].Reason != "invalid" || deadLetters[0].Source != "kube" || len(deadLetters[0].Attempts) == 0 {
+		t.Errorf("unexpected dead letters: %+v", deadLetters)
 	}
 }

@@ -141,10 +141,10 @@ func (c *Config) checkTogether(l *loader) {
 	}
 	c.checkMetrics(bad)
 	c.checkNative(bad)
-	letters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
+	deadLetters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
 	c.completeRegion(l, bad)
 	c.checkStreams(note)
-	c.Route.check("route.", letters, bad)
+	c.Route.check("route.", deadLetters, bad)
 	first := map[string]int{}
 	for i := range c.Routes {
 		match := c.Routes[i].Match
@@ -154,7 +154,7 @@ func (c *Config) checkTogether(l *loader) {
 			first[match] = i
 		}
 		prefix := fmt.Sprintf("routes[%d].", i)
-		c.Routes[i].check(prefix, letters, func(name, value, what, allowed string) {
+		c.Routes[i].check(prefix, deadLetters, func(name, value, what, allowed string) {
 			if l.sources[name] != "" { // or it is the value of route, which was judged
 				bad(name, value, what, allowed)
 			}
@@ -208,23 +208,23 @@ func (c *Config) checkStreams(note func(*option.Problem)) {
 }
 
 // check also settles what auto stands for.
-func (r *Route) check(prefix string, letters bool, bad badFunc) {
+func (r *Route) check(prefix string, deadLetters bool, bad badFunc) {
 	for _, policy := range []*string{&r.TooLarge, &r.Invalid} {
 		switch {
-		case *policy == Auto && letters:
+		case *policy == Auto && deadLetters:
 			*policy = DeadLetters
 		case *policy == Auto:
 			*policy = Drop
 		}
 	}
-	if r.Malformed == Auto && letters {
+	if r.Malformed == Auto && deadLetters {
 		r.Malformed = DeadLetters // without a place it depends on how much is malformed
 	}
 	if _, err := event.NewCompression(r.Compression, r.CompressionLevel); err != nil {
 		_, what, _ := strings.Cut(err.Error(), "\": ")
 		bad(prefix+"compression_level", strconv.Itoa(r.CompressionLevel), what, "")
 	}
-	if letters {
+	if deadLetters {
 		return
 	}
 	for _, p := range []struct{ key, value string }{

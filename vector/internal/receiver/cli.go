@@ -197,11 +197,11 @@ func checkStart(ctx context.Context, cfg *config.Config) error {
 	}
 	_, failed = New(cfg, producer, Deps{Logger: log, Getenv: os.Getenv})
 	_, _, noMetrics := cfg.Metrics.Config()
-	return errors.Join(err, failed, noMetrics, checkLetters(cfg.DeadLetter.File), producer.Close(ctx))
+	return errors.Join(err, failed, noMetrics, checkDeadLetters(cfg.DeadLetter.File), producer.Close(ctx))
 }
 
-// checkLetters says why a file for dead letters could not be opened, without making it.
-func checkLetters(path string) error {
+// checkDeadLetters says why a file for dead letters could not be opened, without making it.
+func checkDeadLetters(path string) error {
 	if path == "" {
 		return nil
 	}
@@ -252,11 +252,11 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		defer check.Wait()
 		defer cancel()
 	}
-	letters, err := openDeadLetters(&cfg.DeadLetter, producer, log)
+	deadLetters, err := openDeadLetters(&cfg.DeadLetter, producer, log)
 	if err != nil {
 		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
 	}
-	deps := Deps{Logger: log, DeadLetters: letters, Getenv: os.Getenv}
+	deps := Deps{Logger: log, DeadLetters: deadLetters, Getenv: os.Getenv}
 	if observers.sink != nil {
 		deps.Observer = observers.sink
 	}

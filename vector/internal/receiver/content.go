@@ -28,7 +28,7 @@ type content struct {
 	route  *route
 	events int
 	// known are the dead letters that are known before anything is put.
-	known []deadletter.Letter
+	known []deadletter.Entry
 	// dropped counts events left out before anything is put, by reason.
 	dropped [poisonCount]int
 	// detail says what is wrong with the first dropped part that cannot be read.
@@ -85,7 +85,7 @@ func (c *content) complete(l *lease) {
 	}
 	c.Stream, c.Source, c.Memory, c.Receiver = c.dest.stream, c.route.source, l, c
 	c.DeadLetters = len(c.known)
-	c.DeadLetter = func(n int) deadletter.Letter { return c.known[n] }
+	c.DeadLetter = func(n int) deadletter.Entry { return c.known[n] }
 }
 
 // splitEvents makes the records of an unpacked body, or says why the request as a whole is
@@ -226,7 +226,7 @@ func (c *content) poison(why PoisonReason, policy string, data []byte, key strin
 		return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", number, why))
 	case config.DeadLetters:
 		c.gap(len(c.known))
-		c.known = append(c.known, deadletter.Letter{
+		c.known = append(c.known, deadletter.Entry{
 			Time: time.Now(), Stream: c.dest.stream, PartitionKey: key, Reason: why.String(), Data: data, Source: c.route.source,
 		})
 	default:
@@ -255,8 +255,8 @@ func (c *content) malformed(err *body.Error, data []byte) {
 }
 
 // deadLetter is that of what cannot be read.
-func (d *destination) deadLetter(rt *route, err error, data []byte) deadletter.Letter {
-	return deadletter.Letter{Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data, Source: rt.source}
+func (d *destination) deadLetter(rt *route, err error, data []byte) deadletter.Entry {
+	return deadletter.Entry{Time: time.Now(), Stream: d.stream, Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data, Source: rt.source}
 }
 
 // brokenContent makes a content of a body that cannot be read: one dead letter, or one event
@@ -264,7 +264,7 @@ func (d *destination) deadLetter(rt *route, err error, data []byte) deadletter.L
 func (u *upload) brokenContent(raw []byte, err error) *content {
 	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: u.dest, route: u.q.route, events: 1}
 	if u.q.route.Malformed == config.DeadLetters {
-		c.known = []deadletter.Letter{u.dest.deadLetter(u.q.route, err, raw)}
+		c.known = []deadletter.Entry{u.dest.deadLetter(u.q.route, err, raw)}
 	} else {
 		c.dropped[PoisonMalformed], c.detail = 1, err.Error()
 	}

@@ -124,7 +124,7 @@ func TestShutdownOutOfTimeTellsOfDeadLettersOnlyIfTheyAreNotClosed(t *testing.T)
 		closed bool
 	}{
 		{"a file", func(dir string) (deadletter.Sink, error) {
-			return deadletter.OpenFile(deadletter.FileConfig{Path: filepath.Join(dir, "letters")})
+			return deadletter.OpenFile(deadletter.FileConfig{Path: filepath.Join(dir, "dead-letters")})
 		}, true},
 		{"memory", func(string) (deadletter.Sink, error) { return &memory{}, nil }, true},
 		{"a place that is stuck", func(string) (deadletter.Sink, error) { return &stuck{}, nil }, false},
@@ -132,11 +132,11 @@ func TestShutdownOutOfTimeTellsOfDeadLettersOnlyIfTheyAreNotClosed(t *testing.T)
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				letters, err := c.open(dir)
+				deadLetters, err := c.open(dir)
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := poisonRig(t, letters, 1<<20, "--dead_letter.file=unused", "--route.ack_timeout=5m", "--server.drain_timeout=10s")
+				r := poisonRig(t, deadLetters, 1<<20, "--dead_letter.file=unused", "--route.ack_timeout=5m", "--server.drain_timeout=10s")
 				r.post(t.Context(), "/", []byte(largeEvent(0, 1<<20))).want(t, 200, `"dead_lettered":1`)
 				r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Hang()})
 				go func() { r.post(t.Context(), "/", ndjson(0, 10)) }()

@@ -133,11 +133,11 @@ func TestDeadLettersOfABodyThatGrows(t *testing.T) {
 		body += noKey("7") + eventText(8) + "\n"
 		r.post(t.Context(), "/", []byte(body)).want(t, 200, `{"events":9,"dropped":2,"dead_lettered":3}`)
 		got := map[int]int{}
-		for _, l := range m.letters {
+		for _, l := range m.deadLetters {
 			got[numberOf(t, l.Data)]++
 		}
-		if len(m.letters) != 3 || got[1] != 1 || got[4] != 1 || got[7] != 1 {
-			t.Errorf("unexpected letters; got %v; want 1, 4 and 7 once each", got)
+		if len(m.deadLetters) != 3 || got[1] != 1 || got[4] != 1 || got[7] != 1 {
+			t.Errorf("unexpected dead letters; got %v; want 1, 4 and 7 once each", got)
 		}
 		stored := r.stored("logs")
 		if len(stored) != 4 || stored[0] != 1 || stored[3] != 1 || stored[5] != 1 || stored[8] != 1 {
@@ -149,7 +149,7 @@ func TestDeadLettersOfABodyThatGrows(t *testing.T) {
 	})
 }
 
-// Nothing but a letter has come behind a body that has a record to put before all others.
+// Nothing but a dead letter has come behind a body that has a record to put before all others.
 func TestDeadLetterThatComesBehindALargeRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}

@@ -64,16 +64,16 @@ func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
 
 // rig is a server over a fake Kinesis.
 type rig struct {
-	t       *testing.T
-	kinesis *kinesistest.Server
-	cfg     *config.Config
-	letters deadletter.Sink
+	t           *testing.T
+	kinesis     *kinesistest.Server
+	cfg         *config.Config
+	deadLetters deadletter.Sink
 	// lettersTo is a stream for dead letters instead.
-	lettersTo string
-	log       io.Writer
-	real      bool // sockets instead of pipes
-	tls       *tls.Config
-	prepare   func(s *Server, log *status.Log) // before Start; nil: nothing
+	deadLettersTo string
+	log           io.Writer
+	real          bool // sockets instead of pipes
+	tls           *tls.Config
+	prepare       func(s *Server, log *status.Log) // before Start; nil: nothing
 
 	mu       sync.Mutex // guards what follows: restart changes it
 	server   *Server
@@ -117,9 +117,9 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deps := Deps{Logger: log, DeadLetters: r.letters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
-	if r.lettersTo != "" {
-		deps.DeadLetters = deadletter.NewStream(producer, r.lettersTo)
+	deps := Deps{Logger: log, DeadLetters: r.deadLetters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
+	if r.deadLettersTo != "" {
+		deps.DeadLetters = deadletter.NewStream(producer, r.deadLettersTo)
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {
@@ -317,29 +317,29 @@ func (r *rig) account(stream string, n, mayDouble int) int {
 
 // memory is a sink for dead letters that can be made to fail.
 type memory struct {
-	mu      sync.Mutex // guards all below
-	letters []deadletter.Letter
-	err     error
+	mu          sync.Mutex // guards all below
+	deadLetters []deadletter.Entry
+	err         error
 	// failOnce is the error of the next Write, which keeps what it does not name.
 	failOnce *deadletter.WriteError
-	most     int // letters of one Write
+	most     int // dead letters of one Write
 }
 
-func (m *memory) Write(_ context.Context, letters []deadletter.Letter) error {
+func (m *memory) Write(_ context.Context, deadLetters []deadletter.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.most = max(m.most, len(letters))
+	m.most = max(m.most, len(deadLetters))
 	if part := m.failOnce; part != nil {
 		m.failOnce = nil
-		for i := range letters {
+		for i := range deadLetters {
 			if !slices.Contains(part.Failed, i) {
-				m.letters = append(m.letters, letters[i])
+				m.deadLetters = append(m.deadLetters, deadLetters[i])
 			}
 		}
 		return part
 	}
 	if m.err == nil {
-		m.letters = append(m.letters, letters...)
+		m.deadLetters = append(m.deadLetters, deadLetters...)
 	}
 	return m.err
 }

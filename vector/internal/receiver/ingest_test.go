@@ -282,7 +282,7 @@ func TestPoisonAfterThePut(t *testing.T) {
 		}
 		r.stop()
 
-		r = &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
+		r = &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), deadLetters: m}
 		r.configure("--route.too_large=dead_letter", "--dead_letter.stream=unused")
 		r.start()
 		m.fail(errors.New("disk full"))
@@ -292,8 +292,8 @@ func TestPoisonAfterThePut(t *testing.T) {
 		if got := r.stored("logs"); got[0] != 1 || got[2] != 1 || len(got) != 2 {
 			t.Errorf("unexpected records; got %v; want 0 and 2 once", got)
 		}
-		if len(m.letters) != 1 || string(m.letters[0].Data) != large || m.letters[0].Source != "route" {
-			t.Errorf("unexpected letters; got %d; want the large event", len(m.letters))
+		if len(m.deadLetters) != 1 || string(m.deadLetters[0].Data) != large || m.deadLetters[0].Source != "route" {
+			t.Errorf("unexpected dead letters; got %d; want the large event", len(m.deadLetters))
 		}
 		r.stop()
 	})
@@ -302,13 +302,13 @@ func TestPoisonAfterThePut(t *testing.T) {
 func TestPoisonBeforeThePut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}
-		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), deadLetters: m}
 		r.configure("--dead_letter.stream=unused", "--route.partition_key=k", "--route.partition_key_missing=dead_letter", "--route.malformed=dead_letter")
 		r.start()
 		r.post(t.Context(), "/", []byte(`[{"n":0,"k":"a"},{"n":1}]`)).want(t, 200, `{"events":2,"dead_lettered":1}`)
 		r.post(t.Context(), "/", []byte(`[{"n":0,`), "Content-Type", "application/json").want(t, 200, `{"events":1,"dead_lettered":1}`)
-		if len(m.letters) != 2 || m.letters[0].Reason != "key_missing" || m.letters[1].Reason != "broken" || string(m.letters[1].Data) != `[{"n":0,` {
-			t.Errorf("unexpected letters; got %+v; want one without a key and one broken body", m.letters)
+		if len(m.deadLetters) != 2 || m.deadLetters[0].Reason != "key_missing" || m.deadLetters[1].Reason != "broken" || string(m.deadLetters[1].Data) != `[{"n":0,` {
+			t.Errorf("unexpected dead letters; got %+v; want one without a key and one broken body", m.deadLetters)
 		}
 		r.account("logs", 1, 0)
 		r.stop()

@@ -20,7 +20,7 @@ func TestMalformedEventsCostThemselves(t *testing.T) {
 		status                  int
 		inBody                  string
 		stored                  []string
-		letters                 []string
+		deadLetters             []string
 	}{
 		{"auto without a place for dead letters", "application/x-ndjson", body, nil, 200, `{"events":3,"dropped":1}`, []string{`{"n":0}`, `{"n":1,"v":null}`}, nil},
 		{"auto with one", "application/x-ndjson", body, []string{"--dead_letter.stream=unused"}, 200, `{"events":3,"dead_lettered":1}`, []string{`{"n":0}`, `{"n":1,"v":null}`}, []string{`{"v":x}`}},
@@ -35,19 +35,19 @@ func TestMalformedEventsCostThemselves(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, m := rigWithLetters(t, c.flags)
+				r, m := rigWithDeadLetters(t, c.flags)
 				defer r.stop()
 				r.post(t.Context(), "/", []byte(c.body), "Content-Type", c.contentType).want(t, c.status, c.inBody)
-				stored, letters := left(r, m)
-				for _, l := range m.letters {
+				stored, deadLetters := left(r, m)
+				for _, l := range m.deadLetters {
 					if l.Reason != "broken" || !strings.Contains(l.Detail, "malformed") || l.Stream != "logs" {
-						t.Errorf("unexpected letter; got %+v; want a broken one with its error", l)
+						t.Errorf("unexpected dead letter; got %+v; want a broken one with its error", l)
 					}
 				}
-				if !slices.Equal(stored, c.stored) || !slices.Equal(letters, c.letters) {
-					t.Errorf("unexpected outcome; got %q stored, %q as letters; want %q and %q", stored, letters, c.stored, c.letters)
+				if !slices.Equal(stored, c.stored) || !slices.Equal(deadLetters, c.deadLetters) {
+					t.Errorf("unexpected outcome; got %q stored, %q as dead letters; want %q and %q", stored, deadLetters, c.stored, c.deadLetters)
 				}
-				if st := r.server.Stats(); int(st.Dropped[PoisonMalformed])+int(st.DeadLettered[PoisonMalformed]) != min(1, strings.Count(c.inBody, "drop")+len(c.letters)) {
+				if st := r.server.Stats(); int(st.Dropped[PoisonMalformed])+int(st.DeadLettered[PoisonMalformed]) != min(1, strings.Count(c.inBody, "drop")+len(c.deadLetters)) {
 					t.Errorf("unexpected counts; got %d dropped, %d kept", st.Dropped[PoisonMalformed], st.DeadLettered[PoisonMalformed])
 				}
 			})
@@ -55,23 +55,23 @@ func TestMalformedEventsCostThemselves(t *testing.T) {
 	}
 }
 
-// rigWithLetters starts a receiver that keeps dead letters in memory.
-func rigWithLetters(t *testing.T, flags []string) (*rig, *memory) {
+// rigWithDeadLetters starts a receiver that keeps dead letters in memory.
+func rigWithDeadLetters(t *testing.T, flags []string) (*rig, *memory) {
 	m := &memory{}
-	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), letters: m}
+	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), deadLetters: m}
 	r.configure(flags...)
 	r.start()
 	return r, m
 }
 
 // left returns the data of what is stored, sorted, and of the dead letters.
-func left(r *rig, m *memory) (stored, letters []string) {
+func left(r *rig, m *memory) (stored, deadLetters []string) {
 	for _, rec := range r.kinesis.Consume("logs").Records {
 		stored = append(stored, string(rec.Data))
 	}
 	slices.Sort(stored)
-	for _, l := range m.letters {
-		letters = append(letters, string(l.Data))
+	for _, l := range m.deadLetters {
+		deadLetters = append(deadLetters, string(l.Data))
 	}
-	return stored, letters
+	return stored, deadLetters
 }

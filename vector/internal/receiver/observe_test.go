@@ -283,7 +283,7 @@ func TestServerAddsToTheProducersMetrics(t *testing.T) {
 	s.observe(core.MetricDeadLetters, "arn:aws:kinesis:eu-central-1:123456789012:stream/logs", 3)
 	(&Server{}).observe(core.MetricLedgerHits, "", 1) // without an observer: nothing
 	if got := seen.list; len(got) != 2 || got[0].Sum != 1 || got[1].Sum != 3 || got[1].Count != 3 || got[1].Stream != "logs" {
-		t.Errorf("unexpected observations; got %+v; want one hit and three letters of logs", got)
+		t.Errorf("unexpected observations; got %+v; want one hit and three dead letters of logs", got)
 	}
 }
 

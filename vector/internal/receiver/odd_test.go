@@ -32,7 +32,7 @@ func TestOddRequests(t *testing.T) {
 	}{
 		{"absolute form", post("http://kpl/streams/logs", "", one), 200, "", 1},
 		{"absolute form of another host", post("http://elsewhere:99/", "", one), 200, "", 1},
-		{"an escaped letter", post("/streams/log%73", "", one), 200, "", 1},
+		{"an escaped dead letter", post("/streams/log%73", "", one), 200, "", 1},
 		{"an escaped slash", post("/streams%2Flogs", "", one), 200, "", 1},
 		{"an escaped slash in the name", post("/streams/logs%2Fx", "", one), 404, "path", 0},
 		{"two slashes", post("//streams/logs", "", one), 200, "", 1},
@@ -66,7 +66,7 @@ func TestOddRequests(t *testing.T) {
 		{"PUT", strings.Replace(post("/", "", one), "POST", "PUT", 1), 200, "", 1},
 		{"GET with a body", strings.Replace(post("/", "", one), "POST", "GET", 1), 405, "method", 0},
 		{"OPTIONS", "OPTIONS / HTTP/1.1\r\nHost: x\r\n\r\n", 405, "", 0},
-		{"a method in small letters", strings.Replace(post("/", "", one), "POST", "post", 1), 405, "", 0},
+		{"a method in small dead letters", strings.Replace(post("/", "", one), "POST", "post", 1), 405, "", 0},
 		{"the first of two content types", post("/", "Content-Type: application/x-ndjson\r\nContent-Type: application/msgpack\r\n", one), 200, "", 1},
 		{"a content type that is none", post("/", "Content-Type: ;;;\r\n", one), 200, "", 1},
 		{"an encoding that says nothing", post("/", "Content-Encoding: identity, \r\n", one), 200, "", 1},

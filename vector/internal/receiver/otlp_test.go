@@ -21,7 +21,7 @@ func TestBrokenLogRecordCostsItself(t *testing.T) {
 		flags                   []string
 		status                  int
 		inBody                  string
-		letters                 []string
+		deadLetters             []string
 	}{
 		{"JSON, dropped", typeJ, js, nil, 200, `"rejectedLogRecords":"1"`, nil},
 		{"JSON, dead letter", typeJ, js, []string{"--dead_letter.stream=unused"}, 200, `{}`, []string{`{"timeUnixNano":"xx","body":{"stringValue":"2"}}`}},
@@ -32,16 +32,16 @@ func TestBrokenLogRecordCostsItself(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, m := rigWithLetters(t, c.flags)
+				r, m := rigWithDeadLetters(t, c.flags)
 				defer r.stop()
 				r.post(t.Context(), "/v1/logs", []byte(c.body), "Content-Type", c.contentType).want(t, c.status, c.inBody)
-				stored, letters := left(r, m)
+				stored, deadLetters := left(r, m)
 				want := []string{`{"body":"1"}`, `{"body":"3"}`}
 				if c.status != 200 {
 					want = nil
 				}
-				if !slices.Equal(stored, want) || !slices.Equal(letters, c.letters) {
-					t.Errorf("unexpected outcome; got %q stored, %q as letters; want %q and %q", stored, letters, want, c.letters)
+				if !slices.Equal(stored, want) || !slices.Equal(deadLetters, c.deadLetters) {
+					t.Errorf("unexpected outcome; got %q stored, %q as dead letters; want %q and %q", stored, deadLetters, want, c.deadLetters)
 				}
 			})
 		})

@@ -84,5 +84,5 @@ func (c *content) hash(h hash.Hash, kind byte, key string, data []byte) {
 func (c *content) telling() bool {
 	const digits = "0123456789"
 	return slices.ContainsFunc(c.Records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
-		slices.ContainsFunc(c.known, func(l deadletter.Letter) bool { return bytes.ContainsAny(l.Data, digits) })
+		slices.ContainsFunc(c.known, func(l deadletter.Entry) bool { return bytes.ContainsAny(l.Data, digits) })
 }

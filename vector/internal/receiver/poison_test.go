@@ -19,8 +19,8 @@ func largeEvent(n, size int) string {
 	return strings.Replace(eventText(n), "{", `{"x":"`+strings.Repeat("x", size)+`",`, 1)
 }
 
-func poisonRig(t *testing.T, letters deadletter.Sink, limit int, flags ...string) *rig {
-	r := &rig{t: t, kinesis: kinesistest.New(), letters: letters}
+func poisonRig(t *testing.T, deadLetters deadletter.Sink, limit int, flags ...string) *rig {
+	r := &rig{t: t, kinesis: kinesistest.New(), deadLetters: deadLetters}
 	if err := r.kinesis.CreateStream("logs", kinesistest.StreamConfig{MaxRecordKiB: limit >> 10}); err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +37,8 @@ func TestLargeEventsGoWhereDeadLettersGo(t *testing.T) {
 		r := poisonRig(t, m, 1<<20, "--dead_letter.stream=unused")
 		defer r.stop()
 		r.post(t.Context(), "/", []byte(eventText(0)+"\n"+largeEvent(1, 1<<20))).want(t, 200, `{"events":2,"dead_lettered":1}`)
-		if len(m.letters) != 1 || m.letters[0].Reason != "too_large" {
-			t.Errorf("unexpected letters; got %d; want the large event", len(m.letters))
+		if len(m.deadLetters) != 1 || m.deadLetters[0].Reason != "too_large" {
+			t.Errorf("unexpected dead letters; got %d; want the large event", len(m.deadLetters))
 		}
 		r.account("logs", 1, 0)
 	})
@@ -153,22 +153,22 @@ func TestManyDeadLetters(t *testing.T) {
 		m.failOnce = &deadletter.WriteError{Failed: []int{1}, Hopeless: []int{1}, Err: errors.New("too large")}
 		r.post(t.Context(), "/", ndjson(0, n)).want(t, 200, `{"events":1200,"dropped":1,"dead_lettered":1199}`)
 		got := map[int]int{}
-		for _, l := range m.letters {
+		for _, l := range m.deadLetters {
 			got[numberOf(t, l.Data)]++
 		}
-		if m.most > 500 || len(got) != n-1 || got[1] != 0 || len(m.letters) != n-1 {
-			t.Errorf("unexpected letters; got %d in writes of up to %d, number 1 %d times; want %d without number 1, 500 at a time", len(m.letters), m.most, got[1], n-1)
+		if m.most > 500 || len(got) != n-1 || got[1] != 0 || len(m.deadLetters) != n-1 {
+			t.Errorf("unexpected dead letters; got %d in writes of up to %d, number 1 %d times; want %d without number 1, 500 at a time", len(m.deadLetters), m.most, got[1], n-1)
 		}
 	})
 }
 
-// A letter about an event that is too large for its stream is too large for another
+// A dead letter about an event that is too large for its stream is too large for another
 // stream of the same limit.
 func TestDeadLetterStreamWithTooLowALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("letters", 1))}
-		r.configure("--dead_letter.stream=letters")
-		r.lettersTo = "letters"
+		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("dead-letters", 1))}
+		r.configure("--dead_letter.stream=dead letters")
+		r.deadLettersTo = "dead-letters"
 		r.start()
 		defer r.stop()
 		r.post(t.Context(), "/", []byte(eventText(0)+largeEvent(1, 1<<20))).want(t, 200, `{"events":2,"dropped":1}`)
@@ -179,7 +179,7 @@ func TestDeadLetterStreamWithTooLowALimit(t *testing.T) {
 // hanging is a place for dead letters that never answers.
 type hanging struct{ memory }
 
-func (*hanging) Write(ctx context.Context, _ []deadletter.Letter) error {
+func (*hanging) Write(ctx context.Context, _ []deadletter.Entry) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
@@ -225,8 +225,8 @@ func TestDeadLettersAreWrittenOnce(t *testing.T) {
 		body := []byte(eventText(0) + `{"n":1}`)
 		r.post(t.Context(), "/", body).want(t, 503, "throttled")
 		r.post(t.Context(), "/", body).want(t, 200, `{"events":2,"dead_lettered":1}`)
-		if len(m.letters) != 1 {
-			t.Errorf("unexpected letters; got %d; want 1", len(m.letters))
+		if len(m.deadLetters) != 1 {
+			t.Errorf("unexpected dead letters; got %d; want 1", len(m.deadLetters))
 		}
 		r.account("logs", 1, 0)
 	})
@@ -235,12 +235,12 @@ func TestDeadLettersAreWrittenOnce(t *testing.T) {
 // An event that is refused while nothing else is sent to its stream may be a good one. It
 // is kept where dead letters go, and otherwise comes again.
 func TestEventRefusedAloneIsKeptOrComesAgain(t *testing.T) {
-	for _, letters := range []bool{true, false} {
+	for _, deadLetters := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			m := &memory{}
 			var sink deadletter.Sink
 			flags := []string{"--route.ack_timeout=10s"}
-			if letters {
+			if deadLetters {
 				sink = m
 				flags = append(flags, "--dead_letter.stream=unused")
 			}
@@ -256,10 +256,10 @@ func TestEventRefusedAloneIsKeptOrComesAgain(t *testing.T) {
 				}
 				got = r.post(t.Context(), "/", body)
 			}
-			if letters {
+			if deadLetters {
 				got.want(t, 200, `{"events":1,"dead_lettered":1}`)
-				if len(m.letters) != 1 || m.letters[0].Reason != "refused_alone" {
-					t.Errorf("unexpected letters; got %d; want the event that was refused", len(m.letters))
+				if len(m.deadLetters) != 1 || m.deadLetters[0].Reason != "refused_alone" {
+					t.Errorf("unexpected dead letters; got %d; want the event that was refused", len(m.deadLetters))
 				}
 				return
 			}

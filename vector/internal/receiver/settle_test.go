@@ -37,7 +37,7 @@ func (a answers) Result(int) core.Result { return core.Result{Settled: true} }
 // fullDisk keeps no dead letter until it has room.
 type fullDisk struct{ room bool }
 
-func (d *fullDisk) Write(_ context.Context, letters []deadletter.Letter) error {
+func (d *fullDisk) Write(_ context.Context, deadLetters []deadletter.Entry) error {
 	if d.room {
 		return nil
 	}
@@ -54,7 +54,7 @@ type state struct {
 
 // attempts puts n records as often as there are answers and returns the
 // state after each and the keys of the records that were put.
-func attempts(t *testing.T, c *content, letters deadletter.Sink, each func(round, put int) answers, rounds int) (states []state, put [][]string) {
+func attempts(t *testing.T, c *content, deadLetters deadletter.Sink, each func(round, put int) answers, rounds int) (states []state, put [][]string) {
 	t.Helper()
 	cfg, err := config.Load(config.Sources{Args: []string{"--route.stream=logs"}})
 	if err != nil {
@@ -65,7 +65,7 @@ func attempts(t *testing.T, c *content, letters deadletter.Sink, each func(round
 		t.Fatal(err)
 	}
 	defer func() { _ = producer.Close(t.Context()) }()
-	s, err := New(cfg, producer, Deps{DeadLetters: letters})
+	s, err := New(cfg, producer, Deps{DeadLetters: deadLetters})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestNumbersOfMissingRecordsRise(t *testing.T) {
 
 func TestDeadLettersOfABodyAreWrittenOnce(t *testing.T) {
 	c := recordsOf(1, config.DeadLetters, delivery.NoProbe)
-	c.known = []deadletter.Letter{{Stream: "logs", Reason: deadletter.ReasonBroken, Data: []byte("x")}}
+	c.known = []deadletter.Entry{{Stream: "logs", Reason: deadletter.ReasonBroken, Data: []byte("x")}}
 	m := &memory{}
 	states, _ := attempts(t, c, m, func(round, _ int) answers {
 		if round == 0 {
@@ -160,14 +160,14 @@ func TestDeadLettersOfABodyAreWrittenOnce(t *testing.T) {
 		}
 		return answers{}
 	}, 2)
-	if len(m.letters) != 1 || states[0].DeadLetterErr != nil || states[1].State != delivery.Stored {
-		t.Errorf("unexpected dead letters; got %d, then %+v, %+v; want one, written by the first", len(m.letters), states[0], states[1])
+	if len(m.deadLetters) != 1 || states[0].DeadLetterErr != nil || states[1].State != delivery.Stored {
+		t.Errorf("unexpected dead letters; got %d, then %+v, %+v; want one, written by the first", len(m.deadLetters), states[0], states[1])
 	}
 }
 
 func TestBodyIsNotFinishedBeforeItsDeadLettersAreWritten(t *testing.T) {
 	c := recordsOf(1, config.DeadLetters, delivery.NoProbe)
-	c.known = []deadletter.Letter{{Stream: "logs", Reason: deadletter.ReasonBroken, Data: []byte("x")}}
+	c.known = []deadletter.Entry{{Stream: "logs", Reason: deadletter.ReasonBroken, Data: []byte("x")}}
 	disk := &fullDisk{}
 	states, put := attempts(t, c, disk, func(round, _ int) answers {
 		disk.room = true // after the dead letters were refused

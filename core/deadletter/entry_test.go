@@ -27,7 +27,7 @@ func recordsOf(n int) []core.Record {
 	return records
 }
 
-func TestLettersOfABatch(t *testing.T) {
+func TestDeadLettersOfABatch(t *testing.T) {
 	records := recordsOf(40)
 	records[2].ExplicitHashKey = "17"
 	b := outcomes{0: refusal(core.ReasonAccessDenied), 2: refusal(core.ReasonInvalid), 3: refusal(core.ReasonExpired), 39: refusal(core.ReasonTooLarge)}
@@ -35,15 +35,15 @@ func TestLettersOfABatch(t *testing.T) {
 	for i, l := range fromBatch(b, records, "tag") {
 		got = append(got, i)
 		if time.Since(l.Time) > time.Hour || time.Since(l.Time) < 0 {
-			t.Errorf("unexpected time of letter %d; got %v; want now", i, l.Time)
+			t.Errorf("unexpected time of dead letter %d; got %v; want now", i, l.Time)
 		}
 		l.Time = time.Time{}
 		switch i {
 		case 2:
-			want := Letter{Stream: "logs", PartitionKey: "key", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "detail",
+			want := Entry{Stream: "logs", PartitionKey: "key", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "detail",
 				Attempts: b.Result(2).Attempts, Data: []byte("2"), Source: "tag"}
 			if !reflect.DeepEqual(l, want) {
-				t.Errorf("unexpected letter; got %+v; want %+v", l, want)
+				t.Errorf("unexpected dead letter; got %+v; want %+v", l, want)
 			}
 		case 39:
 			if n := len(l.Attempts); n != maxAttempts || l.Attempts[n-1].Code != "code 38" {
@@ -52,7 +52,7 @@ func TestLettersOfABatch(t *testing.T) {
 		}
 	}
 	if want := []int{2, 39}; !reflect.DeepEqual(got, want) {
-		t.Errorf("unexpected letters; got %v; want %v: permanent failures alone", got, want)
+		t.Errorf("unexpected dead letters; got %v; want %v: permanent failures alone", got, want)
 	}
 }
 
@@ -62,9 +62,9 @@ type fakeSink struct {
 	writes  [][]string
 }
 
-func (s *fakeSink) Write(_ context.Context, letters []Letter) error {
+func (s *fakeSink) Write(_ context.Context, entries []Entry) error {
 	var data []string
-	for _, l := range letters {
+	for _, l := range entries {
 		data = append(data, string(l.Data))
 	}
 	s.writes = append(s.writes, data)
@@ -118,7 +118,7 @@ func TestSettle(t *testing.T) {
 	for i := range 1200 {
 		many[i] = refusal(core.ReasonInvalid)
 	}
-	t.Run("many letters go piece by piece, and a piece that failed in part does not stop the rest", func(t *testing.T) {
+	t.Run("many dead letters go piece by piece, and a piece that failed in part does not stop the rest", func(t *testing.T) {
 		s := &fakeSink{answers: []error{nil, &WriteError{Failed: []int{0}, Err: boom}}}
 		kept, err := Settle(t.Context(), many, recordsOf(1200), "tag", s)
 		wantErr(t, err, boom)
@@ -142,14 +142,14 @@ func TestSettle(t *testing.T) {
 		}
 		b := outcomes{0: many[0], 1: many[0], 2: many[0], 3: many[0], 4: many[0]}
 		if kept, err := Settle(t.Context(), b, records, "tag", s); err != nil || len(kept) != 5 || len(s.writes) != 2 {
-			t.Errorf("unexpected result; got %v, %v, %d writes; want 5 letters in 2", kept, err, len(s.writes))
+			t.Errorf("unexpected result; got %v, %v, %d writes; want 5 dead letters in 2", kept, err, len(s.writes))
 		}
 	})
 }
 
 func TestLine(t *testing.T) {
 	start := time.Date(2026, 11, 24, 10, 0, 0, 5, time.UTC)
-	full := Letter{
+	full := Entry{
 		Time: start, Stream: "logs", PartitionKey: "<k\u00e9y>&", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "a \"detail\"\n",
 		Attempts: []core.Attempt{
 			{Start: start, Delay: 1500 * time.Millisecond, End: start.Add(1234 * time.Microsecond), ShardID: "shard", SequenceNumber: "49", Code: "Wrong Shard", Message: "m", Uncertain: true},
@@ -159,7 +159,7 @@ func TestLine(t *testing.T) {
 	}
 	binaryKey := full
 	binaryKey.PartitionKey = "k\xff"
-	for name, l := range map[string]Letter{"full": full, "key that is not UTF-8": binaryKey, "empty": {Data: []byte{}}} {
+	for name, l := range map[string]Entry{"full": full, "key that is not UTF-8": binaryKey, "empty": {Data: []byte{}}} {
 		t.Run(name, func(t *testing.T) {
 			var buf bytes.Buffer
 			buf.WriteString("before")
@@ -172,12 +172,12 @@ func TestLine(t *testing.T) {
 			}
 			got, err := parseLine([]byte(text))
 			if err != nil || !reflect.DeepEqual(got, l) {
-				t.Errorf("unexpected letter; got %+v, %v; want %+v", got, err, l)
+				t.Errorf("unexpected dead letter; got %+v, %v; want %+v", got, err, l)
 			}
 		})
 	}
 	t.Run("form", func(t *testing.T) {
-		l := letter("data")
+		l := entry("data")
 		l.Attempts = full.Attempts[:1]
 		var buf bytes.Buffer
 		if err := appendLine(&buf, &l); err != nil {

@@ -13,28 +13,28 @@ import (
 )
 
 const (
-	// ReasonBroken is the Reason of a letter whose data is no record but input as
+	// ReasonBroken is the Reason of a dead letter whose data is no record but input as
 	// it came, of which no record could be made. It is not the string of any
-	// core.Reason, and kpl-replay does not put such letters into a stream unless
+	// core.Reason, and kpl-replay does not put such dead letters into a stream unless
 	// asked for by this name.
 	ReasonBroken = "broken"
 
-	// maxAttempts bounds the attempts of a letter. A record may have been retried for
+	// maxAttempts bounds the attempts of a dead letter. A record may have been retried for
 	// hours before it turned out to be the culprit. core keeps no more.
 	maxAttempts = 32
 
-	// pieceLetters and pieceBytes bound what Keep hands to a sink at once, so
+	// pieceEntries and pieceBytes bound what Keep hands to a sink at once, so
 	// that lines of a whole batch are not in memory at one time.
-	pieceLetters = 500
+	pieceEntries = 500
 	pieceBytes   = 4 << 20
 )
 
 // ErrClosed is returned by Write after Close.
 var ErrClosed = errors.New("dead letter sink is closed")
 
-// Letter is a record that could not be delivered, and why.
-type Letter struct {
-	// Time is when the letter was made.
+// Entry is a record that could not be delivered, and why.
+type Entry struct {
+	// Time is when the dead letter was made.
 	Time time.Time
 	// Stream is where the record should have gone.
 	Stream string
@@ -51,21 +51,21 @@ type Letter struct {
 	Source string
 }
 
-// Sink keeps letters. It is safe for concurrent use, and keeps no reference to
-// letters or their data after Write has returned.
+// Sink keeps dead letters. It is safe for concurrent use, and keeps no reference to
+// dead letters or their data after Write has returned.
 type Sink interface {
-	// Write returns nil once every letter is durable. If some letters are and some
+	// Write returns nil once every dead letter is durable. If some dead letters are and some
 	// are not, the error is a *WriteError. Otherwise none may be relied on.
-	Write(ctx context.Context, letters []Letter) error
+	Write(ctx context.Context, entries []Entry) error
 	// Close waits for what is under way. It may be called again.
 	Close(ctx context.Context) error
 }
 
-// WriteError is the error of a Write that kept only part of its letters.
+// WriteError is the error of a Write that kept only part of its dead letters.
 type WriteError struct {
-	// Failed are the indexes of the letters that were not kept, rising.
+	// Failed are the indexes of the dead letters that were not kept, rising.
 	Failed []int
-	// Hopeless are those of Failed that no further attempt can keep, rising: a letter
+	// Hopeless are those of Failed that no further attempt can keep, rising: a dead letter
 	// that is too large for the place it should go to.
 	Hopeless []int
 	// Err says why.
@@ -74,7 +74,7 @@ type WriteError struct {
 
 // Error implements error.
 func (e *WriteError) Error() string {
-	return fmt.Sprintf("cannot write %d letters: %v", len(e.Failed), e.Err)
+	return fmt.Sprintf("cannot write %d dead letters: %v", len(e.Failed), e.Err)
 }
 
 // Unwrap returns the cause.
@@ -88,11 +88,11 @@ type Outcomes interface {
 	Result(i int) core.Result
 }
 
-// FromRecord makes the letter of r, which is record i of b and failed with err. The
-// letter refers to the record's data.
-func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source string) Letter {
+// FromRecord makes the dead letter of r, which is record i of b and failed with err. The
+// dead letter refers to the record's data.
+func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source string) Entry {
 	attempts := b.Result(i).Attempts
-	return Letter{
+	return Entry{
 		Time:            time.Now(),
 		Stream:          err.Stream,
 		PartitionKey:    r.PartitionKey,
@@ -106,22 +106,22 @@ func FromRecord(b Outcomes, i int, r *core.Record, err *core.RecordError, source
 	}
 }
 
-// fromBatch makes a letter of each record of a batch that failed for good, or that was
+// fromBatch makes a dead letter of each record of a batch that failed for good, or that was
 // refused while nothing told whether it is at fault (core.ReasonRefusedAlone), and
 // yields it with the record's index. records are those that were submitted as this
-// batch. The letters refer to the records' data.
-func fromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Letter] {
-	return func(yield func(int, Letter) bool) {
+// batch. The dead letters refer to the records' data.
+func fromBatch(b Outcomes, records []core.Record, source string) iter.Seq2[int, Entry] {
+	return func(yield func(int, Entry) bool) {
 		b.Failures(func(i int, err *core.RecordError) bool {
 			return !err.Reason.DeadLetter() || yield(i, FromRecord(b, i, &records[i], err, source))
 		})
 	}
 }
 
-// Settle writes a letter to sink for each record of b that failed for good. kept
+// Settle writes a dead letter to sink for each record of b that failed for good. kept
 // are the indexes of those that are safely kept now, rising; records that may be
 // delivered by a further attempt are not among them. After an error, Settle may be
-// called again; letters may then be there twice. A nil sink keeps nothing.
+// called again; dead letters may then be there twice. A nil sink keeps nothing.
 func Settle(ctx context.Context, b Outcomes, records []core.Record, source string, sink Sink) (kept []int, err error) {
 	if sink == nil {
 		return nil, nil
@@ -130,14 +130,14 @@ func Settle(ctx context.Context, b Outcomes, records []core.Record, source strin
 	return kept, err
 }
 
-// Keep writes letters to sink, as they come and in pieces, so that not all of them are
+// Keep writes dead letters to sink, as they come and in pieces, so that not all of them are
 // in memory at one time. kept are the numbers that came with those that are durable
-// now, hopeless those of letters that can never be, in the order they came in. After a
-// Write of which nothing can be relied on, no further letter is asked for.
-func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept, hopeless []int, err error) {
+// now, hopeless those of dead letters that can never be, in the order they came in. After a
+// Write of which nothing can be relied on, no further dead letter is asked for.
+func Keep(ctx context.Context, sink Sink, entries iter.Seq2[int, Entry]) (kept, hopeless []int, err error) {
 	var (
 		indexes []int
-		piece   []Letter
+		piece   []Entry
 		bytes   int
 		errs    []error
 	)
@@ -161,9 +161,9 @@ func Keep(ctx context.Context, sink Sink, letters iter.Seq2[int, Letter]) (kept,
 		return werr == nil || part != nil
 	}
 	goOn := true
-	for i, l := range letters {
+	for i, l := range entries {
 		indexes, piece, bytes = append(indexes, i), append(piece, l), bytes+len(l.Data)
-		if len(piece) == pieceLetters || bytes >= pieceBytes {
+		if len(piece) == pieceEntries || bytes >= pieceBytes {
 			if goOn = write(); !goOn {
 				break
 			}
