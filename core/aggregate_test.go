@@ -304,7 +304,7 @@ func TestUnkeyedRecordsFillAggregatesAtLowTrafficOverManyShards(t *testing.T) {
 			shards[r.ShardID] = true
 		}
 		if len(shards) < 8 {
-			t.Errorf("unexpected number of shards used; got %d; want the load spread", len(shards))
+			t.Errorf("unexpected number of shards used; got %d; want the load distributed", len(shards))
 		}
 	})
 }

@@ -68,9 +68,9 @@ func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {
 						t.Errorf("round %d: unexpected aggregates on an AUTO stream", i)
 					}
 					if got := p.Stats().WrongShard; got > uint64((i+1)*workers*perBatch) {
-						t.Errorf("round %d: unexpected records written again; got %d; want at most the %d in flight at each change", i, got, workers*perBatch)
+						t.Errorf("round %d: unexpected records resent; got %d; want at most the %d in flight at each change", i, got, workers*perBatch)
 					}
-					// Answers alone need twice the patience each time.
+					// Answers alone need twice the time each time.
 					distribute(t, s, byKey, 90*time.Second<<i)
 					if !aggregated(20*time.Second) || p.Stats().AutoStreams != 0 {
 						t.Errorf("round %d: no aggregates on a stream that goes by keys again", i)
@@ -95,7 +95,7 @@ func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {
 				if denied && stats.AutoInferred != toggles {
 					t.Errorf("unexpected number of conclusions; got %d; want %d", stats.AutoInferred, toggles)
 				}
-				t.Logf("records %d, written again %d, inferred %d, maps %d", total, stats.WrongShard, stats.AutoInferred, stats.MapRefreshes)
+				t.Logf("records %d, resent %d, inferred %d, maps %d", total, stats.WrongShard, stats.AutoInferred, stats.MapRefreshes)
 			})
 		})
 	}
@@ -259,7 +259,7 @@ func TestAggregatesThatWaitForARetryAreDisaggregated(t *testing.T) {
 			}
 		}
 		if st := p.Stats(); st.AutoInferred != 1 || st.WrongShard > 100 {
-			t.Errorf("unexpected outcome: %d conclusions, %d records written again; want 1 and at most 100", st.AutoInferred, st.WrongShard)
+			t.Errorf("unexpected outcome: %d conclusions, %d records resent; want 1 and at most 100", st.AutoInferred, st.WrongShard)
 		}
 	})
 }

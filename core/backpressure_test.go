@@ -58,7 +58,7 @@ func TestFullBufferMakesFullAggregates(t *testing.T) {
 	})
 }
 
-func TestFullBufferIsNotHeldBackByItsOwnRecords(t *testing.T) {
+func TestFullBufferIsNotBlockedByItsOwnRecords(t *testing.T) {
 	for _, shards := range []int{1, 20} {
 		t.Run(fmt.Sprint("shards=", shards), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestLargeRecordDoesNotWaitForOpenAggregates(t *testing.T) {
 	})
 }
 
-func TestFlushDoesNotWaitForWhatIsHandedOverLater(t *testing.T) {
+func TestFlushDoesNotWaitForWhatIsSubmittedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 1))
 		p := newProducer(t, s.Client(), core.WithMaxBufferedTime(time.Minute), core.WithRequestTimeout(time.Minute))

@@ -17,7 +17,7 @@ type buffer struct {
 	bytes   int // guarded by mu
 	records int // guarded by mu
 
-	// turn is held by the one caller that waits for room; the others queue
+	// turn is taken by the one caller that waits for room; the others queue
 	// for it, so that a large batch is not overtaken for ever by small ones.
 	turn    chan struct{}
 	waiting atomic.Int32

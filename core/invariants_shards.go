@@ -89,7 +89,7 @@ func (a *audit) auditShard(sh *shard, t *shardTotals) error {
 	return nil
 }
 
-// auditStrictOrder checks what strict ordering keeps: who is under way, and who waits for whom.
+// auditStrictOrder checks what strict ordering keeps: which record is under way, and which shard waits for which.
 func (a *audit) auditStrictOrder() error {
 	pl := a.pl
 	if pl.cfg.ordering != OrderingStrict {

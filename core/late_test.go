@@ -118,7 +118,7 @@ func TestRetriedRecordIsDueAtOnce(t *testing.T) {
 
 // A caller that flushes waits for what was submitted before, wherever it is; what is still
 // being submitted, or comes later, is aggregated as usual.
-func TestFlushHurriesWhatWasHandedOverBefore(t *testing.T) {
+func TestFlushHurriesWhatWasSubmittedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pl := halted(t)
 		hand(t, pl, 40)

@@ -16,7 +16,7 @@ func TestWhatEachRecordTouchesFitsLinesOfTheCache(t *testing.T) {
 	if got := unsafe.Sizeof(item{}); got != 64 {
 		t.Errorf("unexpected size of an item; got %d bytes; want 64", got)
 	}
-	// Above 512 bytes the runtime puts 8 bytes of its own in front.
+	// Above 512 bytes the runtime puts 8 bytes of its own before it.
 	if got := unsafe.Sizeof(shard{}); got%64 != 0 || got > 512 {
 		t.Errorf("unexpected size of a shard; got %d bytes; want a multiple of 64, at most 512", got)
 	}

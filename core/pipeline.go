@@ -21,7 +21,7 @@ const never = math.MaxInt64
 //	              ^                                                  |
 //	              +------------------------ retry <------------------+
 //
-// One lock guards the state. It is held for short stretches: encoding, hashing
+// One lock guards the state. It is taken for short stretches: encoding, hashing
 // and calls happen outside. Times are nanoseconds since the producer's start.
 type pipeline struct {
 	p      *Producer

@@ -160,7 +160,7 @@ func TestUnresolvedAggregateIsResentWhenItsGraceIsOver(t *testing.T) {
 }
 
 // If answers name wrong shards again and again, the map does not say where
-// records go. Then they go alone, for an aggregate might never arrive.
+// records go. Then they are not aggregated, for an aggregate might never arrive.
 func TestRecordsThatEndInWrongShardsThreeTimesAreNotAggregated(t *testing.T) {
 	pl := halted(t, WithDistribution(DistributionByKey))
 	b := hand(t, pl, 40)

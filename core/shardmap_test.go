@@ -229,7 +229,7 @@ func TestMissingStreamFailsAtOnceAndRecovers(t *testing.T) {
 func recordsOfFirstQuarter(prefix string, n int) []core.Record {
 	records := batchOf(prefix, n)
 	for i := range records {
-		// Spread evenly over [0, 2^126), so that both children get some.
+		// Distributed evenly over [0, 2^126), so that both children get some.
 		records[i].ExplicitHashKey = fmt.Sprintf("%d%037d", 8*(i+1)/(n+1), i+1)
 	}
 	return records

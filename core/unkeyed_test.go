@@ -15,8 +15,8 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-// spreadRecords makes records without keys.
-func spreadRecords(prefix string, n, size int) []core.Record {
+// unkeyedRecords makes records without keys.
+func unkeyedRecords(prefix string, n, size int) []core.Record {
 	records := batchOf(prefix, n)
 	for i := range records {
 		records[i].PartitionKey = ""
@@ -33,7 +33,7 @@ func TestTrickleOverManyShardsMakesOneAggregateForEachDeadline(t *testing.T) {
 		wait(t, put(t, p, batchOf("warm", 1)))
 		var list []*core.Batch
 		for i := range seconds * perSecond {
-			list = append(list, put(t, p, spreadRecords(fmt.Sprint(i), 1, 100)))
+			list = append(list, put(t, p, unkeyedRecords(fmt.Sprint(i), 1, 100)))
 			<-time.After(time.Second / perSecond)
 		}
 		for _, b := range list {
@@ -75,7 +75,7 @@ func TestUnkeyedTrafficMovesAwayFromABusyShard(t *testing.T) {
 		wg.Go(func() {
 			// 2 MiB a second: half of the stream.
 			for i := 0; ctx.Err() == nil; i++ {
-				_, _ = p.PutBatch(ctx, stream, spreadRecords(fmt.Sprint(i), 20, 5200))
+				_, _ = p.PutBatch(ctx, stream, unkeyedRecords(fmt.Sprint(i), 20, 5200))
 				<-time.After(50 * time.Millisecond)
 			}
 		})
@@ -108,7 +108,7 @@ func TestHashKeysOfUnkeyedRecordsAreInTheirShardAlsoThroughASplit(t *testing.T) 
 		total := 0
 		var list []*core.Batch
 		for i := range 200 {
-			records := spreadRecords(fmt.Sprint(i), 30, 100)
+			records := unkeyedRecords(fmt.Sprint(i), 30, 100)
 			total += len(records)
 			list = append(list, put(t, p, records))
 			<-time.After(5 * time.Millisecond)
@@ -130,7 +130,7 @@ func TestHashKeysOfUnkeyedRecordsAreInTheirShardAlsoThroughASplit(t *testing.T) 
 			t.Errorf("unexpected number of records read; got %d; want %d, each once", len(got.Records), total)
 		}
 		// An aggregate that was under way in the split lands in a child that
-		// may not be its own, is written again, and dropped there.
+		// may not be its own, is resent, and dropped there.
 		st := checkAccounts(t, p)
 		if len(got.Dropped) != int(st.WrongShard) || st.Confirmed != uint64(total) {
 			t.Errorf("unexpected counts; got %d dropped by the consumer, %d known to be in a wrong shard, %d confirmed; want %d confirmed", len(got.Dropped), st.WrongShard, st.Confirmed, total)

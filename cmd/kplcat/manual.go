@@ -3,7 +3,7 @@
 package main
 
 const manualHead = `kplcat shows what is in a Kinesis stream: every shard, aggregates of the KPL
-taken apart, one line of JSON for each user record.
+disaggregated, one line of JSON for each user record.
 
 Usage:
   kplcat [flags] STREAM         STREAM is a name or an ARN

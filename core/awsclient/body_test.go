@@ -10,7 +10,7 @@ import (
 
 // The transport may read a body after the call has returned, and the call may go on after
 // the transport has closed the body. The memory is for others when both are done.
-func TestBodyIsHeldUntilCallAndTransportAreDone(t *testing.T) {
+func TestBodyIsKeptUntilCallAndTransportAreDone(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		first func(call, transport func())

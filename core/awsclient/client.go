@@ -58,16 +58,15 @@ type Config struct {
 	// CAFile is a PEM file of the certificate authorities to trust instead of the
 	// system's. Default: AWS_CA_BUNDLE, else the system's.
 	CAFile string
-	// SkipVerify accepts every certificate. For tests only: whoever is in between
-	// reads the data and gets signed requests.
+	// SkipVerify accepts every certificate. For tests only: a machine in between reads the data and gets signed requests.
 	SkipVerify bool
 	// Product and Version are sent as part of the user agent, ExtraUserAgent behind
-	// them: words of letters, digits and -._~ separated by blanks or '/'. Default:
+	// them: words of a to z, digits and -._~ separated by blanks or '/'. Default:
 	// nothing.
 	Product, Version string
 	ExtraUserAgent   string
 	// Logger is told when credentials are replaced and when a setting gives way to
-	// another; it gets the remarks of the SDK, at debug level. Default: nobody does.
+	// another; it gets the messages of the SDK, at debug level. Default: nobody does.
 	Logger *slog.Logger
 }
 

@@ -115,7 +115,7 @@ func TestUnreadableCAFileIsAnError(t *testing.T) {
 
 // An answer that is cut off makes the SDK say something, which must not go to the
 // standard error of the host.
-func TestRemarksOfTheSDKGoToTheLogger(t *testing.T) {
+func TestMessagesOfTheSDKGoToTheLogger(t *testing.T) {
 	alone(t)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")

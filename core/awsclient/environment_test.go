@@ -303,7 +303,7 @@ func TestContainerIsAskedWithoutTheProxyOfTheEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whether there is somebody at the address does not matter.
+	// Whether a server is at the address does not matter.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, _ = a.Config().Credentials.Retrieve(ctx)

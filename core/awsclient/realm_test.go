@@ -54,8 +54,7 @@ func (r *realm) count(action string) int {
 	return r.calls[action]
 }
 
-// ServeHTTP implements http.Handler. A role's key is that of who assumes it, with ROLE-
-// in front.
+// ServeHTTP implements http.Handler. A role's key is that of who assumes it, with ROLE- before it.
 func (r *realm) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

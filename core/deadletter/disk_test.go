@@ -118,7 +118,7 @@ func TestMendedEndOfAFileIsDurable(t *testing.T) {
 	}
 }
 
-// Somebody may put another file of the same size at the path. Dead letters must go to the
+// Another process may put another file of the same size at the path. Dead letters must go to the
 // path, and none into a file without a name.
 func TestAnotherFileOfTheSameSizeIsNoticed(t *testing.T) {
 	p := path(t)

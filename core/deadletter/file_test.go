@@ -221,7 +221,7 @@ func (f faulty) Sync() error {
 	return f.handle.Sync()
 }
 
-func TestDiskTrouble(t *testing.T) {
+func TestDiskFailures(t *testing.T) {
 	start := func(t *testing.T) (*File, *breaker, string) {
 		b := &breaker{room: -1}
 		p := path(t)

@@ -45,7 +45,7 @@ type attempt struct {
 
 // result is what became of an attempt, constant once it is done.
 type result struct {
-	missing, unwritten            []int32 // numbers to put or to write again
+	missing, unwritten            []int32 // numbers to put or write in another attempt
 	kept, dropped, lost, hopeless int
 	// rejected: the content can never be stored, and nothing of it was written.
 	rejected      bool

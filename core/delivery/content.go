@@ -74,7 +74,7 @@ type Plan interface {
 	Bytes() int
 }
 
-// Memory is held for as long as something reads the records of a content. Its first owner
+// Memory is kept for as long as something reads the records of a content. Its first owner
 // is the caller that makes the content, or finds it by Delivery.Content. It is safe for concurrent
 // use.
 type Memory interface {

@@ -11,7 +11,7 @@ import (
 )
 
 // writeKnownFirst writes the dead letters with the given numbers, which are known before
-// anything is put, and returns the numbers of those to write again.
+// anything is put, and returns the numbers of those that are still to be written.
 func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []int32) (again []int32, lost int, err error) {
 	if len(numbers) == 0 {
 		return nil, 0, nil

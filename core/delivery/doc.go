@@ -37,7 +37,7 @@
 //     not been stored, the whole content can be rejected.
 //   - What is under way when a call ends goes on, and the next call waits for the same
 //     batches. Their failures are followed by an attempt of that call.
-//   - The memory of a content's records is held until nothing reads them any more.
+//   - The memory of a content's records is kept until nothing reads them any more.
 //     Between calls a content is some numbers, and the records only of what is under way.
 //   - No goroutine and no allocation for each record: goroutines are one for each detached
 //     attempt and, while a call waits for several streams, one for each but the first.

@@ -12,7 +12,7 @@ import (
 
 type inner struct {
 	Level string
-	Quiet bool
+	Silent bool
 }
 
 type options struct {
@@ -28,7 +28,7 @@ type options struct {
 	Other string
 }
 
-func fingerprint(o *options) Fingerprint { return FingerprintOf(1, o, "call", "Other", "Log.Quiet") }
+func fingerprint(o *options) Fingerprint { return FingerprintOf(1, o, "call", "Other", "Log.Silent") }
 
 // The bytes are for ever: they are on disk when the next version starts.
 func TestFingerprintsAreTheSameInEveryProcess(t *testing.T) {
@@ -37,7 +37,7 @@ func TestFingerprintsAreTheSameInEveryProcess(t *testing.T) {
 	if got := fmt.Sprintf("%x", fingerprint(&o)); got != want {
 		t.Errorf("unexpected fingerprint; got %s; want %s", got, want)
 	}
-	if FingerprintOf(1, o, "call", "Other", "Log.Quiet") != fingerprint(&o) {
+	if FingerprintOf(1, o, "call", "Other", "Log.Silent") != fingerprint(&o) {
 		t.Error("unexpected fingerprint of a struct; want that of a pointer to it")
 	}
 }
@@ -46,12 +46,12 @@ func TestEachOptionCountsButThoseThatAreNamed(t *testing.T) {
 	o := options{Name: "a", Keys: []string{"x"}}
 	plain := fingerprint(&o)
 	fieldtest.Each(t, &o, func(path string) {
-		without := path == "call" || path == "Other" || path == "Log.Quiet"
+		without := path == "call" || path == "Other" || path == "Log.Silent"
 		if same := fingerprint(&o) == plain; same != without {
 			t.Errorf("unexpected fingerprint with another %s; got the same: %v; want %v", path, same, without)
 		}
 	})
-	if FingerprintOf(2, &o, "call", "Other", "Log.Quiet") == plain {
+	if FingerprintOf(2, &o, "call", "Other", "Log.Silent") == plain {
 		t.Error("unexpected fingerprint of another version of the encoder; want another one")
 	}
 }

@@ -2,8 +2,7 @@
 
 // Package ledger remembers how far the delivery of some content got, so that a
 // second delivery of the same bytes sends only what is still missing. The content
-// is a chunk of Fluent Bit or the body of an HTTP request. Whoever hands it over
-// again gives it no name, so it is known by its bytes.
+// is a chunk of Fluent Bit or the body of an HTTP request. A client that sends it again gives it no name, so it is known by its bytes.
 //
 //	l := ledger.New[*delivery](ledger.Limits{Bytes: 128 << 20})
 //	...

@@ -64,7 +64,7 @@ type Stats struct {
 	// Expired counts entries that became too old, Evicted those that had to leave
 	// earlier, for lack of room.
 	Expired, Evicted uint64
-	// Entries and Bytes are what is held at this moment.
+	// Entries and Bytes are what is remembered at this moment.
 	Entries int
 	Bytes   int64
 }
@@ -337,7 +337,7 @@ func (l *Ledger[T]) Len() int {
 	return l.order.Len()
 }
 
-// Stats returns the counters and what is held.
+// Stats returns the counters and what is remembered.
 func (l *Ledger[T]) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()

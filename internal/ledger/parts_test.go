@@ -57,7 +57,7 @@ func TestContentThatBeginsWithRememberedParts(t *testing.T) {
 		{"a last part that has grown", "a b", "s", "a bc d", false},
 		{"the same bytes in other parts", "a bc", "s", "a b c", false},
 		{"parts in another order", "a b", "s", "b a c", false},
-		{"more in front of it", "a b", "s", "x a b", false},
+		{"more before it", "a b", "s", "x a b", false},
 		{"nothing", "", "s", "a", false},
 		{"nothing that comes again", "a", "s", "", false},
 	} {

@@ -15,7 +15,7 @@
 // # Guarantees
 //
 //   - A Problem has one form in all programs: `key: "value": what is wrong; allowed: range`,
-//     with the place in front and a hint behind it where there is one.
+//     with the place before it and a hint behind it where there is one.
 //   - A name that is not known gets a hint from the tables alone, so that no hint names an
 //     option that does not exist.
 //   - An alias sets the same option, and gives a line that says so.

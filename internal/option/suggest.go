@@ -38,7 +38,7 @@ func Suggest(name string, known []string, all []*Spec, more string) string {
 	return "known: " + strings.Join(slices.Sorted(slices.Values(known)), ", ")
 }
 
-// hinted is the advice of a table about a name. before stands in front of an option's name.
+// hinted is the advice of a table about a name. before stands before an option's name.
 func hinted(before, name string, all []*Spec) string {
 	short := name[strings.LastIndexByte(name, '.')+1:]
 	for _, s := range all {

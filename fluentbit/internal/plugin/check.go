@@ -18,7 +18,7 @@ type checker interface {
 }
 
 // startCheck does what startup_check says. The error is for a start that must not
-// go on: trouble that may pass by itself is none, since the host would end for it.
+// go on: a failure that may pass by itself is none, since the host would end for it.
 func (in *Instance) startCheck() error {
 	c, ok := in.producer.(checker)
 	if !ok || in.cfg.StartupCheck == table.CheckOff || in.cfg.event.Stream != "" {

@@ -182,7 +182,7 @@ func (c *Config) complete() {
 	c.MaxStreams = event.MaxStreams // of the producer; the shaper's bound is lower
 	c.MaxConnections = max(c.MaxConnections, c.MaxInFlight)
 	if c.SkipVerify {
-		c.notice("verify_certificate", "certificates are not checked: whoever is in between can read all events")
+		c.notice("verify_certificate", "certificates are not checked: a machine in between can read all events")
 	}
 	if c.event.Stream != "" && c.StartupCheck != table.CheckOff && c.StartupCheck != "" {
 		c.notice("startup_check", "has no effect, because stream is a template: streams are seen when events come for them")
@@ -214,7 +214,7 @@ func (c *Config) complete() {
 
 // completeRegion fills in the region from where it is not configured.
 func (c *Config) completeRegion(getenv func(string) string, invalid map[string]bool) []error {
-	_, arn, _ := core.ParseStream(c.Stream) // a template as an ARN is taken apart below
+	_, arn, _ := core.ParseStream(c.Stream) // a template as an ARN is parsed below
 	if c.event.Stream != "" && strings.HasPrefix(c.Stream, "arn:") {
 		before, _, _ := strings.Cut(c.Stream, "$")
 		_, arn, _ = core.ParseStream(before + "x")
@@ -245,7 +245,7 @@ func Problems(err error) []error { return option.Split(err) }
 func (c *Config) LogAttrs() []slog.Attr {
 	attrs := slices.Clone(c.given)
 	for _, a := range []slog.Attr{
-		slog.String("region", c.Region), slog.Bool("aggregation", c.Aggregation), slog.String("partition_key", "none (spread)"),
+		slog.String("region", c.Region), slog.Bool("aggregation", c.Aggregation), slog.String("partition_key", "none (unkeyed)"),
 		slog.Duration("flush_timeout", c.FlushTimeout), slog.Int("buffer_size", c.BufferBytes),
 	} {
 		if !slices.ContainsFunc(attrs, func(g slog.Attr) bool { return g.Key == a.Key }) {

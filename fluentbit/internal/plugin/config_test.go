@@ -165,7 +165,7 @@ func TestBadValues(t *testing.T) {
 		{"max_in_flight", "0", "1 to 256"},
 		{"max_connections", "257", "1 to 256"},
 		{"connect_timeout", "6m", "allowed: 100ms to 5m"},
-		{"extra_user_agent", "a(b)", "letters, digits"},
+		{"extra_user_agent", "a(b)", "a to z, digits"},
 		{"dead_letter_max_files", "0", "1 to 100000"},
 		{"simple_aggregation", "maybe", "true, on, yes"},
 		{"experimental_concurrency", "11", "0 to 10"},
@@ -294,10 +294,10 @@ func TestOtherNamesOfOptions(t *testing.T) {
 	if want := fmt.Sprint(3*time.Second, true, true, "me", "require", 7, "split"); got != want {
 		t.Errorf("unexpected values; got %s; want %s", got, want)
 	}
-	told := fmt.Sprint(noticed(&cfg))
+	text := fmt.Sprint(noticed(&cfg))
 	for _, name := range []string{"http_request_timeout", "fips", "skip_verify", "user_agent", "startup_check", "shard_records_limit", "too_large"} {
-		if !strings.Contains(told, name) {
-			t.Errorf("unexpected notices; got %s; want one about %s", told, name)
+		if !strings.Contains(text, name) {
+			t.Errorf("unexpected notices; got %s; want one about %s", text, name)
 		}
 	}
 	_, err = ParseConfig(with("http_request_timeout", "3", "request_timeout", "4"), noEnv)

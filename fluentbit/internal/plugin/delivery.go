@@ -26,7 +26,7 @@ const (
 )
 
 // newDeliverer makes what delivers chunks and remembers those that the host was told to
-// retry. The host hands over the same bytes under the same tag at each attempt, but gives
+// retry. The host passes the same bytes under the same tag at each attempt, but gives
 // them no name, and their address changes.
 func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 	cfg := delivery.Config{

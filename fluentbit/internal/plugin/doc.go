@@ -9,7 +9,7 @@
 //	...
 //	switch instance.Flush(tag, chunk) {
 //	case plugin.OK: // every record is in Kinesis or in the dead letter file, or dropped as configured
-//	case plugin.Retry: // hand over the same bytes again, later
+//	case plugin.Retry: // pass the same bytes again, later
 //	case plugin.Error: // part of the chunk can never be delivered and is kept nowhere; all else is in Kinesis
 //	}
 //	...

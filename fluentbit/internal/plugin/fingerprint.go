@@ -10,14 +10,10 @@ import (
 // notShaping are the fields of Config that shape no record and say nothing about which
 // stream it goes to. Any other field is part of the fingerprint of a chunk's records.
 var notShaping = []string{
-	// How Kinesis is reached.
-	"FIPS", "DualStack", "ExternalID", "STSEndpoint", "Proxy", "CAFile", "SkipVerify", "ExtraUserAgent",
-	"StartupCheck", "DescribeInterval", "RequestTimeout", "ConnectTimeout", "MaxConnections",
-	// How the producer delivers records.
-	"Aggregation", "AggregationMaxBytes", "AggregationGrowBytes", "AggregationMaxCount", "MaxBufferedTime",
-	"CollectionMaxCount", "CollectionMaxBytes", "MaxInFlight", "Distribution", "Ordering", "RateLimitPercent",
-	"ShardRecords", "ShardBytes", "AdaptiveRate", "FailIfThrottled", "RecordTTL", "RetryBackoffMin", "RetryBackoffMax",
-	"StreamIdle", "FlushTimeout", "BufferBytes", "BufferRecords",
+	// How Kinesis is reached, and how the producer delivers records.
+	"AWS.ExternalID", "AWS.STSEndpoint", "AWS.MaxConnections", "AWS.ConnectTimeout", "AWS.FIPS", "AWS.DualStack",
+	"AWS.Proxy", "AWS.CAFile", "AWS.SkipVerify", "AWS.ExtraUserAgent", "AWS.StartupCheck", "Producer",
+	"FlushTimeout",
 	// What becomes of records that were not stored. The part of oversize that shapes
 	// records is in event.
 	"Oversize", "DeadLetterMaxBytes", "DeadLetterMaxFiles", "DeadLetterDropOldest",

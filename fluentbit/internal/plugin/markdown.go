@@ -90,7 +90,7 @@ different then:
 
 | | From ` + "`kinesis_streams` (C) | From `kinesis`" + ` (Go) |
 |---|---|---|
-| Consumers | Events are aggregated: they need KCL or a de-aggregation library. Else ` + "`aggregation off`" + ` | The same; there it was off unless the word was ` + "`true`" + ` |
+| Consumers | Events are aggregated: they need KCL or a de-aggregation library. Otherwise ` + "`aggregation off`" + ` | The same; there it was off unless the word was ` + "`true`" + ` |
 | ` + "`workers`" + ` | Write ` + "`workers 1`" + ` or more; it was 1 by itself, and is 0 here, as for all such plugins | The same; more than one is safe here |
 | ` + "`retry_limit`" + ` | The host gives up after one retry unless ` + "`no_limits`" + ` is set, as before | The same |
 | End of an event | ` + "`append_newline on`" + ` if consumers rely on the newline | As before |

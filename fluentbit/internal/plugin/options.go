@@ -58,7 +58,7 @@ func sharedAWS() []Option {
 	return option.With(option.Of("", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()),
 		option.Spec{Name: "max_connections", Doc: "Most connections to Kinesis. It is raised to max_in_flight."},
 		option.Spec{Name: "startup_check", Default: table.CheckOff,
-			Details: "Needs no permission that writing does not need. Trouble that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
+			Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
 				"Beware of `require` with hot reload: the host ends when an output refuses to start."},
 	)
 }
@@ -73,7 +73,7 @@ func sharedProducer() []Option {
 			Details: "Strict holds for events of one chunk, and from chunk to chunk as long as the host hands them over one after the other, with `workers` 0 or 1, and does not retry. " +
 				"A reader has to skip what it has seen before: after a lost answer an event is sent again. Not for events without a key, nor where Kinesis chooses the shard."},
 		option.Spec{Name: "record_ttl", Hints: []string{"max_retries: records are retried until they are in; see record_ttl and the host's retry_limit"},
-			Doc: "Give up on an event that is not confirmed this long after it was handed over: it goes to the dead letter file, or is lost if there is none."},
+			Doc: "Give up on an event that is not confirmed this long after it was submitted: it goes to the dead letter file, or is lost if there is none."},
 		option.Spec{Name: "request_timeout", ZeroMeans: "the default", // the AWS plugin's default is 0
 			Hints: []string{"timeout: write flush_timeout, request_timeout or connect_timeout"},
 			PeerC: "`net.*`", PeerGo: "http_request_timeout, in seconds; 0, the default, is no limit"},

@@ -66,7 +66,7 @@ var streamOptions = []Option{
 
 var keyOptions = []Option{
 	{Spec: option.Spec{Name: "partition_key", Hints: []string{"partition-key", "partitionkey", "partition_key_path",
-		"random_partition_key: leave partition_key out: events are then spread over the shards"},
+		"random_partition_key: leave partition_key out: events are then distributed over the shards"},
 		Form: "a, a->b, constant:TEXT or a template: " + templateParts + "; empty: the plugin spreads events over the shards",
 		Doc:  "Where the partition key comes from. Without it, events go wherever there is room, which fills aggregates best.",
 		Details: "`a->b` and `$a['b']` are the same field. What is longer than 256 characters is cut at a character, bytes that are not UTF-8 " +

@@ -349,7 +349,7 @@ func TestWhatIsTooLargeIsNeverDroppedInSilence(t *testing.T) {
 	}
 }
 
-func TestPermanentTroubleIsNamedOnce(t *testing.T) {
+func TestPermanentFailureIsNamedOnce(t *testing.T) {
 	s := kinesistest.New()
 	in, log := newReal(t, s, "flush_timeout", "100ms")
 	chunk, _ := numbered(t, 0, 500)

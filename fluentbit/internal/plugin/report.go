@@ -225,7 +225,7 @@ var advice = map[string]string{
 	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",
 }
 
-// repeatAfter is how long the same problem is kept quiet once it was logged.
+// repeatAfter is how long the same problem is not logged again once it was logged.
 const repeatAfter = time.Minute
 
 // isThrottle tells whether a code is that of a stream that takes records, but not so many.
@@ -348,7 +348,7 @@ func (h *health) fine() {
 func (h *health) loss(text string, n int, args ...any) {
 	h.mu.Lock()
 	due := h.due(text)
-	quiet := h.warnings[text]
+	suppressed := h.warnings[text]
 	if due {
 		delete(h.warnings, text)
 	} else {
@@ -359,13 +359,13 @@ func (h *health) loss(text string, n int, args ...any) {
 		return
 	}
 	args = append([]any{"stream", h.stream}, args...)
-	if quiet > 0 {
-		args = append(args, "not_logged_before", quiet)
+	if suppressed > 0 {
+		args = append(args, "not_logged_before", suppressed)
 	}
 	h.log.Error(text, args...)
 }
 
-// close logs what was kept quiet.
+// close logs what was suppressed.
 func (h *health) close() {
 	h.mu.Lock()
 	rest := h.warnings
@@ -376,7 +376,7 @@ func (h *health) close() {
 	}
 }
 
-// warn logs n events of a kind, together with those kept quiet before.
+// warn logs n events of a kind, together with those suppressed before.
 func (h *health) warn(text, hint string, n int) {
 	if n == 0 {
 		return

@@ -40,7 +40,7 @@ func flushed(t *testing.T, in *Instance, chunk []byte, want Code) time.Duration 
 	return time.Since(begun)
 }
 
-func never(int, *fakeBatch) error { return nil }
+func neverSettle(int, *fakeBatch) error { return nil }
 
 // after settles batches late.
 func after(d time.Duration) func(int, *fakeBatch) error {
@@ -52,7 +52,7 @@ func after(d time.Duration) func(int, *fakeBatch) error {
 
 func TestChunksAreHandedBackAtOnceWhileTheHostStopsAndTheStreamIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in, p, stop := stoppable(t, never)
+		in, p, stop := stoppable(t, neverSettle)
 		for n := 1; n <= 2; n++ {
 			if took := flushed(t, in, chunkOf(n), Retry); took < 4*time.Second {
 				t.Errorf("unexpected flush %d before the stop; took %v; want 4s", n, took)
@@ -77,7 +77,7 @@ func TestChunksAreHandedBackAtOnceWhileTheHostStopsAndTheStreamIsDown(t *testing
 
 func TestAFlushThatWaitsEndsWhenTheHostStopsAndTheStreamIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in, _, stop := stoppable(t, never)
+		in, _, stop := stoppable(t, neverSettle)
 		flushed(t, in, chunkOf(1), Retry)
 		time.AfterFunc(time.Second, func() { stop.Store(true) })
 		if took := flushed(t, in, chunkOf(2), Retry); took < time.Second || took > time.Second+delivery.GivenUpPoll+maxLinger {
@@ -97,7 +97,7 @@ func TestTheEndIsShortWhenTheStreamIsDown(t *testing.T) {
 			put  func(int, *fakeBatch) error
 			code Code
 			want time.Duration
-		}{{never, Retry, lastWait}, {confirmAll, OK, 4 * time.Second}} {
+		}{{neverSettle, Retry, lastWait}, {confirmAll, OK, 4 * time.Second}} {
 			in, p, stop := stoppable(t, c.put)
 			in.producer = slowToClose{p}
 			flushed(t, in, chunkOf(1), c.code)
@@ -124,7 +124,7 @@ func TestAStreamThatWorksIsWaitedForWhileTheHostStops(t *testing.T) {
 				}
 			}
 			// One flush in vain, and then an answer.
-			p.put = never
+			p.put = neverSettle
 			flushed(t, in, chunkOf(10), Retry)
 			p.put = after(time.Second)
 			p.batches[len(p.batches)-1].settleAll(core.ReasonNone)

@@ -133,8 +133,8 @@ func TestStreams(t *testing.T) {
 				t.Fatal("unexpected ledger; want the chunk in it")
 			}
 			d.Shrink()
-			held := d.Content()
-			if held == nil || d.Open() != 1 || d.Outcome().Lost != 1 || d.Saved() != 3 {
+			content := d.Content()
+			if content == nil || d.Open() != 1 || d.Outcome().Lost != 1 || d.Saved() != 3 {
 				t.Fatalf("unexpected state with y open: %+v", d)
 			}
 			p.batches[2].settleAll(core.ReasonStreamNotFound)
@@ -142,8 +142,8 @@ func TestStreams(t *testing.T) {
 			if d.Content() != nil || d.Open() != 0 || d.Saved() != 2 {
 				t.Errorf("unexpected state with nothing open: %+v", d)
 			}
-			held.Bytes = c
-			in.deliverer.Park(d, held)
+			content.Bytes = c
+			in.deliverer.Park(d, content)
 			p.put = confirmAll
 			wantCode(t, in.Flush("tag", c), Error) // x was lost
 			wantSent(t, p, "good:0", "x:1", "y:2", "y:2")

@@ -99,7 +99,7 @@ func checkRole(s string) error {
 func checkUserAgent(s string) error {
 	for _, r := range s {
 		if r > '~' || !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~/ ", r)) {
-			return errors.New("not words of letters, digits and -._~/")
+			return errors.New("not words of a to z, digits and -._~/")
 		}
 	}
 	return nil
@@ -164,9 +164,9 @@ func AWSOptions() []option.Option[AWS] {
 		{Spec: option.Spec{Name: "startup_check", Default: CheckWarn, Enum: []string{CheckOff, CheckWarn, CheckRequire}, Off: CheckOff, On: CheckWarn,
 			Renamed: map[string]string{"fail": CheckRequire},
 			Doc:     "Look at the start whether the stream can be written to, without writing: warn logs what is missing, require refuses to start.",
-			Details: "Needs no permission that writing does not need. Trouble that may pass by itself (a network that is not up yet) never keeps the program from starting."},
+			Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the program from starting."},
 			Field: func(a *AWS) any { return &a.StartupCheck }},
-		{Spec: option.Spec{Name: "extra_user_agent", Aliases: []string{"user_agent"}, Form: "words of letters, digits and -._~/", Check: checkUserAgent,
+		{Spec: option.Spec{Name: "extra_user_agent", Aliases: []string{"user_agent"}, Form: "words of a to z, digits and -._~/", Check: checkUserAgent,
 			Doc: "Added to the user agent of requests."},
 			Field: func(a *AWS) any { return &a.ExtraUserAgent }},
 	}

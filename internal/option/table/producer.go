@@ -162,7 +162,7 @@ func ProducerOptions() []option.Option[Producer] {
 			Field: func(p *Producer) any { return &p.FailIfThrottled }},
 		{Spec: option.Spec{Name: "record_ttl", Kind: option.Duration, Default: "0", Min: 100 * msec, Max: 24 * hour, ZeroMeans: "never",
 			Hints: []string{"max_retries: records are retried until they are in; see record_ttl"},
-			Doc:   "Give up on an event that is not confirmed this long after it was handed over."},
+			Doc:   "Give up on an event that is not confirmed this long after it was submitted."},
 			Field: func(p *Producer) any { return &p.RecordTTL }},
 		{Spec: option.Spec{Name: "retry_backoff_min", Kind: option.Duration, Default: "100ms", Min: msec, Max: 5 * min1,
 			Doc: "Longest wait before the first retry of a request; it doubles with each further one, and what is waited is a random part of it."},

@@ -104,7 +104,7 @@ func checkMissing(s string) error {
 type badFunc func(name, value, what, allowed string)
 
 // checkTogether finds settings that do not go with each other. What rests on a value
-// that was refused, and so is not in c, is not judged.
+// that was refused, and so is not in c, is not checked.
 func (c *Config) checkTogether(l *loader) {
 	refused := maps.Clone(l.refused)
 	note := func(p *option.Problem) {
@@ -155,7 +155,7 @@ func (c *Config) checkTogether(l *loader) {
 		}
 		prefix := fmt.Sprintf("routes[%d].", i)
 		c.Routes[i].check(prefix, deadLetters, func(name, value, what, allowed string) {
-			if l.sources[name] != "" { // or it is the value of route, which was judged
+			if l.sources[name] != "" { // or it is the value of route, which was checked
 				bad(name, value, what, allowed)
 			}
 		})

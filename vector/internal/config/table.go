@@ -66,7 +66,7 @@ var serverOptions = []Option{
 		Doc: "How long a client may take to receive the answer."},
 		Field: func(c *Config) any { return &c.Server.AnswerTimeout }},
 	{Spec: option.Spec{Name: "server.connection_max_age", Kind: option.Duration, Default: "5m", Min: sec, Max: 24 * hour, ZeroMeans: "no end",
-		Doc: "Age, give or take a tenth, at which a connection is closed behind its next answer, so that load balancers can spread clients anew."},
+		Doc: "Age, give or take a tenth, at which a connection is closed behind its next answer, so that load balancers can distribute clients anew."},
 		Field: func(c *Config) any { return &c.Server.ConnectionMaxAge }},
 	{Spec: option.Spec{Name: "server.drain_delay", Kind: option.Duration, Default: "1s", Min: msec, Max: 10 * min1, ZeroMeans: "no delay",
 		Doc: "How long requests are still taken after SIGTERM while /readyz says 503. Behind a load balancer: longer than it needs to notice."},
@@ -182,13 +182,13 @@ func producerOptions() []Option {
 		option.Spec{Name: "producer.request_timeout",
 			Doc: "How long one call to Kinesis may take before it is given up and repeated. Should be below route.ack_timeout."},
 		option.Spec{Name: "producer.ordering",
-			Doc: "strict: events with equal keys are stored in the order in which they were handed over. That is the client's order only if it has one request at a time."},
+			Doc: "strict: events with equal keys are stored in the order in which they were submitted. That is the client's order only if it has one request at a time."},
 		option.Spec{Name: "producer.max_streams", Doc: "Most streams in use at one time. Requests for further ones are answered with 503."},
 		option.Spec{Name: "producer.stream_idle", Doc: "How long without events until what is known of a stream is given up."},
 		option.Spec{Name: "producer.fail_if_throttled",
 			Doc: "Answer 503 at the first throttle instead of waiting for room in the shard until route.ack_timeout."},
 		option.Spec{Name: "producer.record_ttl",
-			Doc: "Give up on an event that is not confirmed this long after it was handed over. The client is told 503, never 200."},
+			Doc: "Give up on an event that is not confirmed this long after it was submitted. The client is told 503, never 200."},
 	)
 }
 

@@ -45,6 +45,6 @@ func (c *Config) checkNative(bad badFunc) {
 		bad("native.listen", a, "the address of another listener", "another one, or off")
 	}
 	if c.Auth.Enabled() && !c.Native.Credentials && (c.TLS.ClientCAFile == "" || c.TLS.ClientAuth != "require") {
-		bad("native.credentials", "false", "lets in whoever reaches native.listen, although auth is set", "true, or certificates of clients by tls.client_ca_file")
+		bad("native.credentials", "false", "lets in every client that reaches native.listen, although auth is set", "true, or certificates of clients by tls.client_ca_file")
 	}
 }

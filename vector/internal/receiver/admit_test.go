@@ -169,7 +169,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 		resize(one, 4, nil) // at once, though another was there before
 		time.Sleep(2 * time.Second)
 
-		later := func(l *lease, n int64, want error) {
+		resizeLater := func(l *lease, n int64, want error) {
 			go resize(l, n, want)
 			synctest.Wait()
 		}
@@ -180,17 +180,17 @@ func TestGrowingGoesFirst(t *testing.T) {
 				t.Errorf("unexpected state; got %d used, %d waiting; want %d, %d", u, w, used, waiting)
 			}
 		}
-		later(one, 8, nil)  // 7 of 10 are taken
-		later(late, 1, nil) // there is room, but not for who is new
+		resizeLater(one, 8, nil)  // 7 of 10 are taken
+		resizeLater(late, 1, nil) // there is room, but not for who is new
 		resize(two, 6, nil) // there is room for this one
 		state(10, 2)
 		two.Release()
 		state(9, 0)
 
 		// A request that gives up growing lets new ones in.
-		later(one, 10, context.DeadlineExceeded) // 1 of 10 is free, and 2 are wanted
+		resizeLater(one, 10, context.DeadlineExceeded) // 1 of 10 is free, and 2 are wanted
 		time.Sleep(500 * time.Millisecond)
-		later(two, 1, nil) // waits for longer
+		resizeLater(two, 1, nil) // waits for longer
 		state(9, 2)
 		time.Sleep(2 * time.Second)
 		state(10, 0)
@@ -205,8 +205,8 @@ func TestGrowingGoesFirst(t *testing.T) {
 func TestWaitersBehindOneThatGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10)
-		held, large, small := &lease{b: b}, &lease{b: b}, &lease{b: b}
-		if err := held.resize(t.Context(), 8); err != nil {
+		taken, large, small := &lease{b: b}, &lease{b: b}, &lease{b: b}
+		if err := taken.resize(t.Context(), 8); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -222,7 +222,7 @@ func (q *request) grpcAnswer(a *answer, f *failure) {
 	a.body = frame(nil) // PushEventsResponse has no fields
 }
 
-// frame puts the header in front of a message.
+// frame puts the header before a message.
 func frame(message []byte) []byte {
 	b := make([]byte, grpcHeader, grpcHeader+len(message))
 	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))

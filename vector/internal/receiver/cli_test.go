@@ -47,7 +47,7 @@ func TestCommands(t *testing.T) {
 		{"check with a profile that is none", []string{"check", good, "--aws.profile=nobody"}, 2, "", "nobody"},
 		{"check with files that are missing", []string{"check", good, "--aws.ca_file=/none/ca", "--auth.bearer_files=/none/tokens", "--tls.cert_file=/none/c", "--tls.key_file=/none/k"}, 2, "", "/none/c"},
 		{"all that are missing at once", []string{"check", good, "--aws.ca_file=/none/ca", "--auth.bearer_files=/none/tokens"}, 2, "", "/none/tokens"},
-		{"check of dead letters in no directory", []string{"check", good, "--dead_letter.file=/none/letters"}, 2, "", `dead_letter.file: "/none/letters": `},
+		{"check of dead letters in no directory", []string{"check", good, "--dead_letter.file=/none/file"}, 2, "", `dead_letter.file: "/none/file": `},
 		{"check of dead letters in a file", []string{"check", good, "--dead_letter.file=" + bad + "/dead letters"}, 2, "", "not a directory"},
 		{"check of a directory for dead letters", []string{"check", good, "--dead_letter.file=" + filepath.Dir(bad)}, 2, "", "is a directory"},
 		{"check of endpoints of AWS beside another", []string{"check", good, "--aws.fips=true", "--aws.endpoint=http://127.0.0.1:1"}, 2, "", "aws.use_fips_endpoint: it chooses among the endpoints of AWS, but aws.endpoint"},

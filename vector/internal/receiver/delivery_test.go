@@ -209,8 +209,8 @@ func TestBodyThatCanNeverBeTakenBlocksNobody(t *testing.T) {
 				path = "/"
 			}
 			rp := r.post(t.Context(), path, []byte(c.body), c.header...)
-			for name, judge := range reactions() {
-				if got := judge(rp.status); rp.err != nil || got != dropped {
+			for name, reaction := range reactions() {
+				if got := reaction(rp.status); rp.err != nil || got != dropped {
 					t.Errorf("%s: unexpected way of %s; got %d, %v; want a status that it drops", c.name, name, rp.status, rp.err)
 				}
 			}
@@ -228,9 +228,9 @@ func TestBodyThatCanNeverBeTakenBlocksNobody(t *testing.T) {
 // What says that a body is in, that it is to come again and that it is to be given up is
 // understood by every shipper.
 func TestAnswersMeanTheSameToAllShippers(t *testing.T) {
-	for name, judge := range reactions() {
-		if judge(200) != delivered || judge(503) != retry || judge(422) != dropped {
-			t.Errorf("unexpected understanding of %s; got %v, %v, %v; want delivered, retry, dropped", name, judge(200), judge(503), judge(422))
+	for name, reaction := range reactions() {
+		if reaction(200) != delivered || reaction(503) != retry || reaction(422) != dropped {
+			t.Errorf("unexpected understanding of %s; got %v, %v, %v; want delivered, retry, dropped", name, reaction(200), reaction(503), reaction(422))
 		}
 	}
 }

@@ -16,7 +16,7 @@ var notShaping = []string{
 	"Server", "TLS", "Auth", "Limits", "Native.Listen", "Native.Credentials", "Route.Match", "Route.Streams",
 	// How Kinesis is reached, and how the producer delivers records.
 	"AWS.ExternalID", "AWS.STSEndpoint", "AWS.MaxConnections", "AWS.ConnectTimeout", "AWS.FIPS", "AWS.DualStack",
-	"AWS.Proxy", "AWS.CAFile", "AWS.SkipVerify", "AWS.UserAgent", "AWS.StartupCheck", "Producer",
+	"AWS.Proxy", "AWS.CAFile", "AWS.SkipVerify", "AWS.ExtraUserAgent", "AWS.StartupCheck", "Producer",
 	// What becomes of events once they were put. Which of them are put is for the policies
 	// of the route.
 	"Ledger", "DeadLetter", "Route.Invalid", "Route.AckTimeout", "Route.RetryAfter",

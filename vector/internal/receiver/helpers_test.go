@@ -68,7 +68,7 @@ type rig struct {
 	kinesis     *kinesistest.Server
 	cfg         *config.Config
 	deadLetters deadletter.Sink
-	// lettersTo is a stream for dead letters instead.
+	// deadLettersTo is a stream for dead letters instead.
 	deadLettersTo string
 	log           io.Writer
 	real          bool // sockets instead of pipes

@@ -422,7 +422,7 @@ func TestDestinationsAreToldApart(t *testing.T) {
 	})
 }
 
-func TestOnlyWhatFailedIsWrittenAgain(t *testing.T) {
+func TestOnlyWhatFailedIsResent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, "--producer.fail_if_throttled=true", "--producer.aggregation=false", "--route.partition_key=n")
 		defer r.stop()

@@ -26,7 +26,7 @@ type lineKind struct {
 	skipped int
 }
 
-// log calls line with the number of lines that were held back, unless it is too early.
+// log calls line with the number of lines that were suppressed, unless it is too early.
 func (t *throttle) log(kind string, line func(skipped int)) {
 	now := time.Now()
 	t.mu.Lock()

@@ -41,7 +41,7 @@ const (
 	grpcUnimplemented = 12
 )
 
-// grpcHeader is in front of each message: whether it is compressed, and its length.
+// grpcHeader is before each message: whether it is compressed, and its length.
 const grpcHeader = 5
 
 // newNative makes the server for Vector's protocol, or nil if it is off.

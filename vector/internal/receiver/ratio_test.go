@@ -26,7 +26,7 @@ import (
 // with what else the machine does. The client's work is in it, too, as it runs in the
 // same process; it is small, since its bodies are packed once. The metrics are:
 //
-//	spread/yardstick   no partition keys
+//	unkeyed/yardstick   no partition keys
 //	key/yardstick      keys out of the events
 //	producer/yardstick the producer alone, with the same records
 //	MB/cpu-s           unpacked bytes with keys for each second of one processor
@@ -35,7 +35,7 @@ func BenchmarkHTTPRatio(b *testing.B) {
 	packed := gzipped(raw)
 	events := bytes.Split(bytes.TrimSpace(raw), []byte{'\n'})
 	const rounds, bodies = 3, 30
-	spread, key := benchServer(b), benchServer(b, "--route.partition_key=user->id")
+	unkeyed, key := benchServer(b), benchServer(b, "--route.partition_key=user->id")
 	kinesis := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly())
 	producer, err := core.New(kinesis.Client(), core.WithRateLimit(1_000_000))
 	if err != nil {
@@ -56,7 +56,7 @@ func BenchmarkHTTPRatio(b *testing.B) {
 	for b.Loop() {
 		for range rounds {
 			measure("yardstick", func() { yardstick(b, packed) })
-			measure("spread", func() { spread(packed) })
+			measure("unkeyed", func() { unkeyed(packed) })
 			measure("key", func() { key(packed) })
 			measure("producer", func() {
 				records := make([]core.Record, len(events))
@@ -77,7 +77,7 @@ func BenchmarkHTTPRatio(b *testing.B) {
 		b.Logf("%-10s %8.0f us of CPU per body of %d events, %d bytes", name, float64(cost.Nanoseconds())/1e3, len(events), len(raw))
 	}
 	ratio := func(name string) float64 { return float64(best[name]) / float64(best["yardstick"]) }
-	b.ReportMetric(ratio("spread"), "spread/yardstick")
+	b.ReportMetric(ratio("unkeyed"), "unkeyed/yardstick")
 	b.ReportMetric(ratio("key"), "key/yardstick")
 	b.ReportMetric(ratio("producer"), "producer/yardstick")
 	b.ReportMetric(float64(len(raw))/1e6/best["key"].Seconds(), "MB/cpu-s")

@@ -109,7 +109,7 @@ func (u *upload) readBody() ([]byte, *failure) {
 		room = readStep
 	}
 	// With a known length everything that the body is likely to need is asked for at
-	// once. To ask for more while holding some makes requests wait for each other.
+	// once. To ask for more with some taken makes requests wait for each other.
 	need := room
 	if length >= 0 {
 		need = u.estimate(room)

@@ -148,8 +148,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 				twice = unusable(ReasonPath, fmt.Sprintf("%s has %d values that differ; want one", where, len(v)))
 			}
 		}
-		// Vector refuses templates that begin with a field, so that its headers need
-		// something in front: "stream={{ field }}".
+		// Vector refuses templates that begin with a field, so that its headers need something before it: "stream={{ field }}".
 		return strings.TrimPrefix(strings.TrimSpace(v[0]), prefix)
 	}
 	named, underStreams := strings.CutPrefix(r.URL.Path, streamsPath)

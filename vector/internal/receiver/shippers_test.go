@@ -131,7 +131,7 @@ func syslogNGReaction(status int) reaction {
 	return retry
 }
 
-// judges are what the shippers make of answers.
+// shippers is what the shippers make of answers.
 func reactions() map[string]func(int) reaction {
 	return map[string]func(int) reaction{"Vector": vectorReaction, "Fluent Bit": fluentBitReaction, "Fluentd": fluentdReaction,
 		"OTLP": otlpReaction, "Logstash": logstashReaction, "syslog-ng": syslogNGReaction}

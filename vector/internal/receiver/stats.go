@@ -55,7 +55,7 @@ type PoisonReason uint8
 const (
 	PoisonTooLarge   PoisonReason = iota // larger than the stream takes
 	PoisonInvalid                        // refused by Kinesis as invalid
-	PoisonKeyMissing                     // no partition key, and the policy is not to spread
+	PoisonKeyMissing                     // no partition key, and the policy is not to send it unkeyed
 	PoisonMalformed                      // part of a body that cannot be read
 	PoisonNotLog                         // a metric or a trace, and the policy is not to send it
 	poisonCount

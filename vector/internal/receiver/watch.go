@@ -103,7 +103,7 @@ func readText(option, path string) ([]byte, error) {
 	return data, nil
 }
 
-// plainText takes off the mark that editors on Windows put in front of UTF-8. It would be
+// plainText takes off the mark that editors on Windows put before UTF-8. It would be
 // part of the first token, or hide the first certificate.
 func plainText(data []byte) ([]byte, error) {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
