@@ -13,8 +13,8 @@ import (
 
 // Batch is what is needed of *core.Batch.
 type Batch interface {
-	// Wait returns nil once every record is settled.
-	Wait(ctx context.Context) error
+	// WaitSettled returns nil once every record is settled, whatever became of it.
+	WaitSettled(ctx context.Context) error
 	// Done is closed when every record is settled.
 	Done() <-chan struct{}
 	// Counts returns how many records are confirmed, failed and open.
@@ -245,7 +245,7 @@ func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Rec
 		a.notTaken(c, err, listed(records, numbers))
 		return
 	}
-	_ = batch.Wait(context.Background()) // only a context can fail it
+	_ = batch.WaitSettled(context.Background()) // only a context can fail it
 	a.evaluateBatch(ctx, c, batch, records, numbers)
 }
 

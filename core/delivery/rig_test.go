@@ -28,7 +28,7 @@ type fakeBatch struct {
 
 func (b *fakeBatch) Done() <-chan struct{} { return b.done }
 
-func (b *fakeBatch) Wait(ctx context.Context) error {
+func (b *fakeBatch) WaitSettled(ctx context.Context) error {
 	select {
 	case <-b.done:
 		return nil

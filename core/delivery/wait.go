@@ -80,7 +80,7 @@ func waitForAll(ctx context.Context, open []*attempt) {
 // waitEnded returns when the attempt has ended, or ctx.
 func (a *attempt) waitEnded(ctx context.Context) {
 	if a.done == nil {
-		_ = a.batch.Wait(ctx) // seen by its Done
+		_ = a.batch.WaitSettled(ctx) // seen by its Done
 		return
 	}
 	select {

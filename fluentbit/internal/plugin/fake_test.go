@@ -21,7 +21,7 @@ type fakeBatch struct {
 
 func (b *fakeBatch) Done() <-chan struct{} { return b.done }
 
-func (b *fakeBatch) Wait(ctx context.Context) error {
+func (b *fakeBatch) WaitSettled(ctx context.Context) error {
 	select {
 	case <-b.done:
 		return nil
@@ -113,7 +113,7 @@ type instantBatch int
 
 var settled = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-func (instantBatch) Wait(context.Context) error                       { return nil }
+func (instantBatch) WaitSettled(context.Context) error                { return nil }
 func (instantBatch) Done() <-chan struct{}                            { return settled }
 func (n instantBatch) Counts() (confirmed, failed, pending int)       { return int(n), 0, 0 }
 func (instantBatch) Failures(func(i int, err *core.RecordError) bool) {}

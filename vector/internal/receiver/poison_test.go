@@ -167,7 +167,7 @@ func TestManyDeadLetters(t *testing.T) {
 func TestDeadLetterStreamWithTooLowALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("dead-letters", 1))}
-		r.configure("--dead_letter.stream=dead letters")
+		r.configure("--dead_letter.stream=dead-letters")
 		r.deadLettersTo = "dead-letters"
 		r.start()
 		defer r.stop()
