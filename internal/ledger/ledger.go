@@ -83,33 +83,6 @@ type Ledger[T Entry] struct {
 	stats   Stats
 }
 
-// Fingerprint stands for everything that shapes the records of contents: what is
-// remembered by numbers of records means nothing where they are shaped otherwise.
-type Fingerprint [16]byte
-
-// Scope is within what contents are told apart.
-type Scope struct {
-	// Name is a tag, or a route and a client.
-	Name string
-	// Fingerprint is that of the records made of the content.
-	Fingerprint Fingerprint
-}
-
-// Identity stands for content. It is a value of its own, so that it can be kept where the
-// content is not.
-type Identity struct {
-	Scope  Scope
-	Length int
-	// Hash is the first half of the content's SHA-256; see the package's comment for why.
-	Hash [16]byte
-}
-
-// IdentityOf reads all of content.
-func IdentityOf(scope Scope, content []byte) Identity {
-	sum := sha256.Sum256(content)
-	return Identity{scope, len(content), [16]byte(sum[:16])}
-}
-
 // shape is what of an Identity costs nothing to find out.
 type shape struct {
 	scope  Scope
