@@ -11,7 +11,7 @@ import (
 )
 
 type inner struct {
-	Level string
+	Level  string
 	Silent bool
 }
 

@@ -182,7 +182,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 		}
 		resizeLater(one, 8, nil)  // 7 of 10 are taken
 		resizeLater(late, 1, nil) // there is room, but not for who is new
-		resize(two, 6, nil) // there is room for this one
+		resize(two, 6, nil)       // there is room for this one
 		state(10, 2)
 		two.Release()
 		state(9, 0)

@@ -21,7 +21,7 @@ import (
 // settled is a batch that Kinesis has confirmed.
 type settled struct{}
 
-func (settled) Wait(context.Context) error                 { return nil }
+func (settled) WaitSettled(context.Context) error          { return nil }
 func (settled) Done() <-chan struct{}                      { return nil }
 func (settled) Counts() (confirmed, failed, pending int)   { return 0, 0, 0 }
 func (settled) Failures(func(int, *core.RecordError) bool) {}

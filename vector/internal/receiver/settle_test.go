@@ -18,7 +18,7 @@ import (
 // answers is a settled batch in which some records failed, by their place in it.
 type answers map[int]core.Reason
 
-func (answers) Wait(context.Context) error { return nil }
+func (answers) WaitSettled(context.Context) error { return nil }
 
 func (answers) Done() <-chan struct{} { return nil }
 
