@@ -43,9 +43,11 @@ func TestDistributionChangesUnderLoadLoseAndDoubleNothing(t *testing.T) {
 				s := kinesistest.New(kinesistest.WithStream(stream, 4))
 				// Aggregates that wait for a retry must not leave after the change.
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.2, Effect: kinesistest.Effect{
-					Delay: 20 * time.Millisecond, EntryCode: "InternalFailure", EntryShare: 0.5}})
+					Delay: 20 * time.Millisecond, EntryCode: "InternalFailure", EntryShare: 0.5,
+				}})
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.2, Effect: kinesistest.Effect{
-					Delay: 20 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5}})
+					Delay: 20 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5,
+				}})
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{Delay: 20 * time.Millisecond}})
 				if denied {
 					s.Fault(kinesistest.Fault{Operation: "DescribeStreamSummary", Effect: kinesistest.Fail("AccessDeniedException", "no")})
@@ -178,8 +180,10 @@ func TestDistributionSetByHand(t *testing.T) {
 			set  core.RecordDistribution
 			warn bool
 		}{
-			{auto, core.DistributionAuto, false}, {auto, core.DistributionByKey, true},
-			{byKey, core.DistributionAuto, true}, {byKey, core.DistributionByKey, false},
+			{auto, core.DistributionAuto, false},
+			{auto, core.DistributionByKey, true},
+			{byKey, core.DistributionAuto, true},
+			{byKey, core.DistributionByKey, false},
 		} {
 			s := kinesistest.New(kinesistest.WithStream(stream, 4))
 			distribute(t, s, c.is, 0)

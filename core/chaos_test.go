@@ -250,7 +250,8 @@ func (c *chaos) faults(ctx context.Context, t *testing.T, name string, sum *coun
 	faults := []kinesistest.Effect{
 		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
 		{EntryCode: "InternalFailure", EntryShare: 0.1},
-		kinesistest.LoseReply(), kinesistest.Reset(), kinesistest.Hang(), {HangReply: true},
+		kinesistest.LoseReply(), kinesistest.Reset(), kinesistest.Hang(),
+		{HangReply: true},
 		kinesistest.Status(500), kinesistest.Status(503),
 		kinesistest.Fail("ExpiredTokenException", ""), kinesistest.Fail("LimitExceededException", ""),
 		kinesistest.Delay(100 * time.Millisecond),

@@ -19,7 +19,8 @@ import (
 // answer is an error as the SDK returns it for an HTTP answer.
 func answer(status int, err error) error {
 	return &smithy.OperationError{ServiceID: "Kinesis", OperationName: "PutRecords", Err: &smithyhttp.ResponseError{
-		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err}}
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: err,
+	}}
 }
 
 func code(c string) error { return &smithy.GenericAPIError{Code: c, Message: "text"} }

@@ -80,25 +80,37 @@ func TestBeliefInKeysFollowsTheEvidence(t *testing.T) {
 		{"DescribeStreamSummary needs no evidence", []evidence{describe(saysAuto, 0, true), newMap(0, 1, true)}},
 		{"records that were sent later contradict DescribeStreamSummary, which is not trusted then", []evidence{
 			pass(time.Second, false), describe(saysAuto, 0, true), describe(saysByKey, 0, false), pass(time.Second, false), wrong, newMap(0, 4, true),
-			pass(time.Second, true), describe(saysByKey, 0, true), describe(saysAuto, 0, true), describe(saysByKey, 0, false)}},
+			pass(time.Second, true), describe(saysByKey, 0, true), describe(saysAuto, 0, true), describe(saysByKey, 0, false),
+		}},
 		{"records that were sent earlier do not", []evidence{
 			pass(time.Second, false), describe(saysAuto, 0, true), describe(saysByKey, 0, false), pass(time.Second, false), late, newMap(0, 4, true),
-			pass(time.Second, true), describe(saysByKey, 0, false)}},
+			pass(time.Second, true), describe(saysByKey, 0, false),
+		}},
 		{"it stays in contradiction until answers agree", []evidence{
 			pass(time.Second, false), describe(saysAuto, 0, true), describe(saysByKey, 0, false), pass(time.Second, false), wrong, newMap(0, 4, true), describe(saysByKey, 0, true),
-			right(100, true), pass(time.Minute, true), right(1, false)}},
+			right(100, true), pass(time.Minute, true), right(1, false),
+		}},
 		{"it is asked, if it may be, and not the answers", []evidence{
-			describe(saysAuto, 0, true), right(200, true), pass(time.Hour, true), right(200, true), describe(saysByKey, 0, false)}},
+			describe(saysAuto, 0, true), right(200, true), pass(time.Hour, true), right(200, true), describe(saysByKey, 0, false),
+		}},
 		{"99 answers are not enough", []evidence{wrong, newMap(0, 4, true), undescribed, right(98, true), pass(time.Minute, true), right(1, true), right(1, false)}},
 		{"a minute has to pass", []evidence{wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute-1, true), right(1, true), pass(1, true), right(1, false)}},
-		{"a contradiction begins it again", []evidence{wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), wrong,
-			right(100, true), pass(time.Minute, true), right(1, false)}},
-		{"it takes twice as long the next time", []evidence{wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
-			wrong, newMap(0, 4, true), right(100, true), pass(2*time.Minute-1, true), right(1, true), pass(1, true), right(1, false)}},
-		{"and four times, if DescribeStreamSummary has put answers right that were wrong", []evidence{wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
-			describe(saysAuto, 0, true), describe(saysAuto, 0, true), undescribed, right(100, true), pass(4*time.Minute-1, true), right(1, true), pass(1, true), right(1, false)}},
-		{"as long as at first, once DescribeStreamSummary has said so", []evidence{wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
-			describe(saysAuto, 0, true), describe(saysByKey, 0, false), wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false)}},
+		{"a contradiction begins it again", []evidence{
+			wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), wrong,
+			right(100, true), pass(time.Minute, true), right(1, false),
+		}},
+		{"it takes twice as long the next time", []evidence{
+			wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
+			wrong, newMap(0, 4, true), right(100, true), pass(2*time.Minute-1, true), right(1, true), pass(1, true), right(1, false),
+		}},
+		{"and four times, if DescribeStreamSummary has put answers right that were wrong", []evidence{
+			wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
+			describe(saysAuto, 0, true), describe(saysAuto, 0, true), undescribed, right(100, true), pass(4*time.Minute-1, true), right(1, true), pass(1, true), right(1, false),
+		}},
+		{"as long as at first, once DescribeStreamSummary has said so", []evidence{
+			wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
+			describe(saysAuto, 0, true), describe(saysByKey, 0, false), wrong, newMap(0, 4, true), undescribed, right(100, true), pass(time.Minute, true), right(1, false),
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -238,8 +250,14 @@ func TestTimeOfCreationShowsARecreatedStream(t *testing.T) {
 		made *time.Time
 		drop bool
 	}{
-		{nil, false}, {&made, false}, {&made, false}, {nil, false}, {ptr(made.In(time.FixedZone("", 3600))), false},
-		{ptr(made.Add(time.Second)), true}, {ptr(made.Add(time.Second)), false}, {&made, true},
+		{nil, false},
+		{&made, false},
+		{&made, false},
+		{nil, false},
+		{ptr(made.In(time.FixedZone("", 3600))), false},
+		{ptr(made.Add(time.Second)), true},
+		{ptr(made.Add(time.Second)), false},
+		{&made, true},
 	} {
 		locked(pl, func() {
 			pl.learnMetadata(&types.StreamDescriptionSummary{StreamCreationTimestamp: c.made}, pl.now)

@@ -97,8 +97,10 @@ func exact(t *testing.T, seed uint64, most int, halved bool, opts []Option) {
 	rng := rand.New(rand.NewPCG(seed, 11))
 	s := kinesistest.New(kinesistest.WithStream("s", 1+rng.IntN(8)))
 	if halved {
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 3, Effect: kinesistest.Fail("ValidationException", ""),
-			Match: func(c *kinesistest.Call) bool { return len(c.Input.(*kinesis.PutRecordsInput).Records) > 1 }})
+		s.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Times: 3, Effect: kinesistest.Fail("ValidationException", ""),
+			Match: func(c *kinesistest.Call) bool { return len(c.Input.(*kinesis.PutRecordsInput).Records) > 1 },
+		})
 	}
 	m := &meter{Client: s.Client(), t: t, record: 20 * PutPayloadUnit}
 	p, err := New(m, append([]Option{WithRateLimit(1_000_000), WithMaxInFlight(1)}, opts...)...)

@@ -36,8 +36,10 @@ func notAfterExpiry(kr *kinesisRecord, at int64) int64 {
 func (pl *pipeline) expireItem(it *item) {
 	at := pl.p.start.Add(time.Duration(pl.now))
 	pl.noteAttempt(it, &attemptNode{Attempt: &Attempt{Start: at, End: at, Code: codeExpired, Message: "the record's TTL has passed"}})
-	pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
-		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL)})
+	pl.settle(it, &RecordError{
+		Stream: pl.stream.name, Reason: ReasonExpired, Code: codeExpired,
+		Detail: fmt.Sprintf("not confirmed within %v", pl.cfg.recordTTL),
+	})
 }
 
 // expireAwaiting settles what expires while it waits for the shard map and the metadata.

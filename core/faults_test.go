@@ -34,10 +34,14 @@ func TestNothingIsLostUnderFaults(t *testing.T) {
 	// In all 1 % of the calls, 5 % and 30 % of the entries: the first fault that
 	// matches a call takes it.
 	lost := s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.01, Seed: 1, Effect: kinesistest.LoseReply()})
-	internal := s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.14, Seed: 2,
-		Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.35}})
-	throttle := s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 3,
-		Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.35}})
+	internal := s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Probability: 0.14, Seed: 2,
+		Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.35},
+	})
+	throttle := s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Seed: 3,
+		Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.35},
+	})
 	p := newProducer(t, s.Client(), core.WithRateLimit(1000), core.WithAdaptiveRate(false), // these throttles do not follow the rate
 		core.WithRetryBackoff(time.Millisecond, 20*time.Millisecond))
 	payload := func(i int) []byte {

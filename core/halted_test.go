@@ -82,7 +82,8 @@ func equalShards(first, n int, start string) (list []types.Shard) {
 			to = aggregation.MaxHashKey
 		}
 		s := types.Shard{ShardId: aws.String(fmt.Sprintf("shardId-%012d", first+i)), HashKeyRange: &types.HashKeyRange{
-			StartingHashKey: aws.String(string(from.AppendDecimal(nil))), EndingHashKey: aws.String(string(to.AppendDecimal(nil)))}}
+			StartingHashKey: aws.String(string(from.AppendDecimal(nil))), EndingHashKey: aws.String(string(to.AppendDecimal(nil))),
+		}}
 		if start != "" {
 			s.SequenceNumberRange = &types.SequenceNumberRange{StartingSequenceNumber: aws.String(start)}
 		}

@@ -28,8 +28,10 @@ func TestLargestRecordsPassAmongSmallOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProducer(t, s.Client(), core.WithRateLimit(10_000))
-	records := []core.Record{sized("a", limit), sized("small-1", 100), sized("b", limit), sized("small-2", 100),
-		sized("half-1", limit/2), sized("half-2", limit/2), sized("mib", 1<<20), sized("small-3", 100)}
+	records := []core.Record{
+		sized("a", limit), sized("small-1", 100), sized("b", limit), sized("small-2", 100),
+		sized("half-1", limit/2), sized("half-2", limit/2), sized("mib", 1<<20), sized("small-3", 100),
+	}
 	b := put(t, p, records)
 	wait(t, b)
 	if err := b.Err(); err != nil {

@@ -48,8 +48,10 @@ func (s *sums) Observe(list []core.Observation) {
 func TestMetricsAgreeWithTheCounters(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	for i, code := range []string{"InternalFailure", "ProvisionedThroughputExceededException"} {
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: uint64(i), Probability: 0.5,
-			Effect: kinesistest.Effect{EntryCode: code, EntryShare: 0.3}})
+		s.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Seed: uint64(i), Probability: 0.5,
+			Effect: kinesistest.Effect{EntryCode: code, EntryShare: 0.3},
+		})
 	}
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 7, Probability: 0.2, Effect: kinesistest.LoseReply()})
 	m := newSums()

@@ -67,8 +67,10 @@ func (ob *observation) observeRun(m Metric, shard, code string, sum, low, high f
 		}
 	}
 	ob.last[m] = len(ob.list)
-	ob.list = append(ob.list, Observation{Metric: m, Stream: ob.stream, Shard: shard, Code: code,
-		Count: n, Sum: sum, Min: low, Max: high})
+	ob.list = append(ob.list, Observation{
+		Metric: m, Stream: ob.stream, Shard: shard, Code: code,
+		Count: n, Sum: sum, Min: low, Max: high,
+	})
 }
 
 // notifyObserver gives the observer what was measured under the lock. Called without it. A

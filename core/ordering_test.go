@@ -73,18 +73,24 @@ func strictOrder(t *testing.T, seed uint64, aggregation bool) {
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.03, Seed: seed, Effect: kinesistest.LoseReply()})
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.02, Seed: seed + 1, Effect: kinesistest.Effect{HangReply: true}})
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.02, Seed: seed + 2, Effect: kinesistest.Fail("InternalFailure", "no")})
-	s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.1, Seed: seed + 3,
-		Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3}})
-	s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.2, Seed: seed + 4,
-		Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
+	s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Probability: 0.1, Seed: seed + 3,
+		Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3},
+	})
+	s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Probability: 0.2, Seed: seed + 4,
+		Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+	})
 	s.Fault(kinesistest.Fault{Operation: "ListShards", Probability: 0.2, Seed: seed + 5, Effect: kinesistest.Fail("LimitExceededException", "no")})
 	delays := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
 	s.Intercept(func(c *kinesistest.Call) *kinesistest.Effect {
 		mu.Lock()
 		defer mu.Unlock()
-		return &kinesistest.Effect{Delay: time.Duration(delays.IntN(30)) * time.Millisecond,
-			DelayReply: time.Duration(delays.IntN(30)) * time.Millisecond}
+		return &kinesistest.Effect{
+			Delay:      time.Duration(delays.IntN(30)) * time.Millisecond,
+			DelayReply: time.Duration(delays.IntN(30)) * time.Millisecond,
+		}
 	})
 	p := newProducer(t, s.Client(), core.WithOrdering(core.OrderingStrict), core.WithAggregation(aggregation), core.WithAdaptiveRate(false),
 		core.WithAggregationMaxBytes(1000), core.WithRequestTimeout(500*time.Millisecond), core.WithRateLimit(1000),
@@ -202,7 +208,8 @@ func TestStrictOrderHoldsAroundExpiredRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream(stream, 2))
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.5, Effect: kinesistest.Effect{
-			EntryCode: "InternalFailure", Delay: 30 * time.Millisecond}})
+			EntryCode: "InternalFailure", Delay: 30 * time.Millisecond,
+		}})
 		p := newProducer(t, s.Client(), core.WithOrdering(core.OrderingStrict), core.WithRecordTTL(150*time.Millisecond),
 			core.WithRetryBackoff(20*time.Millisecond, 80*time.Millisecond), core.WithAggregationMaxBytes(200))
 		k := &sequence{key: "k"}

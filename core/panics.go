@@ -29,8 +29,10 @@ func (pl *pipeline) breakDown(name string, cause any, stack []byte) {
 	if pl.broken != nil {
 		return
 	}
-	pl.broken = &RecordError{Stream: pl.stream.name, Reason: ReasonInternal,
-		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause)}
+	pl.broken = &RecordError{
+		Stream: pl.stream.name, Reason: ReasonInternal,
+		Detail: fmt.Sprintf("the producer stopped its work for this stream after a panic: %v", cause),
+	}
 	pl.ended = true
 	pl.log(slog.LevelError, "panic in the producer: the stream is not written to any more; please report this", "in", name, "cause", fmt.Sprint(cause), "stack", string(stack))
 	pl.discardStages()

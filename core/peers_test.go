@@ -328,8 +328,10 @@ func TestPeersMapIsFetchedWithBackoff(t *testing.T) {
 
 // The SDK made attempts of its own below those that were counted.
 func TestPeersNoHiddenAttempts(t *testing.T) {
-	for k, v := range map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CA_BUNDLE": ""} {
+	for k, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CA_BUNDLE": "",
+	} {
 		t.Setenv(k, v)
 	}
 	s := kinesistest.New(kinesistest.WithStream(stream, 1))

@@ -45,8 +45,12 @@ func randomRefusals(t *testing.T, seed uint64, opts []core.Option) {
 	}})
 	for i, e := range []kinesistest.Effect{
 		kinesistest.Fail("SerializationException", "x"), kinesistest.Fail("InvalidArgumentException", "x"), kinesistest.Status(403), kinesistest.Status(400), kinesistest.Status(413),
-		kinesistest.Status(503), kinesistest.LoseReply(), kinesistest.Reset(), {EntryCode: "InternalFailure", EntryShare: 0.3},
-		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}, {EntryCode: "InvalidArgumentException", EntryShare: 0.02}, {Hang: true}, {Delay: time.Millisecond},
+		kinesistest.Status(503), kinesistest.LoseReply(), kinesistest.Reset(),
+		{EntryCode: "InternalFailure", EntryShare: 0.3},
+		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+		{EntryCode: "InvalidArgumentException", EntryShare: 0.02},
+		{Hang: true},
+		{Delay: time.Millisecond},
 	} {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: e, Probability: 0.02, Seed: seed<<8 + uint64(i)})
 	}

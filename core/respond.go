@@ -38,8 +38,10 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		if out == nil {
 			out = &kinesis.PutRecordsOutput{}
 		}
-		v := classification{action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
-			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records))}
+		v := classification{
+			action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
+			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records)),
+		}
 		pl.stats.RequestErrors++
 		pl.metrics.observeFailed(v.code)
 		pl.noteDegraded(v)

@@ -112,8 +112,11 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	s := kinesistest.New(kinesistest.WithStream(stream, 3))
 	for i, e := range []kinesistest.Effect{
-		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5}, {EntryCode: "InternalFailure", EntryShare: 0.3},
-		kinesistest.LoseReply(), kinesistest.Status(503), {HangReply: true}, kinesistest.Fail("ValidationException", ""),
+		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5},
+		{EntryCode: "InternalFailure", EntryShare: 0.3},
+		kinesistest.LoseReply(), kinesistest.Status(503),
+		{HangReply: true},
+		kinesistest.Fail("ValidationException", ""),
 	} {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.06, Seed: seed*10 + uint64(i), Effect: e})
 		s.Fault(kinesistest.Fault{Operation: "ListShards", Probability: 0.06, Seed: seed*10 + uint64(i), Effect: e})

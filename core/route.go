@@ -40,8 +40,10 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 		return nil, false
 	}
 	if n := it.sizeAlone(); n > pl.meta.maxRecordBytes {
-		pl.settle(it, &RecordError{Stream: pl.stream.name, Reason: ReasonTooLarge,
-			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes)})
+		pl.settle(it, &RecordError{
+			Stream: pl.stream.name, Reason: ReasonTooLarge,
+			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes),
+		})
 		return nil, false
 	}
 	if pl.meta.missing != nil {

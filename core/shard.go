@@ -39,7 +39,6 @@ type shard struct {
 
 	readyBytes   int // in the collector
 	requestBytes int // scratch of the collector, 0 outside
-
 }
 
 func (s *shard) shardContains(h aggregation.HashKey) bool {

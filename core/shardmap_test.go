@@ -395,7 +395,8 @@ func TestAutoDistributionSwitchesAggregationOff(t *testing.T) {
 func TestStreamMetadataSetsTheRecordLimit(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 1))
 	if _, err := s.Client().UpdateMaxRecordSize(context.Background(), &kinesis.UpdateMaxRecordSizeInput{
-		StreamARN: aws.String(s.ARN(stream)), MaxRecordSizeInKiB: aws.Int32(10240)}); err != nil {
+		StreamARN: aws.String(s.ARN(stream)), MaxRecordSizeInKiB: aws.Int32(10240),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	p := newProducer(t, s.Client(), core.WithRateLimit(1000))

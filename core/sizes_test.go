@@ -82,7 +82,8 @@ func weigh(t *testing.T, seed uint64, name string, opts []core.Option) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	s := kinesistest.New(kinesistest.WithStream(stream, 1+rng.IntN(40)))
 	for i, e := range []kinesistest.Effect{
-		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.4}, {EntryCode: "InternalFailure", EntryShare: 0.3},
+		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.4},
+		{EntryCode: "InternalFailure", EntryShare: 0.3},
 		kinesistest.LoseReply(), kinesistest.Status(503), kinesistest.Fail("ValidationException", ""),
 	} {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.03, Seed: seed*10 + uint64(i), Effect: e})

@@ -61,7 +61,8 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		{name: "nothing is wrong"},
 		{name: "may not put", faults: deny("PutRecords"), want: []want{{action: "kinesis:PutRecords"}}},
 		{name: "may do nothing", faults: deny(""), want: []want{
-			{action: "kinesis:ListShards", optional: true}, {action: "kinesis:DescribeStreamSummary", optional: true}, {action: "kinesis:PutRecords"}}},
+			{action: "kinesis:ListShards", optional: true}, {action: "kinesis:DescribeStreamSummary", optional: true}, {action: "kinesis:PutRecords"},
+		}},
 		{name: "may not describe", faults: deny("DescribeStreamSummary"), want: []want{{action: "kinesis:DescribeStreamSummary", optional: true}}},
 		{name: "may not use the key", faults: fail("PutRecords", "KMSAccessDeniedException"), want: []want{{action: "kms:GenerateDataKey on the stream's key"}}},
 		{name: "no such stream", stream: "nowhere", want: []want{{text: "no such stream"}}},

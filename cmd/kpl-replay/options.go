@@ -74,17 +74,30 @@ func flags() []option.Option[options] {
 	option.With(producer, option.Spec{Name: "rate-limit", Default: "50", Doc: "Most of a shard's capacity to use, in percent. Default 50."})
 	const what, which, other = "What to do", "Which dead letters", "Other"
 	return slices.Concat([]flag{
-		{Spec: option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the dead letters by stream and reason, and do nothing."},
-			Field: func(o *options) any { return &o.list }},
-		{Spec: option.Spec{Name: "dry-run", Kind: option.Bool, Group: what, Doc: "Say what would be put where, and do nothing."},
-			Field: func(o *options) any { return &o.dryRun }},
-		{Spec: option.Spec{Name: "to", Arg: "STREAM", Group: what, Form: "the name or the ARN of a stream", Check: checkStream,
-			Doc: "Put all dead letters into this stream (name or ARN). Default: each into its own."},
-			Field: func(o *options) any { return &o.to }},
-		{Spec: option.Spec{Name: "failed", Arg: "FILE", Group: what, Doc: "Append dead letters that are refused again to this file; they are done then."},
-			Field: func(o *options) any { return &o.failed }},
-		{Spec: option.Spec{Name: "reason", Arg: "NAMES", Group: which, Form: option.OrList(reasons()), Words: reasons(),
-			Doc: "Only dead letters with these reasons, separated by commas, for instance too_large,invalid. Dead letters with the reason broken hold input that is no record; they need to be named here."},
+		{
+			Spec:  option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the dead letters by stream and reason, and do nothing."},
+			Field: func(o *options) any { return &o.list },
+		},
+		{
+			Spec:  option.Spec{Name: "dry-run", Kind: option.Bool, Group: what, Doc: "Say what would be put where, and do nothing."},
+			Field: func(o *options) any { return &o.dryRun },
+		},
+		{
+			Spec: option.Spec{
+				Name: "to", Arg: "STREAM", Group: what, Form: "the name or the ARN of a stream", Check: checkStream,
+				Doc: "Put all dead letters into this stream (name or ARN). Default: each into its own.",
+			},
+			Field: func(o *options) any { return &o.to },
+		},
+		{
+			Spec:  option.Spec{Name: "failed", Arg: "FILE", Group: what, Doc: "Append dead letters that are refused again to this file; they are done then."},
+			Field: func(o *options) any { return &o.failed },
+		},
+		{
+			Spec: option.Spec{
+				Name: "reason", Arg: "NAMES", Group: which, Form: option.OrList(reasons()), Words: reasons(),
+				Doc: "Only dead letters with these reasons, separated by commas, for instance too_large,invalid. Dead letters with the reason broken hold input that is no record; they need to be named here.",
+			},
 			Parse: func(o *options, v string) error {
 				o.filter.reasons = words(v)
 				for _, r := range o.filter.reasons {
@@ -93,27 +106,38 @@ func flags() []option.Option[options] {
 					}
 				}
 				return nil
-			}},
-		{Spec: option.Spec{Name: "stream", Arg: "NAMES", Group: which, Doc: "Only dead letters of these streams, separated by commas."},
+			},
+		},
+		{
+			Spec: option.Spec{Name: "stream", Arg: "NAMES", Group: which, Doc: "Only dead letters of these streams, separated by commas."},
 			Parse: func(o *options, v string) error {
 				o.filter.streams = words(v)
 				return nil
-			}},
-		{Spec: option.Spec{Name: "since", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago."},
+			},
+		},
+		{
+			Spec: option.Spec{Name: "since", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters of this time and later: 2026-11-24T10:00:00Z, or 24h for that long ago."},
 			Parse: func(o *options, v string) (err error) {
 				o.filter.since, err = parseTime(v, time.Now())
 				return err
-			}},
-		{Spec: option.Spec{Name: "until", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters before this time, in the forms of --since."},
+			},
+		},
+		{
+			Spec: option.Spec{Name: "until", Arg: "WHEN", Group: which, Form: timeForm, Doc: "Only dead letters before this time, in the forms of --since."},
 			Parse: func(o *options, v string) (err error) {
 				o.filter.until, err = parseTime(v, time.Now())
 				return err
-			}},
+			},
+		},
 	}, producer, aws, []flag{
-		{Spec: option.Spec{Name: "completion", Arg: "SHELL", Enum: option.Shells(), Group: other, Doc: "Print a completion script for bash, zsh or fish."},
-			Field: func(o *options) any { return &o.completion }},
-		{Spec: option.Spec{Name: "help", Aliases: []string{"h"}, Kind: option.Bool, Group: other, Doc: "Print this."},
-			Field: func(o *options) any { return &o.help }},
+		{
+			Spec:  option.Spec{Name: "completion", Arg: "SHELL", Enum: option.Shells(), Group: other, Doc: "Print a completion script for bash, zsh or fish."},
+			Field: func(o *options) any { return &o.completion },
+		},
+		{
+			Spec:  option.Spec{Name: "help", Aliases: []string{"h"}, Kind: option.Bool, Group: other, Doc: "Print this."},
+			Field: func(o *options) any { return &o.help },
+		},
 	})
 }
 

@@ -416,8 +416,11 @@ func TestUsage(t *testing.T) {
 	}{
 		{"nothing to read", nil, []string{"no FILE"}},
 		{"unknown flag", []string{"--what", "f"}, []string{"-what"}},
-		{"every mistake at once", []string{"--since", "yesterday", "--until", "-1h", "--reason", "big", "--to", "a b", "--rate-limit", "0", "--list", "--dry-run", "f", "f"},
-			[]string{"--since", "--until", `--reason: "big"`, "too_large", "--to", `--rate-limit: "0"`, "--dry-run together", "f twice"}},
+		{
+			"every mistake at once",
+			[]string{"--since", "yesterday", "--until", "-1h", "--reason", "big", "--to", "a b", "--rate-limit", "0", "--list", "--dry-run", "f", "f"},
+			[]string{"--since", "--until", `--reason: "big"`, "too_large", "--to", `--rate-limit: "0"`, "--dry-run together", "f twice"},
+		},
 		{"the file for failures is read", []string{"--failed", "f", "f"}, []string{"--failed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

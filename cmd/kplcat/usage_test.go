@@ -3,12 +3,12 @@
 package main
 
 import (
-	"github.com/outkpl/outkpl/internal/option"
-
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/option"
 )
 
 func TestFailuresSayWhatToDo(t *testing.T) {

@@ -72,8 +72,10 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 	a.transport = cfg.HTTPClient
 	if b, ok := a.transport.(*awshttp.BuildableClient); ok {
 		// The client that it would make itself cannot close its connections.
-		a.transport = &http.Client{Transport: b.GetTransport(),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		a.transport = &http.Client{
+			Transport:     b.GetTransport(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
 	}
 	credentials := newChain(src, read, func(ctx context.Context) (source, error) {
 		_, src, err := a.load(ctx)
@@ -258,7 +260,8 @@ func filesOf(cfg aws.Config) []string {
 // attempt of each operation of each client.
 func watch(credentials *chain) func(*middleware.Stack) error {
 	see := middleware.FinalizeMiddlewareFunc("outkpl:WatchCredentials", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-		middleware.FinalizeOutput, middleware.Metadata, error) {
+		middleware.FinalizeOutput, middleware.Metadata, error,
+	) {
 		out, md, err := next.HandleFinalize(ctx, in)
 		r, ok := in.Request.(*smithyhttp.Request)
 		if !ok {

@@ -40,8 +40,10 @@ func TestDeadLettersOfABatch(t *testing.T) {
 		l.Time = time.Time{}
 		switch i {
 		case 2:
-			want := Entry{Stream: "logs", PartitionKey: "key", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "detail",
-				Attempts: b.Result(2).Attempts, Data: []byte("2"), Source: "tag"}
+			want := Entry{
+				Stream: "logs", PartitionKey: "key", ExplicitHashKey: "17", Reason: "invalid", Code: "Code", Detail: "detail",
+				Attempts: b.Result(2).Attempts, Data: []byte("2"), Source: "tag",
+			}
 			if !reflect.DeepEqual(l, want) {
 				t.Errorf("unexpected dead letter; got %+v; want %+v", l, want)
 			}

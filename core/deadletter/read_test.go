@@ -25,8 +25,11 @@ func TestRead(t *testing.T) {
 		{"the last line needs no end", a + "\n" + b, []string{"a", "b"}, nil},
 		{"line ends of Windows and empty lines", "\n" + a + "\r\n\r\n  \n" + b + "\r\n", []string{"a", "b"}, nil},
 		{"a broken line is named and passed over", a + "\n{\"data\":\"" + secret + "\n\n" + b + "\n", []string{"a", "b"}, []int{2}},
-		{"every kind of broken line", strings.Join([]string{`x`, `[]`, `{}`, `{"data":null}`, `{"data":"` + secret + `!"}`, `{"time":"` + secret + `","data":""}`, `{"data":"YQ=="}{}`, b}, "\n"),
-			[]string{"b"}, []int{1, 2, 3, 4, 5, 6, 7}},
+		{
+			"every kind of broken line", strings.Join([]string{`x`, `[]`, `{}`, `{"data":null}`, `{"data":"` + secret + `!"}`, `{"time":"` + secret + `","data":""}`, `{"data":"YQ=="}{}`, b}, "\n"),
+			[]string{"b"},
+			[]int{1, 2, 3, 4, 5, 6, 7},
+		},
 		{"times that are out of range in UTC", `{"data":"","time":"9999-12-31T23:59:59-10:00"}` + "\n" + `{"data":"","attempts":[{"start":"0000-01-01T00:00:00+10:00"}]}`, nil, []int{1, 2}},
 		{"a torn last line", a + "\n" + `{"data":"` + secret, []string{"a"}, []int{2}},
 	} {

@@ -168,8 +168,10 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		core.ReasonTooLarge: Keep, core.ReasonInvalid: Drop, core.ReasonExpired: Lose,
 	}}
 	r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNone); return nil }
-	r.cfg = Config{PutBatch: r.putBatch, DeadLetters: r.sink, DeadLetterGrace: time.Second, Ledger: ledger.Limits{Bytes: 1 << 20},
-		Panicked: func(p any, _ []byte) { r.panicked = p }}
+	r.cfg = Config{
+		PutBatch: r.putBatch, DeadLetters: r.sink, DeadLetterGrace: time.Second, Ledger: ledger.Limits{Bytes: 1 << 20},
+		Panicked: func(p any, _ []byte) { r.panicked = p },
+	}
 	if change != nil {
 		change(&r.cfg)
 	}

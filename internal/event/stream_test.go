@@ -252,9 +252,23 @@ func TestMatch(t *testing.T) {
 		pattern, s string
 		want       bool
 	}{
-		{"a", "a", true}, {"a", "b", false}, {"a", "ab", false}, {"", "", true}, {"*", "", true}, {"*", "abc", true},
-		{"a*c", "abbc", true}, {"a*c", "abcd", false}, {"*b*", "abc", true}, {"a?c", "abc", true}, {"a?c", "ac", false},
-		{"**a", "bba", true}, {"log[a-c]", "logb", true}, {"log[a-c]", "logd", false}, {"log[^a-c]", "logd", true}, {"a**", "a", true}, {"*ab", "aab", true},
+		{"a", "a", true},
+		{"a", "b", false},
+		{"a", "ab", false},
+		{"", "", true},
+		{"*", "", true},
+		{"*", "abc", true},
+		{"a*c", "abbc", true},
+		{"a*c", "abcd", false},
+		{"*b*", "abc", true},
+		{"a?c", "abc", true},
+		{"a?c", "ac", false},
+		{"**a", "bba", true},
+		{"log[a-c]", "logb", true},
+		{"log[a-c]", "logd", false},
+		{"log[^a-c]", "logd", true},
+		{"a**", "a", true},
+		{"*ab", "aab", true},
 		{strings.Repeat("a*", 60), strings.Repeat("a", 127) + "b", true},
 		{strings.Repeat("a*", 60) + "c", strings.Repeat("a", 128), false},
 	} {

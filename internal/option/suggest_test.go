@@ -9,8 +9,16 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{
-		{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "abd", 1}, {"abc", "ab", 1}, {"ab", "abc", 1},
-		{"kitten", "sitting", 3}, {"partition_key", "patition_key", 1}, {"ab", "ba", 2},
+		{"", "", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"abc", "abc", 0},
+		{"abc", "abd", 1},
+		{"abc", "ab", 1},
+		{"ab", "abc", 1},
+		{"kitten", "sitting", 3},
+		{"partition_key", "patition_key", 1},
+		{"ab", "ba", 2},
 	} {
 		if got := Distance(c.a, c.b); got != c.want {
 			t.Errorf("unexpected distance of %q and %q; got %d; want %d", c.a, c.b, got, c.want)
@@ -38,7 +46,8 @@ func TestNearest(t *testing.T) {
 func TestSuggestAsksTheTables(t *testing.T) {
 	all := []*Spec{
 		{Name: "server.listen", Hints: []string{"port", "tls_port: TLS is on the same port"}},
-		{Name: "route.compression"}, {Name: "producer.aggregation"},
+		{Name: "route.compression"},
+		{Name: "producer.aggregation"},
 	}
 	group := []string{"aggregation", "rate_limit"}
 	flags := []string{"server.listen", "route.compression", "producer.aggregation"}

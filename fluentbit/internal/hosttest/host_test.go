@@ -92,8 +92,10 @@ func TestLifecycle(t *testing.T) {
 		if r.code != 255 {
 			t.Errorf("unexpected exit code; got %d; want 255", r.code)
 		}
-		for _, want := range []string{`aggregation: "banana"`, `endpoint: "a/b"`, `flush_timeout: "1x"`, `buffer_size: "1K"`, `compression: "gzipp"`,
-			`partition_key: "a->"`, "partition-key", `simple_aggregation: "maybe"`, "stream: not set", "region: not set"} {
+		for _, want := range []string{
+			`aggregation: "banana"`, `endpoint: "a/b"`, `flush_timeout: "1x"`, `buffer_size: "1K"`, `compression: "gzipp"`,
+			`partition_key: "a->"`, "partition-key", `simple_aggregation: "maybe"`, "stream: not set", "region: not set",
+		} {
 			if !strings.Contains(r.log, want) {
 				t.Errorf("unexpected log; %q is missing in:\n%s", want, r.log)
 			}

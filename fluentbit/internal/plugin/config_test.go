@@ -307,8 +307,10 @@ func TestOtherNamesOfOptions(t *testing.T) {
 }
 
 func TestAllProblemsAtOnce(t *testing.T) {
-	_, err := ParseConfig(MapConfig{"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on", "oversize": "cut", "max_streams": "0",
-		"proxy": "ftp://u:hush@x", "endpoint": "http://u:hush@x", "sts_endpoint": "u:hush@x", "role_arn": "arn:aws:iam::1:role/r", "external_id": "hush"}, noEnv)
+	_, err := ParseConfig(MapConfig{
+		"aggregation": "x", "flush_timeout": "y", "time_key_format": "%Q", "partition_key": "$", "newline": "on", "oversize": "cut", "max_streams": "0",
+		"proxy": "ftp://u:hush@x", "endpoint": "http://u:hush@x", "sts_endpoint": "u:hush@x", "role_arn": "arn:aws:iam::1:role/r", "external_id": "hush",
+	}, noEnv)
 	if n := len(Problems(err)); n != 12 || strings.Contains(err.Error(), "hush") {
 		t.Errorf("unexpected problems; got %d; want 10 without secrets: %v", n, err)
 	}

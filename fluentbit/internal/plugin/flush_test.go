@@ -357,9 +357,11 @@ var flushConfigs = []struct {
 }{
 	{"default", nil},
 	{"key+time", []string{"partition_key", "kubernetes->pod_name", "time_key", "time", "time_key_format", "%FT%T.%LZ"}},
-	{"all", []string{"stream", "logs-$kubernetes['namespace_name']", "stream_allow", "logs-*", "partition_key", "$kubernetes['pod_name']/$stream",
+	{"all", []string{
+		"stream", "logs-$kubernetes['namespace_name']", "stream_allow", "logs-*", "partition_key", "$kubernetes['pod_name']/$stream",
 		"time_key", "time", "time_key_format", "%FT%T.%LZ", "append_newline", "on", "replace_dots", "_", "data_keys", "log,stream,logtag,kubernetes",
-		"metadata_key", "meta", "group_key", "group", "oversize", "split"}},
+		"metadata_key", "meta", "group_key", "group", "oversize", "split",
+	}},
 }
 
 func newInstant(t testing.TB, kv ...string) *Instance {

@@ -68,8 +68,10 @@ func newMeter(in *Instance, registry Registry) *meter {
 	}
 	m := &meter{in: in, cfg: cfg, registry: registry, families: map[core.Metric]int{}, stop: make(chan struct{})}
 	if cfg.Level == core.LevelDetailed {
-		m.window = metrics.NewWindow(metrics.WindowConfig{Config: cfg, Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds,
-			Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge }, Logger: in.log})
+		m.window = metrics.NewWindow(metrics.WindowConfig{
+			Config: cfg, Histograms: true, Seconds: true, Monotonic: true, Bounds: metrics.Bounds,
+			Only: func(m core.Metric) bool { return m.Info().Kind != core.Gauge }, Logger: in.log,
+		})
 		in.cfg.observer = m.window
 	}
 	return m

@@ -57,26 +57,38 @@ func allSections() []Section {
 func sharedAWS() []Option {
 	return option.With(option.Of("", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()),
 		option.Spec{Name: "max_connections", Doc: "Most connections to Kinesis. It is raised to max_in_flight."},
-		option.Spec{Name: "startup_check", Default: table.CheckOff,
+		option.Spec{
+			Name: "startup_check", Default: table.CheckOff,
 			Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
-				"Beware of `require` with hot reload: the host ends when an output refuses to start."},
+				"Beware of `require` with hot reload: the host ends when an output refuses to start.",
+		},
 	)
 }
 
 func sharedProducer() []Option {
 	return option.With(option.Of("", func(c *Config) *table.Producer { return &c.Producer }, table.ProducerOptions()),
-		option.Spec{Name: "buffer_size", Default: "64M", Min: 2e6, Max: 16e9,
-			Doc: "Most bytes that the plugin holds of events that are under way, 128 bytes per event included."},
-		option.Spec{Name: "fail_if_throttled",
-			Doc: "Give throttled events back to the host at once, which retries them, instead of retrying them within the flush."},
-		option.Spec{Name: "ordering",
+		option.Spec{
+			Name: "buffer_size", Default: "64M", Min: 2e6, Max: 16e9,
+			Doc: "Most bytes that the plugin holds of events that are under way, 128 bytes per event included.",
+		},
+		option.Spec{
+			Name: "fail_if_throttled",
+			Doc:  "Give throttled events back to the host at once, which retries them, instead of retrying them within the flush.",
+		},
+		option.Spec{
+			Name: "ordering",
 			Details: "Strict holds for events of one chunk, and from chunk to chunk as long as the host hands them over one after the other, with `workers` 0 or 1, and does not retry. " +
-				"A reader has to skip what it has seen before: after a lost answer an event is sent again. Not for events without a key, nor where Kinesis chooses the shard."},
-		option.Spec{Name: "record_ttl", Hints: []string{"max_retries: records are retried until they are in; see record_ttl and the host's retry_limit"},
-			Doc: "Give up on an event that is not confirmed this long after it was submitted: it goes to the dead letter file, or is lost if there is none."},
-		option.Spec{Name: "request_timeout", ZeroMeans: "the default", // the AWS plugin's default is 0
+				"A reader has to skip what it has seen before: after a lost answer an event is sent again. Not for events without a key, nor where Kinesis chooses the shard.",
+		},
+		option.Spec{
+			Name: "record_ttl", Hints: []string{"max_retries: records are retried until they are in; see record_ttl and the host's retry_limit"},
+			Doc: "Give up on an event that is not confirmed this long after it was submitted: it goes to the dead letter file, or is lost if there is none.",
+		},
+		option.Spec{
+			Name: "request_timeout", ZeroMeans: "the default", // the AWS plugin's default is 0
 			Hints: []string{"timeout: write flush_timeout, request_timeout or connect_timeout"},
-			PeerC: "`net.*`", PeerGo: "http_request_timeout, in seconds; 0, the default, is no limit"},
+			PeerC: "`net.*`", PeerGo: "http_request_timeout, in seconds; 0, the default, is no limit",
+		},
 	)
 }
 
@@ -85,12 +97,16 @@ func sharedDeadLetter() []Option {
 		return &table.DeadLetter{File: &c.DeadLetterFile, MaxBytes: &c.DeadLetterMaxBytes, MaxFiles: &c.DeadLetterMaxFiles, DropOldest: &c.DeadLetterDropOldest}
 	}
 	return option.With(option.Of("dead_letter_", part, table.DeadLetterOptions()),
-		option.Spec{Name: "dead_letter_file", Hints: []string{"dead_letter", "dlq_path"},
+		option.Spec{
+			Name: "dead_letter_file", Hints: []string{"dead_letter", "dlq_path"},
 			Details: "Events over the limit, events that Kinesis refuses as invalid, events that cannot be decoded, and those of record_ttl. The event counts as done when it is safely on disk; if it cannot be written, the chunk " +
-				"is retried. `kpl-replay` sends the dead letters again. Each output needs a file of its own."},
+				"is retried. `kpl-replay` sends the dead letters again. Each output needs a file of its own.",
+		},
 		option.Spec{Name: "dead_letter_max_size", Default: "256M", Min: 1e6, Max: 1e12},
-		option.Spec{Name: "dead_letter_max_files",
-			Doc: "Full dead letter files that are kept. When there are more, dead letters wait, and their chunks are retried, until one is taken away."},
+		option.Spec{
+			Name: "dead_letter_max_files",
+			Doc:  "Full dead letter files that are kept. When there are more, dead letters wait, and their chunks are retried, until one is taken away.",
+		},
 	)
 }
 
@@ -99,11 +115,15 @@ func sharedMetrics() []Option {
 		return &table.Metrics{Level: &c.metricsLevel, Granularity: &c.metricsGranularity}
 	}
 	return option.With(option.Of("metrics_", part, table.MetricsOptions()),
-		option.Spec{Name: "metrics_level", Default: "summary",
+		option.Spec{
+			Name: "metrics_level", Default: "summary",
 			Doc: "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus.",
 			Details: "`summary` reads counters and gauges that exist anyway and costs nothing for each event. `detailed` adds histograms and error codes, at a small " +
-				"cost for each event. Hosts that do not export their metrics functions show none."},
-		option.Spec{Name: "metrics_granularity", Default: "stream",
-			Doc: "Finest label of the metrics. With shard and metrics_level detailed there is a series for each shard."},
+				"cost for each event. Hosts that do not export their metrics functions show none.",
+		},
+		option.Spec{
+			Name: "metrics_granularity", Default: "stream",
+			Doc: "Finest label of the metrics. With shard and metrics_level detailed there is a series for each shard.",
+		},
 	)
 }

@@ -400,7 +400,8 @@ func TestManyRecordsShareARequestAndTheKeysOfARetryAreTheSame(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream("logs", 4), kinesistest.WithLimits(kinesistest.Limits{}))
 	var mu sync.Mutex
 	keys := map[string]map[string]bool{} // by payload
-	s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 3, Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3},
+	s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Seed: 3, Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.3},
 		Match: func(c *kinesistest.Call) bool {
 			mu.Lock()
 			defer mu.Unlock()
@@ -411,7 +412,8 @@ func TestManyRecordsShareARequestAndTheKeysOfARetryAreTheSame(t *testing.T) {
 				keys[string(r.Data)][*r.PartitionKey] = true
 			}
 			return true
-		}})
+		},
+	})
 	in, _ := newReal(t, s, "aggregation", "off", "partition_key", "k")
 	chunk, want := numbered(t, 0, 1000)
 	untilOK(t, in, "tag", chunk)
@@ -431,10 +433,12 @@ func TestManyRecordsShareARequestAndTheKeysOfARetryAreTheSame(t *testing.T) {
 
 func TestAPoisonRecordDoesNotHoldUpTheOthers(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream("logs", 1))
-	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", "no"),
+	s.Fault(kinesistest.Fault{
+		Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", "no"),
 		Match: func(c *kinesistest.Call) bool {
 			return slices.ContainsFunc(puts(c), func(r types.PutRecordsRequestEntry) bool { return strings.Contains(string(r.Data), "poison") })
-		}})
+		},
+	})
 	file := filepath.Join(t.TempDir(), "dead.ndjson")
 	in, _ := newReal(t, s, "dead_letter_file", file)
 	untilOK(t, in, "tag", eventOf(t, fields{"n": 0})) // the stream works

@@ -62,10 +62,17 @@ func (t *chunkCounts) outcome(o event.Outcome) {
 		mark event.Outcome
 		n    *int
 	}{
-		{event.KeyMissing, &t.keyMissing}, {event.KeyCut, &t.keyCut},
-		{event.LogKeyMissing, &t.logKeyMissing}, {event.Dropped, &t.dropped},
-		{event.StreamMissing, &t.streamMissing}, {event.StreamRefused, &t.streamRefused}, {event.Unroutable, &t.unroutable},
-		{event.Truncated, &t.truncated}, {event.Split, &t.split}, {event.GroupLeftOut, &t.groupLeftOut}, {event.Empty, &t.empty},
+		{event.KeyMissing, &t.keyMissing},
+		{event.KeyCut, &t.keyCut},
+		{event.LogKeyMissing, &t.logKeyMissing},
+		{event.Dropped, &t.dropped},
+		{event.StreamMissing, &t.streamMissing},
+		{event.StreamRefused, &t.streamRefused},
+		{event.Unroutable, &t.unroutable},
+		{event.Truncated, &t.truncated},
+		{event.Split, &t.split},
+		{event.GroupLeftOut, &t.groupLeftOut},
+		{event.Empty, &t.empty},
 	} {
 		if o&c.mark != 0 {
 			*c.n++

@@ -97,84 +97,180 @@ func (p *Producer) Check(prefix string) (problems []*option.Problem) {
 func ProducerOptions() []option.Option[Producer] {
 	const rateAlone = "rate_limit alone counts"
 	return []option.Option[Producer]{
-		{Spec: option.Spec{Name: "aggregation", Kind: option.Bool, Default: "true", Hints: []string{"aggregate", "aggregation_enabled"},
-			Doc:    "Pack many events into one Kinesis record, in the format of the Kinesis Producer Library. Consumers need KCL or a de-aggregation library.",
-			PeerGo: "off by default; only `true` switches it on; mixes up keys"},
-			Field: func(p *Producer) any { return &p.Aggregation }},
-		{Spec: option.Spec{Name: "aggregation_max_size", Kind: option.Size, Default: "51200", Min: 64, Max: mib, Hints: []string{"aggregation_size"},
-			Doc: "Largest aggregate. Multiples of 25600, the billing unit, cost least.", PeerGo: "no option, 1 MiB"},
-			Field: func(p *Producer) any { return &p.AggregationMaxBytes }},
-		{Spec: option.Spec{Name: "aggregation_grow_size", Kind: option.Size, Default: "512000", Max: mib, ZeroMeans: "never",
-			Doc: "How far an aggregate of large events goes on beyond aggregation_max_size to fill the billing units that it is charged for."},
-			Field: func(p *Producer) any { return &p.AggregationGrowBytes }},
-		{Spec: option.Spec{Name: "aggregation_max_count", Kind: option.Int, Default: "1048576", Min: 1, Max: 1 << 20,
-			Doc: "Most events in one aggregate."},
-			Field: func(p *Producer) any { return &p.AggregationMaxCount }},
-		{Spec: option.Spec{Name: "max_buffered_time", Kind: option.Duration, Default: "100ms", Min: msec, Max: min1, ZeroMeans: "no wait", Hints: []string{"record_max_buffered_time"},
-			Doc: "How long an event may wait for others to share a Kinesis record with. It is not waited for when no more can come."},
-			Field: func(p *Producer) any { return &p.MaxBufferedTime }},
-		{Spec: option.Spec{Name: "collection_max_count", Kind: option.Int, Default: "500", Min: 1, Max: 500,
-			Doc: "Most Kinesis records in one request.", PeerC: "no option, 500", PeerGo: "no option, 500"},
-			Field: func(p *Producer) any { return &p.CollectionMaxCount }},
-		{Spec: option.Spec{Name: "collection_max_size", Kind: option.Size, Default: "1048576", Min: 52224, Max: 10 * mib,
-			Doc:   "Most bytes in one request. Small requests cost little more and keep memory and the price of a lost answer low.",
-			PeerC: "no option, 10 MiB", PeerGo: "no option, 5 MiB"},
-			Field: func(p *Producer) any { return &p.CollectionMaxBytes }},
-		{Spec: option.Spec{Name: "max_in_flight", Kind: option.Int, Default: "16", Min: 1, Max: 256,
-			Doc:   "Most requests under way at one time for one stream.",
-			PeerC: "no option, one for each worker", PeerGo: "no option, one"},
-			Field: func(p *Producer) any { return &p.MaxInFlight }},
-		{Spec: option.Spec{Name: "request_timeout", Aliases: []string{"http_request_timeout"}, Kind: option.Duration, Default: "6s", Min: 100 * msec, Max: 10 * min1,
-			Doc: "How long one call to Kinesis may take before it is given up and repeated."},
-			Field: func(p *Producer) any { return &p.RequestTimeout }},
-		{Spec: option.Spec{Name: "rate_limit", Kind: option.Int, Default: "100", Min: 1, Max: 1_000_000,
-			Doc: "Most of a shard's capacity to use, in percent. Above 100 throttles become routine."},
-			Field: func(p *Producer) any { return &p.RateLimit }},
-		{Spec: option.Spec{Name: "adaptive_rate", Kind: option.Bool, Default: "true",
-			Doc: "Lower the share of a shard when it throttles, and raise it again when events wait: other producers write to the same shards. Throttles that a lower rate does not lessen do not count."},
-			Field: func(p *Producer) any { return &p.AdaptiveRate }},
-		{Spec: option.Spec{Name: "shard_limit_records", Aliases: []string{"shard_records_limit"}, Kind: option.Int, Default: "0", Min: 1, Max: 1_000_000_000, ZeroMeans: rateAlone,
-			Doc: "Most Kinesis records for one shard in a second."},
-			Field: func(p *Producer) any { return &p.ShardRecords }},
-		{Spec: option.Spec{Name: "shard_limit_bytes", Aliases: []string{"shard_bytes_limit"}, Kind: option.Size, Default: "0", Min: 1024, Max: 1_000_000_000_000, ZeroMeans: rateAlone,
-			Doc: "Most bytes of data and keys for one shard in a second."},
-			Field: func(p *Producer) any { return &p.ShardBytes }},
-		{Spec: option.Spec{Name: "ordering", Default: "none", Enum: []string{"none", Strict},
-			Doc:   "Whether events with the same partition key keep their order. Strict has one Kinesis record under way for each shard.",
-			PeerC: "no option, no order", PeerGo: "no option, no order"},
-			Field: func(p *Producer) any { return &p.Ordering }},
-		{Spec: option.Spec{Name: "distribution", Default: "detect", Enum: []string{"detect", "by_key", "auto"},
-			Doc: "Who chooses the shard: the key, or Kinesis (record distribution strategy AUTO), which rules out aggregation. Detect finds out.",
-			Details: "Set it where kinesis:DescribeStreamSummary is not allowed: finding out from answers costs some events that are written twice. " +
-				"`by_key` on an AUTO stream writes most events several times."},
-			Field: func(p *Producer) any { return &p.Distribution }},
-		{Spec: option.Spec{Name: "max_streams", Kind: option.Int, Default: "256", Min: 1, Max: 100_000,
-			Doc: "Most streams in use at one time."},
-			Field: func(p *Producer) any { return &p.MaxStreams }},
-		{Spec: option.Spec{Name: "describe_interval", Kind: option.Duration, Default: "10m", Min: 10 * sec, Max: 24 * hour,
-			Doc: "How often DescribeStreamSummary is called for a stream in use, give or take a fifth: for its record limit and its record distribution strategy. The calls are limited to 20 a second for a whole account."},
-			Field: func(p *Producer) any { return &p.DescribeInterval }},
-		{Spec: option.Spec{Name: "stream_idle", Kind: option.Duration, Default: "15m", Min: 10 * sec, Max: 24 * hour,
-			Doc: "After what time without events a stream makes room for another one (see max_streams), and what is known of it is given up. The next event begins anew."},
-			Field: func(p *Producer) any { return &p.StreamIdle }},
-		{Spec: option.Spec{Name: "fail_if_throttled", Kind: option.Bool, Default: "false",
-			Doc: "Give throttled events back at once instead of waiting for room in the shard."},
-			Field: func(p *Producer) any { return &p.FailIfThrottled }},
-		{Spec: option.Spec{Name: "record_ttl", Kind: option.Duration, Default: "0", Min: 100 * msec, Max: 24 * hour, ZeroMeans: "never",
-			Hints: []string{"max_retries: records are retried until they are in; see record_ttl"},
-			Doc:   "Give up on an event that is not confirmed this long after it was submitted."},
-			Field: func(p *Producer) any { return &p.RecordTTL }},
-		{Spec: option.Spec{Name: "retry_backoff_min", Kind: option.Duration, Default: "100ms", Min: msec, Max: 5 * min1,
-			Doc: "Longest wait before the first retry of a request; it doubles with each further one, and what is waited is a random part of it."},
-			Field: func(p *Producer) any { return &p.RetryBackoffMin }},
-		{Spec: option.Spec{Name: "retry_backoff_max", Kind: option.Duration, Default: "5s", Min: msec, Max: 5 * min1,
-			Doc: "Longest wait before any retry."},
-			Field: func(p *Producer) any { return &p.RetryBackoffMax }},
-		{Spec: option.Spec{Name: "buffer_size", Kind: option.Size, Default: "67108864", Min: mib, Max: 16 * gib,
-			Doc: "Most bytes of events that are under way, 128 bytes per event included."},
-			Field: func(p *Producer) any { return &p.BufferBytes }},
-		{Spec: option.Spec{Name: "buffer_records", Kind: option.Int, Default: "1048576", Min: 1, Max: gib,
-			Doc: "Most events that are under way."},
-			Field: func(p *Producer) any { return &p.BufferRecords }},
+		{
+			Spec: option.Spec{
+				Name: "aggregation", Kind: option.Bool, Default: "true", Hints: []string{"aggregate", "aggregation_enabled"},
+				Doc:    "Pack many events into one Kinesis record, in the format of the Kinesis Producer Library. Consumers need KCL or a de-aggregation library.",
+				PeerGo: "off by default; only `true` switches it on; mixes up keys",
+			},
+			Field: func(p *Producer) any { return &p.Aggregation },
+		},
+		{
+			Spec: option.Spec{
+				Name: "aggregation_max_size", Kind: option.Size, Default: "51200", Min: 64, Max: mib, Hints: []string{"aggregation_size"},
+				Doc: "Largest aggregate. Multiples of 25600, the billing unit, cost least.", PeerGo: "no option, 1 MiB",
+			},
+			Field: func(p *Producer) any { return &p.AggregationMaxBytes },
+		},
+		{
+			Spec: option.Spec{
+				Name: "aggregation_grow_size", Kind: option.Size, Default: "512000", Max: mib, ZeroMeans: "never",
+				Doc: "How far an aggregate of large events goes on beyond aggregation_max_size to fill the billing units that it is charged for.",
+			},
+			Field: func(p *Producer) any { return &p.AggregationGrowBytes },
+		},
+		{
+			Spec: option.Spec{
+				Name: "aggregation_max_count", Kind: option.Int, Default: "1048576", Min: 1, Max: 1 << 20,
+				Doc: "Most events in one aggregate.",
+			},
+			Field: func(p *Producer) any { return &p.AggregationMaxCount },
+		},
+		{
+			Spec: option.Spec{
+				Name: "max_buffered_time", Kind: option.Duration, Default: "100ms", Min: msec, Max: min1, ZeroMeans: "no wait", Hints: []string{"record_max_buffered_time"},
+				Doc: "How long an event may wait for others to share a Kinesis record with. It is not waited for when no more can come.",
+			},
+			Field: func(p *Producer) any { return &p.MaxBufferedTime },
+		},
+		{
+			Spec: option.Spec{
+				Name: "collection_max_count", Kind: option.Int, Default: "500", Min: 1, Max: 500,
+				Doc: "Most Kinesis records in one request.", PeerC: "no option, 500", PeerGo: "no option, 500",
+			},
+			Field: func(p *Producer) any { return &p.CollectionMaxCount },
+		},
+		{
+			Spec: option.Spec{
+				Name: "collection_max_size", Kind: option.Size, Default: "1048576", Min: 52224, Max: 10 * mib,
+				Doc:   "Most bytes in one request. Small requests cost little more and keep memory and the price of a lost answer low.",
+				PeerC: "no option, 10 MiB", PeerGo: "no option, 5 MiB",
+			},
+			Field: func(p *Producer) any { return &p.CollectionMaxBytes },
+		},
+		{
+			Spec: option.Spec{
+				Name: "max_in_flight", Kind: option.Int, Default: "16", Min: 1, Max: 256,
+				Doc:   "Most requests under way at one time for one stream.",
+				PeerC: "no option, one for each worker", PeerGo: "no option, one",
+			},
+			Field: func(p *Producer) any { return &p.MaxInFlight },
+		},
+		{
+			Spec: option.Spec{
+				Name: "request_timeout", Aliases: []string{"http_request_timeout"}, Kind: option.Duration, Default: "6s", Min: 100 * msec, Max: 10 * min1,
+				Doc: "How long one call to Kinesis may take before it is given up and repeated.",
+			},
+			Field: func(p *Producer) any { return &p.RequestTimeout },
+		},
+		{
+			Spec: option.Spec{
+				Name: "rate_limit", Kind: option.Int, Default: "100", Min: 1, Max: 1_000_000,
+				Doc: "Most of a shard's capacity to use, in percent. Above 100 throttles become routine.",
+			},
+			Field: func(p *Producer) any { return &p.RateLimit },
+		},
+		{
+			Spec: option.Spec{
+				Name: "adaptive_rate", Kind: option.Bool, Default: "true",
+				Doc: "Lower the share of a shard when it throttles, and raise it again when events wait: other producers write to the same shards. Throttles that a lower rate does not lessen do not count.",
+			},
+			Field: func(p *Producer) any { return &p.AdaptiveRate },
+		},
+		{
+			Spec: option.Spec{
+				Name: "shard_limit_records", Aliases: []string{"shard_records_limit"}, Kind: option.Int, Default: "0", Min: 1, Max: 1_000_000_000, ZeroMeans: rateAlone,
+				Doc: "Most Kinesis records for one shard in a second.",
+			},
+			Field: func(p *Producer) any { return &p.ShardRecords },
+		},
+		{
+			Spec: option.Spec{
+				Name: "shard_limit_bytes", Aliases: []string{"shard_bytes_limit"}, Kind: option.Size, Default: "0", Min: 1024, Max: 1_000_000_000_000, ZeroMeans: rateAlone,
+				Doc: "Most bytes of data and keys for one shard in a second.",
+			},
+			Field: func(p *Producer) any { return &p.ShardBytes },
+		},
+		{
+			Spec: option.Spec{
+				Name: "ordering", Default: "none", Enum: []string{"none", Strict},
+				Doc:   "Whether events with the same partition key keep their order. Strict has one Kinesis record under way for each shard.",
+				PeerC: "no option, no order", PeerGo: "no option, no order",
+			},
+			Field: func(p *Producer) any { return &p.Ordering },
+		},
+		{
+			Spec: option.Spec{
+				Name: "distribution", Default: "detect", Enum: []string{"detect", "by_key", "auto"},
+				Doc: "Who chooses the shard: the key, or Kinesis (record distribution strategy AUTO), which rules out aggregation. Detect finds out.",
+				Details: "Set it where kinesis:DescribeStreamSummary is not allowed: finding out from answers costs some events that are written twice. " +
+					"`by_key` on an AUTO stream writes most events several times.",
+			},
+			Field: func(p *Producer) any { return &p.Distribution },
+		},
+		{
+			Spec: option.Spec{
+				Name: "max_streams", Kind: option.Int, Default: "256", Min: 1, Max: 100_000,
+				Doc: "Most streams in use at one time.",
+			},
+			Field: func(p *Producer) any { return &p.MaxStreams },
+		},
+		{
+			Spec: option.Spec{
+				Name: "describe_interval", Kind: option.Duration, Default: "10m", Min: 10 * sec, Max: 24 * hour,
+				Doc: "How often DescribeStreamSummary is called for a stream in use, give or take a fifth: for its record limit and its record distribution strategy. The calls are limited to 20 a second for a whole account.",
+			},
+			Field: func(p *Producer) any { return &p.DescribeInterval },
+		},
+		{
+			Spec: option.Spec{
+				Name: "stream_idle", Kind: option.Duration, Default: "15m", Min: 10 * sec, Max: 24 * hour,
+				Doc: "After what time without events a stream makes room for another one (see max_streams), and what is known of it is given up. The next event begins anew.",
+			},
+			Field: func(p *Producer) any { return &p.StreamIdle },
+		},
+		{
+			Spec: option.Spec{
+				Name: "fail_if_throttled", Kind: option.Bool, Default: "false",
+				Doc: "Give throttled events back at once instead of waiting for room in the shard.",
+			},
+			Field: func(p *Producer) any { return &p.FailIfThrottled },
+		},
+		{
+			Spec: option.Spec{
+				Name: "record_ttl", Kind: option.Duration, Default: "0", Min: 100 * msec, Max: 24 * hour, ZeroMeans: "never",
+				Hints: []string{"max_retries: records are retried until they are in; see record_ttl"},
+				Doc:   "Give up on an event that is not confirmed this long after it was submitted.",
+			},
+			Field: func(p *Producer) any { return &p.RecordTTL },
+		},
+		{
+			Spec: option.Spec{
+				Name: "retry_backoff_min", Kind: option.Duration, Default: "100ms", Min: msec, Max: 5 * min1,
+				Doc: "Longest wait before the first retry of a request; it doubles with each further one, and what is waited is a random part of it.",
+			},
+			Field: func(p *Producer) any { return &p.RetryBackoffMin },
+		},
+		{
+			Spec: option.Spec{
+				Name: "retry_backoff_max", Kind: option.Duration, Default: "5s", Min: msec, Max: 5 * min1,
+				Doc: "Longest wait before any retry.",
+			},
+			Field: func(p *Producer) any { return &p.RetryBackoffMax },
+		},
+		{
+			Spec: option.Spec{
+				Name: "buffer_size", Kind: option.Size, Default: "67108864", Min: mib, Max: 16 * gib,
+				Doc: "Most bytes of events that are under way, 128 bytes per event included.",
+			},
+			Field: func(p *Producer) any { return &p.BufferBytes },
+		},
+		{
+			Spec: option.Spec{
+				Name: "buffer_records", Kind: option.Int, Default: "1048576", Min: 1, Max: gib,
+				Doc: "Most events that are under way.",
+			},
+			Field: func(p *Producer) any { return &p.BufferRecords },
+		},
 	}
 }

@@ -228,8 +228,10 @@ func (r *Route) check(prefix string, deadLetters bool, bad badFunc) {
 		return
 	}
 	for _, p := range []struct{ key, value string }{
-		{"partition_key_missing", r.PartitionKeyMissing}, {"oversize", r.TooLarge},
-		{"invalid", r.Invalid}, {"malformed", r.Malformed},
+		{"partition_key_missing", r.PartitionKeyMissing},
+		{"oversize", r.TooLarge},
+		{"invalid", r.Invalid},
+		{"malformed", r.Malformed},
 	} {
 		if p.value == DeadLetters {
 			bad(prefix+p.key, p.value, "needs dead_letter.file or dead_letter.stream", "")

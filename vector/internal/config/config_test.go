@@ -255,13 +255,19 @@ func TestRegionOfARNs(t *testing.T) {
 		{"taken from the stream", "route: {stream: '" + arn("eu-west-1", "a") + "'}", "eu-west-1", ""},
 		{"the same", "aws: {region: eu-west-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "eu-west-1", ""},
 		{"names have none", "route: {stream: a}", "", ""},
-		{"another one", "aws: {region: us-east-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "",
-			"route.stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but aws.region says us-east-1"},
+		{
+			"another one", "aws: {region: us-east-1}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "",
+			"route.stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but aws.region says us-east-1",
+		},
 		{"of an entry of routes", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: b}", "eu-west-1", ""},
-		{"two that differ", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
-			"routes[0].stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but route.stream says us-east-1"},
-		{"of dead letters", "dead_letter: {stream: '" + arn("eu-west-1", "a") + "'}\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
-			"dead_letter.stream: \"arn"},
+		{
+			"two that differ", "routes: [{match: /x, stream: '" + arn("eu-west-1", "a") + "'}]\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
+			"routes[0].stream: \"" + arn("eu-west-1", "a") + "\": in the region eu-west-1, but route.stream says us-east-1",
+		},
+		{
+			"of dead letters", "dead_letter: {stream: '" + arn("eu-west-1", "a") + "'}\nroute: {stream: '" + arn("us-east-1", "b") + "'}", "",
+			"dead_letter.stream: \"arn",
+		},
 		{"one problem for one mistake", "aws: {region: 'EU!'}\nroute: {stream: '" + arn("eu-west-1", "a") + "'}", "", "aws.region: \"EU!\": "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,18 +23,34 @@ func (n *Native) Enabled() bool { return n.Listen != "" && n.Listen != "off" }
 const AsJSON = "json"
 
 var nativeOptions = []Option{
-	{Spec: option.Spec{Name: "native.listen", Default: "off", Form: "host:port, or off", Check: checkAddressOrOff,
-		Doc: "Where sinks of type vector of other Vector instances are served, over gRPC."},
-		Field: func(c *Config) any { return &c.Native.Listen }},
-	{Spec: option.Spec{Name: "native.credentials", Kind: option.Bool, Default: "false",
-		Doc: "Ask there, too, for the credentials of auth. Vector cannot send any, only a proxy in between can; for Vector itself use tls.client_ca_file."},
-		Field: func(c *Config) any { return &c.Native.Credentials }},
-	{Spec: option.Spec{Name: "native.metrics", Default: AsJSON, Enum: []string{AsJSON, Drop, Reject},
-		Doc: "What to do with metrics that come there. reject refuses the whole request, which makes Vector drop it."},
-		Field: func(c *Config) any { return &c.Native.Metrics }},
-	{Spec: option.Spec{Name: "native.traces", Default: AsJSON, Enum: []string{AsJSON, Drop, Reject},
-		Doc: "What to do with traces that come there; as native.metrics."},
-		Field: func(c *Config) any { return &c.Native.Traces }},
+	{
+		Spec: option.Spec{
+			Name: "native.listen", Default: "off", Form: "host:port, or off", Check: checkAddressOrOff,
+			Doc: "Where sinks of type vector of other Vector instances are served, over gRPC.",
+		},
+		Field: func(c *Config) any { return &c.Native.Listen },
+	},
+	{
+		Spec: option.Spec{
+			Name: "native.credentials", Kind: option.Bool, Default: "false",
+			Doc: "Ask there, too, for the credentials of auth. Vector cannot send any, only a proxy in between can; for Vector itself use tls.client_ca_file.",
+		},
+		Field: func(c *Config) any { return &c.Native.Credentials },
+	},
+	{
+		Spec: option.Spec{
+			Name: "native.metrics", Default: AsJSON, Enum: []string{AsJSON, Drop, Reject},
+			Doc: "What to do with metrics that come there. reject refuses the whole request, which makes Vector drop it.",
+		},
+		Field: func(c *Config) any { return &c.Native.Metrics },
+	},
+	{
+		Spec: option.Spec{
+			Name: "native.traces", Default: AsJSON, Enum: []string{AsJSON, Drop, Reject},
+			Doc: "What to do with traces that come there; as native.metrics.",
+		},
+		Field: func(c *Config) any { return &c.Native.Traces },
+	},
 }
 
 func (c *Config) checkNative(bad badFunc) {

@@ -187,15 +187,19 @@ func TestChangesOfFilesThatTimeAndSizeDoNotShow(t *testing.T) {
 		name          string
 		before, after func(t *testing.T, dir string)
 	}{
-		{"written in place", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
-			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-b") }},
-		{"another file of that name", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
+		{
+			"written in place", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
+			func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-b") },
+		},
+		{
+			"another file of that name", func(t *testing.T, dir string) { write(t, filepath.Join(dir, "tokens"), "token-a") },
 			func(t *testing.T, dir string) {
 				write(t, filepath.Join(dir, "next"), "token-b")
 				if err := os.Rename(filepath.Join(dir, "next"), filepath.Join(dir, "tokens")); err != nil {
 					t.Fatal(err)
 				}
-			}},
+			},
+		},
 		{"a volume of Kubernetes", func(t *testing.T, dir string) {
 			write(t, filepath.Join(dir, "..1", "tokens"), "token-a")
 			link(t, "..1", filepath.Join(dir, "..data"))

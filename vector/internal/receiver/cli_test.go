@@ -108,8 +108,10 @@ func program(t *testing.T, flags ...string) (kinesis *kinesistest.Server, addres
 	ctx, cancel := context.WithCancel(t.Context())
 	logs, w := io.Pipe()
 	code := make(chan int, 1)
-	args := append([]string{"--config=../../../conf/kpl-http.yaml", "--server.listen=127.0.0.1:0", "--server.admin_listen=127.0.0.1:0",
-		"--server.drain_delay=0", "--aws.endpoint=" + kinesis.URL()}, flags...)
+	args := append([]string{
+		"--config=../../../conf/kpl-http.yaml", "--server.listen=127.0.0.1:0", "--server.admin_listen=127.0.0.1:0",
+		"--server.drain_delay=0", "--aws.endpoint=" + kinesis.URL(),
+	}, flags...)
 	go func() {
 		code <- Main(ctx, args, nil, io.Discard, w)
 		_ = w.Close()

@@ -38,9 +38,12 @@ func disruptions() []disruption {
 	return []disruption{
 		{name: "none", begin: func(*rig) func() { return func() {} }},
 		{name: "throttles", lasts: 20 * time.Second, begin: fault(kinesistest.Fault{Effect: kinesistest.Effect{
-			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.7}})},
-		{name: "throttles at the first of which the producer gives up", lasts: 20 * time.Second, flags: []string{"--producer.fail_if_throttled=true"},
-			begin: fault(kinesistest.Fault{Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.7}})},
+			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.7,
+		}})},
+		{
+			name: "throttles at the first of which the producer gives up", lasts: 20 * time.Second, flags: []string{"--producer.fail_if_throttled=true"},
+			begin: fault(kinesistest.Fault{Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.7}}),
+		},
 		{name: "internal failures", lasts: 20 * time.Second, unknown: true, begin: fault(kinesistest.Fault{Effect: kinesistest.FailEntries("InternalFailure", "")})},
 		{name: "503 of Kinesis", lasts: 20 * time.Second, unknown: true, begin: fault(kinesistest.Fault{Effect: kinesistest.Status(503)})},
 		{name: "broken connections", lasts: 20 * time.Second, unknown: true, begin: fault(kinesistest.Fault{Effect: kinesistest.Reset()})},
@@ -243,7 +246,8 @@ func TestFluentBitGivesUpAfterItsRetryLimit(t *testing.T) {
 		r := newRig(t)
 		defer r.stop()
 		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-			EntryCode: "ProvisionedThroughputExceededException"}})
+			EntryCode: "ProvisionedThroughputExceededException",
+		}})
 		var sh shipper
 		for _, s := range shippers() {
 			if s.name == "fluent bit json" {
@@ -268,7 +272,8 @@ func TestVectorWithManyRequestsAtOnce(t *testing.T) {
 		r := newRig(t)
 		sh := shippers()[1]
 		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3, Delay: 100 * time.Millisecond}})
+			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3, Delay: 100 * time.Millisecond,
+		}})
 		timer := time.AfterFunc(30*time.Second, h.Remove)
 		defer timer.Stop()
 		work := make(chan int)

@@ -22,7 +22,8 @@ func TestShutdownUnderLoad(t *testing.T) {
 		const clients, each = 20, 25
 		r := newRig(t, "--server.drain_delay=2s")
 		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-			Delay: 300 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2}})
+			Delay: 300 * time.Millisecond, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.2,
+		}})
 		var mu sync.Mutex // guards acked and next
 		acked, next := map[int]bool{}, 0
 		var wg sync.WaitGroup

@@ -32,7 +32,8 @@ func TestBatchesThatGrowAreWrittenOnce(t *testing.T) {
 		for _, tr := range []disruption{
 			{name: "slow", begin: fault(kinesistest.Fault{Effect: kinesistest.Delay(5 * time.Second)})},
 			{name: "slow and throttled", flags: []string{"--producer.fail_if_throttled=true"}, begin: fault(kinesistest.Fault{
-				Effect: kinesistest.Effect{Delay: 3 * time.Second, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})},
+				Effect: kinesistest.Effect{Delay: 3 * time.Second, EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+			})},
 		} {
 			t.Run(sh.name+"/"+tr.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -71,18 +72,24 @@ func TestBodiesThatMerelyBeginAlikeAreWrittenWhole(t *testing.T) {
 		{name: "grown", first: "a 1", second: "a 1\nb", known: true},
 		{name: "grown, on another connection", first: "a 1", second: "a 1\nb", address: "10.0.0.1:2000", known: true},
 		{name: "another client", first: "a 1", second: "a 1\nb", address: "10.0.0.2:1000"},
-		{name: "another client through the same proxy", first: "a 1", second: "a 1\nb",
-			header: [2][]string{{forwarded, "192.0.2.1"}, {forwarded, "192.0.2.2"}}},
-		{name: "another program at the same address", first: "a 1", second: "a 1\nb",
-			header: [2][]string{{agent, "curl/8"}, {agent, "syslog-ng"}}},
+		{
+			name: "another client through the same proxy", first: "a 1", second: "a 1\nb",
+			header: [2][]string{{forwarded, "192.0.2.1"}, {forwarded, "192.0.2.2"}},
+		},
+		{
+			name: "another program at the same address", first: "a 1", second: "a 1\nb",
+			header: [2][]string{{agent, "curl/8"}, {agent, "syslog-ng"}},
+		},
 		{name: "addresses that say nothing", flags: []string{"--ledger.client=any"}, first: "a 1", second: "a 1\nb"},
 		{name: "words without time or counter", first: "alive", second: "alive\nb"},
 		{name: "a line that goes on", first: "a 1", second: "a 12\nb"},
 		{name: "a value that goes on", first: `{"n":1}`, second: `{"n":12}`},
 		{name: "a number that goes on", first: `[1,2`, second: `[1,23`},
 		{name: "another key", first: "a 1", second: "a 1\nb", header: [2][]string{{HeaderKey, "k"}, {HeaderKey, "other"}}},
-		{name: "another key of the same text", flags: []string{"--route.log_key=m", "--route.partition_key=k"},
-			first: `{"m":"a 1","k":"x"}`, second: `{"m":"a 1","k":"y"}` + "\n" + `{"m":"b","k":"y"}`},
+		{
+			name: "another key of the same text", flags: []string{"--route.log_key=m", "--route.partition_key=k"},
+			first: `{"m":"a 1","k":"x"}`, second: `{"m":"a 1","k":"y"}` + "\n" + `{"m":"b","k":"y"}`,
+		},
 		{name: "another form", first: "[1,\n2]", second: "[1,\n2]\nb", header: [2][]string{{"Content-Type", "application/json"}, {"Content-Type", "text/plain"}}},
 		{name: "fewer events", first: "a 1\nb", second: "a 1"},
 		{name: "other events first", first: "a 1", second: "b\na 1"},

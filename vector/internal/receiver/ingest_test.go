@@ -427,7 +427,8 @@ func TestOnlyWhatFailedIsResent(t *testing.T) {
 		r := newRig(t, "--producer.fail_if_throttled=true", "--producer.aggregation=false", "--route.partition_key=n")
 		defer r.stop()
 		fault := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Effect{
-			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5}})
+			EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5,
+		}})
 		rp := r.post(t.Context(), "/", ndjson(0, 200))
 		rp.want(t, 503, "throttled")
 		before := len(r.stored("logs"))

@@ -53,31 +53,47 @@ const latencyName, latencyHelp = "kpl_http_ack_duration_seconds", "time from the
 
 func serverMetrics() []serverMetric {
 	return []serverMetric{
-		{"kpl_http_requests_total", "answers; those over gRPC count as the status of HTTP that means the same", []string{"route", "status"}, false,
+		{
+			"kpl_http_requests_total", "answers; those over gRPC count as the status of HTTP that means the same",
+			[]string{"route", "status"},
+			false,
 			func(st *Stats, add func(float64, ...string)) {
 				for i := range st.Routes {
 					for j, n := range st.Routes[i].Requests {
 						add(float64(n), st.Routes[i].Match, strconv.Itoa(Statuses[j]))
 					}
 				}
-			}},
-		{"kpl_http_rejected_total", "requests that were not answered with 200, by reason", []string{"route", "reason"}, false,
+			},
+		},
+		{
+			"kpl_http_rejected_total", "requests that were not answered with 200, by reason",
+			[]string{"route", "reason"},
+			false,
 			func(st *Stats, add func(float64, ...string)) {
 				for i := range st.Routes {
 					for _, reason := range Reasons() {
 						add(float64(st.Routes[i].Rejected[reason]), st.Routes[i].Match, reason.String())
 					}
 				}
-			}},
+			},
+		},
 		{"kpl_http_wire_bytes_total", "bytes of bodies as sent", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.WireBytes) })},
 		{"kpl_http_body_bytes_total", "bytes of bodies unpacked", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.BodyBytes) })},
 		{"kpl_http_events_total", "events of valid bodies; a body that is sent again counts again", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.Events) })},
 		{"kpl_http_events_confirmed_total", "events in answers of 200 that are in Kinesis", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.Confirmed) })},
 		{"kpl_http_bodies_total", "bodies that were read whole", nil, false, one(func(st *Stats) float64 { return float64(st.Bodies) })},
-		{"kpl_http_events_dropped_total", "events that can never be stored and were dropped, by reason", []string{"reason"}, false,
-			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.Dropped })},
-		{"kpl_http_dead_letters_total", "events kept as dead letters, by reason", []string{"reason"}, false,
-			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.DeadLettered })},
+		{
+			"kpl_http_events_dropped_total", "events that can never be stored and were dropped, by reason",
+			[]string{"reason"},
+			false,
+			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.Dropped }),
+		},
+		{
+			"kpl_http_dead_letters_total", "events kept as dead letters, by reason",
+			[]string{"reason"},
+			false,
+			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.DeadLettered }),
+		},
 		{"kpl_http_resumed_total", "requests whose body was known, so that only what was missing was written", nil, false, one(func(st *Stats) float64 { return float64(st.Resumed) })},
 		{"kpl_http_events_saved_total", "events that were not resent for that reason", nil, false, one(func(st *Stats) float64 { return float64(st.EventsSaved) })},
 		{"kpl_http_clients_gone_total", "clients that were gone before they could be answered", nil, false, one(func(st *Stats) float64 { return float64(st.GoneBeforeAnswer) })},

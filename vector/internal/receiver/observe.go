@@ -60,8 +60,10 @@ func openObservers(ctx context.Context, cfg *config.Config, shared *awsclient.AW
 		if err != nil {
 			errs = append(errs, err)
 		} else {
-			add(cloudwatch.New(client, cloudwatch.Config{Config: what, Namespace: cfg.Metrics.CloudWatchNamespace,
-				Interval: cfg.Metrics.CloudWatchInterval, Logger: log}))
+			add(cloudwatch.New(client, cloudwatch.Config{
+				Config: what, Namespace: cfg.Metrics.CloudWatchNamespace,
+				Interval: cfg.Metrics.CloudWatchInterval, Logger: log,
+			}))
 		}
 	}
 	if a := cfg.Metrics.DogStatsD; a != "" {

@@ -31,8 +31,10 @@ func newPayloads(u *upload, f body.Format) *payloads {
 	if len(keys) > 0 && f == body.FormatMsgpack && r.TimeKey != "" {
 		keys = append(slices.Clone(keys), r.TimeKey)
 	}
-	return &payloads{logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
-		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.q.lease.n}
+	return &payloads{
+		logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
+		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.q.lease.n,
+	}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed.

@@ -107,8 +107,10 @@ func yardstick(b *testing.B, packed []byte) {
 // benchServer serves on the loopback; what it returns posts one body.
 func benchServer(b *testing.B, flags ...string) (post func(packed []byte)) {
 	kinesis := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly())
-	cfg, err := config.Load(config.Sources{Args: append([]string{"--route.stream=logs", "--producer.rate_limit=1000000", "--server.admin_listen=off",
-		"--server.drain_delay=0", "--server.connection_max_age=0"}, flags...)})
+	cfg, err := config.Load(config.Sources{Args: append([]string{
+		"--route.stream=logs", "--producer.rate_limit=1000000", "--server.admin_listen=off",
+		"--server.drain_delay=0", "--server.connection_max_age=0",
+	}, flags...)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -133,14 +133,17 @@ func syslogNGReaction(status int) reaction {
 
 // shippers is what the shippers make of answers.
 func reactions() map[string]func(int) reaction {
-	return map[string]func(int) reaction{"Vector": vectorReaction, "Fluent Bit": fluentBitReaction, "Fluentd": fluentdReaction,
-		"OTLP": otlpReaction, "Logstash": logstashReaction, "syslog-ng": syslogNGReaction}
+	return map[string]func(int) reaction{
+		"Vector": vectorReaction, "Fluent Bit": fluentBitReaction, "Fluentd": fluentdReaction,
+		"OTLP": otlpReaction, "Logstash": logstashReaction, "syslog-ng": syslogNGReaction,
+	}
 }
 
 // syslogNG is a http() destination: the body is body-prefix, the messages with the
 // delimiter between them, and body-suffix.
 func syslogNG(name, prefix, delimiter, suffix string, pack func([]byte) []byte, header ...string) shipper {
-	return shipper{name: "syslog-ng " + name, path: "/streams/logs", header: append([]string{"User-Agent", "syslog-ng 3.38.1/libcurl/7.88.1"}, header...),
+	return shipper{
+		name: "syslog-ng " + name, path: "/streams/logs", header: append([]string{"User-Agent", "syslog-ng 3.38.1/libcurl/7.88.1"}, header...),
 		timeout: 60 * time.Second, grows: 3, react: syslogNGReaction, wait: exponential(time.Second, time.Second),
 		body: func(lo, hi int) []byte {
 			var events []string
@@ -148,7 +151,8 @@ func syslogNG(name, prefix, delimiter, suffix string, pack func([]byte) []byte, 
 				events = append(events, eventText(i))
 			}
 			return pack([]byte(prefix + strings.Join(events, delimiter) + suffix))
-		}}
+		},
+	}
 }
 
 func logstashWait(n int) time.Duration {
@@ -165,13 +169,17 @@ func shippers() []shipper {
 		if encoding != "" {
 			header = append(header, "Content-Encoding", encoding)
 		}
-		return shipper{name: "vector " + name, path: "/streams/logs", header: header, timeout: 60 * time.Second,
-			body: func(lo, hi int) []byte { return pack(body(lo, hi)) }, react: vectorReaction, wait: fibonacci}
+		return shipper{
+			name: "vector " + name, path: "/streams/logs", header: header, timeout: 60 * time.Second,
+			body: func(lo, hi int) []byte { return pack(body(lo, hi)) }, react: vectorReaction, wait: fibonacci,
+		}
 	}
 	plainly := func(b []byte) []byte { return b }
 	fluentBit := func(name, contentType string, body func(lo, hi int) []byte) shipper {
-		return shipper{name: "fluent bit " + name, path: "/streams/logs", header: []string{"User-Agent", "Fluent-Bit", "Content-Type", contentType},
-			timeout: 60 * time.Second, body: body, react: fluentBitReaction, wait: exponential(5*time.Second, 2000*time.Second)}
+		return shipper{
+			name: "fluent bit " + name, path: "/streams/logs", header: []string{"User-Agent", "Fluent-Bit", "Content-Type", contentType},
+			timeout: 60 * time.Second, body: body, react: fluentBitReaction, wait: exponential(5*time.Second, 2000*time.Second),
+		}
 	}
 	return []shipper{
 		vector("json", "", plainly, jsonArray, "application/json"),
@@ -183,17 +191,27 @@ func shippers() []shipper {
 		fluentBit("json_stream", "application/json", concatenated),
 		fluentBit("json_lines", "application/x-ndjson", ndjson),
 		fluentBit("msgpack", "application/msgpack", chunk),
-		{name: "fluentd", path: "/streams/logs", header: []string{"Content-Type", "application/x-ndjson"}, timeout: 60 * time.Second,
-			body: ndjson, react: fluentdReaction, wait: exponential(time.Second, 72*time.Hour)},
-		{name: "otel collector", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf", "Content-Encoding", "gzip"},
+		{
+			name: "fluentd", path: "/streams/logs", header: []string{"Content-Type", "application/x-ndjson"}, timeout: 60 * time.Second,
+			body: ndjson, react: fluentdReaction, wait: exponential(time.Second, 72*time.Hour),
+		},
+		{
+			name: "otel collector", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf", "Content-Encoding", "gzip"},
 			timeout: 30 * time.Second, body: func(lo, hi int) []byte { return gzipped(otlpRequest(lo, hi)) }, react: otlpReaction,
-			wait: exponential(5*time.Second, 30*time.Second)},
-		{name: "otlp sdk", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf"}, timeout: 10 * time.Second,
-			body: otlpRequest, react: otlpReaction, wait: exponential(5*time.Second, 30*time.Second)},
-		{name: "logstash", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second, single: true,
-			body: func(lo, _ int) []byte { return bytes.TrimSpace(ndjson(lo, lo+1)) }, react: logstashReaction, wait: logstashWait},
-		{name: "logstash json_batch", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second,
-			body: jsonArray, react: logstashReaction, wait: logstashWait},
+			wait: exponential(5*time.Second, 30*time.Second),
+		},
+		{
+			name: "otlp sdk", path: otlpPath, header: []string{"Content-Type", "application/x-protobuf"}, timeout: 10 * time.Second,
+			body: otlpRequest, react: otlpReaction, wait: exponential(5*time.Second, 30*time.Second),
+		},
+		{
+			name: "logstash", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second, single: true,
+			body: func(lo, _ int) []byte { return bytes.TrimSpace(ndjson(lo, lo+1)) }, react: logstashReaction, wait: logstashWait,
+		},
+		{
+			name: "logstash json_batch", path: "/streams/logs", header: []string{"Content-Type", "application/json"}, timeout: 10 * time.Second,
+			body: jsonArray, react: logstashReaction, wait: logstashWait,
+		},
 		syslogNG("lines", "", "\n", "", plainly),
 		syslogNG("array gzip", "[", ",", "]", gzipped, "Content-Type", "application/json", "Content-Encoding", "gzip"),
 	}

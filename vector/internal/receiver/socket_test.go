@@ -41,7 +41,8 @@ func TestExporterOfOpenTelemetry(t *testing.T) {
 	for _, compression := range []otlploghttp.Compression{otlploghttp.NoCompression, otlploghttp.GzipCompression} {
 		r := socketRig(t, []kinesistest.Option{kinesistest.WithStream("logs", 2)}, "--producer.fail_if_throttled=true")
 		r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Effect{
-			EntryCode: "ProvisionedThroughputExceededException"}})
+			EntryCode: "ProvisionedThroughputExceededException",
+		}})
 		exporter, err := otlploghttp.New(t.Context(), otlploghttp.WithEndpointURL(r.url(otlpPath)), otlploghttp.WithCompression(compression),
 			otlploghttp.WithRetry(otlploghttp.RetryConfig{Enabled: true, InitialInterval: 10 * time.Millisecond, MaxInterval: time.Second, MaxElapsedTime: time.Minute}))
 		if err != nil {

@@ -30,8 +30,10 @@ func Run(t testing.TB, sink metrics.Sink) core.Stats {
 	t.Helper()
 	server := kinesistest.New(kinesistest.WithStream(Stream, Shards))
 	for i, code := range []string{"InternalFailure", "ProvisionedThroughputExceededException"} {
-		server.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: uint64(i), Probability: 0.5,
-			Effect: kinesistest.Effect{EntryCode: code, EntryShare: 0.3}})
+		server.Fault(kinesistest.Fault{
+			Operation: "PutRecords", Seed: uint64(i), Probability: 0.5,
+			Effect: kinesistest.Effect{EntryCode: code, EntryShare: 0.3},
+		})
 	}
 	server.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 7, Probability: 0.2, Effect: kinesistest.LoseReply()})
 	p, err := core.New(server.Client(), core.WithObserver(sink), core.WithRateLimit(10_000),
@@ -101,9 +103,11 @@ func (s *State) Change(change func(*core.Snapshot)) {
 // Pending returns a state with a number of records pending in a stream, for 1.5 s,
 // and one shard.
 func Pending(stream string, n uint64) *State {
-	return &State{snap: core.Snapshot{BufferedBytes: 1000, Streams: []core.StreamSnapshot{{Stream: stream, OldestRecordAge: 1500 * time.Millisecond,
+	return &State{snap: core.Snapshot{BufferedBytes: 1000, Streams: []core.StreamSnapshot{{
+		Stream: stream, OldestRecordAge: 1500 * time.Millisecond,
 		Stats:  core.Stats{Pending: n},
-		Shards: []core.ShardSnapshot{{ID: "shardId-000000000000", Tokens: -512, Share: 0.5, QueuedBytes: 4096}}}}}}
+		Shards: []core.ShardSnapshot{{ID: "shardId-000000000000", Tokens: -512, Share: 0.5, QueuedBytes: 4096}},
+	}}}}
 }
 
 // Burst is what a producer tells of one PutRecords call with an aggregate of
