@@ -127,7 +127,7 @@ func (d *disk) drop(path string) error {
 	}
 	d.stats.DroppedFiles++
 	d.stats.DroppedEntries += entries
-	d.log.Error("the oldest dead letter file was deleted for lack of room, its dead letters are lost", "deleted", path, "dead-letters", entries)
+	d.log.Error("the oldest dead letter file was deleted for lack of room, its dead letters are lost", "deleted", path, "dead_letters", entries)
 	return nil
 }
 

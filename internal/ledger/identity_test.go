@@ -28,7 +28,7 @@ func TestContentsAreToldApartByManyBits(t *testing.T) {
 		t.Error("unexpected identity; want another one where records are made otherwise")
 	}
 	k, sum := IdentityOf(Scope{Name: "tag"}, content[:]), sha256.Sum256(content[:])
-	if len(k.Hash) < 16 || string(k.Hash[:]) != string(sum[:len(k.Hash)]) {
+	if len(k.Hash) < 16 || !bytes.Equal(k.Hash[:], sum[:len(k.Hash)]) {
 		t.Errorf("unexpected identity %x; want 16 bytes at least of %x", k.Hash, sum)
 	}
 }

@@ -131,8 +131,9 @@ func counted(x core.Metric) bool {
 		core.MetricPutPayloadUnitsSaved, core.MetricWrongShard, core.MetricUncertain, core.MetricShardMapRefreshes,
 		core.MetricLedgerHits, core.MetricDeadLetters:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (m *meter) shows(x core.Metric) bool {

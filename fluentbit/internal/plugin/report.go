@@ -158,6 +158,7 @@ func (r *refusals) add(f *delivery.Failure) {
 		r.kept++
 	case delivery.Lose:
 		r.lost++
+	case delivery.Drop, delivery.Retry, delivery.Reject: // nothing else is counted
 	}
 	r.largest = max(r.largest, f.Bytes)
 	if r.first == nil {

@@ -195,6 +195,7 @@ func (u *upload) guessConverted(raw int) int {
 	switch u.dest.format {
 	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
 		n += 4 * raw
+	case body.FormatAuto, body.FormatJSON, body.FormatText: // slices of the body
 	}
 	return min(n, u.q.route.body.Limits.ConvertedBytes)
 }

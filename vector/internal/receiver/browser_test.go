@@ -88,13 +88,13 @@ func pageRig(t *testing.T, kinesis *kinesistest.Server, flags ...string) (*rig, 
 	var running sync.WaitGroup
 	r.prepare = func(s *Server, log *status.Log) {
 		clock := &pageClock{now: time.Now()}
-		real := os.Getenv("STATUS_SHOTS") != ""
-		if !real {
+		realBrowser := os.Getenv("STATUS_SHOTS") != ""
+		if !realBrowser {
 			s.now = clock.time
 		}
 		page := s.StatusPage(log)
 		page.Register(func(pattern string, h http.Handler) {
-			if !real && strings.HasSuffix(pattern, "/status.json") {
+			if !realBrowser && strings.HasSuffix(pattern, "/status.json") {
 				h = clock.before(h)
 			}
 			s.Handle(pattern, h)

@@ -30,7 +30,7 @@ func (q *request) deliverContent(c *content, bodyEnd time.Time) result {
 	out := q.s.deliverer.Deliver(ctx, d, &c.Content)
 	q.s.counters.acked(time.Since(bodyEnd))
 	q.s.evicted(out.Evicted)
-	if f := failureOf(&out, q.r.Context()); f != nil {
+	if f := failureOf(q.r.Context(), &out); f != nil {
 		return result{failure: f}
 	}
 	ok := success{Events: c.events, Dropped: out.Dropped + out.Lost + out.HopelessDeadLetters, DeadLettered: len(c.known) + out.Kept - out.HopelessDeadLetters}
@@ -91,7 +91,7 @@ func (q *request) deadline(bodyEnd time.Time) time.Time {
 // failureOf says why not everything is settled, or nil if it is. Whatever Kinesis says,
 // the request may succeed later: even a missing stream or permission is for the operator
 // to mend.
-func failureOf(out *delivery.Outcome, client context.Context) *failure {
+func failureOf(client context.Context, out *delivery.Outcome) *failure {
 	switch {
 	case out.State == delivery.Stored, out.State == delivery.Lost: // each event that is lost was logged
 		return nil
