@@ -347,7 +347,7 @@ func TestADeliveryKeepsNoPayloadsThatNobodyReads(t *testing.T) {
 		if got, want := d.Bytes(), entryBytes+4*3; got != want {
 			t.Errorf("unexpected memory of what is under way; got %d; want %d, as if all of it failed", got, want)
 		}
-		r.batch(0).settle(core.ReasonThrottled, "a")
+		r.batch(0).settle(core.ReasonInvalid, "a")
 		synctest.Wait()
 		if a := d.attempts[0]; a.content != nil || a.records != nil || a.report.Failures != nil || r.memory.count() != 1 {
 			t.Errorf("unexpected references of an attempt that has ended: %+v", a)
