@@ -6,7 +6,7 @@
 //	fluent-bit -e ./out_kpl.so -i dummy -o kpl -p stream=logs -p region=eu-west-1 -p workers=4
 //
 // It is only the shell: the host's binary interface (shim.h, abi.c), the passing of
-// flushes from the host's threads to goroutines (pool.c), lines for the host's log
+// flushes from the host's threads to goroutines (flushpool.c), lines for the host's log
 // (log.c, logger.go) and the glue between them (main.go). What the plugin does is in
 // package plugin.
 //

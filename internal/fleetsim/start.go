@@ -12,7 +12,7 @@ import (
 	"github.com/outkpl/outkpl/internal/pace"
 )
 
-// Limits of calls, and how the producer asks (core/servicelimits.go, core/refresh.go,
+// Limits of calls, and how the producer asks (core/servicelimits.go, core/shardmaprefresh.go,
 // core/metadata.go).
 const (
 	describeLimit    = 20   // a second for an account
