@@ -33,8 +33,8 @@
 //   - Every event comes back byte for byte as it would have been without combine. The
 //     exception is text that became a JSON string and was not valid UTF-8: each byte that
 //     is not has become U+FFFD.
-//   - A zstd frame of the producers needs a window of at most 8 MiB, and no record has
-//     more than 10 MiB when it is decompressed, unless one event is larger.
+//   - No record of the producers has more than 10 MiB when it is decompressed, unless one
+//     event is larger. A zstd frame of theirs names its size, and has a window of as much.
 //
 // # Limits
 //

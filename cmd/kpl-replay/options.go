@@ -24,6 +24,7 @@ type options struct {
 	to           string
 	failed       string
 	aggregation  bool
+	split        bool
 	rateLimit    int
 	aws          awsclient.Config
 }
@@ -70,6 +71,7 @@ func parse(args []string, out io.Writer) (*options, error) {
 	fs.StringVar(&o.to, "to", "", "put all letters into this stream (name or ARN). Default: each into its own")
 	fs.StringVar(&o.failed, "failed", "", "append letters that are refused again to this `file`; they are done then")
 	fs.BoolVar(&o.aggregation, "aggregation", true, "aggregate records as the KPL does")
+	fs.BoolVar(&o.split, "split", false, "take letters whose record holds several events apart, and put each event as a record of its own, not compressed.\nWithout it such a record is put as it is")
 	fs.IntVar(&o.rateLimit, "rate-limit", 50, "share of each shard's capacity to use, in `percent`")
 	fs.StringVar(&o.aws.Region, "region", "", "region. Default: AWS_REGION, AWS_DEFAULT_REGION or the profile's")
 	fs.StringVar(&o.aws.Endpoint, "endpoint", "", "endpoint of Kinesis: host, host:port or URL. Default: the region's")

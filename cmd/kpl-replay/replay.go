@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/outkpl/outkpl/combined"
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -30,6 +31,15 @@ const (
 type pending struct {
 	letter deadletter.Letter
 	id     id
+	events [][]byte // of the letter, with --split; else nil
+}
+
+// payloads are what is put of the letter.
+func (p *pending) payloads() [][]byte {
+	if p.events == nil {
+		return [][]byte{p.letter.Data}
+	}
+	return p.events
 }
 
 // replayer puts the letters of all files.
@@ -40,6 +50,8 @@ type replayer struct {
 	failed   deadletter.Sink // nil without --failed
 	progress *progress       // of the current file
 	counts   counts
+
+	splitter combined.Decoder
 
 	round map[string][]pending // by stream
 	count int
@@ -134,16 +146,45 @@ func (r *replayer) add(ctx context.Context, l deadletter.Letter, i id) error {
 		r.counts.noStream++
 		return nil
 	}
+	p := pending{letter: l, id: i}
+	if r.o.split && l.Events > 0 {
+		var err error
+		if p.events, err = r.split(&l); err != nil {
+			r.counts.unsplit++
+			fmt.Fprintf(r.stderr, "kpl-replay: a letter is left: %v\n", err)
+			return nil
+		}
+	}
 	if r.progress.takeOpen(i) {
 		r.counts.unsure++
 	}
-	r.round[stream] = append(r.round[stream], pending{l, i})
-	r.count++
-	r.bytes += len(l.Data)
+	r.round[stream] = append(r.round[stream], p)
+	for _, data := range p.payloads() {
+		r.count++
+		r.bytes += len(data)
+	}
 	if r.count < roundLetters && r.bytes < roundBytes {
 		return nil
 	}
 	return r.put(ctx)
+}
+
+// split takes the record of a letter apart. The number of events says whether it was
+// understood, which no first byte does for a block of snappy.
+func (r *replayer) split(l *deadletter.Letter) ([][]byte, error) {
+	got := 0
+	// Hardly any text is a whole block of snappy, but a block may hold plain lines.
+	for _, compression := range []string{combined.Snappy, combined.Auto, combined.None} {
+		for _, form := range []string{combined.Auto, combined.Lines, combined.JSONArray} {
+			r.splitter.Compression, r.splitter.Form = compression, form
+			record, err := r.splitter.Decode(l.Data)
+			if err == nil && len(record.Events) == l.Events {
+				return record.Events, nil
+			}
+			got = max(got, len(record.Events))
+		}
+	}
+	return nil, fmt.Errorf("it says that its record holds %d events, but %d are found; put it as it is, without --split", l.Events, got)
 }
 
 // batch is what goes to one stream in a round.
@@ -166,9 +207,12 @@ func (r *replayer) put(ctx context.Context) error {
 	var errs []error
 	var batches []batch
 	for stream, letters := range round {
-		records := make([]core.Record, len(letters))
-		for i, p := range letters {
-			records[i] = core.Record{PartitionKey: p.letter.PartitionKey, ExplicitHashKey: p.letter.ExplicitHashKey, Data: p.letter.Data}
+		records := make([]core.Record, 0, len(letters))
+		for i := range letters {
+			l := &letters[i].letter
+			for _, data := range letters[i].payloads() {
+				records = append(records, core.Record{PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey, Data: data})
+			}
 		}
 		b, err := r.producer.PutBatch(ctx, stream, records)
 		if b == nil {
@@ -205,25 +249,40 @@ func idsOf(letters []pending) []id {
 // the run from going on.
 func (r *replayer) settle(ctx context.Context, b batch) error {
 	var done, not, again []id
+	partly := false // some events of again are stored
 	var letters []deadletter.Letter
 	var fatal error
-	for i, p := range b.letters {
-		result := b.Result(i)
+	i := 0
+	for k := range b.letters {
+		p := &b.letters[k]
+		refused, failed, stored := 0, false, false
+		for _, data := range p.payloads() {
+			result := b.Result(i)
+			i++
+			switch {
+			case result.Err == nil:
+				stored = true
+			case result.Err.Reason.DeadLetter():
+				r.counts.refuse(result.Err)
+				letters = append(letters, refusedLetter(p, data, &result))
+				refused++
+			default:
+				fatal, failed = result.Err, true
+				stored = stored || maybeStored(&result)
+			}
+		}
 		switch {
-		case result.Err == nil:
-			done = append(done, p.id)
-		case result.Err.Reason.DeadLetter():
-			r.counts.refuse(result.Err)
-			l := p.letter
-			l.Time, l.Stream = time.Now(), result.Err.Stream
-			l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
-			l.Attempts = result.Attempts
-			letters, again = append(letters, l), append(again, p.id)
-		default:
-			fatal = result.Err
-			if !maybeStored(&result) {
+		case failed:
+			// All of it comes again.
+			letters = letters[:len(letters)-refused]
+			if !stored {
 				not = append(not, p.id)
 			}
+		case refused > 0:
+			again = append(again, p.id)
+			partly = partly || stored
+		default:
+			done = append(done, p.id)
 		}
 	}
 	r.counts.put += len(done)
@@ -241,7 +300,23 @@ func (r *replayer) settle(ctx context.Context, b batch) error {
 		}
 	}
 	r.counts.refused += len(again)
+	if partly {
+		again = nil // then the next run says that something may be there twice
+	}
 	return errors.Join(append(errs, r.progress.note(verbNot, append(not, again...)...))...)
+}
+
+// refusedLetter is the letter of what was refused again: of the whole letter, or of one of
+// its events.
+func refusedLetter(p *pending, data []byte, result *core.Result) deadletter.Letter {
+	l := p.letter
+	l.Time, l.Stream = time.Now(), result.Err.Stream
+	l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
+	l.Attempts = result.Attempts
+	if p.events != nil {
+		l.Data, l.Events = data, 0
+	}
+	return l
 }
 
 // maybeStored tells whether a record that failed may be in Kinesis all the same.
@@ -270,6 +345,7 @@ func (r *replayer) report(w io.Writer) error {
 		{c.moved, "were refused again and are in the file of --failed"},
 		{c.refused, "were refused again and are left"},
 		{c.noStream, "have no stream; use --to"},
+		{c.unsplit, "cannot be taken apart and are left"},
 	} {
 		if line.n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "%d letters %s\n", line.n, line.text)

@@ -64,11 +64,12 @@ var readFlags = append(append([]flagSpec{
 
 	{name: "data", arg: "FORM", values: dataForms, group: groupOutput, help: "The payload: auto, text, json, base64 or none (its length only). See Output. Default auto."},
 	{name: "decompress", arg: "HOW", values: decompressModes, group: groupOutput, help: "Decompress payloads: none; auto (gzip, zlib, zstd and framed snappy, as their first bytes tell); or gzip, zlib, zstd, snappy (also without frame). What does not decompress is shown as it is. Default none."},
+	{name: "events", arg: "FORM", opt: true, values: eventForms, group: groupOutput, help: "Take records of many events apart (combine lines, combine json_array), and show each event: --events or --events=auto, which goes by the bytes of each record, or lines or json_array. --decompress is auto then, unless it is given."},
 	{name: "raw", group: groupOutput, help: "Print payloads and nothing else, each followed by the delimiter."},
 	{name: "delimiter", arg: "TEXT", group: groupOutput, help: "What follows each payload with --raw; \\n, \\r, \\t, \\0 and \\\\ are understood, and it may be empty. Default \\n."},
 	{name: "quiet", group: groupOutput, help: "No summary on standard error at the end."},
 
-	{name: "stats", arg: "FORM", opt: true, values: statsForms, group: groupStats, help: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON."},
+	{name: "stats", arg: "FORM", opt: true, values: statsForms, group: groupStats, help: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON. With --events, events are counted, too."},
 	{name: "interval", arg: "DURATION", group: groupStats, help: "With --stats: print the counts so far every so often, too. At least 1s."},
 
 	{name: "input", arg: "FORM", values: inputForms, group: groupInput, help: "What the files hold: auto; raw (one blob); base64 or hex (a blob a line); json (what \"aws kinesis get-records\" prints, events of Lambda, or records one by one). Default auto."},
@@ -78,6 +79,7 @@ var readFlags = append(append([]flagSpec{
 
 var (
 	dataForms       = []string{"auto", "text", "json", "base64", "none"}
+	eventForms      = []string{"auto", "lines", "json_array"}
 	decompressModes = []string{"none", "auto", "gzip", "zlib", "zstd", "snappy"}
 	statsForms      = []string{"table", "json"}
 	inputForms      = []string{"auto", "raw", "base64", "hex", "json"}

@@ -38,6 +38,7 @@ type options struct {
 	kcl  bool
 
 	data, decompress string
+	events           string // "": user records are not taken apart
 	raw              bool
 	delimiter        string
 	quiet            bool
@@ -82,7 +83,15 @@ func parseOptions(args []string) (*options, error) {
 	}
 
 	o.data = v.oneOf("data", dataForms, "auto", &errs)
-	o.decompress = v.oneOf("decompress", decompressModes, "none", &errs)
+	packed := "none"
+	if v.has("events") {
+		packed = "auto"
+		if v.last("events", "") == "true" {
+			v["events"] = []string{"auto"}
+		}
+		o.events = v.oneOf("events", eventForms, "", &errs)
+	}
+	o.decompress = v.oneOf("decompress", decompressModes, packed, &errs)
 	o.raw, o.quiet = v.has("raw"), v.has("quiet")
 	if o.delimiter, err = unescape(v.last("delimiter", `\n`)); err != nil {
 		errs = append(errs, err)
@@ -209,8 +218,11 @@ func conflicts(v flagValues, o *options) (errs []error) {
 	}
 	together("raw", "data", "--raw prints payloads as they are")
 	together("raw", "stats", "--stats prints no payloads")
-	for _, f := range []string{"key", "grep", "kcl", "data", "decompress"} {
+	for _, f := range []string{"key", "grep", "kcl", "data"} {
 		together("stats", f, "--stats counts whole Kinesis records")
+	}
+	if !v.has("events") {
+		together("stats", "decompress", "--stats counts whole Kinesis records, and payloads only with --events")
 	}
 	if v.has("delimiter") && !v.has("raw") {
 		errs = append(errs, usagef("flag --delimiter %q has no use without --raw", v.last("delimiter", "")))
