@@ -188,11 +188,7 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		return outcome, nil
 	}
 	sp.keyEnd = len(b.arena)
-	shape := b.shape
-	if s.combine != nil {
-		shape = b.frame
-	}
-	arena, remarks, at, reason := shape(b.arena, s, ev, &s.json)
+	arena, remarks, at, reason := b.shapeEvent(s, ev)
 	if reason != ReasonNone {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
@@ -218,9 +214,13 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	return outcome, nil
 }
 
-// frame appends the payload for ev as it is before it is combined with others.
-func (b *Builder) frame(dst []byte, s *Shaper, ev *Event, o *jsonOptions) ([]byte, Outcome, int, Reason) {
-	return s.appendPayload(dst, ev, b, o)
+// shapeEvent appends the payload for ev to the arena, as it is before it is combined
+// with others, if it is to be.
+func (b *Builder) shapeEvent(s *Shaper, ev *Event) ([]byte, Outcome, int, Reason) {
+	if s.combine != nil {
+		return s.appendPayload(b.arena, ev, b, &s.json)
+	}
+	return b.shape(b.arena, s, ev, &s.json)
 }
 
 // shape appends the payload for ev as it will be sent, as a record of its own.
@@ -310,7 +310,7 @@ func (b *Builder) Streams() []string { return b.planned().streams }
 
 // StreamOf is the index into Streams of the stream of record i of Records.
 func (b *Builder) StreamOf(i int) int {
-	if b.combined {
+	if b.combined && !b.out.single {
 		return int(b.out.streams[i])
 	}
 	return int(b.spans[i].stream)
@@ -318,7 +318,7 @@ func (b *Builder) StreamOf(i int) int {
 
 // EventsOf is how many events record i of Records holds.
 func (b *Builder) EventsOf(i int) int {
-	if b.combined {
+	if b.combined && !b.out.single {
 		return int(b.out.Events[i])
 	}
 	return 1

@@ -158,6 +158,7 @@ type Combined struct {
 	streams []int32 // by record
 	blocks  [][]byte
 	lent    bool // a record lies in the memory of its events
+	single  bool // each event is a record, and Events and streams are empty
 }
 
 const (
@@ -315,7 +316,12 @@ func (c *Combine) give(w *combiner) {
 
 // combine is the pass: it groups the events of in, then makes a record of each group.
 func (w *combiner) combine(c *Combine, out *Combined, in *input) {
-	w.group(c, in)
+	if any := w.group(c, in); !any && in.spans != nil && c.pack.codec == codecNone {
+		// Each is the record that it has to be.
+		out.lent, out.single = true, true
+		out.Records = append(out.Records, in.recs...)
+		return
+	}
 	out.Records = slices.Grow(out.Records, len(w.groups))
 	out.Events = slices.Grow(out.Events, len(w.groups))
 	for i := range w.groups {
@@ -325,9 +331,9 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) {
 }
 
 // group finds out which events make a record. Nothing decides but the events and what
-// was asked of in.
-func (w *combiner) group(c *Combine, in *input) {
-	w.groups, w.cleared = w.groups[:0], false
+// was asked of in. It reports whether any are combined.
+func (w *combiner) group(c *Combine, in *input) (any bool) {
+	w.groups, w.cleared = slices.Grow(w.groups[:0], 64), false
 	w.next = slices.Grow(w.next[:0], len(in.recs))[:len(in.recs)]
 	clear(w.unkeyed)
 	clear(w.sizes)
@@ -340,8 +346,11 @@ func (w *combiner) group(c *Combine, in *input) {
 		r := &in.recs[i]
 		var stream int32
 		alone := false
+		size := len(r.Data)
 		if in.spans != nil {
 			stream, alone = in.spans[i].stream, in.spans[i].alone
+		} else {
+			size = in.size(c, i)
 		}
 		keyed := r.PartitionKey != "" || r.ExplicitHashKey != ""
 		slot, g := int32(-1), last
@@ -353,7 +362,6 @@ func (w *combiner) group(c *Combine, in *input) {
 		default:
 			slot, g = w.find(in, r, stream)
 		}
-		size := in.size(c, i)
 		if g >= 0 && !alone {
 			gr := &w.groups[g]
 			if !gr.closed && gr.n < count && gr.bytes+c.more(size) <= gr.most {
@@ -362,7 +370,7 @@ func (w *combiner) group(c *Combine, in *input) {
 				gr.tail = int32(i)
 				gr.n++
 				gr.bytes += c.more(size)
-				last = g
+				last, any = g, true
 				continue
 			}
 		}
@@ -378,6 +386,7 @@ func (w *combiner) group(c *Combine, in *input) {
 			w.unkeyed[stream] = last + 1
 		}
 	}
+	return any
 }
 
 // follows tells whether event i lies right behind the event prev.
@@ -627,6 +636,9 @@ func (c *Combine) takeSpare(b *Builder) {
 
 // giveSpare takes it back.
 func (c *Combine) giveSpare(b *Builder) {
+	if b.out.single {
+		return
+	}
 	m := &spare{spans: b.spans[:0]}
 	clear(b.spans) // lets go of keys
 	b.spans = nil

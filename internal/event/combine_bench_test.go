@@ -5,6 +5,7 @@ package event
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -13,7 +14,7 @@ import (
 // BenchmarkCombine measures what a chunk costs with its events combined, and beside it
 // the least that it can cost: the same events, and one pass of zstd over them.
 func BenchmarkCombine(b *testing.B) {
-	chunk := kubernetesChunk(benchChunkBytes)
+	chunk := mixedChunk(benchChunkBytes)
 	for _, bm := range []struct {
 		name string
 		cfg  Config
@@ -45,6 +46,25 @@ func BenchmarkCombine(b *testing.B) {
 		}
 		b.ReportMetric(float64(len(out)), "out-bytes")
 	})
+}
+
+// mixedChunk is about size bytes of events that compress as logs do: names and words come
+// again, numbers and ids do not.
+func mixedChunk(size int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 0, size+2048)
+	for i := 0; len(b) < size; i++ {
+		pod := r.IntN(50)
+		body := fixmap(
+			str("stream"), str("stdout"),
+			str("log"), str(fmt.Sprintf("10.244.%d.%d - - [24/Nov/2026:07:31:%02d +0000] \"GET /api/v1/orders/%d?page=%d HTTP/1.1\" 200 %d \"-\" \"curl/8.5.0\" rt=0.%03d trace=%016x",
+				r.IntN(256), r.IntN(256), i%60, r.IntN(1e6), r.IntN(50), r.IntN(1e5), r.IntN(1000), r.Uint64())),
+			str("kubernetes"), fixmap(str("pod_name"), str(fmt.Sprintf("orders-6f9c8d7b54-x%04d", pod)), str("namespace_name"), str("shop"),
+				str("host"), str(fmt.Sprintf("ip-10-0-17-%d.eu-central-1.compute.internal", pod%7))),
+		)
+		b = append(b, v2(1795505462+uint32(i/500), uint32(r.IntN(1e9)), body)...)
+	}
+	return b
 }
 
 // BenchmarkCombineKeys measures events that are nearly all alone with their keys.
