@@ -244,6 +244,8 @@ func (r *Route) check(prefix string, letters bool, bad func(key, format string, 
 	}
 	if _, err := event.NewCompression(r.Compression, r.CompressionLevel); err != nil {
 		bad(prefix+"compression_level", "%v", err)
+	} else if _, err := event.NewCombine(r.CombineConfig()); err != nil {
+		bad(prefix+"combine", "%v", err)
 	}
 	if letters {
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/internal/event"
 )
 
 // Config is what kpl-http runs with. The table of Options says what each field
@@ -226,6 +227,9 @@ type Route struct {
 	ReplaceDots         string
 	Compression         string
 	CompressionLevel    int
+	Combine             string
+	CombineSize         int
+	CombineCount        int
 	Wrapper             string
 	KeepLayout          bool
 	KeepEmptyLines      bool
@@ -253,3 +257,11 @@ const (
 	// ConstantPrefix introduces a fixed partition key.
 	ConstantPrefix = "constant:"
 )
+
+// CombineConfig is what package event needs for Combine.
+func (r *Route) CombineConfig() event.CombineConfig {
+	return event.CombineConfig{
+		Combine: r.Combine, CombineSize: r.CombineSize, CombineCount: r.CombineCount,
+		Compression: r.Compression, CompressionLevel: r.CompressionLevel,
+	}
+}

@@ -302,7 +302,7 @@ func (s *Server) settle(a *attempt, c *content, batch outcomes, records []core.R
 			letters = append(letters, deadletter.Letter{
 				Time: time.Now(), Stream: c.dest.stream, PartitionKey: records[i].PartitionKey,
 				Reason: err.Reason.String(), Code: err.Code, Detail: err.Detail,
-				Attempts: batch.Result(i).Attempts, Data: records[i].Data, Source: c.route.source,
+				Attempts: batch.Result(i).Attempts, Data: records[i].Data, Source: c.route.source, Events: c.eventsIn(n),
 			})
 			inLetters = append(inLetters, n)
 			return true

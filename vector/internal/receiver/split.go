@@ -24,6 +24,8 @@ type content struct {
 	raw     []byte // the unpacked body
 	events  int
 	records []core.Record
+	// counts are how many events each record holds; nil means one.
+	counts []int32
 	// letters are events for the dead letters that are known before anything is put.
 	letters []deadletter.Letter
 	// probe is the number of the record that is put before all others, or -1: the
@@ -65,6 +67,7 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(x, body.FormatIn(raw, d.format))
 	largest := 0
+	var texts []bool // with combine: which events are text
 	c.records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
@@ -96,8 +99,8 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 		if f := shaper.admit(x); f != nil {
 			return nil, f
 		}
-		if len(r.Data)+len(r.PartitionKey) > x.route.RecordMaxBytes {
-			if f := c.poison(PoisonTooLarge, x.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
+		if alone, ok := shaper.fits(&r, shaper.text, x.route.RecordMaxBytes); !ok {
+			if f := c.poison(PoisonTooLarge, x.route.TooLarge, alone, r.PartitionKey, i); f != nil {
 				return nil, f
 			}
 			continue
@@ -106,8 +109,16 @@ func (x *exchange) split(d *destination, raw []byte) (*content, error) {
 			c.probe, largest = len(c.records), n
 		}
 		c.records = append(c.records, r)
+		if x.route.combine != nil {
+			texts = append(texts, shaper.text)
+		}
 	}
 	shaper.settle(x)
+	if x.route.combine != nil {
+		if f := c.combine(x, shaper, texts); f != nil {
+			return nil, f
+		}
+	}
 	return c, nil
 }
 
