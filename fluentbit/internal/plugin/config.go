@@ -80,9 +80,11 @@ type Config struct {
 
 	streamMissing string // error or dead_letter, or empty for the default
 	event         event.Config
-	shaper        *event.Shaper
-	notices       []notice
-	given         []slog.Attr // options that are set, without secrets
+	// simpleAggregation is combine lines in the words of another output.
+	simpleAggregation bool
+	shaper            *event.Shaper
+	notices           []notice
+	given             []slog.Attr // options that are set, without secrets
 }
 
 // notice is something that the user should know about an option.
@@ -136,6 +138,9 @@ func ParseConfig(get ConfigGetter, getenv func(string) string) (Config, error) {
 	}
 	problems = append(problems, c.checkTogether(invalid)...)
 	var err error
+	if c.simpleAggregation {
+		c.event.Combine = "lines"
+	}
 	if c.shaper, err = event.NewShaper(c.event); err != nil {
 		problems = append(problems, flatten(err)...)
 	}
@@ -153,6 +158,9 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 		}
 	}
 	noFile := c.DeadLetterFile == ""
+	given := slices.ContainsFunc(c.given, func(a slog.Attr) bool { return a.Key == "combine" })
+	bad(c.simpleAggregation && given && c.event.Combine != "lines" && !invalid["combine"],
+		"cannot use simple_aggregation %q: combine is %s; allowed: combine lines, or only one of the two", "on", c.event.Combine)
 	bad(noFile && c.Oversize == oversizeLetter, "cannot use oversize %q: it needs dead_letter_file", c.Oversize)
 	bad(noFile && c.streamMissing == "dead_letter", "cannot use stream_missing %q: it needs dead_letter_file", c.streamMissing)
 	bad((c.FIPS || c.DualStack) && c.Endpoint != "", "cannot use endpoint %q: use_fips_endpoint or use_dualstack_endpoint is on; want one or the other", c.Endpoint)

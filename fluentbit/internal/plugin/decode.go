@@ -59,6 +59,7 @@ func (in *Instance) read(tag string, chunk []byte, d *delivery, t *tally, g *gra
 	b := in.builder()
 	d.builder = b
 	d.plan.RecordLimit = in.limitOf
+	d.plan.OwnRecords = in.ownOf
 	b.Follow(in.cfg.shaper, &d.plan)
 	b.Grow(len(chunk) + len(chunk)/4)
 	var r event.ChunkReader

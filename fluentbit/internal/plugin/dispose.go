@@ -74,6 +74,7 @@ func (in *Instance) dispose(ctx context.Context, tag string, s *shipment, finals
 			}
 			l := deadletter.FromRecord(s.batch, f.i, &s.records[f.i], f.err, tag)
 			l.Stream = s.stream // as configured, it may be an ARN
+			l.Events = in.eventsOf(d, s.number(f.i))
 			if !yield(k, l) {
 				return
 			}

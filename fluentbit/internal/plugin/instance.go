@@ -107,6 +107,7 @@ type Instance struct {
 	meter    *meter              // nil: no metrics
 	health   *health             // of what concerns no stream, or the only one
 	limitOf  func(string) int    // recordLimit
+	ownOf    func(string) bool   // ownRecords
 	builders chan *event.Builder // idle ones
 	n        counters
 	gather   gather // of flushes under way
@@ -153,7 +154,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
-	in.limitOf = in.recordLimit
+	in.limitOf, in.ownOf = in.recordLimit, in.ownRecords
 	in.ledger = newLedger(&in.cfg)
 	in.health = newHealth(in.log, cfg.Stream)
 	in.meter.start()

@@ -203,10 +203,10 @@ var payloadOptions = []Option{
 	},
 	{
 		Name: "compression", Default: "none", Range: "none, gzip, zlib, zstd or snappy",
-		Description: "Compress each event by itself, before aggregation. Consumers must unpack each one.",
+		Description: "Compress each event by itself, or with combine each record of many, before aggregation. Consumers must unpack each one.",
 		Details: "Each user record is a complete stream of the format: gzip (RFC 1952), zlib (RFC 1950), a zstd frame (RFC 8878), or a snappy block without framing, " +
 			"as in the peers. A newline of append_newline is inside. Nothing in the record names the format but its first bytes: gzip `1f 8b`, zlib `78`, zstd `28 b5 2f fd`; " +
-			"snappy has none. Small events hardly become smaller: measure before use.",
+			"snappy has none. Small events hardly become smaller by themselves: use combine.",
 		PeerC: "gzip, zstd, snappy; of the record", PeerGo: "gzip, zlib; of the event, before aggregation",
 		parse: func(c *Config, v string) error {
 			if off, err := parseBool(v); err == nil && !off {
@@ -219,6 +219,31 @@ var payloadOptions = []Option{
 		Name: "compression_level", Kind: KindInt, Range: "gzip and zlib: 1 to 9, default 6; zstd: 1 to 22, default 3; snappy: none",
 		Description: "How hard to compress.",
 		parse:       intOption(func(c *Config) *int { return &c.event.CompressionLevel }, 1, 22),
+	},
+	{
+		Name: "combine", Default: "off", Range: "off, lines or json_array",
+		Description: "Make one record of the events of a chunk that have stream and partition key in common, in their order; without a key, of all of them.",
+		Details: "`lines` ends each event with a line feed, `json_array` makes a JSON array. compression is that of the record then, which saves most of the bytes: logs compress 5 to 20 times together, and hardly one by one. " +
+			"A text of log_key that has line breaks is a JSON string. Consumers have to take records apart, see [consumers](consumers.md). append_newline has no effect.",
+		PeerC: "`simple_aggregation` is `lines`", PeerGo: "no option",
+		parse: func(c *Config, v string) error {
+			if off, err := parseBool(v); err == nil && !off {
+				v = "off"
+			}
+			return choiceOption(func(c *Config) *string { return &c.event.Combine }, "off", "lines", "json_array")(c, v)
+		},
+	},
+	{
+		Name: "combine_size", Kind: KindSize, Range: "1024 to 10485760; default: 262144, or 1048576 where each record is a Kinesis record of its own",
+		Description: "Most bytes of the events of a combined record, before compression. A larger event is a record of its own.",
+		Details:     "Each record is a Kinesis record with aggregation off, and on streams with record distribution AUTO. A record that is larger than the stream takes after compression is halved, event by event.",
+		parse:       sizeOption(func(c *Config) *int { return &c.event.CombineSize }, 1<<10, 10<<20),
+	},
+	{
+		Name: "combine_count", Kind: KindInt, Range: "1 to 1000000; default: no bound",
+		Description: "Most events of a combined record.",
+		Details:     "500 where Amazon Data Firehose partitions dynamically, since it takes no more out of a record.",
+		parse:       intOption(func(c *Config) *int { return &c.event.CombineCount }, 1, 1_000_000),
 	},
 }
 

@@ -281,13 +281,11 @@ var clientOptions = []Option{
 var otherOptions = []Option{
 	{
 		Name: "simple_aggregation", Kind: KindBool, Range: "any boolean",
-		Description: "Ignored with a warning: it joins events by newlines, which no library splits. Use aggregation.",
+		Description: "`on` is `combine lines`: several events in one record, each with a line feed behind it. The records are aggregated besides, unless aggregation is off.",
 		PeerC:       "several events in one record, joined by newlines; one record for each request",
 		parse: func(c *Config, v string) error {
 			on, err := parseBool(v)
-			if err == nil && on {
-				c.notice("simple_aggregation", "ignored: events are not joined by newlines, but aggregated in the format of the KPL ('aggregation', on by default); consumers need KCL or a de-aggregation library")
-			}
+			c.simpleAggregation = on
 			return err
 		},
 	},
