@@ -378,7 +378,7 @@ func (w *combiner) group(c *Combine, in *input) (any bool) {
 		last = int32(len(w.groups))
 		w.groups = append(w.groups, group{
 			head: int32(i), tail: int32(i), n: 1, stream: stream, slot: slot, bytes: size, most: most,
-			closed: alone || size > most, together: c.form == formLines && in.spans != nil,
+			closed: alone, together: c.form == formLines && in.spans != nil,
 		})
 		if keyed {
 			w.table[slot/ways].group[slot%ways] = last + 1

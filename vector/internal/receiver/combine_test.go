@@ -199,3 +199,14 @@ func TestALetterOfACombinedRecordSaysHowManyEventsItHolds(t *testing.T) {
 		t.Errorf("unexpected letters; got %+v; want those of 200 and 30 events", m.letters)
 	}
 }
+
+// The last records of a body that has grown hold other events than before.
+func TestABodyOfCombinedEventsIsNotKnownByItsBeginning(t *testing.T) {
+	c := recordsOf(3, config.Drop, -1)
+	if c.Len() != 3 {
+		t.Fatalf("unexpected parts; got %d; want 3", c.Len())
+	}
+	if c.counts = []int32{1, 1, 2}; c.Len() != 0 {
+		t.Errorf("unexpected parts of combined records; got %d; want none", c.Len())
+	}
+}
