@@ -188,7 +188,15 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		return outcome, nil
 	}
 	sp.keyEnd = len(b.arena)
-	arena, remarks, at, reason := b.shapeEvent(s, ev)
+	var arena []byte
+	var remarks Outcome
+	var at int
+	var reason Reason
+	if s.pack.codec == codecNone || s.combine != nil { // that is compressed later
+		arena, remarks, at, reason = s.appendPayload(b.arena, ev, b, &s.json)
+	} else {
+		arena, remarks, at, reason = b.shape(b.arena, s, ev, &s.json)
+	}
 	if reason != ReasonNone {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
@@ -212,15 +220,6 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	}
 	b.spans = append(b.spans, sp)
 	return outcome, nil
-}
-
-// shapeEvent appends the payload for ev to the arena, as it is before it is combined
-// with others, if it is to be.
-func (b *Builder) shapeEvent(s *Shaper, ev *Event) ([]byte, Outcome, int, Reason) {
-	if s.combine != nil {
-		return s.appendPayload(b.arena, ev, b, &s.json)
-	}
-	return b.shape(b.arena, s, ev, &s.json)
 }
 
 // shape appends the payload for ev as it will be sent, as a record of its own.
