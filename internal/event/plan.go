@@ -28,9 +28,15 @@ type Plan struct {
 	// knows nothing.
 	RecordLimit func(stream string) int
 
+	// OwnRecords tells whether each record of a stream is a Kinesis record of its own,
+	// since it is not aggregated. It is asked once for each stream if Config.Combine is
+	// set without Config.CombineSize. nil knows of none.
+	OwnRecords func(stream string) bool
+
 	streams []string
 	few     [2]string // memory for the first of streams
 	limits  []int     // by index of streams, 0 if not asked
+	own     []answer  // likewise, of OwnRecords
 	// known are the streams that there were when there was no room for another one
 	// for the first time, nil before. From then on the chunk gets no others.
 	known   map[string]struct{}
@@ -41,7 +47,16 @@ type Plan struct {
 func (p *Plan) Settle() { p.settled, p.known = true, nil }
 
 // Bytes is about the memory that p holds.
-func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) }
+func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) + cap(p.own) }
+
+// answer is to a question that is asked once.
+type answer uint8
+
+const (
+	notAsked answer = iota
+	no
+	yes
+)
 
 // planVersion is the first byte of the written form.
 const planVersion = 1
@@ -148,7 +163,7 @@ func (r *planReader) text() string { return string(r.take(r.number(len(r.rest), 
 
 func (p *Plan) reset() {
 	clear(p.streams) // lets go of names
-	*p = Plan{streams: p.streams[:0], limits: p.limits[:0]}
+	*p = Plan{streams: p.streams[:0], limits: p.limits[:0], own: p.own[:0]}
 }
 
 // Follow makes what is added from here on follow p, and be noted in it. It is called
@@ -156,6 +171,9 @@ func (p *Plan) reset() {
 // time.
 func (b *Builder) Follow(s *Shaper, p *Plan) {
 	b.plan = p
+	if s.combine != nil {
+		s.combine.takeSpare(b)
+	}
 	for i, name := range p.streams {
 		b.indexStream(name, int32(i))
 		s.streams.use(name)
@@ -197,15 +215,33 @@ func (b *Builder) recordLimit(s *Shaper, stream int32) int {
 	if p.limits[stream] == 0 {
 		learned := 0
 		if p.RecordLimit != nil {
-			name := ""
-			if s.streams != nil {
-				name = p.streams[stream]
-			}
-			learned = p.RecordLimit(name)
+			learned = p.RecordLimit(p.name(s, stream))
 		}
 		p.limits[stream] = s.recordLimit(learned)
 	}
 	return p.limits[stream]
+}
+
+// ownRecords tells whether records of a stream are Kinesis records.
+func (p *Plan) ownRecords(s *Shaper, stream int32) bool {
+	for len(p.own) <= int(stream) {
+		p.own = append(p.own, notAsked)
+	}
+	if p.own[stream] == notAsked {
+		p.own[stream] = no
+		if p.OwnRecords != nil && p.OwnRecords(p.name(s, stream)) {
+			p.own[stream] = yes
+		}
+	}
+	return p.own[stream] == yes
+}
+
+// name is the name of a stream as the questions have it.
+func (p *Plan) name(s *Shaper, stream int32) string {
+	if s.streams == nil {
+		return ""
+	}
+	return p.streams[stream]
 }
 
 // recordLimit is the lower of what is configured and what is known.

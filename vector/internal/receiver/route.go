@@ -42,7 +42,8 @@ type route struct {
 	key     keyRule
 	missing keyRule // the key of events without one, if the policy is constant:
 	body    body.Options
-	pack    *event.Compression // nil: none
+	pack    *event.Compression // nil: none, or that of combine
+	combine *event.Combine     // nil: each event is a record
 	// fingerprint is that of the records made of its bodies.
 	fingerprint delivery.Fingerprint
 	counters    routeCounters
@@ -51,12 +52,17 @@ type route struct {
 func newRoute(all *config.Config, cfg config.Route, source string) (*route, error) {
 	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg)}
 	limits := &all.Limits
-	var errs [3]error
+	var errs [4]error
 	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
 	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
 		r.missing, errs[1] = parseKeyRule(cfg.PartitionKeyMissing)
 	}
-	r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
+	r.combine, errs[3] = event.NewCombine(cfg.CombineConfig())
+	if r.combine == nil {
+		if r.combine, errs[3] = event.NewCombine(cfg.CombineConfig()); r.combine == nil {
+			r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
+		}
+	}
 	r.body = body.Options{
 		Limits: body.Limits{
 			CompressedBytes: int(limits.WireMaxBytes), UnpackedBytes: int(limits.BodyMaxBytes),
@@ -67,7 +73,7 @@ func newRoute(all *config.Config, cfg config.Route, source string) (*route, erro
 		TimeKey: cfg.TimeKey, OmitTime: cfg.TimeKey == "",
 		OmitResource: !cfg.Resource, OmitScope: !cfg.Scope,
 		// With a log key what is sent is not the event, so the newline comes later.
-		AppendNewline: cfg.AppendNewline && cfg.LogKey == "",
+		AppendNewline: cfg.AppendNewline && cfg.LogKey == "" && r.combine == nil,
 	}
 	return r, errors.Join(errs[:]...)
 }
