@@ -11,11 +11,11 @@ import (
 // EncoderVersion stands for what Builder makes of an event under a Config. It is raised
 // whenever the same events would give other records, or be cut into others: what is
 // remembered by numbers of records would mean others.
-const EncoderVersion = 1
+const EncoderVersion = 2
 
 // Plan holds what is decided while a chunk is read and does not follow from its
-// bytes and the Shaper: which streams there was room for, and how large their records
-// may be. Both change with time. A chunk that is read again by its Plan gives the same
+// bytes and the Shaper: which streams there was room for, how large their records may be,
+// and which of them get records that are not aggregated. All of it changes with time. A chunk that is read again by its Plan gives the same
 // records as the first time, byte for byte and number for number.
 //
 // The zero value is ready, and must not be copied once it was used. A Plan belongs to
@@ -59,17 +59,19 @@ const (
 )
 
 // planVersion is the first byte of the written form.
-const planVersion = 1
+const planVersion = 2
 
 // maxPlanLimit bounds what UnmarshalBinary takes for the limit of a stream, far above
 // what any stream has.
 const maxPlanLimit = 1 << 30
 
 // AppendBinary appends the written form of a Plan that is settled: a byte with the version
-// of the form, which is 1; the number of streams, and for each the length of its name and
+// of the form, which is 2; the number of streams, and for each the length of its name and
 // the name; the number of limits, and each limit, 0 if it was not asked for, in the order
-// of the streams. Numbers are unsigned varints as of package encoding/binary, in as few
-// bytes as possible. RecordLimit is not part of it.
+// of the streams; the number of answers of OwnRecords, and each, 0 if it was not asked, 1
+// for no, 2 for yes, in the same order. Numbers are unsigned varints as of package
+// encoding/binary, in as few bytes as possible. RecordLimit and OwnRecords are not part of
+// it.
 func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	if !p.settled {
 		return b, errors.New("cannot write a plan that is not settled")
@@ -83,6 +85,10 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(p.limits)))
 	for _, n := range p.limits {
 		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.own)))
+	for _, a := range p.own {
+		b = binary.AppendUvarint(b, uint64(a))
 	}
 	return b, nil
 }
@@ -105,13 +111,17 @@ func (p *Plan) UnmarshalBinary(b []byte) error {
 	for range r.number(most, "limits") {
 		limits = append(limits, r.number(maxPlanLimit, "bytes of a record"))
 	}
+	var own []answer
+	for range r.number(most, "answers") {
+		own = append(own, answer(r.number(int(yes), "an answer")))
+	}
 	if r.err == nil && len(r.rest) > 0 {
 		r.err = fmt.Errorf("%d bytes behind its end", len(r.rest))
 	}
 	if r.err != nil {
 		return fmt.Errorf("cannot read a plan: %w", r.err)
 	}
-	p.streams, p.limits, p.known, p.settled = streams, limits, nil, true
+	p.streams, p.limits, p.own, p.known, p.settled = streams, limits, own, nil, true
 	return nil
 }
 
