@@ -14,7 +14,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
-// events takes the records of a stream apart, and counts how often each event is there.
+// events splits the records of a stream, and counts how often each event is there.
 func events(t *testing.T, s *kinesistest.Server) (seen map[string]int, total int) {
 	t.Helper()
 	seen = map[string]int{}
@@ -142,6 +142,39 @@ func TestSimpleAggregationAndCombineDoNotDisagreeInSilence(t *testing.T) {
 	} {
 		if _, err := ParseConfig(with(tt.key, tt.value), noEnv); err == nil || !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("unexpected error for %s %s; got %v; want one with %q", tt.key, tt.value, err, tt.err)
+		}
+	}
+}
+
+// What users see counts events, however many of them are in a record.
+func TestWhatIsReportedOfCombinedRecordsAreEvents(t *testing.T) {
+	for _, tt := range []struct {
+		combine string
+		records uint64
+		line    string
+	}{
+		{"lines", 4, "events=20 records=2 reason=invalid"},
+		{"off", 40, "events=20 reason=invalid"},
+	} {
+		put := func(_ int, b *fakeBatch) error {
+			for i, r := range b.records {
+				reason := core.ReasonNone
+				if strings.Contains(r, "key 1") || strings.Contains(r, "key 3") {
+					reason = core.ReasonInvalid
+				}
+				b.settle(i, reason)
+			}
+			return nil
+		}
+		in, _, log := newTest(t, put, "combine", tt.combine, "partition_key", "k")
+		if code := in.Flush("tag", keyedChunk(t, 40, 4, 10)); code != Error {
+			t.Fatalf("unexpected answer; got %v; want ERROR", code)
+		}
+		if s := in.Stats(); s.Events != 40 || s.Records != tt.records || s.Refused != 20 {
+			t.Errorf("unexpected counts with combine %s; got %d events in %d records, %d refused; want 40 in %d, 20", tt.combine, s.Events, s.Records, s.Refused, tt.records)
+		}
+		if !strings.Contains(log.String(), tt.line) || !strings.Contains(log.String(), "answered_with_error=20") {
+			t.Errorf("unexpected log with combine %s; got\n%s; want %s", tt.combine, log, tt.line)
 		}
 	}
 }

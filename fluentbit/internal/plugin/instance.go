@@ -243,7 +243,7 @@ func (in *Instance) Close(ctx context.Context) error {
 func (in *Instance) Stats() Stats {
 	n := &in.n
 	return Stats{
-		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Records: n.records.Load(),
+		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Events: n.events.Load(), Records: n.records.Load(),
 		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
 		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
 		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),
