@@ -13,7 +13,8 @@ import (
 
 // combine makes records of many events out of c.Records, which are the events as they
 // are; texts tells which of them are text. What decides where a record ends is in the
-// body and the configuration, so that the same body gives the same records.
+// body, the configuration and the scope by which the body is known, so that the same body
+// gives the same records.
 func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
 	size := 0
 	for i := range c.Records {
@@ -28,7 +29,8 @@ func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
 	}
 	// A larger record saves nothing, and not every stream takes it.
 	limit := min(u.q.route.RecordMaxBytes, leastStreamLimit)
-	out := u.q.route.combine.Records(c.Records, texts, !u.q.s.cfg.Producer.Aggregation, limit)
+	c.own = c.ownRecords()
+	out := u.q.route.combine.Records(c.Records, texts, c.own, limit)
 	if f := u.reserve(before + int64(out.Bytes)); f != nil {
 		return f
 	}
@@ -43,6 +45,20 @@ func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
 		c.Probe = largest(c.Records)
 	}
 	return nil
+}
+
+// ownRecords tells whether each record is made for being a Kinesis record of its own. What
+// is known of the stream changes, but a body that came before gets the records that it had.
+func (c *content) ownRecords() bool {
+	if !c.s.cfg.Producer.Aggregation || c.route.CombineSize != 0 {
+		return !c.s.cfg.Producer.Aggregation
+	}
+	own := c.s.producer.Auto(c.dest.stream)
+	before := delivery.Scope{Name: c.dest.scope, Fingerprint: c.route.ownFingerprint}
+	if own {
+		before.Fingerprint = c.route.fingerprint
+	}
+	return own != c.s.deliverer.Remembers(before, c.Bytes)
 }
 
 // largest is the number of the largest record.

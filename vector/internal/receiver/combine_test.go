@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
 	"github.com/outkpl/outkpl/combined"
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -198,6 +200,16 @@ func TestADeadLetterOfACombinedRecordSaysHowManyEventsItHolds(t *testing.T) {
 	if len(m.deadLetters) != 2 || m.deadLetters[0].Events != 200 || m.deadLetters[1].Events != 30 {
 		t.Errorf("unexpected dead letters; got %+v; want those of 200 and 30 events", m.deadLetters)
 	}
+	if n := c.s.counters.deadLettered[PoisonTooLarge].Load(); n != 230 {
+		t.Errorf("unexpected number of events in dead letters; got %d; want 230", n)
+	}
+
+	c = recordsOf(3, config.Drop, -1)
+	c.counts, c.Events = []int32{1, 200, 30}, c
+	attempts(t, c, nil, func(int, int) answers { return answers{1: core.ReasonTooLarge, 2: core.ReasonTooLarge} }, 1)
+	if n := c.s.counters.dropped[PoisonTooLarge].Load(); n != 230 {
+		t.Errorf("unexpected number of dropped events; got %d; want 230", n)
+	}
 }
 
 // The last records of a body that has grown hold other events than before.
@@ -209,4 +221,99 @@ func TestABodyOfCombinedEventsIsNotKnownByItsBeginning(t *testing.T) {
 	if c.counts = []int32{1, 1, 2}; c.Len() != 0 {
 		t.Errorf("unexpected parts of combined records; got %d; want none", c.Len())
 	}
+}
+
+// autoRig is a rig whose stream has record distribution AUTO once told so.
+func autoRig(t *testing.T, flags ...string) *rig {
+	t.Helper()
+	return newRig(t, append([]string{"--route.combine=lines", "--producer.describe_interval=30s"}, flags...)...)
+}
+
+// becomesAuto changes the stream and waits until that is known.
+func (r *rig) becomesAuto() {
+	r.t.Helper()
+	if err := r.kinesis.SetDistribution("logs", types.RecordDistributionStrategyAuto); err != nil {
+		r.t.Fatal(err)
+	}
+	for i := range 100 {
+		if r.producer.Auto("logs") {
+			return
+		}
+		r.post(r.t.Context(), "/", fmt.Appendf(nil, `{"other":%d}`, i)).want(r.t, 200, "")
+		wait(r.t.Context(), 5*time.Second)
+	}
+	r.t.Fatal("the stream is not known for AUTO")
+}
+
+func linesOf(n, padding int) []byte {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"n":%d,"x":%q}`+"\n", i, strings.Repeat("x", padding))
+	}
+	return []byte(b.String())
+}
+
+func TestOnAnAutoStreamCombinedRecordsFillAMegabyte(t *testing.T) {
+	for _, tt := range []struct {
+		flags       []string
+		least, most int // records for 4 MB
+	}{
+		{nil, 4, 5},
+		{[]string{"--route.combine_size=512KiB"}, 8, 9},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := autoRig(t, tt.flags...)
+			defer r.stop()
+			r.becomesAuto()
+			_, before := r.decoded(combined.None, "lines")
+			r.post(t.Context(), "/", linesOf(4000, 1000)).want(t, 200, `{"events":4000}`)
+			got, after := r.decoded(combined.None, "lines")
+			if n := after - before; n < tt.least || n > tt.most {
+				t.Errorf("unexpected number of records with %q; got %d; want %d to %d", tt.flags, n, tt.least, tt.most)
+			}
+			if n := strings.Count(fmt.Sprint(got), `"n":`); n != 4000 {
+				t.Errorf("unexpected events; got %d; want 4000", n)
+			}
+		})
+	}
+}
+
+// A body that was delivered in part before the stream became AUTO, or ceased to be, has the
+// records that it had then.
+func TestABodyKeepsItsRecordsWhenTheStreamBecomesAuto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := autoRig(t, "--route.partition_key=n", "--ledger.age=1h")
+		defer r.stop()
+		var text strings.Builder
+		for i := range 4000 {
+			fmt.Fprintf(&text, `{"n":"key %d","all":%d,"x":%q}`+"\n", i%10, i, strings.Repeat("x", 1000))
+		}
+		body := []byte(text.String())
+		h := r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Shard: "shardId-000000000001", Effect: kinesistest.ThrottleEntries()})
+		if status := r.from(t.Context(), "10.0.0.1:1000", body); status != 503 {
+			t.Fatalf("unexpected answer while a shard takes nothing; got %d; want 503", status)
+		}
+		h.Remove()
+		stored, _ := r.decoded(combined.None, "lines")
+		if n := len(stored); n == 0 || n == 10 {
+			t.Fatalf("unexpected keys in the stream; got %d; want some of 10", n)
+		}
+		r.becomesAuto()
+		if status := r.from(t.Context(), "10.0.0.1:1000", body); status != 200 {
+			t.Fatalf("unexpected answer; got %d; want 200", status)
+		}
+		got, _ := r.decoded(combined.None, "lines")
+		seen, total := map[string]bool{}, 0
+		for _, events := range got {
+			for _, e := range events {
+				if strings.Contains(e, `"all"`) {
+					seen[e] = true
+					total++
+				}
+			}
+		}
+		if total != 4000 || len(seen) != 4000 {
+			t.Errorf("unexpected events; got %d, %d different ones; want 4000 once each", total, len(seen))
+		}
+	})
 }

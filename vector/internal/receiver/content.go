@@ -29,6 +29,8 @@ type content struct {
 	events int
 	// counts are how many events each record holds; nil means one.
 	counts []int32
+	// own tells that they were made for a stream on which each is a Kinesis record.
+	own bool
 	// known are the dead letters that are known before anything is put.
 	known []deadletter.Entry
 	// dropped counts events left out before anything is put, by reason.
@@ -82,6 +84,9 @@ func (u *upload) leavesOut(err error) bool {
 // complete tells package delivery how to deliver c, whose memory is l.
 func (c *content) complete(l *lease) {
 	c.Scope = delivery.Scope{Name: c.dest.scope, Fingerprint: c.route.fingerprint}
+	if c.own {
+		c.Scope.Fingerprint = c.route.ownFingerprint
+	}
 	if c.dest.agent != "" && c.telling() {
 		c.Parts = c
 	}

@@ -44,24 +44,22 @@ type route struct {
 	body    body.Options
 	pack    *event.Compression // nil: none, or that of combine
 	combine *event.Combine     // nil: each event is a record
-	// fingerprint is that of the records made of its bodies.
-	fingerprint delivery.Fingerprint
-	counters    routeCounters
+	// fingerprint is that of the records made of its bodies, ownFingerprint that of records
+	// made for a stream on which each is a Kinesis record of its own.
+	fingerprint, ownFingerprint delivery.Fingerprint
+	counters                    routeCounters
 }
 
 func newRoute(all *config.Config, cfg config.Route, source string) (*route, error) {
-	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg)}
+	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg, false), ownFingerprint: fingerprintOf(all, cfg, true)}
 	limits := &all.Limits
 	var errs [4]error
 	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
 	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
 		r.missing, errs[1] = parseKeyRule(cfg.PartitionKeyMissing)
 	}
-	r.combine, errs[3] = event.NewCombine(cfg.CombineConfig())
-	if r.combine == nil {
-		if r.combine, errs[3] = event.NewCombine(cfg.CombineConfig()); r.combine == nil {
-			r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
-		}
+	if r.combine, errs[3] = event.NewCombine(cfg.CombineConfig()); r.combine == nil {
+		r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
 	}
 	r.body = body.Options{
 		Limits: body.Limits{
