@@ -194,8 +194,10 @@ type input struct {
 // readInput returns inputs of text and of JSON.
 func readInput(t *testing.T) []input {
 	t.Helper()
-	texts := []string{"plain", "", "two\nlines", "java.lang.IllegalStateException: x\n\tat a.B.c(B.java:7)\n\tat d.E.f(E.java:9)\n", "cr\rlf\r\n",
-		`"quoted"`, `{"json":true}`, "[Sun Dec 04 04:47:44 2005] [notice] up", "naïve ☃ 𝄞", "tab\tand \\ backslash", "\x00\x1f", "7", "null", " leads"}
+	texts := []string{
+		"plain", "", "two\nlines", "java.lang.IllegalStateException: x\n\tat a.B.c(B.java:7)\n\tat d.E.f(E.java:9)\n", "cr\rlf\r\n",
+		`"quoted"`, `{"json":true}`, "[Sun Dec 04 04:47:44 2005] [notice] up", "naïve ☃ 𝄞", "tab\tand \\ backslash", "\x00\x1f", "7", "null", " leads",
+	}
 	lines := strings.Split(strings.Repeat("2026-11-24T07:31:02.123Z INFO request handled status=200 ms=12\n", 3000), "\n")
 	for i := range lines {
 		lines[i] += fmt.Sprint(i)

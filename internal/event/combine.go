@@ -244,7 +244,7 @@ func (in *input) size(c *Combine, i int) int {
 
 // isText tells whether event i, which is not framed, is text.
 func (in *input) isText(i int) bool {
-	return in.texts != nil && in.texts[i] || isQuoted(in.recs[i].Data)
+	return len(in.texts) > 0 && in.texts[i] || isQuoted(in.recs[i].Data)
 }
 
 // more is what an event of that size adds to a record that has one.
@@ -319,7 +319,7 @@ func (c *Combine) give(w *combiner) {
 
 // combine is the pass: it groups the events of in, then makes a record of each group.
 func (w *combiner) combine(c *Combine, out *Combined, in *input) {
-	if any := w.group(c, in); !any && in.spans != nil && c.pack.codec == codecNone {
+	if found := w.group(c, in); !found && in.spans != nil && c.pack.codec == codecNone {
 		// Each is the record that it has to be.
 		out.lent, out.single = true, true
 		out.Records = append(out.Records, in.recs...)
@@ -335,7 +335,7 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) {
 
 // group finds out which events make a record. Nothing decides but the events and what
 // was asked of in. It reports whether any are combined.
-func (w *combiner) group(c *Combine, in *input) (any bool) {
+func (w *combiner) group(c *Combine, in *input) (found bool) {
 	w.groups, w.cleared = slices.Grow(w.groups[:0], 64), false
 	w.next = slices.Grow(w.next[:0], len(in.recs))[:len(in.recs)]
 	clear(w.unkeyed)
@@ -373,7 +373,7 @@ func (w *combiner) group(c *Combine, in *input) (any bool) {
 				gr.tail = int32(i)
 				gr.n++
 				gr.bytes += c.more(size)
-				last, any = g, true
+				last, found = g, true
 				continue
 			}
 		}
@@ -389,7 +389,7 @@ func (w *combiner) group(c *Combine, in *input) (any bool) {
 			w.unkeyed[stream] = last + 1
 		}
 	}
-	return any
+	return found
 }
 
 // follows tells whether event i lies right behind the event prev.
@@ -502,7 +502,7 @@ func (w *combiner) emit(c *Combine, out *Combined, in *input, g *group, head, n,
 		rec.Data = out.room(len(w.packed))
 		copy(rec.Data, w.packed)
 	}
-	if in.spans != nil && in.spans[head].keyEnd > in.spans[head].start {
+	if len(in.spans) > 0 && in.spans[head].keyEnd > in.spans[head].start {
 		// The memory of the events is given back.
 		key := out.room(len(rec.PartitionKey))
 		copy(key, rec.PartitionKey)
