@@ -18,6 +18,7 @@ CROSS ?= zig
 ARM64 ?=
 
 AIOKPL := build/aiokpl/bin/python
+CONSUMERS := build/consumers/bin/python
 SO := $(CURDIR)/build/out_kpl.so
 HOST := $(CURDIR)/build/flb-host
 TOOL := go tool -modfile=tools/go.mod
@@ -57,7 +58,7 @@ $(HOST): $(wildcard fluentbit/internal/host/*.c fluentbit/internal/host/*.h) | c
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/internal/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench chaos soak
-test: build check-build $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
+test: build check-build consumers $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
 	@rm -f $(JVM_COUNTS)
 	JVM_COUNTS=$(JVM_COUNTS) OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
 	@$(if $(JVM),$(MAKE) --no-print-directory jvm-counts)
@@ -159,7 +160,14 @@ vuln: check-tools ## Look for known vulnerabilities (needs the network)
 clean: ## Remove what was built and installed
 	rm -rf build $(EMULATORS)/node_modules $(EMULATORS)/java/target
 
-.PHONY: npm no-node jvm no-java check-tools
+.PHONY: consumers npm no-node jvm no-java check-tools
+consumers: $(CONSUMERS) ## Make the environment in which the Python decoder of docs/consumers.md is tested
+
+$(CONSUMERS):
+	@python3 -m venv build/consumers && $@ -m pip install -q zstandard==0.25.0 || { rm -rf build/consumers; \
+		printf '%s\n' '*****' '***** python3 with venv, or its package zstandard, is missing: the Python decoder of docs/consumers.md is NOT TESTED.' \
+		'***** On Debian: apt-get install python3-venv' '*****' >&2; [[ $${CI:-} != true ]]; }
+
 npm: $(if $(NODE),$(NPM_STAMP),no-node)
 
 # Nothing used here needs the install scripts of the packages.

@@ -51,6 +51,20 @@ func WithDistribution(d RecordDistribution) Option {
 	return optionFunc(func(c *config) { c.distribution = d })
 }
 
+// Auto tells whether a stream, named as for PutBatch, is taken for AUTO at this moment, so
+// that each user record is a Kinesis record of its own. Before anything was put into the
+// stream only WithDistribution says so.
+func (p *Producer) Auto(stream string) (auto bool) {
+	p.mu.Lock()
+	pl := p.pipelines[p.streamOrDefault(stream)]
+	p.mu.Unlock()
+	if pl == nil {
+		return p.cfg.distribution == DistributionAuto
+	}
+	pl.readLocked("distribution", func() { auto = pl.meta.auto })
+	return auto
+}
+
 const (
 	// returnMatches answers in a row, with returnSwitches changes of the shard
 	// among them, must name the shard that the key leads to before keys are trusted

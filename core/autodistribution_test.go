@@ -267,3 +267,34 @@ func TestAggregatesThatWaitForARetryAreDisaggregated(t *testing.T) {
 		}
 	})
 }
+
+func TestAutoTellsWhoChoosesTheShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 2))
+		distribute(t, s, auto, 0)
+		p := newProducer(t, s.Client())
+		if p.Auto(stream) {
+			t.Error("unexpected answer before anything is known of the stream; got true; want false")
+		}
+		for _, want := range []bool{true, false} {
+			if !want {
+				distribute(t, s, byKey, 0)
+			}
+			for range 200 {
+				if _, err := p.PutSync(t.Context(), stream, core.Record{PartitionKey: "k", Data: []byte("x")}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+			}
+			if got := p.Auto(stream); got != want {
+				t.Errorf("unexpected answer; got %v; want %v", got, want)
+			}
+		}
+		byHand := newProducer(t, s.Client(), core.WithDistribution(core.DistributionAuto))
+		if !byHand.Auto(stream) {
+			t.Error("unexpected answer where it is set by hand; got false; want true")
+		}
+		closeProducer(t, p)
+		closeProducer(t, byHand)
+	})
+}

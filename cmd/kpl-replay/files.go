@@ -34,6 +34,7 @@ type counts struct {
 	moved      int            // refused again, and kept in the file of --failed
 	refused    int            // refused again
 	noStream   int            // it is not known where to put it
+	unsplit    int            // its record is not what it says
 	causes     map[string]int // of refused and moved, at most maxCauses
 }
 
@@ -54,7 +55,7 @@ func (c *counts) refuse(err *core.RecordError) {
 
 // complete tells whether everything selected is where it should be.
 func (c *counts) complete() bool {
-	return c.broken == 0 && c.moved == 0 && c.refused == 0 && c.noStream == 0
+	return c.broken == 0 && c.moved == 0 && c.refused == 0 && c.noStream == 0 && c.unsplit == 0
 }
 
 // openInput opens a file to be read. What is compressed with gzip is unpacked, whatever

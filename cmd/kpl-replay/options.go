@@ -21,6 +21,7 @@ type options struct {
 	filter       filter
 	to           string
 	failed       string
+	split        bool
 	producer     table.Producer
 	aws          table.AWS
 
@@ -128,6 +129,14 @@ func flags() []option.Option[options] {
 				o.filter.until, err = parseTime(v, time.Now())
 				return err
 			},
+		},
+	}, []flag{
+		{
+			Spec: option.Spec{
+				Name: "split", Kind: option.Bool, Group: "How to put them",
+				Doc: "Put each event of a dead letter whose record holds several as a record of its own, not compressed. Without it such a record is put as it is.",
+			},
+			Field: func(o *options) any { return &o.split },
 		},
 	}, producer, aws, []flag{
 		{

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/outkpl/outkpl/combined"
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -28,8 +29,17 @@ const (
 
 // pending is a dead letter of the current round.
 type pending struct {
-	dead deadletter.Entry
-	id   id
+	dead   deadletter.Entry
+	id     id
+	events [][]byte // of the dead letter, with --split; else nil
+}
+
+// payloads are what is put of the dead letter.
+func (p *pending) payloads() [][]byte {
+	if p.events == nil {
+		return [][]byte{p.dead.Data}
+	}
+	return p.events
 }
 
 // replayer puts the dead letters of all files.
@@ -40,6 +50,8 @@ type replayer struct {
 	failed   deadletter.Sink // nil without --failed
 	progress *progress       // of the current file
 	counts   counts
+
+	splitter combined.Decoder
 
 	round map[string][]pending // by stream
 	count int
@@ -136,16 +148,45 @@ func (r *replayer) add(ctx context.Context, l deadletter.Entry, i id) error {
 		r.counts.noStream++
 		return nil
 	}
+	p := pending{dead: l, id: i}
+	if r.o.split && l.Events > 0 {
+		var err error
+		if p.events, err = r.split(&l); err != nil {
+			r.counts.unsplit++
+			fmt.Fprintf(r.stderr, "kpl-replay: a dead letter is left: %v\n", err)
+			return nil
+		}
+	}
 	if r.progress.takeOpen(i) {
 		r.counts.unsure++
 	}
-	r.round[stream] = append(r.round[stream], pending{l, i})
-	r.count++
-	r.bytes += len(l.Data)
+	r.round[stream] = append(r.round[stream], p)
+	for _, data := range p.payloads() {
+		r.count++
+		r.bytes += len(data)
+	}
 	if r.count < roundRecords && r.bytes < roundBytes {
 		return nil
 	}
 	return r.put(ctx)
+}
+
+// split gets the events out of the record of a dead letter. The number of events says whether it was
+// understood, which no first byte does for a block of snappy.
+func (r *replayer) split(l *deadletter.Entry) ([][]byte, error) {
+	got := 0
+	// Hardly any text is a whole block of snappy, but a block may hold plain lines.
+	for _, compression := range []string{combined.Snappy, combined.Auto, combined.None} {
+		for _, form := range []string{combined.Auto, combined.Lines, combined.JSONArray} {
+			r.splitter.Compression, r.splitter.Form = compression, form
+			record, err := r.splitter.Decode(l.Data)
+			if err == nil && len(record.Events) == l.Events {
+				return record.Events, nil
+			}
+			got = max(got, len(record.Events))
+		}
+	}
+	return nil, fmt.Errorf("it says that its record holds %d events, but %d are found; put it as it is, without --split", l.Events, got)
 }
 
 // batch is what goes to one stream in a round.
@@ -168,9 +209,12 @@ func (r *replayer) put(ctx context.Context) error {
 	var errs []error
 	var batches []batch
 	for stream, dead := range round {
-		records := make([]core.Record, len(dead))
-		for i, p := range dead {
-			records[i] = core.Record{PartitionKey: p.dead.PartitionKey, ExplicitHashKey: p.dead.ExplicitHashKey, Data: p.dead.Data}
+		records := make([]core.Record, 0, len(dead))
+		for i := range dead {
+			l := &dead[i].dead
+			for _, data := range dead[i].payloads() {
+				records = append(records, core.Record{PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey, Data: data})
+			}
 		}
 		b, err := r.producer.PutBatch(ctx, stream, records)
 		if b == nil {
@@ -207,25 +251,38 @@ func idsOf(dead []pending) []id {
 // the run from going on.
 func (r *replayer) settle(ctx context.Context, b batch) error {
 	var done, not, again []id
+	partly := false // some events of again are stored
 	var refused []deadletter.Entry
 	var fatal error
-	for i, p := range b.dead {
-		result := b.Result(i)
+	i := 0
+	for k := range b.dead {
+		p := &b.dead[k]
+		before, failed, stored := len(refused), false, false
+		for _, data := range p.payloads() {
+			result := b.Result(i)
+			i++
+			switch {
+			case result.Err == nil:
+				stored = true
+			case result.Err.Reason.DeadLetter():
+				r.counts.refuse(result.Err)
+				refused = append(refused, refusedAgain(p, data, &result))
+			default:
+				fatal, failed = result.Err, true
+				stored = stored || maybeStored(&result)
+			}
+		}
 		switch {
-		case result.Err == nil:
-			done = append(done, p.id)
-		case result.Err.Reason.DeadLetter():
-			r.counts.refuse(result.Err)
-			l := p.dead
-			l.Time, l.Stream = time.Now(), result.Err.Stream
-			l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
-			l.Attempts = result.Attempts
-			refused, again = append(refused, l), append(again, p.id)
-		default:
-			fatal = result.Err
-			if !maybeStored(&result) {
+		case failed:
+			refused = refused[:before] // all of it comes again
+			if !stored {
 				not = append(not, p.id)
 			}
+		case len(refused) > before:
+			again = append(again, p.id)
+			partly = partly || stored
+		default:
+			done = append(done, p.id)
 		}
 	}
 	r.counts.put += len(done)
@@ -243,7 +300,23 @@ func (r *replayer) settle(ctx context.Context, b batch) error {
 		}
 	}
 	r.counts.refused += len(again)
+	if partly {
+		again = nil // then the next run says that something may be there twice
+	}
 	return errors.Join(append(errs, r.progress.note(verbNot, append(not, again...)...))...)
+}
+
+// refusedAgain is the dead letter of what was refused again: the whole record, or one of
+// its events.
+func refusedAgain(p *pending, data []byte, result *core.Result) deadletter.Entry {
+	l := p.dead
+	l.Time, l.Stream = time.Now(), result.Err.Stream
+	l.Reason, l.Code, l.Detail = result.Err.Reason.String(), result.Err.Code, result.Err.Detail
+	l.Attempts = result.Attempts
+	if p.events != nil {
+		l.Data, l.Events = data, 0
+	}
+	return l
 }
 
 // maybeStored tells whether a record that failed may be in Kinesis all the same.
@@ -272,6 +345,7 @@ func (r *replayer) report(w io.Writer) error {
 		{c.moved, "were refused again and are in the file of --failed"},
 		{c.refused, "were refused again and are left"},
 		{c.noStream, "have no stream; use --to"},
+		{c.unsplit, "cannot be split and are left"},
 	} {
 		if line.n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "%d dead letters %s\n", line.n, line.text)

@@ -25,6 +25,7 @@ const (
 
 var (
 	dataForms       = []string{"auto", "text", "json", "base64", "none"}
+	eventForms      = []string{"auto", "lines", "json_array"}
 	decompressModes = []string{"none", "auto", "gzip", "zlib", "zstd", "snappy"}
 	statsForms      = []string{"table", "json"}
 	inputForms      = []string{"auto", "raw", "base64", "hex", "json"}
@@ -140,6 +141,13 @@ var readFlags = slices.Concat([]flag{
 		Field: func(o *options) any { return &o.decompress },
 	},
 	{
+		Spec: option.Spec{
+			Name: "events", Arg: "FORM", Optional: true, Enum: eventForms, Words: eventForms, Group: groupOutput,
+			Doc: "Split records of many events (combine lines, combine json_array), and show each event: --events or --events=auto, which goes by the bytes of each record, or lines or json_array. --decompress is auto then, unless it is given.",
+		},
+		Field: func(o *options) any { return &o.events },
+	},
+	{
 		Spec:  option.Spec{Name: "raw", Kind: option.Bool, Group: groupOutput, Doc: "Print payloads and nothing else, each followed by the delimiter."},
 		Field: func(o *options) any { return &o.raw },
 	},
@@ -161,7 +169,7 @@ var readFlags = slices.Concat([]flag{
 	{
 		Spec: option.Spec{
 			Name: "stats", Arg: "FORM", Optional: true, Enum: statsForms, Words: statsForms, Group: groupStats,
-			Doc: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON.",
+			Doc: "Print counts for each shard at the end, and no records: --stats for a table, --stats=json for a line of JSON. With --events, events are counted, too.",
 		},
 		Field: func(o *options) any { return &o.stats },
 	},

@@ -29,6 +29,8 @@ Output:
     source             file and line or document, for blobs from files
     sequence           sequence number of the Kinesis record
     subsequence        place in the aggregate, from 0; only for aggregated records
+    event              number in the record, from 0, with --events; not for records
+                       that are not combined ones
     arrival            when Kinesis took it, in UTC
     key                partition key of the user record; key_base64 if it is not UTF-8
     explicit_hash_key  if the aggregate has one (Kinesis does not give back that of
@@ -58,13 +60,18 @@ Table of --stats:
   user/agg       mean number of user records of an aggregate
   bytes          data and partition keys of the Kinesis records
   units, single  PUT payload units (25 KiB each) of the Kinesis records, and of the
-                 user records if each had been a Kinesis record; saved: the difference
+                 user records (with --events: of the events) if each had been a
+                 Kinesis record; saved: the difference
   misplaced-agg  aggregates that consumers built on the KCL drop; misplaced: all user
                  records in them; out-of-range: those because of which they do
   kcl-errors     aggregates that the KCL fails on
   damaged        records that begin as an aggregate and are none
   keys           different partition keys of user records; a + means at least
   first, last    arrival, in UTC
+  events         with --events: those of the user records; unpacked: the bytes of the
+                 user records before compression; usd: the price of the units, and
+                 usd-on-demand that of the bytes on an on-demand stream (each record
+                 in whole KiB), in US East (N. Virginia), without hours
 
 Limits it keeps to:
   A shard takes five GetRecords calls and 2 MiB a second from all consumers without

@@ -44,6 +44,7 @@ type options struct {
 	kcl  bool
 
 	data, decompress string
+	events           string // "": user records are not split into events
 	raw              bool
 	delimiter        string
 	quiet            bool
@@ -66,6 +67,9 @@ func parseOptions(args []string) (*options, error) {
 	problems = append(problems, o.source(given, rest)...)
 	problems = append(problems, o.timeRange(given, time.Now())...)
 	problems = append(problems, conflicts(given, o)...)
+	if given.Has("events") && !given.Has("decompress") {
+		o.decompress = "auto"
+	}
 	return o, asUsage(problems)
 }
 
@@ -180,8 +184,11 @@ func conflicts(given option.Given, o *options) (problems []error) {
 	}
 	together("raw", "data", "--raw prints payloads as they are")
 	together("raw", "stats", "--stats prints no payloads")
-	for _, f := range []string{"key", "grep", "kcl", "data", "decompress"} {
+	for _, f := range []string{"key", "grep", "kcl", "data"} {
 		together("stats", f, "--stats counts whole Kinesis records")
+	}
+	if !given.Has("events") {
+		together("stats", "decompress", "--stats counts whole Kinesis records, and payloads only with --events")
 	}
 	needs := func(a, b string) {
 		if given.Has(a) && !given.Has(b) {

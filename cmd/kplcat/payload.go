@@ -6,119 +6,50 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
 	"unicode/utf8"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zlib"
-	"github.com/klauspost/compress/zstd"
+	"github.com/outkpl/outkpl/combined"
 )
 
 // maxPayload bounds what a payload may grow to; a Kinesis record is 10 MiB at most,
 // but a small one can hold gigabytes of zeros.
 const maxPayload = 256 << 20
 
-var errTooBig = errors.New("it grows above 256 MiB")
-
-// decompressor undoes the compression of payloads. It keeps its readers, because they
-// are costly to make.
+// decompressor undoes the compression of payloads, and splits them into events.
 type decompressor struct {
 	mode   string
-	gz     *gzip.Reader
-	zl     io.ReadCloser
-	zs     *zstd.Decoder
-	sn     *snappy.Reader
-	source bytes.Reader
+	form   string // of --events
+	d      combined.Decoder
 	failed int
-}
-
-// sniff tells a format by its first bytes, "" if it is none of those.
-func sniff(b []byte) string {
-	switch {
-	case bytes.HasPrefix(b, []byte("\x1f\x8b\x08")):
-		return "gzip"
-	case bytes.HasPrefix(b, []byte("\x28\xb5\x2f\xfd")):
-		return "zstd"
-	case bytes.HasPrefix(b, []byte("\xff\x06\x00\x00sNaPpY")):
-		return "snappy"
-	case len(b) > 6 && b[0]&0x0f == 8 && b[0]>>4 <= 7 && b[1]&0x20 == 0 && (int(b[0])<<8|int(b[1]))%31 == 0:
-		return "zlib"
-	}
-	return ""
 }
 
 // open returns the payload as it was before compression, and the format's name. What
 // is not compressed, or is damaged, comes back as it is, without a name.
 func (d *decompressor) open(b []byte) ([]byte, string) {
-	format := d.mode
-	switch format {
-	case "none":
+	d.d.Compression, d.d.MaxBytes = d.mode, maxPayload
+	out, format, err := d.d.Decompress(b)
+	switch {
+	case err != nil:
+		d.failed++
 		return b, ""
-	case "auto":
-		if format = sniff(b); format == "" {
-			return b, ""
-		}
-	}
-	out, err := d.decode(format, b)
-	if err != nil {
-		// Plain text can begin as zlib does.
-		if d.mode != "auto" || format != "zlib" {
-			d.failed++
-		}
+	case format == combined.None:
 		return b, ""
 	}
 	return out, format
 }
 
-func (d *decompressor) decode(format string, b []byte) ([]byte, error) {
-	d.source.Reset(b)
-	var r io.Reader
-	var err error
-	switch format {
-	case "gzip":
-		if d.gz == nil {
-			d.gz = new(gzip.Reader)
-		}
-		r, err = d.gz, d.gz.Reset(&d.source)
-	case "zlib":
-		if d.zl == nil {
-			d.zl, err = zlib.NewReader(&d.source)
-		} else {
-			err = d.zl.(zlib.Resetter).Reset(&d.source, nil)
-		}
-		r = d.zl
-	case "zstd":
-		if d.zs == nil {
-			// One thread: no goroutines stay behind.
-			d.zs, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPayload), zstd.WithDecoderLowmem(true))
-			if err != nil {
-				return nil, err
-			}
-		}
-		r, err = d.zs, d.zs.Reset(&d.source)
-	case "snappy":
-		if sniff(b) != "snappy" {
-			if n, err := snappy.DecodedLen(b); err != nil || n > maxPayload {
-				return nil, errors.Join(err, errTooBig)
-			}
-			return snappy.Decode(nil, b)
-		}
-		if d.sn == nil {
-			d.sn = snappy.NewReader(&d.source)
-		}
-		d.sn.Reset(&d.source)
-		r = d.sn
+// events returns the events of a payload that open has returned. ok tells that it is a
+// combined one.
+func (d *decompressor) events(payload []byte) (events [][]byte, ok bool) {
+	if d.form == "" {
+		return [][]byte{payload}, false
 	}
-	if err != nil {
-		return nil, err
+	take := combined.Decoder{Compression: combined.None, Form: d.form}
+	r, err := take.Decode(payload)
+	if err != nil || r.Form == combined.Single {
+		return [][]byte{payload}, false
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxPayload+1))
-	if err == nil && len(out) > maxPayload {
-		err = errTooBig
-	}
-	return out, err
+	return r.Events, true
 }
 
 // appendPayload appends the field or fields of a payload to a line of JSON.

@@ -22,6 +22,12 @@ import (
 // of keys are lower bounds.
 const maxKeys = 1 << 20
 
+// Prices of US East (N. Virginia), as in docs/tuning.md.
+const (
+	usdPerUnit = 0.014 / 1e6
+	usdPerGiB  = 0.08
+)
+
 // counts are what --stats prints of a shard, or of all. The JSON names are those
 // of --stats=json.
 type counts struct {
@@ -37,10 +43,19 @@ type counts struct {
 	Bytes        int64 `json:"bytes"`
 	PayloadBytes int64 `json:"payload_bytes"`
 	// PutPayloadUnits are what the Kinesis records cost on a provisioned stream,
-	// SinglePutPayloadUnits what the user records would have cost one by one.
+	// SinglePutPayloadUnits what the user records, or with --events their events, would
+	// have cost one by one.
 	PutPayloadUnits       int64   `json:"put_payload_units"`
 	SinglePutPayloadUnits int64   `json:"single_put_payload_units"`
 	SavedRatio            float64 `json:"saved_ratio"`
+	// Events are the events of the user records, with --events, and UnpackedBytes what the
+	// user records have before compression.
+	Events        int64 `json:"events,omitempty"`
+	UnpackedBytes int64 `json:"unpacked_bytes,omitempty"`
+	// USDProvisioned is the price of the units, USDOnDemand that of the bytes on an
+	// on-demand stream, both without the hours of shards or of the stream.
+	USDProvisioned float64 `json:"usd_provisioned"`
+	USDOnDemand    float64 `json:"usd_on_demand"`
 	// MisplacedAggregates are those that KCL consumers drop because a user record is
 	// out of the range of the shard, Misplaced all user records in them, OutOfRange
 	// those that are themselves out of range.
@@ -58,6 +73,7 @@ type counts struct {
 	Last        *time.Time `json:"last_arrival,omitempty"`
 
 	inAggregates int64
+	billedKiB    int64 // on demand: each record in whole KiB
 	keys         map[uint64]struct{}
 }
 
@@ -87,6 +103,7 @@ func (s *statistics) record(r record, users int, m mark) *counts {
 		c.UserRecords += int64(users)
 		c.Bytes += int64(n)
 		c.PutPayloadUnits += payloadUnits(n)
+		c.billedKiB += int64(n+1023) / 1024
 		if m.aggregated {
 			c.Aggregates++
 			c.inAggregates += int64(users)
@@ -112,12 +129,21 @@ func (s *statistics) record(r record, users int, m mark) *counts {
 	return c
 }
 
-// user counts a user record.
-func (s *statistics) user(shard *counts, u *aggregation.UserRecord, m mark) {
+// user counts a user record. events are nil without --events; unpacked is their size
+// before compression.
+func (s *statistics) user(shard *counts, u *aggregation.UserRecord, m mark, events [][]byte, unpacked int) {
 	key := maphash.String(s.seed, u.PartitionKey)
 	for _, c := range []*counts{shard, &s.total} {
 		c.PayloadBytes += int64(len(u.Data))
-		c.SinglePutPayloadUnits += payloadUnits(len(u.Data) + len(u.PartitionKey))
+		if events == nil {
+			c.SinglePutPayloadUnits += payloadUnits(len(u.Data) + len(u.PartitionKey))
+		} else {
+			c.Events += int64(len(events))
+			c.UnpackedBytes += int64(unpacked)
+		}
+		for _, e := range events {
+			c.SinglePutPayloadUnits += payloadUnits(len(e) + len(u.PartitionKey))
+		}
 		if m.misplaced {
 			c.Misplaced++
 		}
@@ -144,6 +170,8 @@ func payloadUnits(n int) int64 {
 // close computes what follows from the counts.
 func (c *counts) close() counts {
 	c.Keys = len(c.keys)
+	c.USDProvisioned = float64(c.PutPayloadUnits) * usdPerUnit
+	c.USDOnDemand = float64(c.billedKiB) / (1 << 20) * usdPerGiB
 	if c.Aggregates > 0 {
 		c.UserRecordsPerAggregate = float64(c.inAggregates) / float64(c.Aggregates)
 	}
@@ -168,15 +196,23 @@ func (s *statistics) print(w io.Writer, o *options) error {
 		}{cmp.Or(o.arn, o.stream), rows, total})
 	}
 	total.Shard = "total"
-	return printTable(w, append(rows, total))
+	return printTable(w, append(rows, total), o.events != "")
 }
 
 // printTable writes one line for each shard. Everything but the first column is
 // aligned right.
-func printTable(w io.Writer, rows []counts) error {
+func printTable(w io.Writer, rows []counts, events bool) error {
 	cells := [][]string{{"shard", "kinesis", "user", "aggregates", "user/agg", "bytes", "units", "single", "saved", "misplaced-agg", "misplaced", "out-of-range", "kcl-errors", "damaged", "keys", "first", "last"}}
 	for i := range rows {
 		cells = append(cells, rows[i].cells())
+	}
+	if events {
+		cells[0] = append(cells[0], "events", "unpacked", "usd", "usd-on-demand")
+		for i := range rows {
+			c := &rows[i]
+			cells[i+1] = append(cells[i+1], strconv.FormatInt(c.Events, 10), strconv.FormatInt(c.UnpackedBytes, 10),
+				strconv.FormatFloat(c.USDProvisioned, 'g', 3, 64), strconv.FormatFloat(c.USDOnDemand, 'g', 3, 64))
+		}
 	}
 	width := make([]int, len(cells[0]))
 	for _, row := range cells {

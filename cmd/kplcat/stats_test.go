@@ -69,10 +69,10 @@ func TestCountOfKeysIsBounded(t *testing.T) {
 	s := newStatistics()
 	s.seen = maxKeys - 3
 	c := s.record(record{data: []byte("x")}, 2, mark{aggregated: true})
-	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{})
-	s.user(c, &aggregation.UserRecord{PartitionKey: "b"}, mark{})
-	s.user(c, &aggregation.UserRecord{PartitionKey: "c"}, mark{})
-	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{})
+	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{}, nil, 0)
+	s.user(c, &aggregation.UserRecord{PartitionKey: "b"}, mark{}, nil, 0)
+	s.user(c, &aggregation.UserRecord{PartitionKey: "c"}, mark{}, nil, 0)
+	s.user(c, &aggregation.UserRecord{PartitionKey: "a"}, mark{}, nil, 0)
 	if got := c.close(); got.Keys != 2 || !got.KeysBounded || s.seen != maxKeys || !strings.Contains(strings.Join(got.cells(), " "), " 2+ ") {
 		t.Errorf("unexpected count; got %+v; want 2 and that it is bounded", got)
 	}

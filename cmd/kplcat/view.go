@@ -47,13 +47,14 @@ type view struct {
 
 	// For the summary.
 	shown, records, users, aggregates, damaged int
+	events                                     int // with --events
 	misplaced                                  int // user records of misplacedAggregates
 	misplacedAggregates, outOfRange, kclErrors int
 	shards                                     map[string]struct{}
 }
 
 func newView(o *options, stdout io.Writer) (*view, error) {
-	v := &view{o: o, out: bufio.NewWriterSize(stdout, 64<<10), open: decompressor{mode: o.decompress}, began: time.Now(), shards: map[string]struct{}{}}
+	v := &view{o: o, out: bufio.NewWriterSize(stdout, 64<<10), open: decompressor{mode: o.decompress, form: o.events}, began: time.Now(), shards: map[string]struct{}{}}
 	if o.stats != "" {
 		v.stats = newStatistics()
 	}
@@ -106,7 +107,8 @@ func (v *view) add(r record) error {
 			v.outOfRange++
 		}
 		if v.stats != nil {
-			v.stats.user(counted, u, m)
+			events, unpacked := v.eventsOf(u.Data)
+			v.stats.user(counted, u, m, events, unpacked)
 			continue
 		}
 		if !v.o.wants(u.PartitionKey) || read.Dropped() && v.o.kcl {
@@ -131,9 +133,37 @@ func readAsKCL(r *record) kcl.Result {
 	return kcl.Read(r.data, aggregation.HashKey{}, aggregation.MaxHashKey)
 }
 
-// show writes a user record, if its payload is wanted.
+// eventsOf returns the events of a payload, with --events, and its size before it was
+// compressed.
+func (v *view) eventsOf(data []byte) (events [][]byte, unpacked int) {
+	if v.o.events == "" {
+		return nil, 0
+	}
+	payload, _ := v.open.open(data)
+	events, _ = v.open.events(payload)
+	v.events += len(events)
+	return events, len(payload)
+}
+
+// show writes a user record, if its payload is wanted, or each of its events.
 func (v *view) show(r *record, u *aggregation.UserRecord, sub int, m mark) error {
 	payload, format := v.open.open(u.Data)
+	events, combined := v.open.events(payload)
+	v.events += len(events)
+	for i, event := range events {
+		number := i
+		if !combined {
+			number = -1
+		}
+		if err := v.showPayload(r, u, sub, m, number, event, format); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showPayload writes a payload, that of an event if number is not negative.
+func (v *view) showPayload(r *record, u *aggregation.UserRecord, sub int, m mark, number int, payload []byte, format string) error {
 	if v.o.grep != nil && !v.o.grep.Match(payload) {
 		return nil
 	}
@@ -152,6 +182,9 @@ func (v *view) show(r *record, u *aggregation.UserRecord, sub int, m mark) error
 	b = field(b, "sequence", r.sequence)
 	if m.aggregated {
 		b = appendInt(append(comma(b), `"subsequence":`...), int64(sub))
+	}
+	if number >= 0 {
+		b = appendInt(append(comma(b), `"event":`...), int64(number))
 	}
 	if !r.arrival.IsZero() {
 		b = field(b, "arrival", r.arrival.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
@@ -208,11 +241,16 @@ func (v *view) finish() error {
 // summary says in one line what was read, and what deserves a second look.
 func (v *view) summary(w io.Writer) {
 	s := fmt.Sprintf("%s in %s", plural(v.users, "user record"), plural(v.records, "Kinesis record"))
+	all := v.users // what could be shown
+	if v.o.events != "" {
+		s = plural(v.events, "event") + " in " + s
+		all = v.events
+	}
 	if n := len(v.shards); n > 0 {
 		s += " of " + plural(n, "shard")
 	}
 	s += ", " + plural(v.aggregates, "aggregate")
-	if v.stats == nil && v.shown != v.users {
+	if v.stats == nil && v.shown != all {
 		s += fmt.Sprintf("; %d shown", v.shown)
 	}
 	if v.misplacedAggregates > 0 {

@@ -47,6 +47,9 @@ type Entry struct {
 	Attempts []core.Attempt
 	// Data is the record's data.
 	Data []byte
+	// Events is how many events the record holds if events are combined, also if it is
+	// one; else 0. Package combined takes Data apart then.
+	Events int
 	// Source says where the record came from: a tag or a route.
 	Source string
 }

@@ -157,7 +157,7 @@ func TestLine(t *testing.T) {
 			{Start: start, Delay: 1500 * time.Millisecond, End: start.Add(1234 * time.Microsecond), ShardID: "shard", SequenceNumber: "49", Code: "Wrong Shard", Message: "m", Uncertain: true},
 			{Start: start, End: start},
 		},
-		Data: []byte{0, 0xff, '\n', '"'}, Source: "kube.var",
+		Data: []byte{0, 0xff, '\n', '"'}, Source: "kube.var", Events: 7,
 	}
 	binaryKey := full
 	binaryKey.PartitionKey = "k\xff"

@@ -30,6 +30,7 @@ type line struct {
 	Detail            string    `json:"detail,omitempty"`
 	Attempts          []attempt `json:"attempts,omitempty"`
 	Source            string    `json:"source,omitempty"`
+	Events            int       `json:"events,omitempty"`
 	Data              []byte    `json:"data"`
 }
 
@@ -48,7 +49,7 @@ type attempt struct {
 func appendLine(buf *bytes.Buffer, l *Entry) error {
 	out := line{
 		Time: l.Time.UTC(), Stream: l.Stream, PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey,
-		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Data: l.Data,
+		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Events: l.Events, Data: l.Data,
 	}
 	if !utf8.ValidString(l.PartitionKey) {
 		out.PartitionKey, out.PartitionKeyBytes = "", []byte(l.PartitionKey)
@@ -89,12 +90,15 @@ func parseLine(b []byte) (Entry, error) {
 	if in.Data == nil {
 		return Entry{}, errors.New("there is no data")
 	}
+	if in.Events < 0 {
+		return Entry{}, errors.New("the number of events is negative")
+	}
 	if !writable(in.Time) {
 		return Entry{}, errors.New("a time is out of range")
 	}
 	l := Entry{
 		Time: in.Time.UTC(), Stream: in.Stream, PartitionKey: in.PartitionKey, ExplicitHashKey: in.ExplicitHashKey,
-		Reason: in.Reason, Code: in.Code, Detail: in.Detail, Source: in.Source, Data: in.Data,
+		Reason: in.Reason, Code: in.Code, Detail: in.Detail, Source: in.Source, Events: in.Events, Data: in.Data,
 	}
 	if in.PartitionKeyBytes != nil {
 		l.PartitionKey = string(in.PartitionKeyBytes)

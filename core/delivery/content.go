@@ -41,6 +41,9 @@ type Content struct {
 	Stream  string
 	Streams []string
 	Routes  interface{ StreamOf(n int) int }
+	// Events, if set, tells how many events record n holds. Without it each holds one, and
+	// dead letters do not say so.
+	Events interface{ EventsOf(n int) int }
 	// Probe is the number of a record that is put alone and before anything else is
 	// written, so that the content can still be rejected, or NoProbe. A content with a
 	// probe has one stream, and its attempts are detached.
@@ -147,8 +150,8 @@ type Failure struct {
 	Disposition Disposition
 	// Err is why Kinesis did not store it.
 	Err *core.RecordError
-	// Bytes are its data and partition key.
-	Bytes int
+	// Events is how many events it holds, Bytes are its data and partition key.
+	Events, Bytes int
 	// DeadLetterErr is why it can never be kept.
 	DeadLetterErr error
 }
@@ -179,8 +182,8 @@ type Outcome struct {
 	Refused       error
 	Worst         core.RecordError
 	DeadLetterErr error
-	// Kept, Dropped and Lost count the records with these dispositions since the content
-	// came for the first time, HopelessDeadLetters those of Content.DeadLetters that can
+	// Kept, Dropped and Lost count the events of records with these dispositions since the
+	// content came for the first time, HopelessDeadLetters those of Content.DeadLetters that can
 	// never be kept.
 	Kept, Dropped, Lost, HopelessDeadLetters int
 	// Evicted is the number of contents that had to leave the ledger for lack of room.

@@ -87,6 +87,11 @@ func (l *Deliverer) Take(scope Scope, content []byte) (d *Delivery, known bool) 
 	return d, false
 }
 
+// Remembers tells whether Take would find that the content came before.
+func (l *Deliverer) Remembers(scope Scope, content []byte) bool {
+	return l.ledger != nil && l.ledger.Has(scope, content)
+}
+
 // TakeBeginning returns how far a content got that came before and that parts begin with.
 func (l *Deliverer) TakeBeginning(scope Scope, parts Parts) (d *Delivery, known bool) {
 	if l.ledger == nil {

@@ -63,6 +63,23 @@ func (d *Delivery) Saved() int {
 	return d.total - len(d.missing)
 }
 
+// SavedEvents is the number of events in the records of Saved. c is the content, or one
+// that begins with it.
+func (d *Delivery) SavedEvents(c *Content) int {
+	if d.all || c.Events == nil {
+		return d.Saved()
+	}
+	saved, missing := 0, d.missing
+	for n := range d.total {
+		if len(missing) > 0 && int(missing[0]) == n {
+			missing = missing[1:]
+			continue
+		}
+		saved += c.eventsOf(int32(n))
+	}
+	return saved
+}
+
 // Parts is Len of the Parts of the content that was delivered last.
 func (d *Delivery) Parts() int { return d.parts }
 

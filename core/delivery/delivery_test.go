@@ -800,3 +800,69 @@ func TestGatherIsCalledBetweenPutAndWait(t *testing.T) {
 		}
 	})
 }
+
+// counts is a number of events for each record.
+type counts []int
+
+func (c counts) EventsOf(n int) int { return c[n] }
+
+func TestCountsAreThoseOfEvents(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		reason core.Reason
+		want   [3]int // kept, dropped, lost
+	}{
+		{"kept", core.ReasonTooLarge, [3]int{30, 0, 0}},
+		{"dropped", core.ReasonInvalid, [3]int{0, 30, 0}},
+		{"lost", core.ReasonExpired, [3]int{0, 0, 30}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			both(t, func(t *testing.T, r *rig) {
+				r.put = func(n int, b *fakeBatch) error {
+					if n == 1 {
+						b.settle(core.ReasonThrottled, "b", "c", "d")
+					} else {
+						b.settle(c.reason, "b", "d")
+					}
+					return nil
+				}
+				content := func() *Content {
+					c := r.content("a", "b", "c", "d")
+					c.Events = counts{7, 20, 5, 10}
+					return c
+				}
+				r.wantState(r.deliver(content()), Unfinished)
+				d, known := r.l.Take(content().Scope, content().Bytes)
+				if !known || d.SavedEvents(content()) != 7 || d.Saved() != 1 {
+					t.Fatalf("unexpected progress; got %v, %d events of %d records; want 7 of 1", known, d.SavedEvents(content()), d.Saved())
+				}
+				out := r.l.Deliver(t.Context(), d, content())
+				if got := [3]int{out.Kept, out.Dropped, out.Lost}; got != c.want {
+					t.Errorf("unexpected counts; got %v; want %v", got, c.want)
+				}
+				var events []int
+				for _, f := range r.reports[len(r.reports)-1].Failures {
+					events = append(events, f.Events)
+				}
+				if !slices.Equal(events, []int{20, 10}) {
+					t.Errorf("unexpected events of the failures; got %v; want 20 and 10", events)
+				}
+				if c.reason == core.ReasonTooLarge && (len(r.sink.kept) != 2 || r.sink.kept[0].Events != 20 || r.sink.kept[1].Events != 10) {
+					t.Errorf("unexpected dead letters; got %+v; want those of 20 and 10 events", r.sink.kept)
+				}
+			})
+		})
+	}
+}
+
+func TestADeadLetterKeptInVainLosesItsEvents(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		r.sink.hopeless = "b"
+		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonTooLarge, "b"); return nil }
+		c := r.content("a", "b")
+		c.Events = counts{7, 20}
+		if out := r.deliver(c); out.Lost != 20 || out.Kept != 0 || out.State != Lost {
+			t.Errorf("unexpected outcome; got %+v; want 20 events lost", out)
+		}
+	})
+}

@@ -66,23 +66,26 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 			}
 			l := deadletter.FromRecord(b, f.i, &records[f.i], f.err, c.Source)
 			l.Stream = a.stream // as configured, it may be an ARN
+			if c.Events != nil {
+				l.Events = c.eventsOf(numberIn(numbers, f.i))
+			}
 			if !yield(k, l) {
 				return
 			}
 		}
 	})
 	for k, f := range finals {
-		out := Failure{Disposition: f.disposition, Err: f.err, Bytes: len(records[f.i].Data) + len(records[f.i].PartitionKey)}
+		out := Failure{Disposition: f.disposition, Err: f.err, Events: c.eventsOf(numberIn(numbers, f.i)), Bytes: len(records[f.i].Data) + len(records[f.i].PartitionKey)}
 		switch {
 		case f.disposition == Drop:
-			a.dropped++
+			a.dropped += out.Events
 		case f.disposition == Lose:
-			a.lost++
+			a.lost += out.Events
 		case next(&kept, k):
-			a.kept++
+			a.kept += out.Events
 		case next(&hopeless, k):
 			out.Disposition, out.DeadLetterErr = Lose, err
-			a.lost++
+			a.lost += out.Events
 		default:
 			a.missing = append(a.missing, numberIn(numbers, f.i))
 			a.deadLetterErr, r.DeadLetterErr = err, err
@@ -91,6 +94,14 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 		}
 		r.Failures = append(r.Failures, out)
 	}
+}
+
+// eventsOf is how many events a record holds.
+func (c *Content) eventsOf(n int32) int {
+	if c.Events == nil {
+		return 1
+	}
+	return c.Events.EventsOf(int(n))
 }
 
 // next takes n off a rising list if it is the first.

@@ -79,6 +79,9 @@ type Builder struct {
 	recs  []core.Record
 	clock clock
 
+	out      Combined // of recs, with Config.Combine
+	combined bool     // out is made
+
 	group      []byte // body of the last group start, empty outside of groups
 	groupJSON  []byte // the text of group, made on demand
 	groupSpent int    // bytes of groupJSON in all records
@@ -106,6 +109,7 @@ type span struct {
 	start, keyEnd, end int
 	key                string // instead of bytes in the arena, if not empty
 	stream             int32  // index into Plan.streams
+	alone              bool   // a complete record, not to be combined
 }
 
 // Reset forgets the records and keeps the memory for the next chunk.
@@ -126,6 +130,10 @@ func (b *Builder) Reset() {
 	b.spans = b.spans[:0]
 	clear(b.recs)
 	b.recs = b.recs[:0]
+	if b.combined {
+		b.out.reset()
+		b.combined = false
+	}
 	b.own.reset()
 	b.plan, b.routed = nil, false
 	clear(b.streamIndex)
@@ -137,15 +145,20 @@ func (b *Builder) Grow(n int) {
 	b.arena = slices.Grow(b.arena, n)
 }
 
-// Len is the number of records.
-func (b *Builder) Len() int { return len(b.spans) }
+// Len is the number of records; with Config.Combine that of events, until Records.
+func (b *Builder) Len() int {
+	if b.combined {
+		return len(b.out.Records)
+	}
+	return len(b.spans)
+}
 
 // Size is the number of bytes of all payloads and of the keys taken from events.
 func (b *Builder) Size() int { return len(b.arena) }
 
 // Memory is what the records hold in memory, in bytes.
 func (b *Builder) Memory() int {
-	return cap(b.arena) + spanBytes*cap(b.spans) + recordBytes*cap(b.recs)
+	return cap(b.arena) + spanBytes*cap(b.spans) + recordBytes*cap(b.recs) + b.out.memory()
 }
 
 // Add appends the record for ev, or the records if it is split. Group markers are
@@ -163,6 +176,9 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	if b.shaper != s || b.tag != tag {
 		b.setTag(s, tag)
 	}
+	if b.combined {
+		panic("event: Add after Records, without Reset, of combined events")
+	}
 	f := fields{ev: ev, group: b.group}
 	route := b.route(s, tag, &f)
 	if route.stream < 0 {
@@ -174,7 +190,15 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		return outcome, nil
 	}
 	sp.keyEnd = len(b.arena)
-	arena, warnings, at, reason := b.shape(b.arena, s, ev, &s.json)
+	var arena []byte
+	var warnings Outcome
+	var at int
+	var reason Reason
+	if s.pack.codec == codecNone || s.combine != nil { // that is compressed later
+		arena, warnings, at, reason = s.appendPayload(b.arena, ev, b, &s.json)
+	} else {
+		arena, warnings, at, reason = b.shape(b.arena, s, ev, &s.json)
+	}
 	if reason != ReasonNone {
 		b.arena = arena[:sp.start]
 		return 0, &ValueError{Offset: at, Reason: reason}
@@ -188,6 +212,9 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	outcome |= warnings
 	sp.end = len(arena)
 	if s.oversize != oversizeKeep && recordSize(&sp) > s.surelyFits() {
+		if s.combine != nil {
+			b.finishAlone(s, &sp)
+		}
 		if done := b.reshape(s, ev, &sp); done != 0 {
 			return outcome | done, nil
 		}
@@ -197,7 +224,7 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	return outcome, nil
 }
 
-// shape appends the payload for ev as it will be sent.
+// shape appends the payload for ev as it will be sent, as a record of its own.
 func (b *Builder) shape(dst []byte, s *Shaper, ev *Event, o *jsonOptions) ([]byte, Outcome, int, Reason) {
 	if s.pack.codec == codecNone {
 		return s.appendPayload(dst, ev, b, o)
@@ -283,12 +310,39 @@ func (b *Builder) setTag(s *Shaper, tag string) {
 func (b *Builder) Streams() []string { return b.planned().streams }
 
 // StreamOf is the index into Streams of the stream of record i of Records.
-func (b *Builder) StreamOf(i int) int { return int(b.spans[i].stream) }
+func (b *Builder) StreamOf(i int) int {
+	if b.combined && !b.out.single {
+		return int(b.out.streams[i])
+	}
+	return int(b.spans[i].stream)
+}
 
-// Records returns the records in the order in which their events were added. The
-// slice, the payloads and the keys are valid until Reset or the next Add.
+// EventsOf is how many events record i of Records holds.
+func (b *Builder) EventsOf(i int) int {
+	if b.combined && !b.out.single {
+		return int(b.out.Events[i])
+	}
+	return 1
+}
+
+// Records returns the records in the order in which their events, or the first one of
+// each, were added. The slice, the payloads and the keys are valid until Reset or the
+// next Add; with Config.Combine nothing can be added then until Reset.
 func (b *Builder) Records() []core.Record {
-	b.recs = slices.Grow(b.recs[:0], len(b.spans))
+	if b.combined {
+		return b.out.Records
+	}
+	if len(b.spans) > 0 && b.shaper.combine != nil {
+		b.combineRecords(b.shaper.combine)
+		return b.out.Records
+	}
+	b.recs = b.listRecords(b.recs[:0])
+	return b.recs
+}
+
+// listRecords appends the records of the spans.
+func (b *Builder) listRecords(recs []core.Record) []core.Record {
+	recs = slices.Grow(recs, len(b.spans))
 	for i := range b.spans {
 		sp := &b.spans[i]
 		rec := core.Record{PartitionKey: sp.key, Data: b.arena[sp.keyEnd:sp.end:sp.end]}
@@ -297,9 +351,9 @@ func (b *Builder) Records() []core.Record {
 			// is the Builder's contract.
 			rec.PartitionKey = unsafe.String(&b.arena[sp.start], sp.keyEnd-sp.start)
 		}
-		b.recs = append(b.recs, rec)
+		recs = append(recs, rec)
 	}
-	return b.recs
+	return recs
 }
 
 // String lists the warnings, for logs.

@@ -68,8 +68,10 @@ func parseCompression(name string, level int, check func(option, value string, e
 	if c.codec == codecZstd {
 		var err error
 		// No checksum, as the zstd library's simple call writes none either: four
-		// bytes a record, which the transport has anyway.
-		c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		// bytes a record, which the transport has anyway. A single segment names its size,
+		// so that a decoder knows beforehand what memory it takes.
+		c.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(c.level)), zstd.WithEncoderCRC(false),
+			zstd.WithLowerEncoderMem(true), zstd.WithSingleSegment(true))
 		check("compression", name, err)
 	}
 	return c

@@ -234,10 +234,10 @@ func (b *Builder) split(s *Shaper, ev *Event, sp *span, limit int) bool {
 	body := ev.Body[text.at : text.at+text.n]
 	mark.ordinal = 0
 	for from := 0; from < len(body); from = o.pieceTo {
-		o.pieceFrom, o.pieceTo = from, from+fitting(body[from:], room, raw)
+		o.pieceFrom, o.pieceTo = from, from+fitting(body[from:], room, raw && s.combine == nil)
 		mark.ordinal++
 		mark.last = o.pieceTo == len(body)
-		one := span{start: len(b.arena), key: sp.key, stream: sp.stream}
+		one := span{start: len(b.arena), key: sp.key, stream: sp.stream, alone: sp.alone}
 		b.arena = append(b.arena, key...)
 		one.keyEnd = len(b.arena)
 		b.arena, _, _, _ = b.shape(b.arena, s, ev, &o)
@@ -255,25 +255,30 @@ func fitting(s []byte, room int, raw bool) int {
 	}
 	i := 0
 	for i < len(s) {
-		n, size := 1, 1
-		switch c := s[i]; {
-		case c >= utf8.RuneSelf:
-			if n = runeLen(s[i:]); n == 0 {
-				n, size = 1, len("\uFFFD")
-			} else {
-				size = n
-			}
-		case shortEscapes[c] != 0:
-			size = 2
-		case c < 0x20:
-			size = len(`\u0000`)
-		}
+		n, size := quotedRune(s[i:])
 		if room -= size; room < 0 && i > 0 {
 			break
 		}
 		i += n
 	}
 	return i
+}
+
+// quotedRune is how many bytes the first character of s has, and how many in a JSON
+// string.
+func quotedRune(s []byte) (n, size int) {
+	switch c := s[0]; {
+	case c >= utf8.RuneSelf:
+		if n = runeLen(s); n == 0 {
+			return 1, len("\uFFFD")
+		}
+		return n, n
+	case shortEscapes[c] != 0:
+		return 1, 2
+	case c < 0x20:
+		return 1, len(`\u0000`)
+	}
+	return 1, 1
 }
 
 // textAt is a text in a body.

@@ -11,11 +11,11 @@ import (
 // EncoderVersion stands for what Builder makes of an event under a Config. It is raised
 // whenever the same events would give other records, or be cut into others: what is
 // remembered by numbers of records would mean others.
-const EncoderVersion = 1
+const EncoderVersion = 2
 
 // Plan holds what is decided while a chunk is read and does not follow from its
-// bytes and the Shaper: which streams there was room for, and how large their records
-// may be. Both change with time. A chunk that is read again by its Plan gives the same
+// bytes and the Shaper: which streams there was room for, how large their records may be,
+// and which of them get records that are not aggregated. All of it changes with time. A chunk that is read again by its Plan gives the same
 // records as the first time, byte for byte and number for number.
 //
 // The zero value is ready, and must not be copied once it was used. A Plan belongs to
@@ -28,9 +28,15 @@ type Plan struct {
 	// knows nothing.
 	RecordLimit func(stream string) int
 
+	// OwnRecords tells whether each record of a stream is a Kinesis record of its own,
+	// since it is not aggregated. It is asked once for each stream if Config.Combine is
+	// set without Config.CombineSize. nil knows of none.
+	OwnRecords func(stream string) bool
+
 	streams []string
 	few     [2]string // memory for the first of streams
 	limits  []int     // by index of streams, 0 if not asked
+	own     []answer  // likewise, of OwnRecords
 	// known are the streams that there were when there was no room for another one
 	// for the first time, nil before. From then on the chunk gets no others.
 	known   map[string]struct{}
@@ -41,20 +47,31 @@ type Plan struct {
 func (p *Plan) Settle() { p.settled, p.known = true, nil }
 
 // Bytes is about the memory that p holds.
-func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) }
+func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) + cap(p.own) }
+
+// answer is to a question that is asked once.
+type answer uint8
+
+const (
+	notAsked answer = iota
+	no
+	yes
+)
 
 // planVersion is the first byte of the written form.
-const planVersion = 1
+const planVersion = 2
 
 // maxPlanLimit bounds what UnmarshalBinary takes for the limit of a stream, far above
 // what any stream has.
 const maxPlanLimit = 1 << 30
 
 // AppendBinary appends the written form of a Plan that is settled: a byte with the version
-// of the form, which is 1; the number of streams, and for each the length of its name and
+// of the form, which is 2; the number of streams, and for each the length of its name and
 // the name; the number of limits, and each limit, 0 if it was not asked for, in the order
-// of the streams. Numbers are unsigned varints as of package encoding/binary, in as few
-// bytes as possible. RecordLimit is not part of it.
+// of the streams; the number of answers of OwnRecords, and each, 0 if it was not asked, 1
+// for no, 2 for yes, in the same order. Numbers are unsigned varints as of package
+// encoding/binary, in as few bytes as possible. RecordLimit and OwnRecords are not part of
+// it.
 func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	if !p.settled {
 		return b, errors.New("cannot write a plan that is not settled")
@@ -68,6 +85,10 @@ func (p *Plan) AppendBinary(b []byte) ([]byte, error) {
 	b = binary.AppendUvarint(b, uint64(len(p.limits)))
 	for _, n := range p.limits {
 		b = binary.AppendUvarint(b, uint64(n))
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.own)))
+	for _, a := range p.own {
+		b = binary.AppendUvarint(b, uint64(a))
 	}
 	return b, nil
 }
@@ -90,13 +111,17 @@ func (p *Plan) UnmarshalBinary(b []byte) error {
 	for range r.number(most, "limits") {
 		limits = append(limits, r.number(maxPlanLimit, "bytes of a record"))
 	}
+	var own []answer
+	for range r.number(most, "answers") {
+		own = append(own, answer(r.number(int(yes), "an answer")))
+	}
 	if r.err == nil && len(r.rest) > 0 {
 		r.err = fmt.Errorf("%d bytes behind its end", len(r.rest))
 	}
 	if r.err != nil {
 		return fmt.Errorf("cannot read a plan: %w", r.err)
 	}
-	p.streams, p.limits, p.known, p.settled = streams, limits, nil, true
+	p.streams, p.limits, p.own, p.known, p.settled = streams, limits, own, nil, true
 	return nil
 }
 
@@ -148,7 +173,7 @@ func (r *planReader) text() string { return string(r.take(r.number(len(r.rest), 
 
 func (p *Plan) reset() {
 	clear(p.streams) // lets go of names
-	*p = Plan{streams: p.streams[:0], limits: p.limits[:0]}
+	*p = Plan{streams: p.streams[:0], limits: p.limits[:0], own: p.own[:0]}
 }
 
 // Follow makes what is added from here on follow p, and be noted in it. It is called
@@ -156,6 +181,9 @@ func (p *Plan) reset() {
 // time.
 func (b *Builder) Follow(s *Shaper, p *Plan) {
 	b.plan = p
+	if s.combine != nil {
+		s.combine.takeSpare(b)
+	}
 	for i, name := range p.streams {
 		b.indexStream(name, int32(i))
 		s.streams.use(name)
@@ -197,15 +225,33 @@ func (b *Builder) recordLimit(s *Shaper, stream int32) int {
 	if p.limits[stream] == 0 {
 		learned := 0
 		if p.RecordLimit != nil {
-			name := ""
-			if s.streams != nil {
-				name = p.streams[stream]
-			}
-			learned = p.RecordLimit(name)
+			learned = p.RecordLimit(p.name(s, stream))
 		}
 		p.limits[stream] = s.recordLimit(learned)
 	}
 	return p.limits[stream]
+}
+
+// ownRecords tells whether records of a stream are Kinesis records.
+func (p *Plan) ownRecords(s *Shaper, stream int32) bool {
+	for len(p.own) <= int(stream) {
+		p.own = append(p.own, notAsked)
+	}
+	if p.own[stream] == notAsked {
+		p.own[stream] = no
+		if p.OwnRecords != nil && p.OwnRecords(p.name(s, stream)) {
+			p.own[stream] = yes
+		}
+	}
+	return p.own[stream] == yes
+}
+
+// name is the name of a stream as the questions have it.
+func (p *Plan) name(s *Shaper, stream int32) string {
+	if s.streams == nil {
+		return ""
+	}
+	return p.streams[stream]
 }
 
 // recordLimit is the lower of what is configured and what is known.

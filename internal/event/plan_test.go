@@ -61,18 +61,24 @@ func recordsBy(t *testing.T, s *Shaper, p *Plan, chunk []byte) []string {
 }
 
 // A plan that was written and read again gives the same records in a process that knows
-// other streams and other limits.
+// other streams, other limits, and other streams whose records are not aggregated.
 func TestAWrittenPlanGivesTheSameRecords(t *testing.T) {
 	cfg := Config{Stream: "logs-$s", StreamMissing: "constant:rest", MaxStreams: 3, Oversize: "split", PartitionKey: "s"}
+	t.Run("single", func(t *testing.T) { testWrittenPlan(t, cfg) })
+	cfg.Combine = "lines"
+	t.Run("combined", func(t *testing.T) { testWrittenPlan(t, cfg) })
+}
+
+func testWrittenPlan(t *testing.T, cfg Config) {
 	var chunk []byte
 	for i, name := range []string{"a", "b", "c", "a", "d"} {
-		chunk = append(chunk, eventWith(t, fieldsOf{"s": name, "text": strings.Repeat("x", 5000*i)})...)
+		chunk = append(chunk, eventWith(t, fieldsOf{"s": name, "text": strings.Repeat("x", []int{150_000, 10, 1_200_000, 150_000, 10}[i])})...)
 	}
 	first, err := NewShaper(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Plan{RecordLimit: func(string) int { return 8000 }}
+	p := Plan{RecordLimit: func(string) int { return 1_100_000 }, OwnRecords: func(s string) bool { return s == "logs-a" }}
 	want := recordsBy(t, first, &p, chunk)
 	written, err := p.MarshalBinary()
 	if err != nil {
@@ -83,7 +89,7 @@ func TestAWrittenPlanGivesTheSameRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = recordsBy(t, second, &Plan{}, eventWith(t, fieldsOf{"s": "z"})) // takes room
-	again := Plan{RecordLimit: func(string) int { return 1 << 20 }}
+	again := Plan{RecordLimit: func(string) int { return 4 << 20 }, OwnRecords: func(s string) bool { return s != "logs-a" }}
 	if err := again.UnmarshalBinary(written); err != nil {
 		t.Fatal(err)
 	}
@@ -99,22 +105,25 @@ func TestWrittenPlans(t *testing.T) {
 	if b, err := (&Plan{}).MarshalBinary(); err == nil {
 		t.Errorf("unexpected form %x of a plan that is not settled; want an error", b)
 	}
-	p := Plan{streams: []string{"a", "logs"}, limits: []int{0, 300}, settled: true}
-	form := []byte("\x01\x02\x01a\x04logs\x02\x00\xac\x02")
+	p := Plan{streams: []string{"a", "logs"}, limits: []int{0, 300}, own: []answer{no, yes}, settled: true}
+	form := []byte("\x02\x02\x01a\x04logs\x02\x00\xac\x02\x02\x01\x02")
 	if got, err := p.AppendBinary(nil); err != nil || !bytes.Equal(got, form) {
 		t.Errorf("unexpected form; got %q, %v; want %q", got, err, form)
 	}
 	for _, c := range []struct{ name, form, want string }{
 		{"nothing", "", "breaks off"},
-		{"another version", "\x02\x00\x00", "version 2; known: 1"},
+		{"another version", "\x01\x00\x00", "version 1; known: 2"},
 		{"half", string(form[:5]), "bytes of a name: out of range; allowed: 0 to 1"},
 		{"without limits", string(form[:8]), "breaks off"},
 		{"more behind it", string(form) + "x", "1 bytes behind"},
-		{"more streams than bytes", "\x01\x7f\x00", "streams: out of range; allowed: 0 to 2"},
-		{"more limits than streams", "\x01\x00\x02\x01\x01", "limits: out of range; allowed: 0 to 1"},
-		{"a name longer than the rest", "\x01\x01\x09a\x00", "bytes of a name: out of range; allowed: 0 to 3"},
-		{"a limit that no stream has", "\x01\x00\x01\x81\x80\x80\x80\x04", "allowed: 0 to 1073741824"},
-		{"a number in two bytes", "\x01\x80\x00\x00", "more bytes than needed"},
+		{"more streams than bytes", "\x02\x7f\x00", "streams: out of range; allowed: 0 to 2"},
+		{"more limits than streams", "\x02\x00\x02\x01\x01", "limits: out of range; allowed: 0 to 1"},
+		{"a name longer than the rest", "\x02\x01\x09a\x00", "bytes of a name: out of range; allowed: 0 to 3"},
+		{"a limit that no stream has", "\x02\x00\x01\x81\x80\x80\x80\x04", "allowed: 0 to 1073741824"},
+		{"a number in two bytes", "\x02\x80\x00\x00", "more bytes than needed"},
+		{"without answers", "\x02\x00\x00", "breaks off"},
+		{"more answers than streams", "\x02\x00\x00\x02\x00\x00", "answers: out of range; allowed: 0 to 1"},
+		{"an answer that is none", "\x02\x00\x00\x01\x03", "an answer: out of range; allowed: 0 to 2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := new(Plan).UnmarshalBinary([]byte(c.form)); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -126,7 +135,7 @@ func TestWrittenPlans(t *testing.T) {
 
 // What is read is settled, and has one form.
 func FuzzPlan(f *testing.F) {
-	for _, s := range []string{"\x01\x00\x00", "\x01\x02\x01a\x04logs\x02\x00\xac\x02", "\x01\x00\x01\x05", "\x02"} {
+	for _, s := range []string{"\x02\x00\x00\x00", "\x02\x02\x01a\x04logs\x02\x00\xac\x02\x02\x01\x02", "\x02\x00\x01\x05\x01\x02", "\x01"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, form []byte) {
@@ -159,6 +168,10 @@ func TestEncoderVersionStandsForTheRecords(t *testing.T) {
 		{TimeKey: "time", ReplaceDots: "_", DataKeys: []string{"log", "k.d"}},
 		{Oversize: "split", MaxRecordBytes: 4096, PartitionKey: "s", PartitionKeyMissing: "tag"},
 		{Oversize: "truncate", MaxRecordBytes: 4096},
+		{Compression: "zstd"},
+		{Combine: "lines", CombineSize: 1024},
+		{Combine: "json_array", LogKey: "log", Compression: "gzip", MaxRecordBytes: 4096},
+		{Combine: "lines", Compression: "zstd", CombineSize: 1 << 20, MaxRecordBytes: 4096, PartitionKey: "s"},
 	} {
 		cfg.Stream = "logs"
 		s, err := NewShaper(cfg)
@@ -169,7 +182,7 @@ func TestEncoderVersionStandsForTheRecords(t *testing.T) {
 			fmt.Fprintf(h, "%d %s", len(r), r)
 		}
 	}
-	const version, want = 1, "a2b3a397e3a5dd6c"
+	const version, want = 2, "4779ca1144a87ed3"
 	if got := fmt.Sprintf("%x", h.Sum(nil)[:8]); got != want || EncoderVersion != version {
 		t.Errorf("unexpected records of EncoderVersion %d; got %s; want version %d, %s", EncoderVersion, got, version, want)
 	}

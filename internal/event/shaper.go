@@ -116,7 +116,7 @@ type Config struct {
 	// or a record without bytes; "drop" leaves it out, and reports it as Empty.
 	EmptyEvents string
 
-	// Compression of each payload, by itself: "none" (the default), "gzip", "zlib",
+	// Compression of each payload, by itself (see Combine): "none" (the default), "gzip", "zlib",
 	// "zstd" or "snappy". Each payload is a complete stream of that format (zlib:
 	// RFC 1950; snappy: one block without framing), newline included. Consumers must
 	// know it; nothing in the record says so but the format's own first bytes.
@@ -125,6 +125,26 @@ type Config struct {
 	// CompressionLevel is 1 to 9 for gzip and zlib (default 6), 1 to 22 for zstd
 	// (default 3), and nothing for snappy. 0 is the default.
 	CompressionLevel int
+
+	// Combine makes one record of many events: those of a chunk that have stream and
+	// partition key in common, in their order. "off" (the default) makes a record of each
+	// event. "lines" ends each event with a line feed; a LogKey text that has line breaks,
+	// is empty or begins with a quote, is written as a JSON string, so that a line is
+	// always an event. "json_array" makes a JSON array of them, and a JSON string of
+	// every LogKey text. A record of one event looks like one of many. Compression is that
+	// of the record then, and AppendNewline has no effect. In a text that becomes a JSON
+	// string, what is not UTF-8 is replaced by U+FFFD, as in all of JSON.
+	Combine string
+
+	// CombineSize bounds the bytes of a combined record before compression. A larger event
+	// is a record of its own. Default DefaultCombineSize, or DefaultCombineSizeAlone for
+	// streams that Plan.OwnRecords names. Range 1,024 to 10,485,760. A record that is
+	// larger than the limit of its stream after compression is halved, event by event.
+	CombineSize int
+
+	// CombineCount bounds the events of a combined record. Default 0: no bound. Range 1 to
+	// 1,000,000.
+	CombineCount int
 
 	// Oversize says what is done with a record whose payload and partition key have
 	// more than MaxRecordBytes, after compression: "keep" (the default) leaves it to
@@ -165,6 +185,7 @@ type Shaper struct {
 	dropEmpty bool
 	streams   *streamRule // nil: not the Shaper's business
 	pack      compression
+	combine   *Combine // nil: off
 	oversize  oversizeRule
 	maxRecord int
 }
@@ -224,6 +245,8 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	}
 	s.pack = parseCompression(cfg.Compression, cfg.CompressionLevel, check)
 	s.oversize, s.maxRecord = parseOversize(&cfg, check)
+	s.combine = parseCombine(&CombineConfig{Combine: cfg.Combine, CombineSize: cfg.CombineSize, CombineCount: cfg.CombineCount}, s.pack, check)
+	s.newline = s.newline && s.combine == nil
 
 	format := cfg.TimeKeyFormat
 	if format == "" {
@@ -294,6 +317,7 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	body := slices.Clip(ev.Body) // text is read by words, but not beyond the body
 	if s.logKey != "" {
 		if at := member(body, 0, s.logKey); at >= 0 {
+			dst = s.combine.begin(dst)
 			start := len(dst)
 			dst, i, reason = s.appendLogValue(dst, body, at, o)
 			if s.dropEmpty && (len(dst) == start || isEmptyValue(body, at)) {
@@ -301,6 +325,10 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 			}
 			if s.newline {
 				dst = append(dst, '\n')
+			}
+			if s.combine != nil && reason == ReasonNone {
+				c, _, _ := readHead(body, at)
+				dst = s.combine.end(dst, start, c == classString || c == classBinary)
 			}
 			return dst, 0, i, reason
 		}
@@ -310,6 +338,7 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	if s.groupKey != "" && !add.group && (b.groupLarge || b.groupSpent >= maxGroupJSONBytes) {
 		outcome |= GroupLeftOut
 	}
+	dst = s.combine.begin(dst)
 	start := len(dst)
 	if s.whole() && add == (additions{}) {
 		if s.dropEmpty && isEmptyValue(body, 0) {
@@ -327,6 +356,9 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	}
 	if s.newline {
 		dst = append(dst, '\n')
+	}
+	if s.combine != nil && reason == ReasonNone {
+		dst = s.combine.end(dst, start, false)
 	}
 	return dst, outcome, i, reason
 }

@@ -184,6 +184,21 @@ func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 	return l.takeOut(same[0]), true
 }
 
+// Has tells whether Take would find an entry. It counts neither as a hit nor as a miss.
+func (l *Ledger[T]) Has(scope Scope, content []byte) bool {
+	l.mu.Lock()
+	l.expire(time.Now())
+	none := l.shapes[shape{scope, len(content)}] == 0
+	l.mu.Unlock()
+	if none {
+		return false
+	}
+	id := IdentityOf(scope, content)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries[id]) > 0
+}
+
 // TakeBeginning removes and returns an entry that was put by PutParts with parts of which
 // those given are a continuation, or the same: the entry with the most parts, of those
 // the oldest. Unless there is an entry of the same scope and first part it looks at the

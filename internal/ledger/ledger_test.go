@@ -278,3 +278,29 @@ func BenchmarkLedger(b *testing.B) {
 		}
 	})
 }
+
+func TestHasChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := small()
+		has := func(scope, content string, want bool) {
+			t.Helper()
+			if got := l.Has(Scope{Name: scope}, []byte(content)); got != want {
+				t.Errorf("unexpected answer for %s/%s; got %v; want %v", scope, content, got, want)
+			}
+		}
+		has("a", "x", false)
+		l.Put(Scope{Name: "a"}, []byte("x"), solid("one", 10))
+		for range 2 {
+			has("a", "x", true)
+		}
+		has("a", "y", false)
+		has("a", "xx", false)
+		has("b", "x", false)
+		wantStats(t, l, Stats{Entries: 1, Bytes: 10})
+		wantTake(t, l, "a", "x", "one")
+		has("a", "x", false)
+		l.Put(Scope{Name: "a"}, []byte("x"), solid("one", 10))
+		time.Sleep(2 * time.Hour)
+		has("a", "x", false)
+	})
+}

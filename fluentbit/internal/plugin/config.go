@@ -51,8 +51,10 @@ type Config struct {
 	streamMissing string // error or dead_letter, or empty for the default
 	event         event.Config
 	shaper        *event.Shaper
-	ignored       struct {
-		simpleAggregation, autoRetry    bool
+	// simpleAggregation is combine lines in the words of another output.
+	simpleAggregation bool
+	ignored           struct {
+		autoRetry                       bool
 		concurrency, concurrencyRetries int
 	}
 	notices []notice
@@ -155,6 +157,8 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 		}
 	}
 	noFile := c.DeadLetterFile == ""
+	bad(c.simpleAggregation && c.has("combine") && c.event.Combine != "lines" && !invalid["combine"],
+		"simple_aggregation", "on", "combine is "+c.event.Combine, "combine lines, or only one of the two")
 	bad(noFile && c.Oversize == oversizeDeadLetter, "oversize", c.Oversize, "it needs dead_letter_file", "")
 	bad(noFile && c.streamMissing == "dead_letter", "stream_missing", c.streamMissing, "it needs dead_letter_file", "")
 	size := option.FluentBit.FormatSize(int64(c.AggregationMaxBytes))
@@ -178,6 +182,9 @@ func (c *Config) complete() {
 	if c.RequestTimeout == 0 {
 		c.RequestTimeout = defaultRequestTimeout
 	}
+	if c.simpleAggregation {
+		c.event.Combine = "lines"
+	}
 	c.event.StreamIdle = c.StreamIdle
 	c.MaxStreams = event.MaxStreams // of the producer; the shaper's bound is lower
 	c.MaxConnections = max(c.MaxConnections, c.MaxInFlight)
@@ -197,9 +204,6 @@ func (c *Config) complete() {
 	}
 	if strings.HasPrefix(c.event.PartitionKey, "$tag") {
 		c.notice("partition_key", "$tag names a field of the event; the tag is $TAG")
-	}
-	if c.ignored.simpleAggregation {
-		c.notice("simple_aggregation", "ignored: events are not joined by newlines, but aggregated in the format of the KPL ('aggregation', on by default); consumers need KCL or a de-aggregation library")
 	}
 	if c.ignored.concurrency > 0 {
 		c.notice("experimental_concurrency", "ignored: nothing is acknowledged before Kinesis has confirmed it; several requests are under way anyway (max_in_flight), and 'workers' of the output gives several flushes")

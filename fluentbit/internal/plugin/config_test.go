@@ -261,7 +261,11 @@ func TestGoodValues(t *testing.T) {
 		{"startup_check", "on", func(c *Config) any { return c.StartupCheck }, "warn"},
 		{"shard_limit_bytes", "512K", func(c *Config) any { return c.ShardBytes }, 512000},
 		{"simple_aggregation", "off", noticed, ""},
-		{"simple_aggregation", "ON", noticed, "simple_aggregation"},
+		{"simple_aggregation", "ON", noticed, ""},
+		{"simple_aggregation", "ON", func(c *Config) any { return c.event.Combine }, "lines"},
+		{"simple_aggregation", "no", func(c *Config) any { return c.event.Combine }, "off"},
+		{"combine", "JSON_array", func(c *Config) any { return c.event.Combine }, "json_array"},
+		{"combine", "no", func(c *Config) any { return c.event.Combine }, "off"},
 		{"experimental_concurrency", "0", noticed, ""},
 		{"experimental_concurrency", "4", noticed, "experimental_concurrency"},
 		{"experimental_concurrency_retries", "4", noticed, "experimental_concurrency_retries"},
@@ -333,7 +337,7 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 	bad := map[string]string{
 		"stream": "a b", "stream_allow": "a,,b", "stream_missing": "tag", "region": "eu west", "endpoint": "ftp://x",
 		"partition_key": "a->", "partition_key_missing": "random", "data_keys": ",", "time_key_format": "%", "log_key": "\xff1", "time_key": "\xff2",
-		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "empty_events": "send", "compression": "lz4", "oversize": "cut",
+		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "empty_events": "send", "compression": "lz4", "combine": "line", "oversize": "cut",
 		"distribution": "x", "ordering": "x", "startup_check": "x", "role_arn": "x", "sts_endpoint": "a b", "proxy": "x y",
 		"extra_user_agent": "a(b)", "metrics_level": "x", "metrics_granularity": "x",
 	}

@@ -23,15 +23,16 @@ func (in *Instance) read(scope delivery.Scope, chunk []byte, d *delivery.Deliver
 	if !again {
 		plan = &event.Plan{}
 	}
-	plan.RecordLimit = in.limitOf
+	plan.RecordLimit, plan.OwnRecords = in.limitOf, in.ownOf
 	b.Follow(in.cfg.shaper, plan)
 	b.Grow(len(chunk) + len(chunk)/4)
 	var counts chunkCounts
 	c.readEvents(scope.Name, chunk, &counts)
+	events, records := b.Len(), b.Records()
 	plan.Settle()
 	c.Content = delivery.Content{
 		Scope: scope, Bytes: chunk, Plan: plan,
-		Records: b.Records(), Stream: in.cfg.Stream, Streams: b.Streams(), Probe: delivery.NoProbe,
+		Records: records, Stream: in.cfg.Stream, Streams: b.Streams(), Probe: delivery.NoProbe,
 		DeadLetters: len(c.broken), Source: scope.Name,
 		Counted: counts.pieces+counts.unroutable > 0,
 		// Broken events of which the end is known have no part in the answer: the host
@@ -42,11 +43,14 @@ func (in *Instance) read(scope delivery.Scope, chunk []byte, d *delivery.Deliver
 	if len(c.Streams) > 0 {
 		c.Routes = b
 	}
+	if in.cfg.event.Combines() {
+		c.Events = b
+	}
 	if len(c.broken) > 0 {
 		c.DeadLetter = c.deadLetter
 	}
 	if !again {
-		in.report(scope.Name, len(chunk), len(c.Records), &counts)
+		in.report(scope.Name, len(chunk), events, len(records), &counts)
 	}
 	return &c.Content
 }

@@ -93,7 +93,7 @@ func (m *meter) start() {
 	}
 	m.failed = m.registry.Family(Family{Name: "user_records_failed_total", Help: "user records that were not delivered, by reason", Labels: []string{"stream", "reason"}})
 	m.chunks = m.registry.Family(Family{Name: "chunks_total", Help: "chunks by the answer to the host", Labels: []string{"result"}})
-	m.events = m.registry.Family(Family{Name: "events_total", Help: "records made from events, once for each chunk"})
+	m.events = m.registry.Family(Family{Name: "events_total", Help: "events that became records, once for each chunk"})
 	m.leftOut = m.registry.Family(Family{Name: "events_left_out_total", Help: "events that were not delivered, by reason", Labels: []string{"reason"}})
 	m.begin()
 	m.update()
@@ -269,7 +269,7 @@ func (m *meter) update() {
 	s := m.in.Stats()
 	m.set(core.MetricLedgerHits, nil, float64(s.Resumed))
 	m.set(core.MetricDeadLetters, nil, float64(s.DeadLetters))
-	m.registry.Set(m.events, nil, float64(s.Records))
+	m.registry.Set(m.events, nil, float64(s.Events))
 	for result, n := range map[string]uint64{"ok": s.OK, "retry": s.Retry, "error": s.Error} {
 		m.registry.Set(m.chunks, []string{result}, float64(n))
 	}

@@ -60,8 +60,9 @@ type Deps struct {
 type Stats struct {
 	// Chunks counts flushes by their answer.
 	OK, Retry, Error uint64
-	// Records counts the records made from events, once for each chunk.
-	Records uint64
+	// Events counts the events that became records, once for each chunk, and Records the
+	// records made from them. A piece of an event that was split counts as an event.
+	Events, Records uint64
 	// Broken counts pieces of chunks that are no events, BrokenBytes their bytes;
 	// LostBytes is the part of them behind which nothing could be read any more.
 	Broken, BrokenBytes, LostBytes uint64
@@ -74,8 +75,8 @@ type Stats struct {
 	Empty uint64
 	// Truncated and Split count events that were changed to fit.
 	Truncated, Split uint64
-	// Refused counts records that can never be accepted: too large or invalid.
-	// Expired counts those given up by record_ttl.
+	// Refused counts events that can never be accepted: too large or invalid, or in one
+	// record with such an event. Expired counts those given up by record_ttl.
 	Refused, Expired uint64
 	// DeadLetters counts what was written to the dead letter file.
 	DeadLetters uint64
@@ -87,7 +88,7 @@ type Stats struct {
 
 type counters struct {
 	ok, retry, failed                          atomic.Uint64
-	records                                    atomic.Uint64
+	events, records                            atomic.Uint64
 	broken, brokenBytes, lostBytes             atomic.Uint64
 	keyMissing, keyCut, logKeyMissing, dropped atomic.Uint64
 	streamMissing, streamRefused, unroutable   atomic.Uint64
@@ -105,6 +106,7 @@ type Instance struct {
 	meter    *meter              // nil: no metrics
 	health   *health             // of what concerns no stream, or the only one
 	limitOf  func(string) int    // recordLimit
+	ownOf    func(string) bool   // ownRecords
 	builders chan *event.Builder // idle ones
 	n        counters
 	gather   gather // of flushes under way
@@ -155,7 +157,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
-	in.limitOf = in.recordLimit
+	in.limitOf, in.ownOf = in.recordLimit, in.ownRecords
 	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
 	in.deliverer = in.newDeliverer(ledgerLimits(&in.cfg))
 	in.health = newHealth(in.log, cfg.Stream)
@@ -241,7 +243,7 @@ func (in *Instance) Close(ctx context.Context) error {
 func (in *Instance) Stats() Stats {
 	n := &in.n
 	return Stats{
-		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Records: n.records.Load(),
+		OK: n.ok.Load(), Retry: n.retry.Load(), Error: n.failed.Load(), Events: n.events.Load(), Records: n.records.Load(),
 		Broken: n.broken.Load(), BrokenBytes: n.brokenBytes.Load(), LostBytes: n.lostBytes.Load(),
 		KeyMissing: n.keyMissing.Load(), KeyCut: n.keyCut.Load(), LogKeyMissing: n.logKeyMissing.Load(),
 		Dropped: n.dropped.Load(), StreamMissing: n.streamMissing.Load(), StreamRefused: n.streamRefused.Load(),

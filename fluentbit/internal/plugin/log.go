@@ -81,7 +81,8 @@ func (t *chunkCounts) outcome(o event.Outcome) {
 }
 
 // report counts and logs what decoding a chunk for the first time has shown.
-func (in *Instance) report(tag string, length, records int, t *chunkCounts) {
+func (in *Instance) report(tag string, length, events, records int, t *chunkCounts) {
+	in.n.events.Add(uint64(events))
 	in.n.records.Add(uint64(records))
 	in.n.broken.Add(uint64(t.pieces))
 	in.n.brokenBytes.Add(uint64(t.bytes))
@@ -106,7 +107,7 @@ func (in *Instance) report(tag string, length, records int, t *chunkCounts) {
 		if kept {
 			text = "the end of a chunk cannot be read and goes to the dead letter file, what comes before is delivered"
 		}
-		in.health.loss(text, 1, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", records, "first", t.first)
+		in.health.loss(text, 1, "tag", tag, "bytes_lost", t.lost, "chunk_bytes", length, "events_delivered", events, "first", t.first)
 	}
 	if t.unroutable > 0 {
 		outcome := "the chunk is answered with an error"
@@ -138,26 +139,28 @@ func remainder(lost int) int {
 	return 0
 }
 
-// refusals collects records that failed for good.
+// refusals collects records that failed for good. All counts but one are of events.
 type refusals struct {
 	count   int
+	records int
 	expired int
-	largest int // bytes of data and partition key
+	largest int // bytes of data and partition key of a record
 	first   *core.RecordError
 	lost    int // of count: answered with Error
 	kept    int // in the dead letter file
 }
 
 func (r *refusals) add(f *delivery.Failure) {
-	r.count++
+	r.count += f.Events
+	r.records++
 	if f.Err.Reason == core.ReasonExpired {
-		r.expired++
+		r.expired += f.Events
 	}
 	switch f.Disposition {
 	case delivery.Keep:
-		r.kept++
+		r.kept += f.Events
 	case delivery.Lose:
-		r.lost++
+		r.lost += f.Events
 	case delivery.Drop, delivery.Retry, delivery.Reject: // nothing else is counted
 	}
 	r.largest = max(r.largest, f.Bytes)
@@ -166,7 +169,7 @@ func (r *refusals) add(f *delivery.Failure) {
 	}
 }
 
-// refuse counts and logs records that failed for good.
+// refuse counts and logs the events of records that failed for good.
 func (in *Instance) refuse(stream string, r *refusals) {
 	if r.count == 0 {
 		return
@@ -177,7 +180,11 @@ func (in *Instance) refuse(stream string, r *refusals) {
 	if r.expired == r.count {
 		text = "events were not confirmed within record_ttl and are given up"
 	}
-	args := []any{"events", r.count, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail}
+	args := []any{"events", r.count}
+	if in.cfg.event.Combines() {
+		args = append(args, "records", r.records)
+	}
+	args = append(args, "reason", r.first.Reason.String(), "largest_bytes", r.largest, "detail", r.first.Detail)
 	for _, part := range []struct {
 		name string
 		n    int

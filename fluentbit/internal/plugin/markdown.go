@@ -100,9 +100,10 @@ different then:
 | Empty events | Dropped, as before, and counted | Dropped and counted; ` + "`empty_events keep`" + ` sends them as before |
 | Equal keys | The last one counts, as before | One name once; it was so |
 | ` + "`partition_key`" + ` | New | Numbers and booleans count, an event without it is unkeyed, without a line in the log for each event |
-| ` + "`compression`" + ` | The same formats and zlib; of each event, before aggregation | The same |
+| ` + "`compression`" + ` | The same formats and zlib; of the record, before aggregation | The same |
 | Too large | ` + "`oversize drop`" + ` does what it did; the default reports an error. With compression it was cut: ` + "`truncate`" + ` | ` + "`oversize truncate`" + ` does what it did, but leaves valid JSON |
 | Connection | ` + "`port`" + ` goes into ` + "`endpoint`" + ` as host:port; ` + "`tls.*`, `net.*`" + ` do nothing here (and the host refuses ` + "`tls on`" + `): ` + "`ca_file`, `verify_certificate`, `connect_timeout`, `http_request_timeout`" + ` | The SDK's variables count; ` + "`FLB_LOG_LEVEL`, `SEND_FAILURE_TIMEOUT` and `EKS_POD_EXECUTION_ROLE`" + ` do not: see the ` + "`log_level`" + ` of the output, ` + "`flush_timeout`, `role_arn`" + ` |
-| Gone | ` + "`simple_aggregation`" + `: another format, ignored with a warning | ` + "`experimental_concurrency*`" + `: ignored with a warning, see ` + "`workers`" + ` |
+| Events in a record | ` + "`simple_aggregation on`" + ` is ` + "`combine lines`" + `, per partition key; its records are aggregated unless ` + "`aggregation off`" + ` | ` + "`combine`" + ` is new |
+| Gone | nothing | ` + "`experimental_concurrency*`" + `: ignored with a warning, see ` + "`workers`" + ` |
 | Permissions | ` + "`kinesis:ListShards` and `kinesis:DescribeStreamSummary`" + ` beside ` + "`kinesis:PutRecords`" + ` | The same |
 `

@@ -38,7 +38,7 @@ func allSections() []Section {
 			option.Pick(producer, "describe_interval", "stream_idle"),
 			option.Pick(aws, "region", "endpoint", "use_fips_endpoint", "use_dualstack_endpoint"))},
 		{"Partition key", keyOptions},
-		{"Payload", payloadOptions},
+		{"Payload", slices.Concat(payloadOptions, sharedCombine())},
 		{"What does not fit or cannot be delivered", slices.Concat(oversizeOptions, sharedDeadLetter())},
 		{"Aggregation and requests", option.Pick(producer, "distribution", "aggregation", "aggregation_max_size", "aggregation_grow_size", "aggregation_max_count",
 			"max_buffered_time", "collection_max_count", "collection_max_size", "max_in_flight")},
@@ -106,6 +106,29 @@ func sharedDeadLetter() []Option {
 		option.Spec{
 			Name: "dead_letter_max_files",
 			Doc:  "Full dead letter files that are kept. When there are more, dead letters wait, and their chunks are retried, until one is taken away.",
+		},
+	)
+}
+
+func sharedCombine() []Option {
+	part := func(c *Config) *table.Combine {
+		return &table.Combine{Form: &c.event.Combine, Size: &c.event.CombineSize, Count: &c.event.CombineCount}
+	}
+	return option.With(option.Of("", part, table.CombineOptions()),
+		option.Spec{
+			Name: "combine",
+			Doc:  "Make one record of the events of a chunk that have stream and partition key in common, in their order; without a key, of all of them.",
+			Details: "`lines` ends each event with a line feed, `json_array` makes a JSON array. compression is that of the record then, which saves most of the bytes: logs compress 5 to 20 times together, and hardly one by one. " +
+				"A text of log_key that has line breaks is a JSON string. Consumers have to split records into events, see [consumers](consumers.md). append_newline has no effect.",
+			PeerC: "`simple_aggregation` is `lines`", PeerGo: "no option",
+		},
+		option.Spec{
+			Name:    "combine_size",
+			Details: "Each record is a Kinesis record with aggregation off, and on streams with record distribution AUTO. A record that is larger than the stream takes after compression is halved, event by event.",
+		},
+		option.Spec{
+			Name:    "combine_count",
+			Details: "500 where Amazon Data Firehose partitions dynamically, since it takes no more out of a record.",
 		},
 	)
 }

@@ -192,10 +192,10 @@ var payloadOptions = []Option{
 	{
 		Spec: option.Spec{
 			Name: "compression", Default: "none", Enum: []string{"none", "gzip", "zlib", "zstd", "snappy"}, Off: "none", Hints: []string{"compress", "compression_type"},
-			Doc: "Compress each event by itself, before aggregation. Consumers must unpack each one.",
+			Doc: "Compress each event by itself, or with combine each record of many, before aggregation. Consumers must unpack each one.",
 			Details: "Each user record is a complete stream of the format: gzip (RFC 1952), zlib (RFC 1950), a zstd frame (RFC 8878), or a snappy block without framing, " +
 				"as in the peers. A newline of append_newline is inside. Nothing in the record names the format but its first bytes: gzip `1f 8b`, zlib `78`, zstd `28 b5 2f fd`; " +
-				"snappy has none. Small events hardly become smaller: measure before use.",
+				"snappy has none. Small events hardly become smaller by themselves: use combine.",
 			PeerC: "gzip, zstd, snappy; of the record", PeerGo: "gzip, zlib; of the event, before aggregation",
 		},
 		Field: func(c *Config) any { return &c.event.Compression },
@@ -258,10 +258,10 @@ var otherOptions = []Option{
 	{
 		Spec: option.Spec{
 			Name: "simple_aggregation", Kind: option.Bool,
-			Doc:   "Ignored with a warning: it joins events by newlines, which no library splits. Use aggregation.",
+			Doc:   "`on` is `combine lines`: several events in one record, each with a line feed behind it. The records are aggregated besides, unless aggregation is off.",
 			PeerC: "several events in one record, joined by newlines; one record for each request",
 		},
-		Field: func(c *Config) any { return &c.ignored.simpleAggregation },
+		Field: func(c *Config) any { return &c.simpleAggregation },
 	},
 	{
 		Spec: option.Spec{

@@ -223,6 +223,12 @@ func (r *Route) check(prefix string, deadLetters bool, bad badFunc) {
 	if _, err := event.NewCompression(r.Compression, r.CompressionLevel); err != nil {
 		_, what, _ := strings.Cut(err.Error(), "\": ")
 		bad(prefix+"compression_level", strconv.Itoa(r.CompressionLevel), what, "")
+	} else if _, err := event.NewCombine(r.CombineConfig()); err != nil {
+		for _, p := range option.Split(err) {
+			name, rest, _ := strings.Cut(p.Error(), ": ")
+			value, what, _ := strings.Cut(strings.TrimPrefix(rest, "\""), "\": ")
+			bad(prefix+name, value, what, "")
+		}
 	}
 	if deadLetters {
 		return

@@ -2,7 +2,12 @@
 
 package config
 
-import "github.com/outkpl/outkpl/internal/option"
+import (
+	"slices"
+
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/option/table"
+)
 
 // matchOption is the key that only entries of routes[] have.
 var matchOption = option.Option[Route]{
@@ -14,7 +19,7 @@ var matchOption = option.Option[Route]{
 }
 
 // routeOptions are the settings that entries of routes[] may set, too.
-var routeOptions = []option.Option[Route]{
+var routeOptions = slices.Concat([]option.Option[Route]{
 	{
 		Spec: option.Spec{
 			Name: "stream", Hints: []string{"stream_name"}, Form: streamForm, Check: checkStream,
@@ -74,7 +79,7 @@ var routeOptions = []option.Option[Route]{
 	{
 		Spec: option.Spec{
 			Name: "compression", Default: "none", Enum: []string{"none", "gzip", "zlib", "zstd", "snappy"},
-			Doc: "Compress each event by itself, before aggregation. Consumers must unpack each one. The sizes that count are those after compression.",
+			Doc: "Compress each event by itself, or with combine each record of many, before aggregation. Consumers must unpack each one. The sizes that count are those after compression.",
 		},
 		Field: func(r *Route) any { return &r.Compression },
 	},
@@ -85,6 +90,9 @@ var routeOptions = []option.Option[Route]{
 		},
 		Field: func(r *Route) any { return &r.CompressionLevel },
 	},
+}, option.With(option.Of("", combineOf, table.CombineOptions()),
+	option.Spec{Name: "combine", Doc: "Make one record of the events of a body that have a partition key in common, in their order; without a key, of all of them. With compression this saves most of the bytes. Consumers have to split records into events, see consumers.md."},
+), []option.Option[Route]{
 	{
 		Spec: option.Spec{
 			Name: "wrapper", Form: "name of a top-level key",
@@ -190,4 +198,8 @@ var routeOptions = []option.Option[Route]{
 		},
 		Field: func(r *Route) any { return &r.Malformed },
 	},
+})
+
+func combineOf(r *Route) *table.Combine {
+	return &table.Combine{Form: &r.Combine, Size: &r.CombineSize, Count: &r.CombineCount}
 }

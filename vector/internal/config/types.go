@@ -5,6 +5,7 @@ package config
 import (
 	"time"
 
+	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/option/table"
 )
 
@@ -132,6 +133,9 @@ type Route struct {
 	ReplaceDots         string
 	Compression         string
 	CompressionLevel    int
+	Combine             string
+	CombineSize         int
+	CombineCount        int
 	Wrapper             string
 	KeepLayout          bool
 	KeepEmptyLines      bool
@@ -159,3 +163,11 @@ const (
 	// ConstantPrefix introduces a fixed partition key.
 	ConstantPrefix = "constant:"
 )
+
+// CombineConfig is what package event needs for Combine.
+func (r *Route) CombineConfig() event.CombineConfig {
+	return event.CombineConfig{
+		Combine: r.Combine, CombineSize: r.CombineSize, CombineCount: r.CombineCount,
+		Compression: r.Compression, CompressionLevel: r.CompressionLevel,
+	}
+}

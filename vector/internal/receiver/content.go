@@ -27,6 +27,10 @@ type content struct {
 	dest   *destination
 	route  *route
 	events int
+	// counts are how many events each record holds; nil means one.
+	counts []int32
+	// own tells that they were made for a stream on which each is a Kinesis record.
+	own bool
 	// known are the dead letters that are known before anything is put.
 	known []deadletter.Entry
 	// dropped counts events left out before anything is put, by reason.
@@ -80,6 +84,9 @@ func (u *upload) leavesOut(err error) bool {
 // complete tells package delivery how to deliver c, whose memory is l.
 func (c *content) complete(l *lease) {
 	c.Scope = delivery.Scope{Name: c.dest.scope, Fingerprint: c.route.fingerprint}
+	if c.own {
+		c.Scope.Fingerprint = c.route.ownFingerprint
+	}
 	if c.dest.agent != "" && c.telling() {
 		c.Parts = c
 	}
@@ -104,6 +111,7 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(u, body.FormatIn(raw, d.format))
 	largest := 0
+	var texts []bool // with combine: which events are text
 	c.Records = make([]core.Record, 0, len(events))
 	for i := range events {
 		ev := &events[i]
@@ -135,8 +143,8 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 		if f := shaper.admit(u); f != nil {
 			return nil, f
 		}
-		if len(r.Data)+len(r.PartitionKey) > u.q.route.RecordMaxBytes {
-			if f := c.poison(PoisonTooLarge, u.q.route.TooLarge, r.Data, r.PartitionKey, i); f != nil {
+		if alone, ok := shaper.fits(&r, shaper.text, u.q.route.RecordMaxBytes); !ok {
+			if f := c.poison(PoisonTooLarge, u.q.route.TooLarge, alone, r.PartitionKey, i); f != nil {
 				return nil, f
 			}
 			continue
@@ -145,8 +153,16 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 			c.Probe, largest = len(c.Records), n
 		}
 		c.Records = append(c.Records, r)
+		if u.q.route.combine != nil {
+			texts = append(texts, shaper.text)
+		}
 	}
 	shaper.settle(u)
+	if u.q.route.combine != nil {
+		if f := c.combine(u, shaper, texts); f != nil {
+			return nil, f
+		}
+	}
 	return c, nil
 }
 

@@ -26,8 +26,10 @@ func (c *content) Len() int {
 	for _, n := range c.dropped {
 		gaps += n
 	}
-	if gaps != len(c.gaps) {
-		return 0 // a body that cannot be read, of which nothing is known
+	if gaps != len(c.gaps) || c.counts != nil {
+		// A body that cannot be read, of which nothing is known; or one whose records may
+		// hold other events when it has grown.
+		return 0
 	}
 	return len(c.Records) + gaps
 }

@@ -62,7 +62,7 @@ func (s *Server) resume(c *content) *delivery.Delivery {
 	if known {
 		s.counters.resumed.Add(1)
 		s.observe(core.MetricLedgerHits, "", 1)
-		s.counters.eventsSaved.Add(uint64(d.Saved()))
+		s.counters.eventsSaved.Add(uint64(d.SavedEvents(&c.Content)))
 	}
 	for why, n := range c.droppedFrom(reported) {
 		if n > 0 {

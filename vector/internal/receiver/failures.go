@@ -37,11 +37,11 @@ func (c *content) Settled(_ *delivery.Content, r *delivery.Report) {
 		why := poisonOf(f.Err.Reason.String())
 		switch f.Disposition {
 		case delivery.Keep:
-			c.s.deadLettered(why, c)
+			c.s.deadLettered(why, f.Events, c)
 		case delivery.Lose:
-			c.s.lose(why, c, f.DeadLetterErr)
+			c.s.lose(why, f.Events, c, f.DeadLetterErr)
 		default:
-			c.s.drop(why, 1, c, f.Err.Detail)
+			c.s.drop(why, f.Events, c, f.Err.Detail)
 		}
 	}
 	c.s.unwritten(r.DeadLetterErr)
@@ -50,10 +50,10 @@ func (c *content) Settled(_ *delivery.Content, r *delivery.Report) {
 // Written implements delivery.Receiver.
 func (c *content) Written(_ *delivery.Content, kept, hopeless, again []int32, err error) {
 	for _, n := range kept {
-		c.s.deadLettered(poisonOf(c.known[n].Reason), c)
+		c.s.deadLettered(poisonOf(c.known[n].Reason), 1, c)
 	}
 	for _, n := range hopeless {
-		c.s.lose(poisonOf(c.known[n].Reason), c, err)
+		c.s.lose(poisonOf(c.known[n].Reason), 1, c, err)
 	}
 	if len(again) > 0 {
 		c.s.unwritten(err)
@@ -76,9 +76,9 @@ func poisonOf(reason string) PoisonReason {
 	return PoisonInvalid
 }
 
-// deadLettered counts an event that is kept as a dead letter.
-func (s *Server) deadLettered(why PoisonReason, c *content) {
-	s.counters.deadLettered[why].Add(1)
+// deadLettered counts events that are kept as a dead letter.
+func (s *Server) deadLettered(why PoisonReason, n int, c *content) {
+	s.counters.deadLettered[why].Add(uint64(n))
 	s.observe(core.MetricDeadLetters, c.dest.stream, 1)
 }
 
@@ -90,11 +90,11 @@ func (s *Server) drop(why PoisonReason, n int, c *content, detail string) {
 	})
 }
 
-// lose counts and reports an event that should be kept as a dead letter, but cannot.
-func (s *Server) lose(why PoisonReason, c *content, err error) {
-	s.counters.dropped[why].Add(1)
+// lose counts and reports events that should be kept as a dead letter, but cannot.
+func (s *Server) lose(why PoisonReason, n int, c *content, err error) {
+	s.counters.dropped[why].Add(uint64(n))
 	s.throttled.log("lose "+why.String(), func(skipped int) {
-		s.log.Error("an event can be stored neither in its stream nor as a dead letter and is lost", "stream", c.dest.stream, "reason", why.String(), "error", err, "not_shown", skipped)
+		s.log.Error("an event can be stored neither in its stream nor as a dead letter and is lost", "stream", c.dest.stream, "reason", why.String(), "error", err, "events", n, "not_shown", skipped)
 	})
 }
 

@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
@@ -25,9 +26,16 @@ var notShaping = []string{
 	"Routes", // each is a Route
 }
 
-// fingerprintOf is that of the records made of bodies by a route.
-func fingerprintOf(all *config.Config, r config.Route) delivery.Fingerprint {
+// ownSize stands for the default of route.combine_size where each record is a Kinesis
+// record of its own. No option has that value.
+const ownSize = -1
+
+// fingerprintOf is that of the records made of bodies by a route. own tells that each is a
+// Kinesis record of its own.
+func fingerprintOf(all *config.Config, r config.Route, own bool) delivery.Fingerprint {
 	c := *all
-	c.Route = r
-	return delivery.FingerprintOf(body.EncoderVersion, c, notShaping...)
+	if c.Route = r; own && r.CombineSize == 0 {
+		c.Route.CombineSize = ownSize
+	}
+	return delivery.FingerprintOf(body.EncoderVersion<<16|event.EncoderVersion, c, notShaping...)
 }

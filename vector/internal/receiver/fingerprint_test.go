@@ -18,7 +18,7 @@ func TestTheFingerprintOfABodyFollowsTheOptionsThatShapeRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := fingerprintOf(cfg, cfg.Route)
+	plain := fingerprintOf(cfg, cfg.Route, false)
 	named := map[string]bool{}
 	for _, n := range notShaping {
 		named[n] = false
@@ -27,7 +27,7 @@ func TestTheFingerprintOfABodyFollowsTheOptionsThatShapeRecords(t *testing.T) {
 		part, _, _ := strings.Cut(path, ".")
 		not := slices.Contains(notShaping, path) || slices.Contains(notShaping, part)
 		named[path], named[part] = true, true
-		if same := fingerprintOf(cfg, cfg.Route) == plain; same != not {
+		if same := fingerprintOf(cfg, cfg.Route, false) == plain; same != not {
 			t.Errorf("unexpected fingerprint with another %s; got the same: %v; want %v", path, same, not)
 		}
 	})
@@ -38,7 +38,7 @@ func TestTheFingerprintOfABodyFollowsTheOptionsThatShapeRecords(t *testing.T) {
 	}
 	other := cfg.Route
 	other.LogKey = "log"
-	if fingerprintOf(cfg, other) == plain {
+	if fingerprintOf(cfg, other, false) == plain {
 		t.Error("unexpected fingerprint of another route; want one of its own")
 	}
 }

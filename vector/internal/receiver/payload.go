@@ -17,7 +17,9 @@ type payloads struct {
 	newline bool
 	shape   *body.Shape        // nil: keys stay as they are
 	dots    *body.Shape        // the same for the value of the log key
-	pack    *event.Compression // nil: none
+	pack    *event.Compression // nil: none, or that of the record of many
+	combine *event.Combine     // nil: each event is a record
+	text    bool               // the last payload is text and not JSON
 
 	arena   body.Arena
 	scratch []byte
@@ -32,19 +34,21 @@ func newPayloads(u *upload, f body.Format) *payloads {
 		keys = append(slices.Clone(keys), r.TimeKey)
 	}
 	return &payloads{
-		logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "",
-		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, base: u.q.lease.n,
+		logKey: r.LogKey, newline: r.AppendNewline && r.LogKey != "" && r.combine == nil,
+		shape: body.NewShape(keys, r.ReplaceDots), dots: body.NewShape(nil, r.ReplaceDots), pack: r.pack, combine: r.combine, base: u.q.lease.n,
 	}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed.
 func (p *payloads) payload(ev *body.Event) []byte {
 	data, shape := ev.Data, p.shape
+	p.text = ev.Kind == body.EventText
 	if ev.Kind != body.EventJSON {
 		shape = nil
 	} else if p.logKey != "" {
 		if v, kind, ok := body.Lookup(nil, ev.Data, p.logKey); ok {
 			data, shape = v, nil
+			p.text = kind == body.ValueString
 			if kind == body.ValueObject || kind == body.ValueArray {
 				shape = p.dots
 			}

@@ -42,21 +42,25 @@ type route struct {
 	key     keyRule
 	missing keyRule // the key of events without one, if the policy is constant:
 	body    body.Options
-	pack    *event.Compression // nil: none
-	// fingerprint is that of the records made of its bodies.
-	fingerprint delivery.Fingerprint
-	counters    routeCounters
+	pack    *event.Compression // nil: none, or that of combine
+	combine *event.Combine     // nil: each event is a record
+	// fingerprint is that of the records made of its bodies, ownFingerprint that of records
+	// made for a stream on which each is a Kinesis record of its own.
+	fingerprint, ownFingerprint delivery.Fingerprint
+	counters                    routeCounters
 }
 
 func newRoute(all *config.Config, cfg config.Route, source string) (*route, error) {
-	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg)}
+	r := &route{Route: cfg, source: source, fingerprint: fingerprintOf(all, cfg, false), ownFingerprint: fingerprintOf(all, cfg, true)}
 	limits := &all.Limits
-	var errs [3]error
+	var errs [4]error
 	r.key, errs[0] = parseKeyRule(cfg.PartitionKey)
 	if strings.HasPrefix(cfg.PartitionKeyMissing, config.ConstantPrefix) {
 		r.missing, errs[1] = parseKeyRule(cfg.PartitionKeyMissing)
 	}
-	r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
+	if r.combine, errs[3] = event.NewCombine(cfg.CombineConfig()); r.combine == nil {
+		r.pack, errs[2] = event.NewCompression(cfg.Compression, cfg.CompressionLevel)
+	}
 	r.body = body.Options{
 		Limits: body.Limits{
 			CompressedBytes: int(limits.WireMaxBytes), UnpackedBytes: int(limits.BodyMaxBytes),
@@ -67,7 +71,7 @@ func newRoute(all *config.Config, cfg config.Route, source string) (*route, erro
 		TimeKey: cfg.TimeKey, OmitTime: cfg.TimeKey == "",
 		OmitResource: !cfg.Resource, OmitScope: !cfg.Scope,
 		// With a log key what is sent is not the event, so the newline comes later.
-		AppendNewline: cfg.AppendNewline && cfg.LogKey == "",
+		AppendNewline: cfg.AppendNewline && cfg.LogKey == "" && r.combine == nil,
 	}
 	return r, errors.Join(errs[:]...)
 }
