@@ -24,36 +24,12 @@ func TestCombine(t *testing.T) {
 				name = "100 keys/" + form
 			}
 			t.Run(name, func(t *testing.T) {
-				r := row{confirmed: -1}
-				table.add(t, &r)
-				srv := kinesistest.New(kinesistest.WithStream("logs", shards))
-				if err := srv.Start(); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = srv.Close() })
+				srv := newServer(t, kinesistest.WithStream("wide", shards))
 				lines := []string{"combine: " + form, "partition_key: " + key}
 				if form != "off" {
 					lines = append(lines, "compression: zstd")
 				}
-				h := newHost(t, settings{
-					inputs:  [][]string{tail(newLogFile(t, n), "buffer_chunk_size: 2M", "buffer_max_size: 8M")},
-					outputs: [][]string{output(srv.URL(), "logs", 8, lines...)},
-				})
-				h.start()
-				h.until("delivery", func() bool {
-					return h.metric("kpl_events_total", "") == n && readCombined(t, srv, form, n).distinct >= n
-				})
-				h.until("the metric of units", func() bool {
-					return h.metric("kpl_user_records_put_total", `result="confirmed"`) >= len(srv.Consume("logs").Records)
-				})
-				units[form] = h.metric("kpl_put_payload_units_total", "")
-				h.stop()
-				a := readCombined(t, srv, form, n)
-				r.in, r.read, r.lost, r.doubled = n, a.read, n-a.distinct, a.doubled
-				r.note = fmt.Sprintf("%d user records, %d Kinesis records, %d units", len(a.Records), a.KinesisRecords, units[form])
-				if a.distinct != n || a.doubled+a.foreign+len(a.Dropped) != 0 {
-					t.Errorf("unexpected delivery; got %d different events of %d, %d doubled, %d foreign, %d that KCL drops", a.distinct, n, a.doubled, a.foreign, len(a.Dropped))
-				}
+				units[form] = runCombine(t, srv, form, n, lines...)
 			})
 		}
 		for _, form := range []string{"lines", "json_array"} {
@@ -64,13 +40,54 @@ func TestCombine(t *testing.T) {
 	}
 }
 
+// What fails is sent again, and nothing else of its chunk.
+func TestCombineWithFaults(t *testing.T) {
+	const n = 20_000
+	for _, key := range []string{"", "path"} {
+		t.Run(map[string]string{"": "no key", "path": "100 keys"}[key], func(t *testing.T) {
+			srv := newServer(t, kinesistest.WithStream("wide", 16))
+			for i, code := range []string{"ProvisionedThroughputExceededException", "InternalFailure"} {
+				srv.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: uint64(i), Effect: kinesistest.Effect{EntryCode: code, EntryShare: 0.1}})
+			}
+			srv.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 4, Probability: 0.5, Seed: 3, Effect: kinesistest.Status(500)})
+			// Records of two or three events, so that there are enough that fail.
+			runCombine(t, srv, "lines", n, "combine: lines", "combine_count: 3", "compression: zstd", "partition_key: "+key, "flush_timeout: 300ms")
+		})
+	}
+}
+
+// runCombine ships n events, and returns the PUT units. The events are in srv once each.
+func runCombine(t *testing.T, srv *kinesistest.Server, form string, n int, lines ...string) (units int) {
+	t.Helper()
+	r := row{confirmed: -1}
+	table.add(t, &r)
+	h := newHost(t, settings{
+		inputs:  [][]string{tail(newLogFile(t, n), "buffer_chunk_size: 2M", "buffer_max_size: 8M")},
+		outputs: [][]string{output(srv.URL(), "wide", 8, lines...)},
+	})
+	h.start()
+	h.until("delivery", func() bool {
+		return h.metric("kpl_events_total", "") == n && readCombined(t, srv, form, n).distinct >= n
+	})
+	h.until("the metric of units", func() bool { return h.metric(confirmedMetric, confirmedLabel) >= len(srv.Consume("wide").Records) })
+	units = h.metric("kpl_put_payload_units_total", "")
+	h.stop()
+	a := readCombined(t, srv, form, n)
+	r.in, r.read, r.lost, r.doubled = n, a.read, n-a.distinct, a.doubled
+	r.note = fmt.Sprintf("%d user records, %d Kinesis records, %d units", len(a.Records), a.KinesisRecords, units)
+	if a.distinct != n || a.doubled+a.foreign+len(a.Dropped) != 0 {
+		t.Errorf("unexpected delivery; got %d different events of %d, %d doubled, %d foreign, %d that KCL drops", a.distinct, n, a.doubled, a.foreign, len(a.Dropped))
+	}
+	return units
+}
+
 // readCombined counts the events in records of many.
 func readCombined(t *testing.T, srv *kinesistest.Server, form string, n int) account {
 	t.Helper()
 	if form == "off" {
-		return consume(srv, "logs", n, nil)
+		return consume(srv, "wide", n, nil)
 	}
-	a := account{Consumed: srv.Consume("logs")}
+	a := account{Consumed: srv.Consume("wide")}
 	d := combined.Decoder{Compression: combined.Zstd, Form: form}
 	seen := make([]bool, n)
 	for _, r := range a.Records {
