@@ -8,15 +8,17 @@ import (
 	"fmt"
 )
 
-// EncoderVersion stands for what Builder makes of an event under a Config. It is raised
-// whenever the same events would give other records, or be cut into others: what is
-// remembered by numbers of records would mean others.
+// EncoderVersion stands for what Builder makes of an event under a Config, and what
+// Combine and Compression make of events. It is raised whenever the same events would give
+// other records, or be cut into others: what is remembered by numbers of records would
+// mean others.
 const EncoderVersion = 2
 
 // Plan holds what is decided while a chunk is read and does not follow from its
 // bytes and the Shaper: which streams there was room for, how large their records may be,
-// and which of them get records that are not aggregated. All of it changes with time. A chunk that is read again by its Plan gives the same
-// records as the first time, byte for byte and number for number.
+// and which of them get records that are not aggregated. All of it changes with time. A
+// chunk that is read again by its Plan gives the same records as the first time, byte for
+// byte and number for number.
 //
 // The zero value is ready, and must not be copied once it was used. A Plan belongs to
 // one chunk and to one goroutine at a time. Once it is settled it has a written form; see

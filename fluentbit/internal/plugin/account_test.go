@@ -20,7 +20,7 @@ import (
 // flushes at a time while requests and entries fail and dead letters cannot be
 // written. In the end each event is in its stream or in a dead letter, once.
 func TestEachEventIsAccountedForOnce(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { account(t, seed) })
 		})
@@ -40,6 +40,12 @@ func account(t *testing.T, seed uint64) {
 	}
 	if seed%3 == 0 {
 		kv = append(kv, "aggregation", "off")
+	}
+	switch seed % 3 {
+	case 1:
+		kv = append(kv, "combine", "lines", "combine_size", "4k")
+	case 2:
+		kv = append(kv, "combine", "json_array", "combine_count", "7")
 	}
 	in, log := newRealWithSink(t, s, sink, kv...)
 
