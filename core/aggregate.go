@@ -67,6 +67,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	kr.chooseUnkeyedHash(it)
 	size := kr.sizeWith(it)
 	if len(kr.items) > 0 && (size > pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount) {
+		pl.linger.full++
 		pl.closeAggregate(sh)
 		if it.has(itemUnkeyed) {
 			sh = pl.stickyShard(pl.shardMap.Load())
@@ -80,6 +81,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		pl.hurryAggregate(sh, it)
 	}
 	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
+		pl.linger.full++
 		pl.closeAggregate(sh)
 	}
 }
@@ -88,6 +90,9 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 // Flush waits: one that had to wait for the shard map, or is routed again. An item of a
 // batch that is still being submitted was not there when Flush was called.
 func (pl *pipeline) hurryAggregate(sh *shard, it *item) {
+	if it.batch.wave != pl.linger.wave {
+		pl.joinWave(it.batch)
+	}
 	if it.batch.seq > pl.callers.flushSeq || it.batch.submitting || sh.open.deadline <= pl.now {
 		return
 	}
@@ -181,6 +186,7 @@ type openAggregates struct {
 // buffer.
 type openList struct {
 	head, tail     *shard
+	shards         int // in the list
 	bytes, records int
 }
 
@@ -192,6 +198,7 @@ func (l *openList) countOpen(sh *shard, it *item) {
 }
 
 func (l *openList) pushOpen(sh *shard) {
+	l.shards++
 	sh.open.prev, sh.open.next = l.tail, nil
 	if l.tail != nil {
 		l.tail.open.next = sh
@@ -204,6 +211,7 @@ func (l *openList) pushOpen(sh *shard) {
 // pushOpenFirst puts a shard before all others, and so gives it a deadline that is not after
 // theirs.
 func (l *openList) pushOpenFirst(sh *shard) {
+	l.shards++
 	sh.open.prev, sh.open.next = nil, l.head
 	if l.head != nil {
 		l.head.open.prev = sh
@@ -227,6 +235,7 @@ func (l *openList) removeOpen(sh *shard) {
 // unlinkOpen takes a shard out of the list, but not out of the sums.
 func (l *openList) unlinkOpen(sh *shard) {
 	o := &sh.open
+	l.shards--
 	if o.prev != nil {
 		o.prev.open.next = o.next
 	} else {

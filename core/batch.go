@@ -105,7 +105,9 @@ type Batch struct {
 	failed      int
 	waiters     int
 	submitting  bool // its submission goes on
+	prompt      bool // nothing is waited for; see lingers
 	seq         uint64
+	wave        uint64 // see lingering; 0 if it has not joined one
 	arrived     int64  // when its submission began
 	expires     int64  // nanoseconds since the producer's start, 0 for never
 	prev        *Batch // list of open batches, oldest first

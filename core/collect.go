@@ -62,7 +62,7 @@ func (pl *pipeline) startRequests() {
 				pl.startRequest(req)
 			}
 			pl.routeAgain(again, 0)
-		case len(c.ready) > 0 && (pl.requestFull() || c.deadline <= pl.now || (pl.shouldFlush() || pl.allCallersBlocked()) && !pl.moreComes()):
+		case len(c.ready) > 0 && (pl.requestFull() || c.deadline <= pl.now || (pl.allWait() || pl.allCallersBlocked()) && !pl.moreComes()):
 			pl.startRequest(pl.formRequest())
 		default:
 			return

@@ -12,22 +12,29 @@ func (pl *pipeline) advanceStages() {
 	}
 	pl.admitFreed()
 	switch {
-	case pl.shouldFlush():
-		pl.closeSome(never)
+	case pl.allWait():
+		if !pl.lingers() {
+			pl.closeSome(never)
+		} else if pl.linger.since == 0 {
+			pl.linger.since = pl.now
+		}
 	case pl.callers.blocked > 0:
 		pl.relieve()
 	}
 	if pl.callers.flushing > 0 {
 		pl.closeSome(pl.now)
 	}
+	pl.endWave()
 	pl.startRequests()
 }
 
-// shouldFlush reports whether waiting for more records cannot help: every caller with
-// an open batch has submitted all of it and waits for its outcome. A caller that is
+// allWait reports whether nobody is left who could add records before something is
+// settled: every caller with an open batch has submitted all of it and waits for its outcome.
+// Then aggregates need not wait for more, unless callers of settled batches come again so soon
+// that they are waited for; see lingers. A caller that is
 // blocked for room in the buffer gets it from what is under way; only if nothing is,
 // what waits to be filled up has to leave to make room.
-func (pl *pipeline) shouldFlush() bool {
+func (pl *pipeline) allWait() bool {
 	switch {
 	case pl.closing:
 		return true

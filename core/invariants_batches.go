@@ -29,6 +29,7 @@ func (a *audit) auditCallers() error {
 func (a *audit) auditBatches() error {
 	pl := a.pl
 	n, waited, open := 0, 0, 0
+	waves := map[uint64]int{} // batches of each
 	var last *Batch
 	for b := pl.batches.oldest; b != nil; last, b = b, b.next {
 		if n++; n > pl.batches.open {
@@ -60,11 +61,15 @@ func (a *audit) auditBatches() error {
 		if b.waiters > 0 {
 			waited++
 		}
+		waves[b.wave]++
 	}
 	if n != pl.batches.open || last != pl.batches.newest {
 		return fmt.Errorf("open batches is %d, the list has %d (newest at its end: %t)", pl.batches.open, n, last == pl.batches.newest)
 	}
 	if err := differ("waited batches", pl.batches.waited, waited); err != nil {
+		return err
+	}
+	if err := a.auditWaves(waves); err != nil {
 		return err
 	}
 	for _, w := range pl.batches.drains {
@@ -77,6 +82,22 @@ func (a *audit) auditBatches() error {
 	}
 	if a.unsubmitted > 0 && pl.callers.submitting+pl.callers.blocked == 0 {
 		return fmt.Errorf("unsubmitted records are %d, though no caller submits", a.unsubmitted)
+	}
+	return nil
+}
+
+// auditWaves checks what is counted of batches by their waves.
+//
+//go:norace
+func (a *audit) auditWaves(waves map[uint64]int) error {
+	l := &a.pl.linger
+	if err := differ("batches that are present", l.present, waves[l.wave]); err != nil {
+		return err
+	}
+	for wave := l.wave - min(l.wave, earlierWaves); wave < l.wave; wave++ {
+		if n := l.left[wave%earlierWaves].open; wave > 0 && n != waves[wave] {
+			return fmt.Errorf("batches of wave %d under way are %d, its parts make %d", wave, n, waves[wave])
+		}
 	}
 	return nil
 }

@@ -159,6 +159,9 @@ func (a *audit) auditOpenList() error {
 	if last != pl.aggregates.open.tail {
 		return fmt.Errorf("list of open aggregates: its tail is not its last")
 	}
+	if err := differ("shards in the list of open aggregates", pl.aggregates.open.shards, n); err != nil {
+		return err
+	}
 	if o := &pl.aggregates.open; o.bytes != bytes || o.records != a.parts[inOpen].records {
 		return fmt.Errorf("open aggregates: bytes are %d, records %d, their parts make %d and %d", o.bytes, o.records, bytes, a.parts[inOpen].records)
 	}

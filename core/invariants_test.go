@@ -34,6 +34,8 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		{"links or order are wrong at batch 0", func(pl *pipeline) { pl.batches.oldest.next.seq = 0 }},
 		{"waited batches is 1, its parts make 0", func(pl *pipeline) { pl.batches.waited++ }},
 		{"waited batches is 0, its parts make 1", func(pl *pipeline) { pl.batches.oldest.waiters++ }},
+		{"batches that are present is ", func(pl *pipeline) { pl.linger.present++ }},
+		{"batches of wave ", func(pl *pipeline) { pl.linger.left[(pl.linger.wave-1)%earlierWaves].open++ }},
 		{"a flush waits for batches up to 0", func(pl *pipeline) { pl.batches.drains = []drainWaiter{{}} }},
 		{"unsubmitted records are 1", func(pl *pipeline) { pl.batches.oldest.items[3].flags &^= itemBuffered }},
 		// Places.
@@ -95,6 +97,7 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 		}},
 		// Open aggregates.
 		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.aggregates.open.bytes++ }},
+		{"shards in the list of open aggregates is ", func(pl *pipeline) { pl.aggregates.open.shards++ }},
 		{"records 39, their parts make", func(pl *pipeline) { pl.aggregates.open.records-- }},
 		{"room of the open aggregate of shard", func(pl *pipeline) { pl.aggregates.open.head.open.bufferedBytes++ }},
 		{"list of open aggregates: deadline of", func(pl *pipeline) { pl.aggregates.open.head.open.deadline = never }},
@@ -104,6 +107,7 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			o := &pl.aggregates.open
 			sh := o.tail
 			o.tail = sh.open.prev
+			o.shards--
 			o.tail.open.next = nil
 			o.bytes -= sh.open.bufferedBytes
 			o.records -= len(sh.open.items)

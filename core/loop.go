@@ -38,7 +38,9 @@ func (pl *pipeline) advanceDue() {
 	if pl.ended {
 		return
 	}
-	pl.closeSome(pl.now + pl.slackNanos)
+	if !pl.overridesDeadlines() {
+		pl.closeSome(pl.now + pl.slackNanos)
+	}
 	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
 		sh := heap.Pop(&pl.wakes).(*shard)
 		pl.admitQueue(sh)
@@ -89,8 +91,14 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, max(pl.batches.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
 	}
 	if sh := pl.aggregates.open.head; sh != nil {
-		at = min(at, sh.open.deadline-pl.slackNanos)
-		if pl.shouldFlush() {
+		if !pl.overridesDeadlines() {
+			at = min(at, sh.open.deadline-pl.slackNanos)
+		}
+		switch {
+		case !pl.allWait():
+		case pl.lingers():
+			at = min(at, pl.lingerDue())
+		default:
 			at = pl.now // closeSome has left some
 		}
 	}

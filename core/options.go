@@ -27,6 +27,7 @@ type config struct {
 	aggregationGrowBytes int
 	aggregationMaxCount  int
 	maxBufferedTime      time.Duration
+	linger               time.Duration
 
 	// Requests.
 	collectionMaxCount int
@@ -68,6 +69,7 @@ func defaultConfig() config {
 		aggregationGrowBytes: 20 * PutPayloadUnit,
 		aggregationMaxCount:  1 << 20,
 		maxBufferedTime:      100 * time.Millisecond,
+		linger:               LingerAuto,
 		collectionMaxCount:   maxRequestRecords,
 		collectionMaxBytes:   1 << 20,
 		maxInFlight:          16,
@@ -301,6 +303,7 @@ func (c *config) validate() error {
 	between("AggregationGrowBytes", c.aggregationGrowBytes, 0, 1<<20)
 	between("AggregationMaxCount", c.aggregationMaxCount, 1, 1<<20)
 	lasting("MaxBufferedTime", c.maxBufferedTime, 0, time.Minute)
+	check(c.linger == LingerAuto || c.linger == 0 || c.linger >= time.Millisecond && c.linger <= time.Minute, "Linger", c.linger, "LingerAuto, 0 (never) or 1ms to 1m0s")
 	between("CollectionMaxCount", c.collectionMaxCount, 1, maxRequestRecords)
 	between("CollectionMaxBytes", c.collectionMaxBytes, 52224, maxRequestBytes)
 	between("MaxInFlight", c.maxInFlight, 1, 256)

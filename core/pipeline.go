@@ -49,6 +49,7 @@ type pipeline struct {
 	// The callers, and what they have submitted that is not settled.
 	callers callers
 	batches openBatches
+	linger  lingering
 
 	// What is known of the stream.
 	meta      streamMetadata
@@ -86,6 +87,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		slackNanos:    int64(p.cfg.maxBufferedTime) / 5,
 		armed:         never,
 		batches:       openBatches{idleSince: now},
+		linger:        newLingering(&p.cfg),
 		meta: streamMetadata{
 			maxRecordBytes: defaultMaxRecordBytes, auto: p.cfg.distribution == DistributionAuto,
 			describeDue: now, described: -int64(time.Hour),

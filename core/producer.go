@@ -215,7 +215,11 @@ func (p *Producer) tryPutBatch(stream string, newBatch func(*pipeline) *Batch) (
 // PutSync submits one record and waits for its outcome. The error is the
 // context's, ErrClosed, or the *RecordError of the result.
 func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result, error) {
-	b, err := p.Put(ctx, stream, r)
+	b, err := p.putBatch(ctx, stream, func(pl *pipeline) *Batch {
+		b := pl.newSingleBatch(r)
+		b.prompt = true
+		return b
+	})
 	if err == nil {
 		err = b.WaitSettled(ctx)
 	}

@@ -34,6 +34,10 @@ func rest(p *Producer, stream string) (left []string) {
 	check("blocked", pl.callers.blocked)
 	check("open batches", pl.batches.open)
 	check("waited", pl.batches.waited)
+	check("present", pl.linger.present)
+	for _, w := range pl.linger.left {
+		check("under way", w.open)
+	}
 	check("flushing", pl.callers.flushing)
 	check("drain waiters", len(pl.batches.drains))
 	check("awaiting map", len(pl.awaiting.items))

@@ -89,6 +89,7 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 // in the buffer free.
 func (pl *pipeline) closeBatch(b *Batch) {
 	pl.batches.removeBatch(b, pl.now)
+	pl.linger.settleInWave(b, pl.now)
 	if b.ownsRecords {
 		clear(b.records)
 	}

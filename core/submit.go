@@ -11,7 +11,7 @@ import (
 	"github.com/outkpl/outkpl/aggregation"
 )
 
-// callers counts the callers in the middle of a call; see shouldFlush.
+// callers counts the callers in the middle of a call; see allWait.
 type callers struct {
 	submitting int    // submit records
 	blocked    int    // wait for room to submit more
@@ -159,6 +159,7 @@ func (pl *pipeline) beginBatch(b *Batch) {
 	pl.callers.submitting++
 	b.submitting = true
 	pl.batches.pushBatch(b)
+	pl.linger.countCrowd(pl.batches.open, pl.now)
 	b.arrived = pl.now
 	pl.stats.Accepted += uint64(len(b.items))
 	if ttl := pl.cfg.recordTTL; ttl > 0 {

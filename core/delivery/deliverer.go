@@ -34,8 +34,6 @@ type Config struct {
 	Detached bool
 	// Panicked is told of a panic in a detached attempt; the attempt has failed then.
 	Panicked func(p any, stack []byte)
-	// Gather, if set, is called when what is missing was put, and before it is waited for.
-	Gather func(ctx context.Context, d *Delivery, c *Content)
 	// GivenUp, if set, tells whether nothing is to be put into a stream or waited for any
 	// more, since the program is about to end and nothing arrives there.
 	GivenUp func(stream string) bool
@@ -111,9 +109,6 @@ func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcom
 	d.grow(c)
 	var out Outcome
 	l.beginAttempts(ctx, d, c, &out)
-	if l.cfg.Gather != nil {
-		l.cfg.Gather(ctx, d, c)
-	}
 	if !out.Stopped {
 		l.awaitAttempts(ctx, d, &out)
 	}

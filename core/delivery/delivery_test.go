@@ -787,20 +787,6 @@ func TestStopDoesNotWaitForADiskThatHangs(t *testing.T) {
 	})
 }
 
-// The gatherer sees what was put, and nothing that has settled is taken out before.
-func TestGatherIsCalledBetweenPutAndWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		open, calls := 0, 0
-		r := newRig(t, func(c *Config) {
-			c.Gather = func(_ context.Context, d *Delivery, _ *Content) { open, calls = d.Open(), calls+1 }
-		})
-		r.wantState(r.deliver(r.content("a")), Stored)
-		if open != 1 || calls != 1 {
-			t.Errorf("unexpected call; got %d calls, %d open; want one, one", calls, open)
-		}
-	})
-}
-
 // counts is a number of events for each record.
 type counts []int
 

@@ -34,7 +34,6 @@ func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 		DeadLetters:     in.deadLetters,
 		DeadLetterGrace: deadLetterGrace,
 		Ledger:          limits,
-		Gather:          in.gatherWith,
 	}
 	if in.hostStopping != nil {
 		cfg.GivenUp = in.givenUp
@@ -58,8 +57,6 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte) Code 
 		out := d.Outcome() // everything was confirmed between the flushes
 		return answerTo(&out)
 	}
-	in.gather.enter()
-	defer in.gather.leave(d)
 	c := d.Content()
 	if c == nil {
 		c = in.read(scope, chunk, d)

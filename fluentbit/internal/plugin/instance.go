@@ -109,7 +109,6 @@ type Instance struct {
 	ownOf    func(string) bool   // ownRecords
 	builders chan *event.Builder // idle ones
 	n        counters
-	gather   gather // of flushes under way
 
 	deliverer   *delivery.Deliverer
 	fingerprint delivery.Fingerprint
