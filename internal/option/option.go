@@ -247,6 +247,9 @@ func nearestWord(text string, words []string) string {
 
 // parse reads a number in the range.
 func (s *Spec) parse(g *Grammar, text string) (n int64, err error) {
+	if s.AutoMeans != "" && (text == "auto" || g.fold && strings.EqualFold(text, "auto")) {
+		return Auto, nil
+	}
 	switch s.Kind {
 	case Size:
 		n, err = g.size(text)
@@ -283,6 +286,9 @@ func (s *Spec) Get(g *Grammar, src any) string {
 	case *int64:
 		return s.format(g, *p)
 	case *time.Duration:
+		if s.AutoMeans != "" && *p == Auto {
+			return "auto"
+		}
 		return FormatDuration(*p)
 	case *[]string:
 		return strings.Join(*p, ",")

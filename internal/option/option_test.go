@@ -81,6 +81,38 @@ func TestProblemsHaveOneForm(t *testing.T) {
 	}
 }
 
+func TestAutoStandsForANumberWhereItIsAllowed(t *testing.T) {
+	o := Option[probe]{
+		Spec:  Spec{Name: "wait", Kind: Duration, Min: int64(time.Second), Max: int64(time.Minute), ZeroMeans: "none", AutoMeans: "as needed"},
+		Field: func(p *probe) any { return &p.wait },
+	}
+	for _, c := range []struct {
+		g     *Grammar
+		value string
+		want  time.Duration
+		shown string
+	}{
+		{Plain, "auto", Auto, "auto"}, {FluentBit, "AUTO", Auto, "auto"}, {Plain, "0", 0, "0s"}, {Plain, "2s", 2 * time.Second, "2s"},
+	} {
+		var p probe
+		if _, problem := o.Set(c.g, &p, "wait", c.value, nil); problem != nil || p.wait != c.want || o.Get(c.g, &p.wait) != c.shown {
+			t.Errorf("unexpected outcome of %q; got %v, shown as %s, %v; want %v, %s", c.value, p.wait, o.Get(c.g, &p.wait), problem, c.want, c.shown)
+		}
+	}
+	for _, value := range []string{"AUTO", "-1ns", "automatic"} {
+		var p probe
+		if _, problem := o.Set(Plain, &p, "wait", value, nil); problem == nil || problem.Allowed != "1s to 1m; 0: none; auto: as needed" {
+			t.Errorf("unexpected problem of %q: %v", value, problem)
+		}
+	}
+	var p probe
+	if o.AutoMeans = ""; true {
+		if _, problem := o.Set(Plain, &p, "wait", "auto", nil); problem == nil {
+			t.Error("unexpected success of auto where it is not allowed")
+		}
+	}
+}
+
 func TestAliasesSetTheOptionAndSaySo(t *testing.T) {
 	for _, c := range []struct {
 		g                 *Grammar

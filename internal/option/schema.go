@@ -44,6 +44,9 @@ func (s *Spec) Schema() map[string]any {
 	case Duration:
 		v["type"] = []string{"string", "integer"}
 		v["pattern"] = durationPattern
+		if s.AutoMeans != "" {
+			v["pattern"] = "^auto$|" + durationPattern
+		}
 		v["minimum"], v["maximum"] = 0, 0 // the only number is 0; others need a unit
 	case List:
 		v["type"] = []string{"array", "string", "null"}

@@ -25,6 +25,9 @@ func (k Kind) String() string {
 	return [...]string{"string", "boolean", "integer", "size", "duration", "list"}[k]
 }
 
+// Auto is the number that the word auto stands for.
+const Auto = -1
+
 // Spec describes an option. It is the only place where an option is described.
 type Spec struct {
 	// Name is what users write. With a dot in it, what is before the dot is a group.
@@ -43,6 +46,9 @@ type Spec struct {
 	Min, Max int64
 	// ZeroMeans is what 0 stands for, if 0 is allowed outside of Min and Max.
 	ZeroMeans string
+	// AutoMeans is what the word auto stands for, if it is allowed in place of a number. The
+	// number is Auto then.
+	AutoMeans string
 	// Enum lists the allowed words, if only these are allowed; Renamed has old words and
 	// those that took their place. On and Off are what a boolean stands for, where a
 	// Grammar knows several words for one.
@@ -119,6 +125,9 @@ func (s *Spec) Allowed(g *Grammar) string {
 	}
 	if s.ZeroMeans != "" {
 		text += "; 0: " + s.ZeroMeans
+	}
+	if s.AutoMeans != "" {
+		text += "; auto: " + s.AutoMeans
 	}
 	return text
 }

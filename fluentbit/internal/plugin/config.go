@@ -164,9 +164,10 @@ func (c *Config) checkTogether(invalid map[string]bool) (problems []error) {
 	size := option.FluentBit.FormatSize(int64(c.AggregationMaxBytes))
 	bad(c.CollectionMaxBytes > 0 && c.CollectionMaxBytes < c.AggregationMaxBytes && c.Aggregation,
 		"collection_max_size", option.FluentBit.FormatSize(int64(c.CollectionMaxBytes)), "it is below aggregation_max_size", size+" and more")
-	for _, p := range slices.Concat(c.AWS.Check(""), c.Producer.Check("")) {
+	for _, p := range slices.Concat(c.AWS.Check(""), c.Producer.Check(""), c.Producer.CheckLinger("", "flush_timeout", c.FlushTimeout)) {
 		// What was refused is not in c.
-		if p.Name == "external_id" && invalid["role_arn"] || p.Name == "retry_backoff_min" && invalid["retry_backoff_max"] {
+		if p.Name == "external_id" && invalid["role_arn"] || p.Name == "retry_backoff_min" && invalid["retry_backoff_max"] ||
+			p.Name == "linger" && invalid["flush_timeout"] {
 			continue
 		}
 		problems = append(problems, p)

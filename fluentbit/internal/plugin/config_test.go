@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
 )
@@ -130,6 +131,9 @@ func TestBadValues(t *testing.T) {
 		{"flush_timeout", "99999999999999999999s", "whole number"},
 		{"flush_timeout", "9999999999999d", "too large"},
 		{"max_buffered_time", "61s", "allowed: 1ms to 1m"},
+		{"linger", "61s", "allowed: 1ms to 1m; 0: no wait; auto: as long as it fills records, at most 200ms"},
+		{"linger", "automatic", "whole number"},
+		{"linger", "1001ms", "is above a quarter of flush_timeout; allowed: at most 1s"},
 		{"buffer_size", "1M", "2M to"},
 		{"buffer_size", "5T", "number of bytes"},
 		{"buffer_records", "0", "1 to"},
@@ -241,6 +245,10 @@ func TestGoodValues(t *testing.T) {
 		{"flush_timeout", "1500ms", func(c *Config) any { return c.FlushTimeout }, 1500 * time.Millisecond},
 		{"flush_timeout", "1M", func(c *Config) any { return c.FlushTimeout }, time.Minute},
 		{"max_buffered_time", "0", func(c *Config) any { return c.MaxBufferedTime }, time.Duration(0)},
+		{"linger", "", func(c *Config) any { return c.Linger }, core.LingerAuto},
+		{"linger", "Auto", func(c *Config) any { return c.Linger }, core.LingerAuto},
+		{"linger", "0", func(c *Config) any { return c.Linger }, time.Duration(0)},
+		{"linger", "1s", func(c *Config) any { return c.Linger }, time.Second},
 		{"buffer_size", "1g", func(c *Config) any { return c.BufferBytes }, 1000000000},
 		{"http_request_timeout", "0", func(c *Config) any { return c.RequestTimeout }, 6 * time.Second},
 		{"http_request_timeout", "3", func(c *Config) any { return c.RequestTimeout }, 3 * time.Second},

@@ -41,7 +41,7 @@ func allSections() []Section {
 		{"Payload", slices.Concat(payloadOptions, sharedCombine())},
 		{"What does not fit or cannot be delivered", slices.Concat(oversizeOptions, sharedDeadLetter())},
 		{"Aggregation and requests", option.Pick(producer, "distribution", "aggregation", "aggregation_max_size", "aggregation_grow_size", "aggregation_max_count",
-			"max_buffered_time", "collection_max_count", "collection_max_size", "max_in_flight")},
+			"max_buffered_time", "linger", "collection_max_count", "collection_max_size", "max_in_flight")},
 		{"Pace and retries", option.Pick(producer, "ordering", "rate_limit", "adaptive_rate", "shard_limit_records", "shard_limit_bytes", "fail_if_throttled",
 			"record_ttl", "retry_backoff_min", "retry_backoff_max")},
 		{"Time and memory", slices.Concat(option.Pick(aws, "startup_check"), flushOptions,

@@ -26,6 +26,7 @@ type Producer struct {
 	AggregationGrowBytes int
 	AggregationMaxCount  int
 	MaxBufferedTime      time.Duration
+	Linger               time.Duration
 	CollectionMaxBytes   int
 	CollectionMaxCount   int
 	MaxInFlight          int
@@ -70,6 +71,7 @@ func (p *Producer) Options() []core.Option {
 		core.WithAggregationGrowBytes(p.AggregationGrowBytes),
 		core.WithAggregationMaxCount(p.AggregationMaxCount),
 		core.WithMaxBufferedTime(p.MaxBufferedTime),
+		core.WithLinger(p.Linger),
 		core.WithCollectionMaxBytes(p.CollectionMaxBytes),
 		core.WithCollectionMaxCount(p.CollectionMaxCount),
 		core.WithMaxInFlight(p.MaxInFlight),
@@ -81,6 +83,16 @@ func (p *Producer) Options() []core.Option {
 		core.WithBufferBytes(p.BufferBytes),
 		core.WithBufferRecords(p.BufferRecords),
 	}
+}
+
+// CheckLinger returns the problem of a wait that takes too much of the time in which a
+// receiver has to answer, which the option of that name says.
+func (p *Producer) CheckLinger(prefix, answer string, within time.Duration) (problems []*option.Problem) {
+	if p.Linger > within/4 {
+		problems = append(problems, option.Wrong(prefix+"linger", option.FormatDuration(p.Linger), "is above a quarter of "+answer,
+			"at most "+option.FormatDuration(within/4)))
+	}
+	return problems
 }
 
 // Check returns the problems of settings that do not go with each other. prefix is that of the
@@ -132,6 +144,14 @@ func ProducerOptions() []option.Option[Producer] {
 				Doc: "How long an event may wait for others to share a Kinesis record with. It is not waited for when no more can come.",
 			},
 			Field: func(p *Producer) any { return &p.MaxBufferedTime },
+		},
+		{
+			Spec: option.Spec{
+				Name: "linger", Kind: option.Duration, Default: "auto", Min: msec, Max: min1, ZeroMeans: "no wait",
+				AutoMeans: "as long as it fills records, at most 200ms", Hints: []string{"linger_ms", "linger.ms"},
+				Doc: "How long a Kinesis record that is not full waits for events of others although all senders wait for their outcome. It waits only if others can be expected, so a lone sender never does.",
+			},
+			Field: func(p *Producer) any { return &p.Linger },
 		},
 		{
 			Spec: option.Spec{

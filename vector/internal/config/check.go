@@ -136,7 +136,7 @@ func (c *Config) checkTogether(l *loader) {
 	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
 		bad("server.admin_listen", c.Server.AdminListen, "the address of server.listen", "another one, or off")
 	}
-	for _, p := range slices.Concat(c.AWS.Check("aws."), c.Producer.Check("producer.")) {
+	for _, p := range slices.Concat(c.AWS.Check("aws."), c.Producer.Check("producer."), c.checkLinger()) {
 		note(p)
 	}
 	c.checkMetrics(bad)
@@ -160,6 +160,18 @@ func (c *Config) checkTogether(l *loader) {
 			}
 		})
 	}
+}
+
+// checkLinger holds the wait of the producer against the shortest time in which a route
+// has to answer.
+func (c *Config) checkLinger() []*option.Problem {
+	name, least := "route.ack_timeout", c.Route.AckTimeout
+	for i := range c.Routes {
+		if t := c.Routes[i].AckTimeout; t < least {
+			name, least = fmt.Sprintf("routes[%d].ack_timeout", i), t
+		}
+	}
+	return c.Producer.CheckLinger("producer.", name, least)
 }
 
 // completeRegion takes the region from the ARNs of streams. One client writes to all of

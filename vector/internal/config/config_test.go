@@ -112,6 +112,8 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"a level of another compression", "route: {stream: a, compression: gzip, compression_level: 10}", "route.compression_level: \"10\": out of range; allowed with compression gzip: 1 to 9"},
 		{"a level for none", "route: {stream: a, compression: snappy, compression_level: 1}", "has no levels"},
 		{"a compression that is none", "route: {stream: a, compression: lz4}", "none, gzip, zlib, zstd or snappy"},
+		{"linger above a quarter of the shortest answer", minimal + "producer: {linger: 2s}\nroutes: [{match: /a, ack_timeout: 6s}, {match: /b}]", `producer.linger: "2s": is above a quarter of routes[0].ack_timeout; allowed: at most 1.5s`},
+		{"linger that is no time", minimal + "producer: {linger: always}", "allowed: 1ms to 1m; 0: no wait; auto: as long as it fills records, at most 200ms"},
 		{"backoff upside down", minimal + "producer: {retry_backoff_min: 10s}", "is above producer.retry_backoff_max; allowed: at most 5s"},
 		{"one address twice", minimal + "server: {listen: \"127.0.0.1:1\", admin_listen: \"127.0.0.1:1\"}", "another one, or off"},
 		{"address of Vector's protocol twice", minimal + "native: {listen: \"127.0.0.1:8080\"}", "native.listen: \"127.0.0.1:8080\": the address of another listener"},
