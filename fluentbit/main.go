@@ -134,6 +134,7 @@ func flush(inst *plugin.Instance, tag string, chunk []byte) (ret C.int) {
 		}
 	}()
 	entered("flush")
+	defer traceFlush(len(chunk))()
 	return codes[inst.Flush(tag, chunk)]
 }
 

@@ -6,7 +6,8 @@ package main
 
 // These do nothing in an ordinary build; see testhooks_on.go.
 
-func entered(string) {}
-func startProfile()  {}
-func stopProfile()   {}
-func leaks()         {}
+func entered(string)        {}
+func traceFlush(int) func() { return func() {} }
+func startProfile()         {}
+func stopProfile()          {}
+func leaks()                {}

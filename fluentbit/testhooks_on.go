@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"sync"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -19,6 +20,23 @@ import (
 func entered(entry string) {
 	if os.Getenv("KPL_PANIC") == entry {
 		panic("as KPL_PANIC says")
+	}
+}
+
+// flushes has a line for each flush: begin and end in microseconds, and bytes. KPL_FLUSHES
+// names the file.
+var flushes = sync.OnceValue(func() *os.File {
+	f, _ := os.OpenFile(os.Getenv("KPL_FLUSHES"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return f // nil if there is no name
+})
+
+// traceFlush notes a flush; what it returns is called at the end.
+func traceFlush(bytes int) func() {
+	f, begin := flushes(), time.Now()
+	return func() {
+		if f != nil {
+			fmt.Fprintln(f, begin.UnixMicro(), time.Now().UnixMicro(), bytes)
+		}
 	}
 }
 
