@@ -41,8 +41,11 @@ type classification struct {
 	// foreign is set when the answer is likely not of Kinesis, but of something on the
 	// way to it: it has no error code.
 	foreign bool
-	entry   bool  // code and message are those of an entry of an answer
-	cause   error // of a call that failed; see causeOf
+	entry   bool // code and message are those of an entry of an answer
+	// recordLimit is the most that the data of a record may have, if the message says that
+	// one has more; see learnRecordLimit.
+	recordLimit int
+	cause       error // of a call that failed; see causeOf
 }
 
 // codes lists every error code with a meaning of its own. What is not listed is
@@ -112,6 +115,7 @@ const codeNoAnswer = "RequestFailed"
 func classifyEntry(code, message string) classification {
 	v := codes[code] // the zero classification retries
 	v.code, v.message, v.entry = code, message, true
+	v.learnRecordLimit()
 	return v
 }
 
@@ -172,6 +176,7 @@ func classifyError(err error) classification {
 		}
 		// An error of the server's side does not say how far it had come.
 		v.uncertain = status >= 500
+		v.learnRecordLimit()
 		return v
 	}
 	if status != 0 {
@@ -247,6 +252,19 @@ var repeated = regexp.MustCompile(`(?s)Value '.*' at '`)
 // logged, and partition keys are contents.
 func withoutValues(message string) string {
 	return repeated.ReplaceAllString(message, "Value '...' at '")
+}
+
+// aboveRecordLimit is how a message says that the data of a record are above a limit.
+var aboveRecordLimit = regexp.MustCompile(`'records\.\d+\.member\.data' failed to satisfy constraint: .*?(?:less than or equal to|at most) (\d+)`)
+
+// learnRecordLimit takes the limit out of a message that says that a record is above it.
+func (v *classification) learnRecordLimit() {
+	if v.action != actBisect || v.reason != ReasonInvalid {
+		return
+	}
+	if m := aboveRecordLimit.FindStringSubmatch(v.message); m != nil {
+		v.recordLimit, _ = strconv.Atoi(m[1]) // a number without end is none
+	}
 }
 
 // callLimit reports whether a call was refused because there were too many.

@@ -5,6 +5,7 @@ package core_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
@@ -384,5 +386,60 @@ func TestPacedRecordsShareRequestsAndShards(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A limit that is lowered while the producer runs is not known to it. The record that is
+// above it is told apart from one that is invalid, also where nothing else is put, and what
+// the call says does not matter.
+func TestALimitThatWasLoweredIsNoticed(t *testing.T) {
+	for name, message := range map[string]string{
+		"Kinesis names the record": "1 validation error detected: Value at 'records.1.member.data' failed to satisfy constraint: Member must have length less than or equal to 1048576",
+		"Kinesis says nothing":     "no",
+	} {
+		for _, others := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/others pass %v", name, others), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := kinesistest.New(kinesistest.WithStream(stream, 1))
+					if err := s.SetMaxRecordKiB(stream, 10240); err != nil {
+						t.Fatal(err)
+					}
+					p := newProducer(t, s.Client())
+					large := func() []core.Record {
+						list := batchOf("large", 1)
+						list[0].Data = append(list[0].Data, make([]byte, 3<<19)...)
+						return list
+					}
+					before, after := large(), large()
+					wait(t, put(t, p, before))
+					s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("ValidationException", message), Match: func(c *kinesistest.Call) bool {
+						in := c.Input.(*kinesis.PutRecordsInput)
+						return slices.ContainsFunc(in.Records, func(e types.PutRecordsRequestEntry) bool { return len(e.Data) > 1<<20 })
+					}})
+					if err := s.SetMaxRecordKiB(stream, 1024); err != nil {
+						t.Fatal(err)
+					}
+					b := put(t, p, after)
+					var noise [][]core.Record
+					for i := 0; others && i < 40; i++ {
+						noise = append(noise, batchOf(fmt.Sprint("n", i), 3))
+						wait(t, put(t, p, noise[i]))
+						time.Sleep(300 * time.Millisecond)
+					}
+					time.Sleep(30 * time.Second)
+					failed := 0
+					for _, err := range b.Failures {
+						if failed++; err.Reason != core.ReasonTooLarge || !strings.Contains(err.Detail, "have 1572") {
+							t.Errorf("unexpected failure: %v; want too_large and the size", err)
+						}
+					}
+					if failed != 1 {
+						t.Errorf("unexpected state after 30 s; got %d failures; want 1", failed)
+					}
+					closeProducer(t, p)
+					checkDelivered(t, s, append([][]core.Record{before}, noise...)...)
+				})
+			})
+		}
 	}
 }

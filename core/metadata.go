@@ -4,6 +4,7 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -38,6 +39,32 @@ func (pl *pipeline) describeSoon() {
 	}
 	at := max(pl.now, pl.meta.described+int64(describeSpacing)) + rand.Int64N(int64(time.Second))
 	pl.meta.describeDue = min(pl.meta.describeDue, at)
+}
+
+// recheckRecordLimit asks for the metadata again if a record of a refused call is larger than
+// each stream takes: the limit may have been lowered since they were asked for.
+func (pl *pipeline) recheckRecordLimit(refused []*kinesisRecord) {
+	for _, kr := range refused {
+		if kr.size > defaultMaxRecordBytes {
+			pl.describeSoon()
+			return
+		}
+	}
+}
+
+// mayBeAboveLimit tells whether a record that is refused since then may be above a limit that was
+// lowered, and the metadata are about to say so.
+func (pl *pipeline) mayBeAboveLimit(kr *kinesisRecord, v classification, since int64) bool {
+	return v.reason == ReasonInvalid && kr.size > defaultMaxRecordBytes && pl.meta.described < since &&
+		!pl.placement.denied && pl.cfg.distribution == DistributionDetect
+}
+
+// aboveLimit is the failure of a record of n bytes that the stream does not take.
+func (pl *pipeline) aboveLimit(n int) *RecordError {
+	return &RecordError{
+		Stream: pl.stream.name, Reason: ReasonTooLarge,
+		Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes),
+	}
 }
 
 // describe asks Kinesis for the metadata of the stream. Without the permission

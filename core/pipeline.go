@@ -33,6 +33,7 @@ type pipeline struct {
 	users  atomic.Int32 // callers that are submitting; see Producer.retirePipeline
 	// shardMap may be read without the lock.
 	shardMap atomic.Pointer[shardMap]
+	passing  atomic.Int64  // see Producer.PassingRecordBytes
 	wake     chan struct{} // something is due earlier than the loop sleeps
 
 	bufferedNanos int64 // max buffered time

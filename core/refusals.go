@@ -113,6 +113,7 @@ func (pl *pipeline) noteRefusedCall(req *request, v classification) {
 		since = req.number // what has passed beside it says enough
 	}
 	req.proof.countRefusal(r.passed, since)
+	pl.recheckRecordLimit(req.records)
 	if v.reason == ReasonTooLarge {
 		r.size.learnRefused(req.requestWireBytes())
 		pl.limitAggregates()

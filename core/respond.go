@@ -151,6 +151,7 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v classification, a Attempt
 	case v.action == actBisect:
 		p := req.proof
 		p.countRefusal(pl.refusals.passed, pl.stats.Requests)
+		pl.recheckRecordLimit(req.records)
 		pl.refusals.refused = max(pl.refusals.refused, req.number)
 		pl.refusedAlone(kr, p, v, a)
 	case v.action == actThrottle && kr.shard != nil && kr.shard.current && !pl.meta.auto:

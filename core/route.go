@@ -2,10 +2,6 @@
 
 package core
 
-import (
-	"fmt"
-)
-
 // route decides where one item goes: into the aggregate of its shard, without
 // aggregation if it must not or cannot be aggregated, or to its settlement if it is too
 // late or too large. Called with the lock held.
@@ -40,10 +36,7 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 		return nil, false
 	}
 	if n := it.sizeAlone(); n > pl.meta.maxRecordBytes {
-		pl.settle(it, &RecordError{
-			Stream: pl.stream.name, Reason: ReasonTooLarge,
-			Detail: fmt.Sprintf("data plus partition key have %d bytes; the stream takes at most %d", n, pl.meta.maxRecordBytes),
-		})
+		pl.settle(it, pl.aboveLimit(n))
 		return nil, false
 	}
 	if pl.meta.missing != nil {

@@ -50,6 +50,32 @@ func (l *sizeLimit) requestLimit() int {
 	return l.most + (l.least-l.most)/2
 }
 
+// passingRecord returns the most bytes of data and partition key of a record that is known
+// to pass, or -1 if no limit is known.
+func (l *sizeLimit) passingRecord() int {
+	if l.least == 0 {
+		return -1
+	}
+	wire := l.most
+	if wire == 0 {
+		wire = l.least - 1
+	}
+	return max(0, (wire-wireFrame-wireOverhead)/4*3)
+}
+
+// PassingRecordBytes returns how many bytes of data and partition key a record for a stream,
+// named as for PutBatch, may have to be known to pass what is on the way to Kinesis. It is
+// less than 0 if nothing was refused there for its size of late.
+func (p *Producer) PassingRecordBytes(stream string) int {
+	p.mu.Lock()
+	pl := p.pipelines[p.streamOrDefault(stream)]
+	p.mu.Unlock()
+	if pl == nil {
+		return -1
+	}
+	return int(pl.passing.Load())
+}
+
 // learnSize takes the size of a request that passed, if one was refused for its size.
 func (pl *pipeline) learnSize(wire int) {
 	l := &pl.refusals.size
@@ -81,6 +107,7 @@ func (pl *pipeline) learnSize(wire int) {
 // passed, an aggregate that was refused for its size is halved.
 func (pl *pipeline) limitAggregates() {
 	l := &pl.refusals.size
+	pl.passing.Store(int64(l.passingRecord()))
 	pl.aggregates.maxBytes, pl.aggregates.growBytes = pl.cfg.aggregationMaxBytes, pl.cfg.aggregationGrowBytes
 	if l.least == 0 {
 		return

@@ -4,6 +4,7 @@ package core_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -126,6 +127,44 @@ func TestRecordAboveTheSizeThatPassesFails(t *testing.T) {
 		}
 		closeProducer(t, p)
 		checkDelivered(t, s, records[:30], records[31:])
+	})
+}
+
+// Once the size is known, a record above it fails although nothing else is put that could pass.
+func TestRecordAboveAKnownSizeFailsWithoutOtherCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
+			return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
+		}})
+		p := newProducer(t, s.Client())
+		if n := p.PassingRecordBytes(stream); n >= 0 {
+			t.Errorf("unexpected size before anything was refused; got %d; want none", n)
+		}
+		first := batchOf("a", 2)
+		first[1].Data = bytes.Repeat([]byte("x"), 200_000)
+		wait(t, put(t, p, first))
+		if n := p.PassingRecordBytes(stream); n < 0 || n > 100_000 {
+			t.Errorf("unexpected size; got %d; want what has passed", n)
+		}
+		for _, size := range []int{200_000, 150_000} {
+			alone := batchOf("b", 1)
+			alone[0].Data = bytes.Repeat([]byte("x"), size)
+			begun := time.Now()
+			b := put(t, p, alone)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			if err := b.WaitSettled(ctx); err != nil {
+				t.Fatalf("unexpected state of %d bytes after %v: %v; want too_large", size, time.Since(begun), err)
+			}
+			cancel()
+			for _, err := range b.Failures {
+				if err.Reason != core.ReasonTooLarge {
+					t.Errorf("unexpected failure: %v; want too_large", err)
+				}
+			}
+		}
+		closeProducer(t, p)
+		checkDelivered(t, s, first[:1])
 	})
 }
 

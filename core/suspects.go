@@ -48,8 +48,25 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v classification, a
 	p.strikes = max(p.strikes, s.proof.strikes)
 	s.proof = p
 	s.alone++
+	switch size := it.sizeAlone(); {
+	case size > pl.meta.maxRecordBytes:
+		v.reason, v.message = ReasonTooLarge, pl.aboveLimit(size).Detail
+		v.action = actFail
+		pl.noteDegraded(v)
+		pl.failRecord(kr, v, a)
+		return
+	case v.recordLimit > 0 && size > v.recordLimit:
+		// Kinesis says which record it is, and why. That may be old for a moment.
+		v.reason = ReasonTooLarge
+		v.message += fmt.Sprintf("; data plus partition key have %d bytes", size)
+		p.strikes = max(p.strikes, s.alone)
+	case v.reason == ReasonTooLarge && r.size.most != 0 && kr.wireBytesAlone() > r.size.most:
+		// Smaller requests have passed: nothing else has to pass meanwhile to tell.
+		p.strikes = max(p.strikes, s.alone-1)
+	}
+	s.proof.strikes = p.strikes
 	switch {
-	case v.reason != ReasonNone && p.strikes >= pl.strikesNeeded(kr, v) && pl.now-s.since >= int64(leastSuspicion):
+	case v.reason != ReasonNone && p.strikes >= pl.strikesNeeded(kr, v) && pl.now-s.since >= int64(leastSuspicion) && !pl.mayBeAboveLimit(kr, v, s.since):
 		pl.failCulprit(kr, v, a)
 		return
 	case v.reason != ReasonNone && (r.lone == it || p.strikes > 0) && pl.now-r.loneSince >= int64(loneTime) &&
@@ -129,7 +146,7 @@ func (pl *pipeline) strikesNeeded(kr *kinesisRecord, v classification) int {
 // failCulprit fails a user record that is at fault.
 func (pl *pipeline) failCulprit(kr *kinesisRecord, v classification, a Attempt) {
 	v.action = actFail
-	if v.reason == ReasonTooLarge {
+	if v.reason == ReasonTooLarge && v.recordLimit == 0 {
 		v.message = fmt.Sprintf("%s; data plus partition key have %d bytes, about %d as a request; the largest request that passed had about %d",
 			v.message, kr.size, kr.wireBytesAlone(), pl.refusals.size.most)
 	}
@@ -174,7 +191,7 @@ func (pl *pipeline) suspectsDue() {
 		switch {
 		case s.due > pl.now:
 			return false
-		case pl.hasExpired(s.kr):
+		case pl.hasExpired(s.kr), s.it.sizeAlone() > pl.meta.maxRecordBytes:
 			late = append(late, s.kr)
 		case !pl.retries.budget.spendRetry(pl.now, s.kr.size, pl.cfg):
 			s.due = max(pl.now+1, pl.retries.budget.nextRetryDue())

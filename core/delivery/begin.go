@@ -45,8 +45,9 @@ type attempt struct {
 
 // result is what became of an attempt, constant once it is done.
 type result struct {
-	missing, unwritten            []int32 // numbers to put or write in another attempt
-	kept, dropped, lost, hopeless int
+	missing, unwritten          []int32 // numbers to put or write in another attempt
+	kept, dropped, rejectedLate int
+	lost, hopeless              int
 	// rejected: the content can never be stored, and nothing of it was written.
 	rejected      bool
 	refused       error // the producer took nothing

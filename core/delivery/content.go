@@ -103,6 +103,9 @@ const (
 	Lose
 	// Reject: the whole content is rejected. Only for the probe.
 	Reject
+	// RejectLate: it is left out, and the whole content would be rejected, had others not
+	// been put already.
+	RejectLate
 )
 
 // Receiver is what a receiver decides, and what it is told to count and log. Its methods
@@ -145,7 +148,7 @@ type Report struct {
 
 // Failure is a record that is settled and not stored.
 type Failure struct {
-	// Disposition is Keep for one that is kept as a dead letter, Drop or Lose. What was
+	// Disposition is Keep for one that is kept as a dead letter, Drop, RejectLate or Lose. What was
 	// to be kept and can never be is Lose.
 	Disposition Disposition
 	// Err is why Kinesis did not store it.
@@ -182,10 +185,10 @@ type Outcome struct {
 	Refused       error
 	Worst         core.RecordError
 	DeadLetterErr error
-	// Kept, Dropped and Lost count the events of records with these dispositions since the
-	// content came for the first time, HopelessDeadLetters those of Content.DeadLetters that can
-	// never be kept.
-	Kept, Dropped, Lost, HopelessDeadLetters int
+	// Kept, Dropped, RejectedLate and Lost count the events of records with these dispositions
+	// since the content came for the first time, HopelessDeadLetters those of
+	// Content.DeadLetters that can never be kept.
+	Kept, Dropped, RejectedLate, Lost, HopelessDeadLetters int
 	// Evicted is the number of contents that had to leave the ledger for lack of room.
 	Evicted int
 }

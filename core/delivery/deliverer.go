@@ -128,7 +128,7 @@ func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcom
 // outcome completes what the attempts have said.
 func (d *Delivery) outcome(out Outcome) Outcome {
 	out.Open = len(d.attempts) > 0
-	out.Kept, out.Dropped, out.Lost, out.HopelessDeadLetters = d.kept, d.dropped, d.gone, d.hopeless
+	out.Kept, out.Dropped, out.RejectedLate, out.Lost, out.HopelessDeadLetters = d.kept, d.dropped, d.rejectedLate, d.gone, d.hopeless
 	switch {
 	case out.State == Rejected:
 	case !d.Finished():

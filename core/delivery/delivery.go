@@ -36,7 +36,7 @@ type Delivery struct {
 	// content is set while attempts that are not detached read its records.
 	content *Content
 
-	kept, dropped, gone, hopeless int // see Outcome
+	kept, dropped, rejectedLate, gone, hopeless int // see Outcome
 }
 
 // Content returns the content as it was delivered before if its records are still in
@@ -118,6 +118,7 @@ func (d *Delivery) addResult(r *result) {
 	d.unwritten = append(d.unwritten, r.unwritten...)
 	d.kept += r.kept
 	d.dropped += r.dropped
+	d.rejectedLate += r.rejectedLate
 	d.gone += r.lost
 	d.hopeless += r.hopeless
 	d.lost = d.lost || r.lost+r.hopeless > 0

@@ -79,6 +79,8 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 		switch {
 		case f.disposition == Drop:
 			a.dropped += out.Events
+		case f.disposition == RejectLate:
+			a.rejectedLate += out.Events
 		case f.disposition == Lose:
 			a.lost += out.Events
 		case next(&kept, k):

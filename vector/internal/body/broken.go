@@ -18,16 +18,45 @@ func (s *splitter) bad(i, end, at int, detail string) *Error {
 	if s.opt.Broken == nil {
 		return err
 	}
+	if i >= end && (i < len(s.data) || !s.cutNumber(&i)) {
+		if len(s.events) > s.topEvents {
+			return nil // nothing of the value is left that could be kept
+		}
+		i = s.top
+		end = i + len(bytes.TrimRight(s.data[i:max(i, end)], " \t\r\n"))
+	}
 	if tooMany := s.room(i); tooMany != nil {
 		return tooMany
 	}
 	// What was looked at behind the end is looked at again.
 	s.again(at - end)
-	s.brokenTo = end
+	s.brokenTo, err.Event = end, len(s.events)-s.before
 	s.events = append(s.events, Event{Data: s.data[i:end:end], Kind: EventBroken})
 	*s.opt.Broken = append(*s.opt.Broken, *err)
 	return nil
 }
+
+// cutNumber takes back the last event if it is a number that ends with the body, of which
+// more digits may be missing, and moves i to where it begins.
+func (s *splitter) cutNumber(i *int) bool {
+	if len(s.events) == s.topEvents {
+		return false
+	}
+	ev := s.events[len(s.events)-1]
+	text := ev.Data
+	if s.opt.AppendNewline {
+		text = bytes.TrimSuffix(text, []byte{'\n'})
+	}
+	if ev.Kind != EventJSON || len(text) == 0 || text[0] != '-' && text[0]-'0' > 9 || !bytes.HasSuffix(s.data, text) || !s.opt.AppendNewline && &text[0] != &s.data[len(s.data)-len(text)] {
+		return false
+	}
+	s.events = s.events[:len(s.events)-1]
+	*i = len(s.data) - len(text)
+	return true
+}
+
+// emptyField is the least that an empty message takes: its number, and that it has no bytes.
+const emptyField = 2
 
 // badMessage is bad for a message of protobuf that cannot be read because of err. What
 // comes behind it is certain, since its length is known.
@@ -36,7 +65,11 @@ func (s *splitter) badMessage(b []byte, err *Error) *Error {
 		return err
 	}
 	i := s.place(b)
-	return s.bad(i, i+len(b), max(err.Offset, 0), err.Detail)
+	end := i + len(b)
+	if i == end && i >= emptyField {
+		i -= emptyField // it is all there is of it
+	}
+	return s.bad(i, end, max(err.Offset, 0), err.Detail)
 }
 
 // again counts n bytes that are read once more.
@@ -352,8 +385,8 @@ func (s *splitter) rest(start, i, at int, detail string) (int, *Error) {
 	return end, s.bad(min(i, end), end, at, detail)
 }
 
-// cutOff is for a body that ends within an array. What is missing has no bytes, but is
-// not passed over in silence.
+// cutOff is for a body that ends within an array. What is missing has no bytes, so that
+// nothing is made of it, unless the array has no event at all.
 func (s *splitter) cutOff() *Error {
 	n := len(s.data)
 	if s.opt.Broken == nil {

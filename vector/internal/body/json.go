@@ -48,7 +48,7 @@ func (s *splitter) run(i int) (int, *Error) {
 		}
 		var err *Error
 		at := i
-		s.top = i
+		s.top, s.topEvents = i, len(s.events)
 		switch {
 		case b[i] == '[':
 			i, err = s.array(&sc, i)

@@ -188,7 +188,23 @@ func TestBrokenEventsCostThemselves(t *testing.T) {
 		{"nothing between commas", `[,{"a":1},,{"b":2},]`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`}},
 		{"pretty elements", "[\n {\"v\": \"x},\n {\"a\": 1}\n]", FormatJSON, Options{}, []string{"!{\"v\": \"x}", `{"a": 1}`}},
 		{"an array that is cut off", `[{"a":1},{"b":`, FormatJSON, Options{}, []string{`{"a":1}`, `!{"b":`}},
-		{"an array that is cut off between elements", `[{"a":1},{"b":2}`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`, "!"}},
+		{"an array that is cut off between elements", `[{"a":1},{"b":2}`, FormatJSON, Options{}, []string{`{"a":1}`, `{"b":2}`}},
+		{"an array that is cut off behind a comma", `[{"a":1},`, FormatJSON, Options{}, []string{`{"a":1}`}},
+		{"an array that is cut off within a number", `[{"a":1},12`, FormatJSON, Options{}, []string{`{"a":1}`, "!12"}},
+		{"an array that is cut off within a number, with newlines", `[1,12`, FormatJSON, Options{AppendNewline: true}, []string{"1\n", "!12"}},
+		{"an array that is cut off at once", "{\"a\":1}\n[ ", FormatJSON, Options{}, []string{`{"a":1}`, "!["}},
+		{"a wrapper that is cut off behind an event", `{"data":[{"a":1}`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`}},
+		{"a wrapper that is cut off behind a comma", `{"data":[{"a":1},`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`}},
+		{"a wrapper that is cut off behind its array", `{"data":[{"a":1}]`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`}},
+		{"a wrapper that is cut off behind its value", `{"data":{"a":1}`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`}},
+		{"a wrapper that is cut off within an event", `{"data":[{"a":1},{"b":`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`, `!{"b":`}},
+		{"a wrapper that is cut off within a number", `{"data":[1`, FormatJSON, Options{Wrapper: "data"}, []string{"!1"}},
+		{"a wrapper of a number that is cut off", `{"data":12`, FormatJSON, Options{Wrapper: "data"}, []string{"!12"}},
+		{"a wrapper that is cut off before its events", `{"data":[1]}{"data":[`, FormatJSON, Options{Wrapper: "data"}, []string{"1", `!{"data":[`}},
+		{"a wrapper that is cut off before its value", `{"data":`, FormatJSON, Options{Wrapper: "data"}, []string{`!{"data":`}},
+		{"a wrapper of nothing that is cut off", `{"data":[]`, FormatJSON, Options{Wrapper: "data"}, []string{`!{"data":[]`}},
+		{"a wrapper whose array is not closed", `{"data":[{"a":1},{"b":2}}`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`, `!{"b":2}}`}},
+		{"a wrapper that is cut off beside its events", `{"data":[{"a":1}],"n":12`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`}},
 		{"too deep", `[{"a":1},` + deep + `,{"b":2}]`, FormatJSON, Options{}, []string{`{"a":1}`, "!" + deep, `{"b":2}`}},
 		{"invalid UTF-8", "[{\"a\":1},\"\xff\",{\"b\":2}]", FormatJSON, Options{RejectInvalidUTF8: true}, []string{`{"a":1}`, "!\"\xff\"", `{"b":2}`}},
 		{"in a wrapper", `{"n":1,"data":[{"a":1},{"v":x},{"b":2}]}{"c":3}`, FormatJSON, Options{Wrapper: "data"}, []string{`{"a":1}`, `!{"v":x}`, `{"b":2}`, `{"c":3}`}},
@@ -502,6 +518,9 @@ func FuzzBroken(f *testing.F) {
 			for i := range got {
 				ev := &got[i]
 				if ev.Kind == EventBroken {
+					if len(ev.Data) == 0 {
+						t.Fatalf("unexpected broken event of %q; got no data", body)
+					}
 					if e := (*opt.Broken)[n]; e.Event != i || e.Kind != KindMalformed || !bytes.Contains(body, ev.Data) {
 						t.Fatalf("unexpected broken event of %q; got %q, %+v", body, ev.Data, e)
 					}

@@ -204,6 +204,7 @@ type splitter struct {
 	lineByLine   bool // maxReread is reached
 	brokenTo     int  // where the last broken part ends
 	top          int  // where the top-level value in hand begins
+	topEvents    int  // number of events before it
 	behind       behind
 
 	// Of OTLP:

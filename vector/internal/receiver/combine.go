@@ -4,7 +4,6 @@ package receiver
 
 import (
 	"context"
-	"slices"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
@@ -41,8 +40,11 @@ func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
 	if u.q.route.TooLarge != config.Reject {
 		return nil
 	}
-	if i := slices.IndexFunc(c.Records, func(r core.Record) bool { return len(r.Data)+len(r.PartitionKey) > leastStreamLimit }); i >= 0 {
-		c.Probe = largest(c.Records)
+	if len(c.Records) == 0 {
+		return nil
+	}
+	if i := largest(c.Records); len(c.Records[i].Data)+len(c.Records[i].PartitionKey) > c.s.surelyTaken(c.route, c.dest.stream) {
+		c.Probe = i
 	}
 	return nil
 }

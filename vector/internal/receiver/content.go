@@ -54,6 +54,18 @@ type gap struct {
 // checked 2026-11-24).
 const leastStreamLimit = 1 << 20
 
+// surelyTaken is the size up to which a record is certain not to be refused for it: each
+// stream takes that much, and so does what is on the way, as far as is known.
+func (s *Server) surelyTaken(rt *route, stream string) int {
+	if rt.TooLarge != config.Reject {
+		return leastStreamLimit
+	}
+	if n := s.producer.PassingRecordBytes(stream); n >= 0 {
+		return min(n, leastStreamLimit)
+	}
+	return leastStreamLimit
+}
+
 // makeContent makes the content of a body, or applies the policy for what cannot be read.
 func (u *upload) makeContent(wire []byte) (*content, *failure) {
 	raw, err := u.unpackBody(wire)
@@ -110,7 +122,7 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 	c := &content{Content: delivery.Content{Bytes: raw, Probe: delivery.NoProbe}, s: u.q.s, dest: d, route: u.q.route, events: len(events)}
 	finder := &keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}}
 	shaper := newPayloads(u, body.FormatIn(raw, d.format))
-	largest := 0
+	largest := u.q.s.surelyTaken(u.q.route, d.stream)
 	var texts []bool // with combine: which events are text
 	c.Records = make([]core.Record, 0, len(events))
 	for i := range events {
@@ -149,7 +161,7 @@ func (u *upload) splitEvents(raw []byte) (*content, error) {
 			}
 			continue
 		}
-		if n := len(r.Data) + len(r.PartitionKey); u.q.route.TooLarge == config.Reject && n > max(leastStreamLimit, largest) {
+		if n := len(r.Data) + len(r.PartitionKey); u.q.route.TooLarge == config.Reject && n > largest {
 			c.Probe, largest = len(c.Records), n
 		}
 		c.Records = append(c.Records, r)

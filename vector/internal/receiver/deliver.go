@@ -5,6 +5,7 @@ package receiver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -93,6 +94,8 @@ func (q *request) deadline(bodyEnd time.Time) time.Time {
 // to mend.
 func failureOf(client context.Context, out *delivery.Outcome) *failure {
 	switch {
+	case out.RejectedLate > 0 && (out.State == delivery.Stored || out.State == delivery.Lost):
+		return unusable(ReasonPoison, fmt.Sprintf("events that can never be stored: %d, %s; the others were stored before that was known", out.RejectedLate, PoisonTooLarge))
 	case out.State == delivery.Stored, out.State == delivery.Lost: // each event that is lost was logged
 		return nil
 	case out.State == delivery.Rejected:

@@ -24,10 +24,11 @@ func (c *content) Dispose(_ *delivery.Content, n int, err *core.RecordError) del
 		return delivery.Drop
 	case n == c.Probe:
 		return delivery.Reject
-	case c.s.deadLetters != nil: // the stream's limit was lowered a moment ago, and others are written
+	// Others may be written: the limit of the stream, or of what is on the way, was not known.
+	case c.s.deadLetters != nil:
 		return delivery.Keep
 	}
-	return delivery.Drop
+	return delivery.RejectLate
 }
 
 // Settled implements delivery.Receiver.

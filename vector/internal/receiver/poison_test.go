@@ -5,10 +5,14 @@ package receiver
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
@@ -269,4 +273,55 @@ func TestEventRefusedAloneIsKeptOrComesAgain(t *testing.T) {
 			r.account("logs", 2, 0)
 		})
 	}
+}
+
+// A bound of a proxy is not known before it has refused something. The body that shows it is
+// rejected all the same, and says that the rest is stored; of later ones nothing is written.
+func TestLargeEventsAreRejectedForTheSizeThatAProxyTakes(t *testing.T) {
+	for _, flag := range []string{"--producer.aggregation=true", "--route.combine=lines"} {
+		t.Run(flag, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := poisonRig(t, nil, 1<<20, "--route.oversize=reject", flag)
+				defer r.stop()
+				r.post(t.Context(), "/", []byte(eventText(9))).want(t, 200, "")
+				r.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
+					return slices.ContainsFunc(c.Input.(*kinesis.PutRecordsInput).Records, func(e types.PutRecordsRequestEntry) bool { return len(e.Data) > 600_000 })
+				}})
+				body := []byte(eventText(0) + largeEvent(1, 700_000) + eventText(2))
+				if rp := r.post(t.Context(), "/", body); rp.status != 422 || !strings.Contains(rp.body, "too_large") || !strings.Contains(rp.body, "the others were stored") {
+					t.Errorf("unexpected first answer; got %d %s; want 422 and what became of the rest", rp.status, rp.body)
+				}
+				stored := len(r.kinesis.Consume("logs").Records)
+				for range 2 {
+					rp := r.post(t.Context(), "/", body)
+					if rp.status != 422 || !strings.Contains(rp.body, "too_large") || strings.Contains(rp.body, "the others") {
+						t.Errorf("unexpected answer; got %d %s; want 422", rp.status, rp.body)
+					}
+				}
+				if got := len(r.kinesis.Consume("logs").Records); got != stored {
+					t.Errorf("unexpected records; got %d more; want none of a body that is rejected", got-stored)
+				}
+				if st := r.server.Stats(); st.Dropped[PoisonTooLarge] != 1 {
+					t.Errorf("unexpected count; got %d dropped; want that of the first body", st.Dropped[PoisonTooLarge])
+				}
+			})
+		})
+	}
+}
+
+// A limit of the stream that is lowered while the program runs is noticed.
+func TestLargeEventsAreRejectedForALimitThatWasLowered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := poisonRig(t, nil, 10<<20, "--route.oversize=reject")
+		defer r.stop()
+		r.post(t.Context(), "/", []byte(eventText(0))).want(t, 200, "")
+		if err := r.kinesis.SetMaxRecordKiB("logs", 1024); err != nil {
+			t.Fatal(err)
+		}
+		rp := r.post(t.Context(), "/", []byte(eventText(1)+largeEvent(2, 3<<19)+eventText(3)))
+		if rp.status != 422 || !strings.Contains(rp.body, "too_large") {
+			t.Errorf("unexpected answer; got %d %s; want 422 and the reason", rp.status, rp.body)
+		}
+		r.account("logs", 1, 0)
+	})
 }

@@ -107,8 +107,8 @@ func TestOnlyTheRecordThatGoesFirstRejectsItsBody(t *testing.T) {
 		}
 		return answers{1: core.ReasonTooLarge} // c
 	}, 1)
-	if states[0].State != delivery.Stored || states[0].Dropped != 1 || states[0].saved != 3 {
-		t.Errorf("unexpected end; got %+v; want one dropped", states[0])
+	if states[0].State != delivery.Stored || states[0].RejectedLate != 1 || states[0].saved != 3 {
+		t.Errorf("unexpected end; got %+v; want one rejected late", states[0])
 	}
 	if want := []string{"a", "b", "c"}; !slices.Equal(put[0], want) {
 		t.Errorf("unexpected records; got %v; want %v", put[0], want)
