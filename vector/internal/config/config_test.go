@@ -221,8 +221,43 @@ func TestOtherNamesOfOptions(t *testing.T) {
 		t.Errorf("unexpected number of notes; got %d; want 8", len(c.Notes))
 	}
 	_, problems = loadText(t, minimal+"aws: {fips: true, use_fips_endpoint: false}", nil, nil)
-	if !strings.Contains(problems, "aws.use_fips_endpoint: given under two names; allowed: one of them") {
+	if !strings.Contains(problems, "aws.use_fips_endpoint: given under two names, with aws.fips; allowed: one of them") {
 		t.Errorf("unexpected problems of two names at once; got %q", problems)
+	}
+}
+
+func TestTwoNamesInOneSourceAreRefused(t *testing.T) {
+	for _, c := range []struct{ env, flags, want string }{
+		{
+			flags: "--route.too_large=drop --route.oversize=reject",
+			want:  "flag --route.oversize: route.oversize: given under two names, with route.too_large; allowed: one of them",
+		},
+		{
+			flags: "-route.oversize=drop --route.too_large=drop",
+			want:  "flag --route.too_large: route.too_large: given under two names, with route.oversize; allowed: one of them",
+		},
+		{
+			flags: "--aws.verify_certificate --aws.skip_verify",
+			want:  "flag --aws.skip_verify: aws.skip_verify: given under two names, with aws.verify_certificate; allowed: one of them",
+		},
+		{
+			env:  "KPL_HTTP_PRODUCER_REQUEST_TIMEOUT=1s KPL_HTTP_PRODUCER_HTTP_REQUEST_TIMEOUT=2s",
+			want: "environment KPL_HTTP_PRODUCER_REQUEST_TIMEOUT: producer.request_timeout: given under two names, with producer.http_request_timeout; allowed: one of them",
+		},
+		{
+			env:  "KPL_HTTP_ROUTE_TOO_LARGE=drop KPL_HTTP_ROUTE_OVERSIZE=reject",
+			want: "environment KPL_HTTP_ROUTE_TOO_LARGE: route.too_large: given under two names, with route.oversize; allowed: one of them",
+		},
+		{env: "KPL_HTTP_ROUTE_TOO_LARGE=drop", flags: "--route.oversize=reject"},
+		{flags: "--route.oversize=drop --route.oversize=reject"},
+	} {
+		cfg, problems := loadText(t, minimal, strings.Fields(c.env), strings.Fields(c.flags))
+		if problems != c.want {
+			t.Errorf("unexpected problems of %s %s; got %q; want %q", c.env, c.flags, problems, c.want)
+		}
+		if c.want == "" && problems == "" && cfg.Route.TooLarge != Reject {
+			t.Errorf("unexpected value of %s %s; got %s; want %s", c.env, c.flags, cfg.Route.TooLarge, Reject)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ func each[C any](l *loader, m *ast.MappingNode, own, prefix string, options []*o
 	for _, o := range options {
 		known = append(known, o.Short())
 	}
-	seen := map[*option.Option[C]]bool{}
+	seen := map[*option.Option[C]]string{} // the name that was there
 	for _, v := range m.Values {
 		key := keyText(v)
 		i := slices.IndexFunc(options, func(o *option.Option[C]) bool { return o.Is(own + key) })
@@ -99,12 +99,12 @@ func each[C any](l *loader, m *ast.MappingNode, own, prefix string, options []*o
 		case err != nil:
 			p := option.Wrong(prefix+own+key, text, err.Error(), found.Allowed(option.Plain))
 			l.problem(l.at(v.Value), prefix+found.Name, p)
-		case seen[found]:
-			l.problem(l.at(v.Key), prefix+found.Name, wrong(prefix+own+key, "given under two names", "one of them"))
+		case seen[found] != "":
+			l.problem(l.at(v.Key), prefix+found.Name, option.TwoNames(prefix+own+key, prefix+own+seen[found]))
 		default:
 			assign(l, found, c, l.at(v.Value), prefix, own+key, text, list)
 		}
-		seen[found] = true
+		seen[found] = key
 	}
 }
 
