@@ -101,6 +101,19 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+const someARN = "arn:aws:kinesis:us-east-1:123456789012:stream/logs"
+
+func TestDeadLettersMayGoToAnotherStream(t *testing.T) {
+	for _, text := range []string{
+		"route: {stream: logs, streams: [\"*\"]}\ndead_letter: {stream: dead}",
+		"route: {stream: \"" + someARN + "\"}\ndead_letter: {stream: \"" + strings.Replace(someARN, "1234", "4321", 1) + "\"}",
+	} {
+		if _, problems := loadText(t, text, nil, nil); problems != "" {
+			t.Errorf("unexpected problems of %s; got %s; want none", text, problems)
+		}
+	}
+}
+
 func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"no stream at all", "log: {level: info}", "neither route.stream nor route.streams"},
@@ -108,6 +121,11 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"client authority without certificate", minimal + "tls: {client_ca_file: a}", "needs tls.cert_file"},
 		{"dead letters without a place", "route: {stream: a, too_large: dead_letter}", "needs dead_letter.file or dead_letter.stream"},
 		{"two places", minimal + "dead_letter: {file: a, stream: b}", "exclude each other"},
+		{"dead letters among events", "route: {stream: logs}\ndead_letter: {stream: logs}", "f.yaml:2:23: dead_letter.stream: \"logs\": that of route.stream, whose consumers would take dead letters for events; allowed: another stream, or dead_letter.file instead"},
+		{"dead letters among events, by the ARN", "route: {stream: \"" + someARN + "\"}\ndead_letter: {stream: logs}", "\"logs\": that of route.stream, whose"},
+		{"dead letters among events, by its ARN", minimal + "dead_letter: {stream: \"" + someARN + "\"}", "that of route.stream, whose"},
+		{"dead letters among events of a path", "route: {stream: a}\nroutes:\n- match: /a\n- match: /b\n  stream: logs\ndead_letter: {stream: logs}", "\"logs\": that of routes[1].stream, whose"},
+		{"dead letters among events that requests name", "route: {stream: a, streams: [\"x-*\", logs]}\ndead_letter: {stream: logs}", "\"logs\": that of route.streams, whose"},
 		{"memory below one body", minimal + "limits: {memory: 64MiB}", "would never be let in"},
 		{"a level of another compression", "route: {stream: a, compression: gzip, compression_level: 10}", "route.compression_level: \"10\": out of range; allowed with compression gzip: 1 to 9"},
 		{"a level for none", "route: {stream: a, compression: snappy, compression_level: 1}", "has no levels"},
@@ -174,6 +192,11 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 func TestHintsComeFromTheTables(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"producer: {compression: gzip}", "producer.compression: no such key; did you mean compression below route?"},
+		{"route.stream: logs", "f.yaml:1:1: route.stream: no such key; write route: {stream: logs}"},
+		{"server.listen: ':80'", "f.yaml:1:1: server.listen: no such key; write server: {listen: ':80'}"},
+		{"route.too_large: drop", "f.yaml:1:1: route.too_large: no such key; write route: {oversize: drop}"},
+		{"route.streams:\n- a\n- b", "f.yaml:1:1: route.streams: no such key; write route: {streams: ...}"},
+		{"aws.endpoint: http://u:hush@h", "f.yaml:1:1: aws.endpoint: no such key; write aws: {endpoint: http://...@h}"},
 		{"route: {streem: a}", "route.streem: no such key; did you mean stream?"},
 		{"server: {port: 80}", "server.port: no such key; did you mean server.listen?"},
 		{"kinesis: {region: a}", "kinesis: no such key; did you mean aws?"},

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/option"
 )
 
@@ -59,11 +61,28 @@ func (l *loader) readFile(data []byte) []routeNode {
 			if g := l.mapping(v.Value, key); g != nil {
 				each(l, g, key+".", "", groups[key], l.cfg)
 			}
+		case option.Find(l.specs, key) != nil:
+			p := wrong(key, "no such key", "")
+			p.Hint = nested(option.Find(l.specs, key), key, v.Value)
+			l.problem(l.at(v.Key), "", p)
 		default:
 			l.unknown(l.at(v.Key), key, key, "no such key", append(slices.Collect(maps.Keys(groups)), "routes"), l.specs)
 		}
 	}
 	return routes
+}
+
+// nested says how an option whose whole name is a key is written.
+func nested(o *option.Spec, key string, value ast.Node) string {
+	if slices.Contains(o.Aliases, key) {
+		key = o.Name
+	}
+	group, short, _ := strings.Cut(key, ".")
+	text := "..."
+	if t, ok := scalar(value); ok && t != "" && !o.Secret && !strings.Contains(value.String(), "\n") {
+		text = awsclient.WithoutPassword(value.String())
+	}
+	return fmt.Sprintf("write %s: {%s: %s}", group, short, text)
 }
 
 // groups lists the options of each group.
