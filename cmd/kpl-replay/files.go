@@ -28,6 +28,7 @@ type counts struct {
 	read       int // dead letters
 	broken     int // lines that are no dead letter
 	filtered   int // dead letters left out by the filters
+	noRecord   int // selected, but they hold no record and are not named
 	doneBefore int
 	unsure     int // put by a run that ended before it knew the outcome
 	put        int
@@ -137,6 +138,10 @@ func eachSelected(ctx context.Context, r io.Reader, name string, o *options, c *
 			c.filtered++
 			continue
 		}
+		if l.Reason == deadletter.ReasonBroken && !o.putsBroken() {
+			c.noRecord++
+			continue
+		}
 		if err := do(l, in.Raw()); err != nil {
 			return err
 		}
@@ -218,7 +223,7 @@ func list(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.Wr
 	if err := w.Flush(); err != nil {
 		return false, err
 	}
-	return c.broken == 0, tellBroken(stdout, &c)
+	return c.broken == 0, errors.Join(tellLeftOut(stdout, &c), tellBroken(stdout, &c))
 }
 
 // dryRun prints what would be put where.
@@ -240,12 +245,18 @@ func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 			return false, err
 		}
 	}
+	return c.complete(), errors.Join(tellLeftOut(stdout, &c), tellBroken(stdout, &c))
+}
+
+// tellLeftOut says how many dead letters were not looked at any further, and why.
+func tellLeftOut(w io.Writer, c *counts) (err error) {
 	if c.filtered > 0 {
-		if _, err := fmt.Fprintf(stdout, "%d dead letters are left out by the filters\n", c.filtered); err != nil {
-			return false, err
-		}
+		_, err = fmt.Fprintf(w, "%d dead letters are left out by the filters\n", c.filtered)
 	}
-	return c.complete(), tellBroken(stdout, &c)
+	if c.noRecord > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "%d dead letters with the reason %s hold no record and are left out; --reason %[2]s selects them\n", c.noRecord, deadletter.ReasonBroken)
+	}
+	return err
 }
 
 func tellBroken(w io.Writer, c *counts) (err error) {

@@ -35,17 +35,10 @@ type filter struct {
 	since, until     time.Time
 }
 
-// match tells whether a dead letter is selected. A dead letter whose data is no record is
-// selected only by the name of its reason.
+// match tells whether a dead letter is selected.
 func (f *filter) match(l *deadletter.Entry) bool {
-	if len(f.reasons) > 0 {
-		if !slices.Contains(f.reasons, l.Reason) {
-			return false
-		}
-	} else if l.Reason == deadletter.ReasonBroken {
-		return false
-	}
-	return (len(f.streams) == 0 || slices.Contains(f.streams, l.Stream)) &&
+	return (len(f.reasons) == 0 || slices.Contains(f.reasons, l.Reason)) &&
+		(len(f.streams) == 0 || slices.Contains(f.streams, l.Stream)) &&
 		(f.since.IsZero() || !l.Time.Before(f.since)) &&
 		(f.until.IsZero() || l.Time.Before(f.until))
 }
@@ -76,7 +69,7 @@ func flags() []option.Option[options] {
 	const what, which, other = "What to do", "Which dead letters", "Other"
 	return slices.Concat([]flag{
 		{
-			Spec:  option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the dead letters by stream and reason, and do nothing."},
+			Spec:  option.Spec{Name: "list", Kind: option.Bool, Group: what, Doc: "Count the dead letters by stream and reason, those with the reason broken, too, and do nothing."},
 			Field: func(o *options) any { return &o.list },
 		},
 		{
@@ -97,7 +90,7 @@ func flags() []option.Option[options] {
 		{
 			Spec: option.Spec{
 				Name: "reason", Arg: "NAMES", Group: which, Form: option.OrList(reasons()), Words: reasons(),
-				Doc: "Only dead letters with these reasons, separated by commas, for instance too_large,invalid. Dead letters with the reason broken hold input that is no record; they need to be named here.",
+				Doc: "Only dead letters with these reasons, separated by commas, for instance too_large,invalid. Dead letters with the reason broken hold input that is no record; they need to be named here to be put.",
 			},
 			Parse: func(o *options, v string) error {
 				o.filter.reasons = words(v)
@@ -150,6 +143,10 @@ func flags() []option.Option[options] {
 	})
 }
 
+// putsBroken tells whether dead letters whose data is no record are to be put: only if they
+// are named. --list counts them in any case, since it tells whether a file is done with.
+func (o *options) putsBroken() bool { return o.list || len(o.filter.reasons) > 0 }
+
 // parse checks everything at once.
 func parse(args []string) (*options, error) {
 	o := &options{}
@@ -187,7 +184,7 @@ func checkStream(s string) error {
 
 // reasons are those that a dead letter can have.
 func reasons() []string {
-	known := []string{deadletter.ReasonBroken}
+	known := []string{deadletter.ReasonBroken, "key_missing"} // the latter by kpl-http
 	for r := core.ReasonNone + 1; r.String() != "unknown"; r++ {
 		known = append(known, r.String())
 	}

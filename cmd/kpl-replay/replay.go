@@ -336,12 +336,14 @@ func maybeStored(r *core.Result) bool {
 func (r *replayer) report(w io.Writer) error {
 	c := &r.counts
 	_, err := fmt.Fprintf(w, "put %d dead letters\n", c.put)
+	if err == nil {
+		err = tellLeftOut(w, c)
+	}
 	for _, line := range []struct {
 		n    int
 		text string
 	}{
 		{c.doneBefore, "were done before"},
-		{c.filtered, "are left out by the filters"},
 		{c.moved, "were refused again and are in the file of --failed"},
 		{c.refused, "were refused again and are left"},
 		{c.noStream, "have no stream; use --to"},

@@ -151,7 +151,7 @@ func TestReplay(t *testing.T) {
 	t.Run("input that is no record needs to be asked for", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("a", deadletter.ReasonBroken, "1"))
-		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "1 dead letters are left out")
+		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "1 dead letters with the reason broken hold no record and are left out; --reason broken selects them")
 		command(t, s, exitOK, "--reason", "broken", f)
 		wantStored(t, s, "a", "1")
 	})
@@ -397,15 +397,32 @@ func TestListAndDryRun(t *testing.T) {
 	wantText(t, command(t, nil, exitOK, "--list", f),
 		"STREAM  REASON     RECORDS  DONE  BYTES  FIRST                 LAST",
 		"a       invalid    2        0     7      2026-11-24T10:00:00Z  2026-11-24T10:00:00Z",
-		"b       too_large  1        1     1 ")
+		"b       too_large  1        1     1 ",
+		"-       broken     1        0     1 ")
 	wantText(t, command(t, nil, exitOK, "--list", "--reason", "broken", f), "-       broken  1")
 	wantText(t, command(t, nil, exitOK, "--dry-run", f),
-		"would put 2 dead letters of a into a; 0 are done already", "would put 0 dead letters of b into b; 1 are done already", "1 dead letters are left out")
+		"would put 2 dead letters of a into a; 0 are done already", "would put 0 dead letters of b into b; 1 are done already", "1 dead letters with the reason broken hold no record and are left out; --reason broken selects them")
 	wantText(t, command(t, nil, exitOK, "--dry-run", "--to", "c", f), "would put 2 dead letters of a into c")
 	wantText(t, command(t, nil, exitRest, "--dry-run", "--reason", "broken", f), "cannot put 1 dead letters without a stream")
 	if got := s.Calls("PutRecords"); got != before {
 		t.Errorf("unexpected requests; got %d; want none", got-before)
 	}
+}
+
+func TestListHidesNoDeadLetter(t *testing.T) {
+	s := bench(t, "a")
+	f := store(t, deadLetter("a", "broken", "1"), deadLetter("a", "broken", "2"), deadLetter("a", "key_missing", "3"))
+	out := command(t, s, exitOK, f)
+	wantText(t, out, "put 1 dead letters\n", "2 dead letters with the reason broken hold no record and are left out; --reason broken selects them\n")
+	if strings.Contains(out, "filters") {
+		t.Errorf("unexpected filters without a filter; got %q", out)
+	}
+	// What is not put is not done, so that nobody deletes the file.
+	wantText(t, command(t, nil, exitOK, "--list", f), "a       broken       2        0     2 ", "a       key_missing  1        1     1 ")
+	wantText(t, command(t, nil, exitOK, "--list", "--reason", "key_missing", f), "a       key_missing  1        1     1 ", "2 dead letters are left out by the filters")
+	command(t, s, exitOK, "--reason", "broken", f)
+	wantText(t, command(t, nil, exitOK, "--list", f), "a       broken       2        2     2 ")
+	wantStored(t, s, "a", "1", "2", "3")
 }
 
 func TestUsage(t *testing.T) {

@@ -105,11 +105,13 @@ func TestUnreadableCAFileIsAnError(t *testing.T) {
 	if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
 		t.Errorf("unexpected error; got %v; want one that names the file", err)
 	}
-	if err := os.WriteFile(none, []byte("no certificate"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
-		t.Errorf("unexpected error for a file without a certificate; got %v; want one that names the file", err)
+	for _, text := range []string{"no certificate", "\ufeff", "\xff\xfe-\x00"} {
+		if err := os.WriteFile(none, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", CAFile: none}); err == nil || !strings.Contains(err.Error(), none) {
+			t.Errorf("unexpected error for a file of %q; got %v; want one that names the file", text, err)
+		}
 	}
 }
 
@@ -148,7 +150,11 @@ func TestCAFileAndSkipVerifyAreUsed(t *testing.T) {
 	if err := os.WriteFile(pem, s.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, cfg := range []awsclient.Config{{CAFile: pem}, {SkipVerify: true}} {
+	marked := filepath.Join(t.TempDir(), "marked.pem")
+	if err := os.WriteFile(marked, append([]byte("\ufeff"), s.CertPEM()...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []awsclient.Config{{CAFile: pem}, {CAFile: marked}, {SkipVerify: true}} {
 		cfg.Region, cfg.Endpoint = "us-east-1", s.URL()
 		c, err := awsclient.New(context.Background(), cfg)
 		if err != nil {

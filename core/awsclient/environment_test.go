@@ -308,3 +308,60 @@ func TestContainerIsAskedWithoutTheProxyOfTheEnvironment(t *testing.T) {
 	defer cancel()
 	_, _ = a.Config().Credentials.Retrieve(ctx)
 }
+
+func TestSharedFilesThatTheSDKWouldNotReadAreNamed(t *testing.T) {
+	const section = "[default]\n"
+	utf16 := func(s string) string { return "\xff\xfe" + strings.Join(strings.Split(s, ""), "\x00") + "\x00" }
+	for _, c := range []struct{ name, credentials, config, want string }{
+		{"credentials with a mark", "\ufeff" + section + keys("KEY1"), "", "CREDENTIALS begins with a byte order mark (BOM)"},
+		{"config with a mark", section + keys("KEY1"), "\ufeff [profile a]\r\nregion = us-west-2\r\n", "CONFIG begins with a byte order mark (BOM)"},
+		{"both", "\ufeff" + section, "\ufeff" + section, "CREDENTIALS begins with a byte order mark (BOM), so that its first section does not count; save it as UTF-8 without one\nCONFIG begins"},
+		{"credentials in UTF-16", utf16(section + keys("KEY1")), "", "CREDENTIALS is UTF-16"},
+		{"config in UTF-16", section + keys("KEY1"), utf16(section), "CONFIG is UTF-16"},
+		{"a mark that hides nothing", "\ufeff# mine\n" + section + keys("KEY1"), "", ""},
+		{"no mark", section + keys("KEY1"), "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			credentials, config := withoutKeys(t)
+			write(t, credentials, c.credentials)
+			write(t, config, c.config)
+			r := newRealm(t)
+			client, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url})
+			want := strings.NewReplacer("CREDENTIALS", credentials, "CONFIG", config).Replace(c.want)
+			switch {
+			case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+				t.Errorf("unexpected error; got %v; want one with %q", err, want)
+			case want == "" && err != nil:
+				t.Errorf("unexpected error: %v", err)
+			case want == "":
+				if err := list(client, t); err != nil {
+					t.Errorf("unexpected error of a call: %v", err)
+				}
+			}
+		})
+	}
+}
+
+func TestSharedFileThatGetsAByteOrderMarkLeavesTheCredentials(t *testing.T) {
+	credentials, _ := withoutKeys(t)
+	write(t, credentials, "[default]\n"+keys("KEY1"))
+	r := newRealm(t)
+	var log bytes.Buffer
+	client, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", Endpoint: r.url, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list(client, t); err != nil {
+		t.Fatal(err)
+	}
+	write(t, credentials, "\ufeff[default]\n"+keys("KEY2"))
+	r.set("KEY2", "", "ExpiredTokenException")
+	for range 2 { // the first refusal leads to a look at the file
+		if err := list(client, t); err == nil || !strings.Contains(err.Error(), "ExpiredToken") {
+			t.Errorf("unexpected error; got %v; want that of the service", err)
+		}
+	}
+	if text := log.String(); !strings.Contains(text, "those at hand stay in use") || !strings.Contains(text, credentials+" begins with a byte order mark (BOM)") {
+		t.Errorf("unexpected log; got %s; want the file and its mark named", text)
+	}
+}

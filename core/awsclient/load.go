@@ -55,6 +55,10 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 		if a.pem, err = os.ReadFile(c.CAFile); err != nil {
 			return nil, fmt.Errorf("cannot read the file of certificate authorities: %w", err)
 		}
+		if utf16(a.pem) {
+			return nil, fmt.Errorf("cannot read the file of certificate authorities: %s is UTF-16; allowed: UTF-8", c.CAFile)
+		}
+		a.pem = bytes.TrimPrefix(a.pem, []byte(byteOrderMark)) // it would hide the first certificate
 		if !x509.NewCertPool().AppendCertsFromPEM(a.pem) {
 			return nil, fmt.Errorf("cannot read the file of certificate authorities: %s has no certificate in PEM form", c.CAFile)
 		}
@@ -204,6 +208,9 @@ func (a *AWS) load(ctx context.Context) (aws.Config, source, error) {
 	if c.Profile != "" {
 		options = append(options, config.WithSharedConfigProfile(c.Profile))
 	}
+	if err := checkSharedFiles(); err != nil {
+		return aws.Config{}, source{}, fmt.Errorf("cannot load AWS configuration: %w", err)
+	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return cfg, source{}, fmt.Errorf("cannot load AWS configuration: %w", err)
@@ -241,6 +248,39 @@ func sharedFiles() []string {
 		files[1] = config.DefaultSharedConfigFilename()
 	}
 	return files
+}
+
+// byteOrderMark is what some editors put before UTF-8.
+const byteOrderMark = "\ufeff"
+
+// utf16 tells whether text begins with the byte order mark of UTF-16.
+func utf16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
+}
+
+// checkSharedFiles finds files of AWS's tools of which the SDK would leave out the first section,
+// or everything, without a word. It reads them itself, and only by their names.
+func checkSharedFiles() error {
+	var errs []error
+	for _, name := range sharedFiles() {
+		// What is no regular file may not be read twice; what cannot be read is told by the SDK.
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		rest, marked := bytes.CutPrefix(text, []byte(byteOrderMark))
+		first, _, _ := bytes.Cut(rest, []byte("\n"))
+		switch {
+		case utf16(text):
+			errs = append(errs, fmt.Errorf("%s is UTF-16, so that nothing in it counts; save it as UTF-8 without a byte order mark (BOM)", name))
+		case marked && bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")):
+			errs = append(errs, fmt.Errorf("%s begins with a byte order mark (BOM), so that its first section does not count; save it as UTF-8 without one", name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // filesOf are the files that the chain reads.

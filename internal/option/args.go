@@ -4,6 +4,7 @@ package option
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func ReadArgs[C any](options []Option[C], args []string, c *C) (given Given, res
 	}
 	flags, rest := SplitArgs(specs, args)
 	given = Given{}
-	times := map[string]int{}
+	first := map[string]Flag{}
 	for _, f := range flags {
 		switch {
 		case f.Spec == nil:
@@ -100,7 +101,15 @@ func ReadArgs[C any](options []Option[C], args []string, c *C) (given Given, res
 			problems = append(problems, &Problem{Name: "--" + f.Name, What: "needs a value", Allowed: "--" + f.Name + " " + f.Spec.Arg})
 			continue
 		}
-		if times[f.Spec.Name]++; times[f.Spec.Name] == 2 && !f.Spec.Many && f.Spec.Kind != Bool {
+		before, again := first[f.Spec.Name]
+		switch {
+		case !again:
+			first[f.Spec.Name] = f
+		case f.Spec.Many:
+		case f.Name != before.Name && !f.Spec.agree(before, f):
+			problems = append(problems, TwoNames("--"+f.Name, "--"+before.Name))
+			continue
+		case f.Spec.Kind != Bool:
 			problems = append(problems, Wrong("--"+f.Name, f.Value, "given again", "once"))
 			continue
 		}
@@ -113,6 +122,11 @@ func ReadArgs[C any](options []Option[C], args []string, c *C) (given Given, res
 		}
 	}
 	return given, rest, problems
+}
+
+// agree tells whether flags under two names are one switch, such as -h --help.
+func (s *Spec) agree(a, b Flag) bool {
+	return s.Kind == Bool && a.Value == b.Value && slices.Contains(s.Opposites, a.Name) == slices.Contains(s.Opposites, b.Name)
 }
 
 // Help lists flags by group, in lines of 86 characters at most.

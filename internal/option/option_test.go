@@ -172,6 +172,33 @@ func TestArgumentsAreReadInAnyOrder(t *testing.T) {
 }
 
 // What is written is read again as the same, in both grammars.
+func TestAFlagUnderTwoNamesIsRefused(t *testing.T) {
+	for args, want := range map[string]string{
+		"--n=1 --number=2":              "--number: given under two names, with --n; allowed: one of them",
+		"--number 1 --n 1":              "--n: given under two names, with --number; allowed: one of them",
+		"--verify --skip_verify":        "--skip_verify: given under two names, with --verify; allowed: one of them",
+		"--skip_verify --verify=false":  "--verify: given under two names, with --skip_verify; allowed: one of them",
+		"--verify --sure=false":         "--sure: given under two names, with --verify; allowed: one of them",
+		"--verify --sure":               "",
+		"--verify --verify=false --on":  "",
+		"--key a --word=off --clef b":   "",
+		"--skip_verify --skip_verify":   "",
+		"--n=1 --n=2":                   `--n: "2": given again; allowed: once`,
+		"--number=1 --n=2 --number=bad": "--n: given under two names, with --number; allowed: one of them",
+	} {
+		options := table()
+		With(options, Spec{Name: "verify", Aliases: []string{"sure"}}, Spec{Name: "key", Aliases: []string{"clef"}})
+		_, _, problems := ReadArgs(options, strings.Fields(args), &probe{})
+		got := ""
+		if len(problems) > 0 {
+			got = problems[0].Error()
+		}
+		if got != want {
+			t.Errorf("unexpected problem of %s; got %q; want %q", args, got, want)
+		}
+	}
+}
+
 func TestNumbersAreWrittenAsTheyAreRead(t *testing.T) {
 	for _, g := range []*Grammar{Plain, FluentBit} {
 		for _, n := range []int64{0, 1, 1000, 1024, 51200, 1e6, 1 << 20, 64e6, 1e9, 1 << 30, 1e12} {

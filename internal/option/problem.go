@@ -42,6 +42,12 @@ func Wrong(name, value, what, allowed string) *Problem {
 	return &Problem{Name: name, Value: strconv.Quote(awsclient.WithoutPassword(value)), What: what, Allowed: allowed}
 }
 
+// TwoNames is a problem with an option that one place gives under two of its names: which
+// of them counts, nobody could tell.
+func TwoNames(name, before string) *Problem {
+	return &Problem{Name: name, What: "given under two names, with " + before, Allowed: "one of them"}
+}
+
 // Split takes a joined error apart, for one line each.
 func Split(err error) []error {
 	if err == nil {

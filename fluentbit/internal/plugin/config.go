@@ -138,7 +138,7 @@ func given(get ConfigGetter, s *option.Spec) (name, value string, err error) {
 		case value == "":
 			name, value = n, v
 		default:
-			err = &option.Problem{Name: n, What: "given under two names, with " + name, Allowed: "one of them"}
+			err = option.TwoNames(n, name)
 		}
 	}
 	return name, value, err

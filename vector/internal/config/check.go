@@ -144,6 +144,7 @@ func (c *Config) checkTogether(l *loader) {
 	deadLetters := c.DeadLetter.File != "" || c.DeadLetter.Stream != ""
 	c.completeRegion(l, bad)
 	c.checkStreams(note)
+	c.checkDeadLetterStream(l, bad)
 	c.Route.check("route.", deadLetters, bad)
 	first := map[string]int{}
 	for i := range c.Routes {
@@ -172,6 +173,39 @@ func (c *Config) checkLinger() []*option.Problem {
 		}
 	}
 	return c.Producer.CheckLinger("producer.", name, least)
+}
+
+// checkDeadLetterStream finds dead letters that would go among the events: consumers would take
+// them for such, and what the stream refuses it refuses as a dead letter, too.
+func (c *Config) checkDeadLetterStream(l *loader, bad badFunc) {
+	dead := c.DeadLetter.Stream
+	if dead == "" {
+		return
+	}
+	name, _, err := core.ParseStream(dead)
+	if err != nil {
+		return
+	}
+	same := func(s string) bool {
+		n, _, err := core.ParseStream(s)
+		// Two ARNs with the same name may be of different accounts.
+		return err == nil && n == name && (s == dead || n == s || name == dead)
+	}
+	check := func(prefix string, r *Route) {
+		for _, key := range []string{"stream", "streams"} {
+			given := []string{r.Stream}
+			if key == "streams" {
+				given = r.Streams // one without a wildcard is a name
+			}
+			if slices.ContainsFunc(given, same) && (prefix == "route." || l.sources[prefix+key] != "") {
+				bad("dead_letter.stream", dead, "that of "+prefix+key+", whose consumers would take dead letters for events", "another stream, or dead_letter.file instead")
+			}
+		}
+	}
+	check("route.", &c.Route)
+	for i := range c.Routes {
+		check(fmt.Sprintf("routes[%d].", i), &c.Routes[i])
+	}
 }
 
 // completeRegion takes the region from the ARNs of streams. One client writes to all of

@@ -101,6 +101,19 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	}
 }
 
+const someARN = "arn:aws:kinesis:us-east-1:123456789012:stream/logs"
+
+func TestDeadLettersMayGoToAnotherStream(t *testing.T) {
+	for _, text := range []string{
+		"route: {stream: logs, streams: [\"*\"]}\ndead_letter: {stream: dead}",
+		"route: {stream: \"" + someARN + "\"}\ndead_letter: {stream: \"" + strings.Replace(someARN, "1234", "4321", 1) + "\"}",
+	} {
+		if _, problems := loadText(t, text, nil, nil); problems != "" {
+			t.Errorf("unexpected problems of %s; got %s; want none", text, problems)
+		}
+	}
+}
+
 func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"no stream at all", "log: {level: info}", "neither route.stream nor route.streams"},
@@ -108,6 +121,11 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 		{"client authority without certificate", minimal + "tls: {client_ca_file: a}", "needs tls.cert_file"},
 		{"dead letters without a place", "route: {stream: a, too_large: dead_letter}", "needs dead_letter.file or dead_letter.stream"},
 		{"two places", minimal + "dead_letter: {file: a, stream: b}", "exclude each other"},
+		{"dead letters among events", "route: {stream: logs}\ndead_letter: {stream: logs}", "f.yaml:2:23: dead_letter.stream: \"logs\": that of route.stream, whose consumers would take dead letters for events; allowed: another stream, or dead_letter.file instead"},
+		{"dead letters among events, by the ARN", "route: {stream: \"" + someARN + "\"}\ndead_letter: {stream: logs}", "\"logs\": that of route.stream, whose"},
+		{"dead letters among events, by its ARN", minimal + "dead_letter: {stream: \"" + someARN + "\"}", "that of route.stream, whose"},
+		{"dead letters among events of a path", "route: {stream: a}\nroutes:\n- match: /a\n- match: /b\n  stream: logs\ndead_letter: {stream: logs}", "\"logs\": that of routes[1].stream, whose"},
+		{"dead letters among events that requests name", "route: {stream: a, streams: [\"x-*\", logs]}\ndead_letter: {stream: logs}", "\"logs\": that of route.streams, whose"},
 		{"memory below one body", minimal + "limits: {memory: 64MiB}", "would never be let in"},
 		{"a level of another compression", "route: {stream: a, compression: gzip, compression_level: 10}", "route.compression_level: \"10\": out of range; allowed with compression gzip: 1 to 9"},
 		{"a level for none", "route: {stream: a, compression: snappy, compression_level: 1}", "has no levels"},
@@ -176,6 +194,11 @@ func TestProblemsOfSettingsTogetherComeWithTheOthers(t *testing.T) {
 func TestHintsComeFromTheTables(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"producer: {compression: gzip}", "producer.compression: no such key; did you mean compression below route?"},
+		{"route.stream: logs", "f.yaml:1:1: route.stream: no such key; write route: {stream: logs}"},
+		{"server.listen: ':80'", "f.yaml:1:1: server.listen: no such key; write server: {listen: ':80'}"},
+		{"route.too_large: drop", "f.yaml:1:1: route.too_large: no such key; write route: {oversize: drop}"},
+		{"route.streams:\n- a\n- b", "f.yaml:1:1: route.streams: no such key; write route: {streams: ...}"},
+		{"aws.endpoint: http://u:hush@h", "f.yaml:1:1: aws.endpoint: no such key; write aws: {endpoint: http://...@h}"},
 		{"route: {streem: a}", "route.streem: no such key; did you mean stream?"},
 		{"server: {port: 80}", "server.port: no such key; did you mean server.listen?"},
 		{"kinesis: {region: a}", "kinesis: no such key; did you mean aws?"},
@@ -223,8 +246,43 @@ func TestOtherNamesOfOptions(t *testing.T) {
 		t.Errorf("unexpected number of notes; got %d; want 8", len(c.Notes))
 	}
 	_, problems = loadText(t, minimal+"aws: {fips: true, use_fips_endpoint: false}", nil, nil)
-	if !strings.Contains(problems, "aws.use_fips_endpoint: given under two names; allowed: one of them") {
+	if !strings.Contains(problems, "aws.use_fips_endpoint: given under two names, with aws.fips; allowed: one of them") {
 		t.Errorf("unexpected problems of two names at once; got %q", problems)
+	}
+}
+
+func TestTwoNamesInOneSourceAreRefused(t *testing.T) {
+	for _, c := range []struct{ env, flags, want string }{
+		{
+			flags: "--route.too_large=drop --route.oversize=reject",
+			want:  "flag --route.oversize: route.oversize: given under two names, with route.too_large; allowed: one of them",
+		},
+		{
+			flags: "-route.oversize=drop --route.too_large=drop",
+			want:  "flag --route.too_large: route.too_large: given under two names, with route.oversize; allowed: one of them",
+		},
+		{
+			flags: "--aws.verify_certificate --aws.skip_verify",
+			want:  "flag --aws.skip_verify: aws.skip_verify: given under two names, with aws.verify_certificate; allowed: one of them",
+		},
+		{
+			env:  "KPL_HTTP_PRODUCER_REQUEST_TIMEOUT=1s KPL_HTTP_PRODUCER_HTTP_REQUEST_TIMEOUT=2s",
+			want: "environment KPL_HTTP_PRODUCER_REQUEST_TIMEOUT: producer.request_timeout: given under two names, with producer.http_request_timeout; allowed: one of them",
+		},
+		{
+			env:  "KPL_HTTP_ROUTE_TOO_LARGE=drop KPL_HTTP_ROUTE_OVERSIZE=reject",
+			want: "environment KPL_HTTP_ROUTE_TOO_LARGE: route.too_large: given under two names, with route.oversize; allowed: one of them",
+		},
+		{env: "KPL_HTTP_ROUTE_TOO_LARGE=drop", flags: "--route.oversize=reject"},
+		{flags: "--route.oversize=drop --route.oversize=reject"},
+	} {
+		cfg, problems := loadText(t, minimal, strings.Fields(c.env), strings.Fields(c.flags))
+		if problems != c.want {
+			t.Errorf("unexpected problems of %s %s; got %q; want %q", c.env, c.flags, problems, c.want)
+		}
+		if c.want == "" && problems == "" && cfg.Route.TooLarge != Reject {
+			t.Errorf("unexpected value of %s %s; got %s; want %s", c.env, c.flags, cfg.Route.TooLarge, Reject)
+		}
 	}
 }
 

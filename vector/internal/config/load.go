@@ -121,15 +121,21 @@ func (l *loader) readEnviron(environ []string) {
 			names[Env(name)] = named{&l.options[i], name}
 		}
 	}
+	seen := map[string]string{} // option -> the name that was there
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		if !strings.HasPrefix(name, EnvPrefix) || name == ConfigEnv {
 			continue
 		}
-		if n := names[name]; n.o != nil {
-			assign(l, n.o, l.cfg, "environment "+name, "", n.name, value, nil)
-		} else {
+		n := names[name]
+		switch place := "environment " + name; {
+		case n.o == nil:
 			l.strangers = append(l.strangers, name)
+		case seen[n.o.Name] != "":
+			l.problem(place, n.o.Name, option.TwoNames(n.name, seen[n.o.Name]))
+		default:
+			assign(l, n.o, l.cfg, place, "", n.name, value, nil)
+			seen[n.o.Name] = n.name
 		}
 	}
 }
@@ -158,15 +164,19 @@ func (l *loader) readFlags(args []string) {
 	for _, s := range l.specs {
 		known = append(known, s.Name)
 	}
+	seen := map[string]string{} // option -> the name that was there
 	for _, f := range flags {
 		switch {
 		case f.Spec == nil:
 			l.unknown("flag "+f.Text, "", f.Name, "no such option", known, l.specs)
 		case f.Missing:
 			l.problem("flag "+f.Text, f.Spec.Name, &option.Problem{What: "needs a value", Allowed: f.Text + "=VALUE"})
+		case seen[f.Spec.Name] != "" && seen[f.Spec.Name] != f.Name:
+			l.problem("flag --"+f.Name, f.Spec.Name, option.TwoNames(f.Name, seen[f.Spec.Name]))
 		default:
 			i := slices.Index(l.specs, f.Spec)
 			assign(l, &l.options[i], l.cfg, "flag --"+f.Name, "", f.Name, f.Value, nil)
+			seen[f.Spec.Name] = f.Name
 		}
 	}
 	for _, a := range rest {

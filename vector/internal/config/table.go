@@ -294,7 +294,7 @@ func deadLetterOptions() []Option {
 		Option{
 			Spec: option.Spec{
 				Name: "dead_letter.stream", Form: streamForm, Check: checkStream,
-				Doc: "Stream for such events, instead of a file.",
+				Doc: "Stream for such events, instead of a file; none that events are sent to.",
 			},
 			Field: func(c *Config) any { return &c.DeadLetter.Stream },
 		},

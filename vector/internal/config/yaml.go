@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/option"
 )
 
@@ -59,11 +61,28 @@ func (l *loader) readFile(data []byte) []routeNode {
 			if g := l.mapping(v.Value, key); g != nil {
 				each(l, g, key+".", "", groups[key], l.cfg)
 			}
+		case option.Find(l.specs, key) != nil:
+			p := wrong(key, "no such key", "")
+			p.Hint = nested(option.Find(l.specs, key), key, v.Value)
+			l.problem(l.at(v.Key), "", p)
 		default:
 			l.unknown(l.at(v.Key), key, key, "no such key", append(slices.Collect(maps.Keys(groups)), "routes"), l.specs)
 		}
 	}
 	return routes
+}
+
+// nested says how an option whose whole name is a key is written.
+func nested(o *option.Spec, key string, value ast.Node) string {
+	if slices.Contains(o.Aliases, key) {
+		key = o.Name
+	}
+	group, short, _ := strings.Cut(key, ".")
+	text := "..."
+	if t, ok := scalar(value); ok && t != "" && !o.Secret && !strings.Contains(value.String(), "\n") {
+		text = awsclient.WithoutPassword(value.String())
+	}
+	return fmt.Sprintf("write %s: {%s: %s}", group, short, text)
 }
 
 // groups lists the options of each group.
@@ -83,7 +102,7 @@ func each[C any](l *loader, m *ast.MappingNode, own, prefix string, options []*o
 	for _, o := range options {
 		known = append(known, o.Short())
 	}
-	seen := map[*option.Option[C]]bool{}
+	seen := map[*option.Option[C]]string{} // the name that was there
 	for _, v := range m.Values {
 		key := keyText(v)
 		i := slices.IndexFunc(options, func(o *option.Option[C]) bool { return o.Is(own + key) })
@@ -99,12 +118,12 @@ func each[C any](l *loader, m *ast.MappingNode, own, prefix string, options []*o
 		case err != nil:
 			p := option.Wrong(prefix+own+key, text, err.Error(), found.Allowed(option.Plain))
 			l.problem(l.at(v.Value), prefix+found.Name, p)
-		case seen[found]:
-			l.problem(l.at(v.Key), prefix+found.Name, wrong(prefix+own+key, "given under two names", "one of them"))
+		case seen[found] != "":
+			l.problem(l.at(v.Key), prefix+found.Name, option.TwoNames(prefix+own+key, prefix+own+seen[found]))
 		default:
 			assign(l, found, c, l.at(v.Value), prefix, own+key, text, list)
 		}
-		seen[found] = true
+		seen[found] = key
 	}
 }
 

@@ -128,14 +128,14 @@ func (q *request) count(status int, reason Reason) {
 // reportFailure logs an answer that is not 200, seldom enough not to fill the disk. What a
 // client will drop is worth a warning, the rest is routine.
 func (q *request) reportFailure(f *failure) {
-	s := q.s
-	s.throttled.log("answer "+f.reason.String(), func(skipped int) {
+	s, id, client := q.s, q.id, q.r.RemoteAddr
+	s.throttled.log("answer "+f.reason.String(), 0, func(k skipped) {
 		level := s.log.Warn
 		if f.status == http.StatusServiceUnavailable {
 			level = s.log.Info
 		}
-		level("request was not answered with 200", "request_id", q.id, "client", q.r.RemoteAddr, "status", f.status,
-			"reason", f.reason.String(), "detail", f.text, "not_shown", skipped)
+		level("request was not answered with 200", "request_id", id, "client", client, "status", f.status,
+			"reason", f.reason.String(), "detail", f.text, "not_shown", k.lines)
 	})
 }
 

@@ -39,9 +39,9 @@ func (s *Server) connState(option string) func(net.Conn, http.ConnState) {
 		case http.StateNew:
 			s.counters.connections.Add(1)
 			if most := s.cfg.Server.MaxConnections; open.Add(1) >= int64(most) {
-				s.throttled.log("connections of "+option, func(skipped int) {
+				s.throttled.log("connections of "+option, 0, func(k skipped) {
 					s.log.Warn("all connections are taken; further clients wait until one is closed; raise server.max_connections, or lower server.idle_timeout",
-						"listener", option, "max_connections", most, "not_shown", skipped)
+						"listener", option, "max_connections", most, "not_shown", k.lines)
 				})
 			}
 		case http.StateClosed, http.StateHijacked:
@@ -54,9 +54,10 @@ func (s *Server) connState(option string) func(net.Conn, http.ConnState) {
 // anotherProtocol says which protocol a client speaks that is not served where it comes, since
 // all it gets is a broken connection or a code.
 func (s *Server) anotherProtocol(r *http.Request, listener, method string) {
-	s.throttled.log("protocol at "+listener, func(skipped int) {
+	client := r.RemoteAddr
+	s.throttled.log("protocol at "+listener, 0, func(k skipped) {
 		s.log.Warn("a client speaks a protocol that is not served there, and its events are not taken; OTLP is taken over HTTP at server.listen (http/protobuf, path /v1/logs), Vector's own protocol at native.listen",
-			"listener", listener, "client", r.RemoteAddr, "method", method, "not_shown", skipped)
+			"listener", listener, "client", client, "method", method, "not_shown", k.lines)
 	})
 }
 

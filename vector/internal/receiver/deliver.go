@@ -65,15 +65,15 @@ func (s *Server) resume(c *content) *delivery.Delivery {
 		s.observe(core.MetricLedgerHits, "", 1)
 		s.counters.eventsSaved.Add(uint64(d.SavedEvents(&c.Content)))
 	}
+	var dropped failureCounts
 	for why, n := range c.droppedFrom(reported) {
-		if n > 0 {
-			detail := ""
-			if PoisonReason(why) == PoisonMalformed {
-				detail = c.detail
-			}
-			s.drop(PoisonReason(why), n, c, detail)
+		detail := ""
+		if PoisonReason(why) == PoisonMalformed {
+			detail = c.detail
 		}
+		dropped.add(PoisonReason(why), n, detail, nil)
 	}
+	s.drop(&dropped, c.dest.stream)
 	return d
 }
 
@@ -132,8 +132,8 @@ func drainingFailure() *failure {
 // evicted reports bodies that were delivered in part and will be written whole.
 func (s *Server) evicted(n int) {
 	if n > 0 {
-		s.throttled.log("ledger", func(skipped int) {
-			s.log.Warn("bodies were evicted from the ledger before their time and may be written twice; raise ledger.entries or ledger.max_size", "bodies", n, "not_shown", skipped)
+		s.throttled.log("ledger", n, func(k skipped) {
+			s.log.Warn("bodies were evicted from the ledger before their time and may be written twice; raise ledger.entries or ledger.max_size", "bodies", n, "not_shown", k.lines, "bodies_not_shown", k.n)
 		})
 	}
 }

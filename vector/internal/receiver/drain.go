@@ -144,6 +144,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.admin.Shutdown(last)
 	_ = s.admin.Close()
 	s.serving.Wait()
+	s.throttled.flush()
 	err := errors.Join(errs...)
 	s.log.Info("drained", "everything_delivered", err == nil)
 	return err

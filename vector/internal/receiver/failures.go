@@ -33,29 +33,38 @@ func (c *content) Dispose(_ *delivery.Content, n int, err *core.RecordError) del
 
 // Settled implements delivery.Receiver.
 func (c *content) Settled(_ *delivery.Content, r *delivery.Report) {
+	var kept, lost, dropped failureCounts
 	for i := range r.Failures {
 		f := &r.Failures[i]
 		why := poisonOf(f.Err.Reason.String())
 		switch f.Disposition {
 		case delivery.Keep:
-			c.s.deadLettered(why, f.Events, c)
+			kept.add(why, f.Events, f.Err.Detail, nil)
+			c.s.observe(core.MetricDeadLetters, c.dest.stream, 1)
 		case delivery.Lose:
-			c.s.lose(why, f.Events, c, f.DeadLetterErr)
+			lost.add(why, f.Events, f.Err.Detail, f.DeadLetterErr)
 		default:
-			c.s.drop(why, f.Events, c, f.Err.Detail)
+			dropped.add(why, f.Events, f.Err.Detail, nil)
 		}
 	}
+	c.s.deadLettered(&kept, c.dest.stream)
+	c.s.lose(&lost, c.dest.stream)
+	c.s.drop(&dropped, c.dest.stream)
 	c.s.unwritten(r.DeadLetterErr)
 }
 
 // Written implements delivery.Receiver.
 func (c *content) Written(_ *delivery.Content, kept, hopeless, again []int32, err error) {
+	var k, lost failureCounts
 	for _, n := range kept {
-		c.s.deadLettered(poisonOf(c.known[n].Reason), 1, c)
+		k.add(poisonOf(c.known[n].Reason), 1, c.known[n].Detail, nil)
+		c.s.observe(core.MetricDeadLetters, c.dest.stream, 1)
 	}
 	for _, n := range hopeless {
-		c.s.lose(poisonOf(c.known[n].Reason), 1, c, err)
+		lost.add(poisonOf(c.known[n].Reason), 1, c.known[n].Detail, err)
 	}
+	c.s.deadLettered(&k, c.dest.stream)
+	c.s.lose(&lost, c.dest.stream)
 	if len(again) > 0 {
 		c.s.unwritten(err)
 	}
@@ -77,33 +86,71 @@ func poisonOf(reason string) PoisonReason {
 	return PoisonInvalid
 }
 
-// deadLettered counts events that are kept as a dead letter.
-func (s *Server) deadLettered(why PoisonReason, n int, c *content) {
-	s.counters.deadLettered[why].Add(uint64(n))
-	s.observe(core.MetricDeadLetters, c.dest.stream, 1)
+// failureCounts are events with one disposition, by why, with the first detail and error of each.
+type failureCounts [poisonCount]struct {
+	events int
+	detail string
+	err    error
+}
+
+func (t *failureCounts) add(why PoisonReason, events int, detail string, err error) {
+	e := &t[why]
+	if e.events == 0 {
+		e.detail, e.err = detail, err
+	}
+	e.events += events
+}
+
+// deadLettered counts and reports events that are kept as dead letters.
+func (s *Server) deadLettered(t *failureCounts, stream string) {
+	for i, e := range t {
+		if e.events == 0 {
+			continue
+		}
+		why := PoisonReason(i)
+		s.counters.deadLettered[why].Add(uint64(e.events))
+		s.throttled.log("keep "+why.String(), e.events, func(k skipped) {
+			s.log.Warn("events can never be stored and are kept as dead letters", "stream", stream, "reason", why.String(), "detail", e.detail,
+				"events", e.events, "not_shown", k.lines, "events_not_shown", k.n)
+		})
+	}
 }
 
 // drop counts and reports events that are lost because the configuration says so.
-func (s *Server) drop(why PoisonReason, n int, c *content, detail string) {
-	s.counters.dropped[why].Add(uint64(n))
-	s.throttled.log("drop "+why.String(), func(skipped int) {
-		s.log.Warn("events can never be stored and were dropped", "stream", c.dest.stream, "reason", why.String(), "detail", detail, "events", n, "not_shown", skipped)
-	})
+func (s *Server) drop(t *failureCounts, stream string) {
+	for i, e := range t {
+		if e.events == 0 {
+			continue
+		}
+		why := PoisonReason(i)
+		s.counters.dropped[why].Add(uint64(e.events))
+		s.throttled.log("drop "+why.String(), e.events, func(k skipped) {
+			s.log.Warn("events can never be stored and were dropped", "stream", stream, "reason", why.String(), "detail", e.detail,
+				"events", e.events, "not_shown", k.lines, "events_not_shown", k.n)
+		})
+	}
 }
 
-// lose counts and reports events that should be kept as a dead letter, but cannot.
-func (s *Server) lose(why PoisonReason, n int, c *content, err error) {
-	s.counters.dropped[why].Add(uint64(n))
-	s.throttled.log("lose "+why.String(), func(skipped int) {
-		s.log.Error("an event can be stored neither in its stream nor as a dead letter and is lost", "stream", c.dest.stream, "reason", why.String(), "error", err, "events", n, "not_shown", skipped)
-	})
+// lose counts and reports events that should be kept as dead letters, but cannot.
+func (s *Server) lose(t *failureCounts, stream string) {
+	for i, e := range t {
+		if e.events == 0 {
+			continue
+		}
+		why := PoisonReason(i)
+		s.counters.dropped[why].Add(uint64(e.events))
+		s.throttled.log("lose "+why.String(), e.events, func(k skipped) {
+			s.log.Error("events can be stored neither in their stream nor as dead letters and are lost", "stream", stream, "reason", why.String(), "error", e.err,
+				"events", e.events, "not_shown", k.lines, "events_not_shown", k.n)
+		})
+	}
 }
 
 // unwritten reports dead letters that could not be written, err may be nil.
 func (s *Server) unwritten(err error) {
 	if err != nil {
-		s.throttled.log("dead_letter", func(skipped int) {
-			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", skipped)
+		s.throttled.log("dead_letter", 0, func(k skipped) {
+			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", k.lines)
 		})
 	}
 }

@@ -89,7 +89,7 @@ func serverMetrics() []serverMetric {
 			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.Dropped }),
 		},
 		{
-			"kpl_http_dead_letters_total", "events kept as dead letters, by reason",
+			"kpl_http_dead_letters_total", "events kept as dead letters, by reason; malformed are those whose dead letters have the reason broken",
 			[]string{"reason"},
 			false,
 			perPoison(func(st *Stats) *[poisonCount]uint64 { return &st.DeadLettered }),

@@ -195,7 +195,7 @@ func (s *Server) clientOf(r *http.Request) string {
 	if f := r.Header.Get("X-Forwarded-For"); f != "" {
 		// The proxies between here and there may be others the next time.
 		first, _, _ := strings.Cut(f, ",")
-		if first = strings.TrimSpace(first); first != "" {
+		if first = strings.Trim(first, " \t\""); first != "" {
 			return addressOf(first)
 		}
 	}
