@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
 func TestEveryCallOfSTSGoesToItsEndpoint(t *testing.T) {
@@ -339,6 +340,31 @@ func TestSharedFilesThatTheSDKWouldNotReadAreNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestBundleWithAByteOrderMarkIsNamed(t *testing.T) {
+	withoutKeys(t)
+	s := kinesistest.New(kinesistest.WithTLS())
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	write(t, bundle, "\ufeff"+string(s.CertPEM())+string(s.CertPEM())) // the second one would do for the SDK
+	t.Setenv("AWS_CA_BUNDLE", bundle)
+	want := bundle + " begins with a byte order mark (BOM), so that its first certificate does not count"
+	if _, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1"}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("unexpected error; got %v; want one with %q", err, want)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	write(t, ca, string(s.CertPEM()))
+	if _, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", CAFile: ca}); err != nil {
+		t.Errorf("unexpected error of a bundle that is not used: %v", err)
+	}
+	write(t, bundle, string(s.CertPEM()))
+	if _, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1"}); err != nil {
+		t.Errorf("unexpected error without a mark: %v", err)
 	}
 }
 

@@ -208,7 +208,11 @@ func (a *AWS) load(ctx context.Context) (aws.Config, source, error) {
 	if c.Profile != "" {
 		options = append(options, config.WithSharedConfigProfile(c.Profile))
 	}
-	if err := checkSharedFiles(); err != nil {
+	bundle := os.Getenv("AWS_CA_BUNDLE")
+	if a.pem != nil {
+		bundle = "" // which is not used then
+	}
+	if err := checkFiles(bundle); err != nil {
 		return aws.Config{}, source{}, fmt.Errorf("cannot load AWS configuration: %w", err)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, options...)
@@ -258,11 +262,15 @@ func utf16(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff"))
 }
 
-// checkSharedFiles finds files of AWS's tools of which the SDK would leave out the first section,
-// or everything, without a word. It reads them itself, and only by their names.
-func checkSharedFiles() error {
+// checkFiles finds files of AWS's tools of which the SDK would leave out the first part, or
+// everything, without a word. It reads them itself, and only by their names.
+func checkFiles(bundle string) error {
 	var errs []error
-	for _, name := range sharedFiles() {
+	for i, name := range append(sharedFiles(), bundle) {
+		first, part := "[", "section"
+		if i == shared {
+			first, part = "-----BEGIN ", "certificate"
+		}
 		// What is no regular file may not be read twice; what cannot be read is told by the SDK.
 		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 			continue
@@ -272,12 +280,12 @@ func checkSharedFiles() error {
 			continue
 		}
 		rest, marked := bytes.CutPrefix(text, []byte(byteOrderMark))
-		first, _, _ := bytes.Cut(rest, []byte("\n"))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
 		switch {
 		case utf16(text):
 			errs = append(errs, fmt.Errorf("%s is UTF-16, so that nothing in it counts; save it as UTF-8 without a byte order mark (BOM)", name))
-		case marked && bytes.HasPrefix(bytes.TrimSpace(first), []byte("[")):
-			errs = append(errs, fmt.Errorf("%s begins with a byte order mark (BOM), so that its first section does not count; save it as UTF-8 without one", name))
+		case marked && bytes.HasPrefix(bytes.TrimSpace(line), []byte(first)):
+			errs = append(errs, fmt.Errorf("%s begins with a byte order mark (BOM), so that its first %s does not count; save it as UTF-8 without one", name, part))
 		}
 	}
 	return errors.Join(errs...)
