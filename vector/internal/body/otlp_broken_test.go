@@ -101,3 +101,53 @@ func TestBrokenRecordOfOTLPProtoCostsItself(t *testing.T) {
 		t.Errorf("unexpected error; got %v; want malformed", err)
 	}
 }
+
+// So does one that is no JSON, whatever is wrong with it and wherever it stands.
+func TestDamagedRecordOfOTLPJSONCostsItself(t *testing.T) {
+	for name, bad := range map[string]string{
+		"an escape that JSON does not know": `{"body":{"stringValue":"C:\dir"}}`,
+		"with attributes behind":            `{"body":{"stringValue":"C:\dir"},"attributes":[{"key":"a","value":{"stringValue":"b"}},{"key":"c","value":{"arrayValue":{"values":[{"intValue":1}]}}}]}`,
+		"a string that is not closed":       `{"body":{"stringValue":"a}}`,
+		"a comma too many":                  `{"body":{"stringValue":"t"},}`,
+		"another bracket":                   `{"body":{"stringValue":[1}}`,
+		"a bracket too few":                 `{"body":{"stringValue":"x"}`,
+		"a bracket too many":                `{"body":{"stringValue":"x"}}}`,
+		"a value is missing":                `{"body":}`,
+		"no JSON at all":                    `panic: x`,
+		"quotes within":                     `{"body":{"stringValue":"a "b" {"c":[1]},{"d":2}"}}`,
+		"a name without quotes":             `{body:{"stringValue":"x"}}`,
+	} {
+		for _, form := range []string{
+			`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},BAD,{"body":{"stringValue":"3"}}]}]}]}`,
+			`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},BAD]},{"scope":{},"logRecords":[{"body":{"stringValue":"3"}}]}]}]}`,
+			`{"resourceLogs":[{"scopeLogs":[{"log_records":[{"body":{"stringValue":"1"}},BAD],"schemaUrl":""}]},{"resource":{},"scopeLogs":[{"logRecords":[{"body":{"stringValue":"3"}}]}]}]}`,
+			"[{\"resourceLogs\":[{\"scopeLogs\":[{\n\"logRecords\" : [\n{\"body\":{\"stringValue\":\"1\"}},\nBAD,\n{\"body\":{\"stringValue\":\"3\"}}\n]}]}]}]",
+			"{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":{\"stringValue\":\"1\"}},BAD]}]}]}\n{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":{\"stringValue\":\"3\"}}]}]}]}\n",
+		} {
+			request := strings.Replace(form, "BAD", bad, 1)
+			got, broken, err := brokenSplit(t, []byte(request), FormatOTLPJSON, Options{OmitScope: true, OmitResource: true})
+			if want := []string{`{"body":"1"}`, "!" + bad, `{"body":"3"}`}; err != nil || !slices.Equal(got, want) || broken[0].Event != 1 || broken[0].Offset <= 0 {
+				t.Errorf("%s: unexpected events of %s; got %q, %+v, %v; want %q", name, request, got, broken, err, want)
+			}
+			_, err = Split(nil, []byte(request), FormatOTLPJSON, Options{})
+			wantKind(t, err, KindMalformed)
+		}
+	}
+	for _, c := range []struct {
+		name, request string
+		want          []string
+	}{
+		{"cut off within a record", `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},{"body":{"st`, []string{`{"body":"1"}`, `!{"body":{"st`}},
+		{"cut off behind a record", `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},`, []string{`{"body":"1"}`}},
+		{"two of them, and what is no record", `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":x},{"body":{"stringValue":"2"}},7,{"body":y}]}]}]}`, []string{`!{"body":x}`, `{"body":"2"}`, "!7", `!{"body":y}`}},
+		{"one that quotes another", `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"{\"logRecords\":[x]}"}},{"body":y}]}]}]}`, []string{`{"body":"{\"logRecords\":[x]}"}`, `!{"body":y}`}},
+	} {
+		got, _, err := brokenSplit(t, []byte(c.request), FormatOTLPJSON, Options{})
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: unexpected events; got %q, %v; want %q", c.name, got, err, c.want)
+		}
+	}
+	// What lies around the records costs the request.
+	_, _, err := brokenSplit(t, []byte(`{"resourceLogs":[{"resource":x,"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},{"body":y}]}]}]}`), FormatOTLPJSON, Options{})
+	wantKind(t, err, KindMalformed)
+}

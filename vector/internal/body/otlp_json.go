@@ -14,9 +14,12 @@ func (s *splitter) otlpJSON() *Error {
 	// is read: there one that is too deep costs only its record.
 	opt.Limits.Depth = MaxDepth
 	requests := splitter{opt: &opt, data: s.data}
-	if err := requests.json(); err != nil {
+	if err := requests.json(); err != nil && !s.readAgain(&requests, err) {
 		err.Event = -1
 		return err
+	}
+	if s.opt.Arena.size > s.opt.Limits.ConvertedBytes {
+		return s.fail(KindTooLarge, -1, "converted events are too large")
 	}
 	for _, r := range requests.events {
 		if s.doc = r.Data; s.doc[0] != '{' {
@@ -40,6 +43,20 @@ func (s *splitter) otlpJSON() *Error {
 		}
 	}
 	return nil
+}
+
+// readAgain reads requests that are refused because of err without the log records that are
+// damaged, if such are to cost only themselves.
+func (s *splitter) readAgain(requests *splitter, err *Error) bool {
+	if err.Kind != KindMalformed || s.opt.Broken == nil {
+		return false
+	}
+	data := s.isolateRecords()
+	if data == nil {
+		return false
+	}
+	*requests = splitter{opt: requests.opt, data: data}
+	return requests.json() == nil
 }
 
 // jsonFailed makes an error. There is no offset: the request may be a copy.
@@ -194,7 +211,12 @@ func (s *splitter) badRecord(i int, err *Error) (int, *Error) {
 		return i, tooMany
 	}
 	end := valueEnd(s.doc, i)
-	s.events = append(s.events, Event{Data: s.doc[i:end:end], Kind: EventBroken})
+	data := s.doc[i:end:end]
+	if d := s.damagedAt(i, end); d != nil {
+		data = s.data[d.start:d.end:d.end]
+		err.Offset, err.Detail = d.err.Offset, d.err.Detail
+	}
+	s.events = append(s.events, Event{Data: data, Kind: EventBroken})
 	*s.opt.Broken = append(*s.opt.Broken, *err)
 	return end, nil
 }

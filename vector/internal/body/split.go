@@ -212,6 +212,9 @@ type splitter struct {
 	second   stamp
 	doc      []byte // the JSON request in hand
 	comeBack []int  // places in doc to come back to
+	// Records that are no JSON, and what stands for them in doc; see isolateRecords.
+	damagedRecords []damagedRecord
+	markOfDamage   []byte
 }
 
 // fail makes an error at a place of the body.
