@@ -15,18 +15,12 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
-	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/cost"
 )
 
 // maxKeys bounds the keys that are told apart, over all shards; above it, counts
 // of keys are lower bounds.
 const maxKeys = 1 << 20
-
-// Prices of US East (N. Virginia), as in docs/tuning.md.
-const (
-	usdPerUnit = 0.014 / 1e6
-	usdPerGiB  = 0.08
-)
 
 // counts are what --stats prints of a shard, or of all. The JSON names are those
 // of --stats=json.
@@ -73,7 +67,7 @@ type counts struct {
 	Last        *time.Time `json:"last_arrival,omitempty"`
 
 	inAggregates int64
-	billedKiB    int64 // on demand: each record in whole KiB
+	billed       int64 // bytes on demand: each record in whole KiB
 	keys         map[uint64]struct{}
 }
 
@@ -102,8 +96,8 @@ func (s *statistics) record(r record, users int, m mark) *counts {
 		c.KinesisRecords++
 		c.UserRecords += int64(users)
 		c.Bytes += int64(n)
-		c.PutPayloadUnits += payloadUnits(n)
-		c.billedKiB += int64(n+1023) / 1024
+		c.PutPayloadUnits += cost.Units(n)
+		c.billed += cost.BilledBytes(n)
 		if m.aggregated {
 			c.Aggregates++
 			c.inAggregates += int64(users)
@@ -136,13 +130,13 @@ func (s *statistics) user(shard *counts, u *aggregation.UserRecord, m mark, even
 	for _, c := range []*counts{shard, &s.total} {
 		c.PayloadBytes += int64(len(u.Data))
 		if events == nil {
-			c.SinglePutPayloadUnits += payloadUnits(len(u.Data) + len(u.PartitionKey))
+			c.SinglePutPayloadUnits += cost.Units(len(u.Data) + len(u.PartitionKey))
 		} else {
 			c.Events += int64(len(events))
 			c.UnpackedBytes += int64(unpacked)
 		}
 		for _, e := range events {
-			c.SinglePutPayloadUnits += payloadUnits(len(e) + len(u.PartitionKey))
+			c.SinglePutPayloadUnits += cost.Units(len(e) + len(u.PartitionKey))
 		}
 		if m.misplaced {
 			c.Misplaced++
@@ -162,16 +156,11 @@ func (s *statistics) user(shard *counts, u *aggregation.UserRecord, m mark, even
 	}
 }
 
-// payloadUnits is what a record of n bytes (data and key) costs.
-func payloadUnits(n int) int64 {
-	return max(1, int64(n+core.PutPayloadUnit-1)/core.PutPayloadUnit)
-}
-
 // close computes what follows from the counts.
 func (c *counts) close() counts {
 	c.Keys = len(c.keys)
-	c.USDProvisioned = float64(c.PutPayloadUnits) * usdPerUnit
-	c.USDOnDemand = float64(c.billedKiB) / (1 << 20) * usdPerGiB
+	c.USDProvisioned = cost.ProvisionedUSD(c.PutPayloadUnits)
+	c.USDOnDemand = cost.OnDemandUSD(c.billed)
 	if c.Aggregates > 0 {
 		c.UserRecordsPerAggregate = float64(c.inAggregates) / float64(c.Aggregates)
 	}

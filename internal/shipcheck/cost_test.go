@@ -5,60 +5,34 @@ package shipcheck
 import (
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/cost"
 )
 
 var update = flag.Bool("update", false, "write the tables in docs anew")
 
-// What Kinesis charges for. Prices are those listed for US East (N. Virginia); they are
-// inputs, and other regions have others.
-// Source of the rules: https://aws.amazon.com/kinesis/data-streams/pricing/, of the prices, which that page shows by
-// script only: https://caylent.com/blog/amazon-kinesis-data-streams-on-demand-vs.-provisioned-billing-mode-cost-comparison
-// (of 2023-09-21; both checked 2026-11-24).
 const (
-	unitBytes      = 25 * 1024
-	roundBytes     = 1024     // on-demand: each record counts in whole KiB
-	unitPrice      = 0.014e-6 // a PUT payload unit
-	shardHourPrice = 0.015
-	gibPrice       = 0.08 // on-demand, data in
-	streamHour     = 0.04 // on-demand
-	hours          = 730  // a month
-	shardBytes     = 1 << 20
-	shardRecords   = 1000
-	target         = 51200 // aggregation_max_size
-	keys           = 20    // different partition keys in an aggregate
+	target = 51200 // aggregation_max_size
+	keys   = 20    // different partition keys in an aggregate
+	// filled is how much of its units an aggregate of combined records uses at least
+	// (roomAfter in core/aggregate.go).
+	filled = 0.96
 )
 
-// mode is what a way of writing takes each second.
-type mode struct{ records, bytes, units, billed float64 }
-
-func (m mode) shards() float64 { return math.Ceil(max(m.records/shardRecords, m.bytes/shardBytes)) }
-
-func (m mode) provisioned() float64 {
-	return m.units*unitPrice*3600*hours + m.shards()*shardHourPrice*hours
-}
-
-func (m mode) onDemand() float64 { return m.billed*3600*hours/(1<<30)*gibPrice + streamHour*hours }
-
-// add counts n records of size bytes.
-func (m *mode) add(n float64, size int) {
-	m.records += n
-	m.bytes += n * float64(size)
-	m.units += n * math.Ceil(float64(size)/unitBytes)
-	m.billed += n * math.Ceil(float64(size)/roundBytes) * roundBytes
-}
+// ratios are how many times smaller combined records are, for the table: with 10 events
+// in a record and with hundreds, see the measured ones in docs/tuning.md.
+var ratios = []float64{4, 10}
 
 func key(i int) string { return fmt.Sprintf("pod-%012d", i%keys) }
 
 // costs compares one record for each event with aggregates.
-func costs(eventBytes int, rate float64) (single, packed mode) {
-	single.add(rate, eventBytes+len(key(0)))
+func costs(eventBytes int, rate float64) (single, packed cost.Writes) {
+	single.Add(rate, eventBytes+len(key(0)))
 	var b aggregation.Builder
 	data := make([]byte, eventBytes)
 	for b.Len() == 0 || b.SizeWith(key(b.Len()), data) <= target {
@@ -67,8 +41,16 @@ func costs(eventBytes int, rate float64) (single, packed mode) {
 	if b.Len() == 1 { // goes as it is
 		return single, single
 	}
-	packed.add(rate/float64(b.Len()), b.Size()+len(key(0)))
+	packed.Add(rate/float64(b.Len()), b.Size()+len(key(0)))
 	return single, packed
+}
+
+// combinedCost is that of events which are combined as lines and compressed, in aggregates
+// that are full.
+func combinedCost(eventBytes int, rate, ratio float64) (w cost.Writes) {
+	size := int(filled * target)
+	w.Add(rate*float64(eventBytes+1)/ratio/float64(size), size)
+	return w
 }
 
 func costTable() string {
@@ -79,9 +61,13 @@ func costTable() string {
 		rate  float64
 	}{{200, 10000}, {500, 10000}, {1000, 10000}, {5000, 2000}, {20000, 500}, {200, 1000000}} {
 		single, packed := costs(c.bytes, c.rate)
-		for i, m := range []mode{single, packed} {
-			name := [...]string{"alone", "aggregated"}[i]
-			fmt.Fprintf(&b, "| %d B | %.0f | %s | %.0f | %.0f | %.0f | %.0f | %.0f |\n", c.bytes, c.rate, name, m.records, m.units, m.shards(), m.provisioned(), m.onDemand())
+		row := func(name string, m cost.Writes) {
+			fmt.Fprintf(&b, "| %d B | %.0f | %s | %.0f | %.0f | %.0f | %.0f | %.0f |\n", c.bytes, c.rate, name, m.Records, m.Units, m.Shards(), m.Provisioned(), m.OnDemand())
+		}
+		row("alone", single)
+		row("aggregated", packed)
+		for _, ratio := range ratios {
+			row(fmt.Sprintf("combined, %.0f : 1", ratio), combinedCost(c.bytes, c.rate, ratio))
 		}
 	}
 	return b.String()

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command demo ships log lines through out_kpl.so into a Kinesis on this
-// machine, reads the stream back as a consumer would, and accounts for every
-// event. It needs neither AWS nor Fluent Bit. `make demo` builds what it needs
-// and starts it.
+// machine: one Kinesis record for each event, then aggregated, then combined and
+// compressed. It reads the streams back as a consumer would, accounts for every
+// event, and says what each way costs. It needs neither AWS nor Fluent Bit.
+// `make demo` builds what it needs and starts it.
 //
 // Environment:
 //
@@ -28,14 +29,9 @@ import (
 	"time"
 )
 
-const (
-	streamName = "demo"
-	shardCount = 8
-)
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
+	err := demo(ctx)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -45,7 +41,7 @@ func main() {
 
 var errNotAll = errors.New("not every event arrived exactly once")
 
-func run(ctx context.Context) error {
+func demo(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "kpl-demo")
 	if err != nil {
 		return err
@@ -68,23 +64,32 @@ func run(ctx context.Context) error {
 	}
 	fmt.Printf("events     %d from %s\n", in.count, in.describe())
 
-	k, err := startKinesis(ctx, kind)
+	k, err := startKinesis(ctx, kind, in.count)
 	if err != nil {
 		return err
 	}
 	defer k.stop()
-	fmt.Printf("kinesis    %s, %d shards\n", k.name, shardCount)
-
-	start := time.Now()
-	confirmed, err := ship(ctx, in, k, dir)
-	if err != nil {
-		return err
+	fmt.Printf("kinesis    %s\n", k.name)
+	if bin := fluentBit(); bin != "" {
+		fmt.Printf("host       %s, 4 workers\n", bin)
+	} else {
+		fmt.Println("host       flb-host, 4 workers (no fluent-bit on PATH or in FLUENT_BIT)")
 	}
-	took := time.Since(start)
 
-	got, err := k.read(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot read the stream back: %w", err)
+	ran := make([]outcome, 0, len(modes))
+	for _, m := range modes {
+		fmt.Printf("ships      %s; into %d shards\n", m, m.shards(in.count))
+		start := time.Now()
+		confirmed, err := ship(ctx, in, m, k, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+		took := time.Since(start)
+		got, err := k.read(ctx, m.stream)
+		if err != nil {
+			return fmt.Errorf("%s: cannot read the stream back: %w", m.name, err)
+		}
+		ran = append(ran, outcome{mode: m, contents: got, confirmed: confirmed, took: took, found: in.compare(got)})
 	}
-	return report(in, got, confirmed, took)
+	return report(in, ran)
 }

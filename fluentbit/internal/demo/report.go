@@ -7,64 +7,103 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/cost"
 )
+
+// rate is how many events a second the prices are for.
+const rate = 10_000
 
 // blankEvent is what a blank line becomes.
 var blankEvent = textEvent("")
 
-// report compares what went in with what a consumer reads, and prints it.
-func report(in *inputs, got *contents, confirmed int, took time.Duration) error {
+// outcome is what became of the events in one mode.
+type outcome struct {
+	mode
+	*contents
+	found
+	confirmed int
+	took      time.Duration
+}
+
+// found is what a consumer reads, beside what went in.
+type found struct {
+	read, lost, doubled, foreign int
+	byShard                      map[string]int
+}
+
+// compare accounts for every event.
+func (in *inputs) compare(got *contents) found {
+	f := found{byShard: map[string]int{}}
 	read := map[string]int{}
-	shards := map[string]int{}
-	foreign, blank := 0, 0
-	for _, r := range got.Records {
-		shards[r.ShardID]++
-		key, err := canonical(r.Data)
+	for _, e := range got.events {
+		f.byShard[e.user.ShardID]++
+		key, err := canonical(e.data)
 		switch {
 		case err != nil:
-			foreign++
-		case key == blankEvent:
-			blank++ // Fluent Bit ships blank lines, the host program does not
+			f.foreign++
+		case key == blankEvent: // Fluent Bit ships blank lines, the host program does not
+			continue
 		default:
 			read[key]++
 		}
+		f.read++
 	}
-	lost, doubled := 0, 0
 	for key, n := range in.expect {
-		lost += max(0, n-read[key])
-		doubled += max(0, read[key]-n)
+		f.lost += max(0, n-read[key])
+		f.doubled += max(0, read[key]-n)
 	}
 	for key, n := range read {
 		if in.expect[key] == 0 {
-			foreign += n
+			f.foreign += n
 		}
 	}
-	fmt.Println()
-	line := func(name, format string, args ...any) { fmt.Printf("%-22s %s\n", name, fmt.Sprintf(format, args...)) }
-	line("events in", "%d", in.count)
-	if confirmed != unknown {
-		line("confirmed", "%d", confirmed)
+	return f
+}
+
+// month is what the mode writes in a second at the rate, if the events go on as they did.
+func (o *outcome) month(events int) cost.Writes {
+	return o.writes.Times(rate / float64(max(1, events)))
+}
+
+// report prints what was counted, and what it costs.
+func report(in *inputs, ran []outcome) error {
+	fmt.Printf("\n%-20s %9s %9s %6s %6s %6s %10s %10s %10s\n", "", "confirmed", "read back", "lost", "double", "s", "records", "PUT units", "bytes")
+	lost, doubled, bad := 0, 0, false
+	for i := range ran {
+		o := &ran[i]
+		confirmed := "-"
+		if o.confirmed != unknown {
+			confirmed = fmt.Sprint(o.confirmed)
+		}
+		fmt.Printf("%-20s %9s %9d %6d %6d %6.1f %10.0f %10.0f %10.0f\n", o.name, confirmed, o.read, o.lost, o.doubled, o.took.Seconds(),
+			o.writes.Records, o.writes.Units, o.writes.Bytes)
+		lost += o.lost
+		doubled += o.doubled
+		if o.foreign > 0 || len(o.Dropped) > 0 {
+			bad = true
+			// KCL drops whole aggregates: those out of range take their neighbours with them.
+			fmt.Printf("%-20s %d not among the events; KCL dropped %d user records in %d aggregates, %d of them out of range\n",
+				"", o.foreign, len(o.Dropped), o.DroppedAggregates, o.OutOfRange)
+		}
 	}
-	line("read back", "%d", len(got.Records)-blank)
-	line("lost", "%d", lost)
-	line("duplicated", "%d", doubled)
-	if foreign > 0 || len(got.Dropped) > 0 {
-		line("not among the events", "%d", foreign)
-		// KCL drops whole aggregates: those out of range take their neighbours with them.
-		line("dropped by KCL", "%d in %d aggregates, %d of them out of range", len(got.Dropped), got.DroppedAggregates, got.OutOfRange)
+	fmt.Printf("\nA month of %d such events a second, $:\n%-20s %10s %8s %12s %12s\n", rate, "", "units/s", "shards", "provisioned", "on demand")
+	for i := range ran {
+		w := ran[i].month(in.count)
+		fmt.Printf("%-20s %10.1f %8.0f %12.2f %12.2f\n", ran[i].name, w.Units, w.Shards(), w.Provisioned(), w.OnDemand())
 	}
-	line("time", "%.1f s", took.Seconds())
-	line("Kinesis records", "%d instead of %d (1/%.0f)", got.KinesisRecords, in.count, float64(in.count)/float64(max(1, got.KinesisRecords)))
-	line("PUT payload units", "%d instead of %d (%.1f %% saved)", got.units, in.count, 100-100*float64(got.units)/float64(in.count))
-	fmt.Println()
-	bars(shards)
-	fmt.Println("\nThree of the events, as a KCL consumer gets them:")
-	for i := range min(3, len(got.Records)) {
-		r := got.Records[i*(len(got.Records)-1)/2]
-		fmt.Printf("  %s  key %-12q  %.150s\n", r.ShardID, r.PartitionKey, r.Data)
+	fmt.Printf("Prices of %s, %s, without consumers; see docs/tuning.md.\n", cost.Region, cost.Date)
+
+	last := &ran[len(ran)-1]
+	fmt.Printf("\nEvents in the shards, %s:\n", last.name)
+	bars(last.byShard)
+	fmt.Println("\nThree of these events, as a KCL consumer with package combined gets them:")
+	for i := range min(3, len(last.events)) {
+		e := last.events[i*(len(last.events)-1)/2]
+		fmt.Printf("  %s  key %-12q  number %d  %.150s\n", e.user.ShardID, e.user.PartitionKey, e.number, e.data)
 	}
 	fmt.Printf("\nlost %d, duplicated %d\n", lost, doubled)
-	if lost > 0 || doubled > 0 || foreign > 0 || len(got.Dropped) > 0 {
+	if lost > 0 || doubled > 0 || bad {
 		return errNotAll
 	}
 	return nil

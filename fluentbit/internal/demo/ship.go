@@ -22,21 +22,25 @@ const unknown = -1
 
 // ship runs the files through the plugin, in a real Fluent Bit if there is one,
 // and returns how many events the plugin reported as confirmed.
-func ship(ctx context.Context, in *inputs, k *local, dir string) (confirmed int, err error) {
-	fluentBit := os.Getenv("FLUENT_BIT")
-	if fluentBit == "" {
-		fluentBit, _ = exec.LookPath("fluent-bit")
+func ship(ctx context.Context, in *inputs, m mode, k *local, dir string) (confirmed int, err error) {
+	if bin := fluentBit(); bin != "" {
+		return unknown, shipByFluentBit(ctx, bin, in, m, k, dir)
 	}
-	if fluentBit != "" {
-		return unknown, shipByFluentBit(ctx, fluentBit, in, k, dir)
-	}
-	return shipByHost(ctx, in, k)
+	return shipByHost(ctx, in, m, k)
 }
 
-func shipByHost(ctx context.Context, in *inputs, k *local) (confirmed int, err error) {
-	fmt.Println("host       flb-host, 4 workers (no fluent-bit on PATH or in FLUENT_BIT)")
+// fluentBit is the path of a real Fluent Bit, empty if there is none.
+func fluentBit() string {
+	if bin := os.Getenv("FLUENT_BIT"); bin != "" {
+		return bin
+	}
+	bin, _ := exec.LookPath("fluent-bit")
+	return bin
+}
+
+func shipByHost(ctx context.Context, in *inputs, m mode, k *local) (confirmed int, err error) {
 	args := []string{"--workers", "4", "--progress", "--max-seconds", "300"}
-	for _, p := range properties(in, k) {
+	for _, p := range properties(in, m, k) {
 		args = append(args, "-p", p[0]+"="+p[1])
 	}
 	args = append(args, os.Getenv("OUT_KPL_SO"))
@@ -63,9 +67,10 @@ func shipByHost(ctx context.Context, in *inputs, k *local) (confirmed int, err e
 	return sum.Events, nil
 }
 
-// properties are the options of the output.
-func properties(in *inputs, k *local) [][2]string {
-	list := [][2]string{{"region", "us-east-1"}, {"endpoint", k.url}, {"stream", streamName}}
+// properties are the options of the output. One record an event takes some seconds, in which
+// nobody is to be warned.
+func properties(in *inputs, m mode, k *local) [][2]string {
+	list := append([][2]string{{"region", "us-east-1"}, {"endpoint", k.url}, {"stream", m.stream}, {"flush_timeout", "20s"}}, m.properties...)
 	for _, f := range in.files {
 		if f.json {
 			return append(list, [2]string{"partition_key", "kubernetes->pod_name"})
@@ -74,14 +79,13 @@ func properties(in *inputs, k *local) [][2]string {
 	return list // lines of text have no key; they are unkeyed
 }
 
-func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir string) error {
-	fmt.Printf("host       %s, 4 workers\n", bin)
+func shipByFluentBit(ctx context.Context, bin string, in *inputs, m mode, k *local, dir string) error {
 	var c strings.Builder
 	parsers := filepath.Join(dir, "parsers.conf")
 	if err := os.WriteFile(parsers, []byte("[PARSER]\n    Name json\n    Format json\n"), 0o600); err != nil {
 		return err
 	}
-	fmt.Fprintf(&c, "[SERVICE]\n    flush 1\n    grace 10\n    log_level warn\n    parsers_file %s\n", parsers)
+	fmt.Fprintf(&c, "[SERVICE]\n    flush 1\n    grace 30\n    log_level warn\n    parsers_file %s\n", parsers)
 	for i, f := range in.files {
 		fmt.Fprintf(&c, "[INPUT]\n    name tail\n    path %s\n    tag file.%d\n    read_from_head on\n    refresh_interval 1\n    buffer_max_size 12M\n", f.path, i)
 		if f.json {
@@ -89,7 +93,7 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir 
 		}
 	}
 	c.WriteString("[OUTPUT]\n    name kpl\n    match *\n    workers 4\n    retry_limit no_limits\n")
-	for _, p := range properties(in, k) {
+	for _, p := range properties(in, m, k) {
 		fmt.Fprintf(&c, "    %s %s\n", p[0], p[1])
 	}
 	conf := filepath.Join(dir, "fluent-bit.conf")
@@ -112,12 +116,12 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, k *local, dir 
 			return fmt.Errorf("fluent bit ended by itself: %w", cmp.Or(err, errors.New("exit code 0")))
 		case <-tick.C:
 		}
-		got, err := k.read(ctx)
+		got, err := k.read(ctx, m.stream)
 		if err != nil {
 			_ = cmd.Process.Kill()
 			return errors.Join(err, <-ended)
 		}
-		if n := len(got.Records); n > seen {
+		if n := len(got.events); n > seen {
 			seen, progress = n, time.Now()
 			fmt.Fprintf(os.Stderr, "  %d of %d events in the stream\n", seen, in.count)
 		}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/klauspost/compress/zstd"
+)
+
+func put(t *testing.T, k *local, stream, data string) {
+	t.Helper()
+	_, err := k.api.PutRecord(t.Context(), &kinesis.PutRecordInput{StreamName: aws.String(stream), PartitionKey: aws.String("a"), Data: []byte(data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The reader takes every mode apart, and accounts for what is lost, doubled and foreign.
+func TestEveryEventIsAccountedFor(t *testing.T) {
+	k, err := startKinesis(t.Context(), "embedded", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.stop()
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := []string{`{"log":"first"}`, `{"log":"second","n":1.50}`, `{"log":"second","n":1.50}`, `{"log":"fourth"}`}
+	in := &inputs{expect: map[string]int{}, count: len(events)}
+	for _, e := range events {
+		key, err := canonical([]byte(e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.expect[key]++
+	}
+	single, combined := modes[0].stream, modes[2].stream
+	for _, e := range events {
+		put(t, k, single, e)
+	}
+	// The fourth is lost, the first doubled, and two come from nowhere.
+	put(t, k, combined, string(z.EncodeAll([]byte(strings.Join(events[:3], "\n")+"\n"+events[0]+"\n"), nil)))
+	put(t, k, combined, "{\"log\":\"other\"}\nno JSON\n"+`{"log":""}`+"\n")
+	for _, c := range []struct {
+		stream string
+		want   string
+		size   float64
+	}{{single, "read 4, lost 0, doubled 0, foreign 0", 4}, {combined, "read 6, lost 1, doubled 1, foreign 2", 2}} {
+		got, err := k.read(t.Context(), c.stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := in.compare(got)
+		if text := fmt.Sprintf("read %d, lost %d, doubled %d, foreign %d", f.read, f.lost, f.doubled, f.foreign); text != c.want {
+			t.Errorf("%s: unexpected account; got %s; want %s", c.stream, text, c.want)
+		}
+		if got.writes.Records != c.size || got.writes.Units != c.size {
+			t.Errorf("%s: unexpected sums; got %+v; want %v records and units", c.stream, got.writes, c.size)
+		}
+	}
+	put(t, k, combined, "\x28\xb5\x2f\xfd damaged")
+	if _, err := k.read(t.Context(), combined); err == nil {
+		t.Error("a damaged record was not noticed")
+	}
+}
+
+// Prices are for the rate, whatever number of events was shipped.
+func TestPriceOfAMonthIsThatOfTheRate(t *testing.T) {
+	o := outcome{contents: &contents{}}
+	o.writes.Add(50_000, 300)
+	if w := o.month(50_000); w.Units != rate || w.Shards() != 10 {
+		t.Errorf("unexpected rate for one record an event; got %+v; want %d units a second and 10 shards", w, rate)
+	}
+	o.contents = &contents{}
+	o.writes.Add(25, 26_000)
+	if w := o.month(50_000); w.Records != 5 || w.Units != 10 || w.Shards() != 1 {
+		t.Errorf("unexpected rate for 2,000 events in a record; got %+v; want 5 records, 10 units a second", w)
+	}
+}
+
+func TestOneRecordAnEventGetsShardsForItsNumber(t *testing.T) {
+	for events, want := range map[int]int{10: 8, 50_000: 8, 640_000: 102, 1 << 30: 400} {
+		if got := modes[0].shards(events); got != want {
+			t.Errorf("unexpected shards for %d events; got %d; want %d", events, got, want)
+		}
+		if got := modes[1].shards(events); got != shardCount {
+			t.Errorf("unexpected shards with aggregation; got %d; want %d", got, shardCount)
+		}
+	}
+}
