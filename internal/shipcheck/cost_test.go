@@ -19,7 +19,14 @@ var update = flag.Bool("update", false, "write the tables in docs anew")
 const (
 	target = 51200 // aggregation_max_size
 	keys   = 20    // different partition keys in an aggregate
+	// filled is how much of its units an aggregate of combined records uses at least
+	// (roomAfter in core/aggregate.go).
+	filled = 0.96
 )
+
+// ratios are how many times smaller combined records are, for the table: with 10 events
+// in a record and with hundreds, see the measured ones in docs/tuning.md.
+var ratios = []float64{4, 10}
 
 func key(i int) string { return fmt.Sprintf("pod-%012d", i%keys) }
 
@@ -38,6 +45,14 @@ func costs(eventBytes int, rate float64) (single, packed cost.Writes) {
 	return single, packed
 }
 
+// combinedCost is that of events which are combined as lines and compressed, in aggregates
+// that are full.
+func combinedCost(eventBytes int, rate, ratio float64) (w cost.Writes) {
+	size := int(filled * target)
+	w.Add(rate*float64(eventBytes+1)/ratio/float64(size), size)
+	return w
+}
+
 func costTable() string {
 	var b strings.Builder
 	b.WriteString("| event | events/s | | Kinesis records/s | units/s | shards | provisioned, $ a month | on-demand, $ a month |\n|---|---|---|---|---|---|---|---|\n")
@@ -46,9 +61,13 @@ func costTable() string {
 		rate  float64
 	}{{200, 10000}, {500, 10000}, {1000, 10000}, {5000, 2000}, {20000, 500}, {200, 1000000}} {
 		single, packed := costs(c.bytes, c.rate)
-		for i, m := range []cost.Writes{single, packed} {
-			name := [...]string{"alone", "aggregated"}[i]
+		row := func(name string, m cost.Writes) {
 			fmt.Fprintf(&b, "| %d B | %.0f | %s | %.0f | %.0f | %.0f | %.0f | %.0f |\n", c.bytes, c.rate, name, m.Records, m.Units, m.Shards(), m.Provisioned(), m.OnDemand())
+		}
+		row("alone", single)
+		row("aggregated", packed)
+		for _, ratio := range ratios {
+			row(fmt.Sprintf("combined, %.0f : 1", ratio), combinedCost(c.bytes, c.rate, ratio))
 		}
 	}
 	return b.String()
