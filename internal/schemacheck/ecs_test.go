@@ -76,8 +76,10 @@ func taskProblems(data []byte) (problems []string) {
 }
 
 func TestTaskDefinition(t *testing.T) {
-	for _, p := range taskProblems(file(t, root, "conf", "ecs", "task-definition.json")) {
-		t.Error(p)
+	for _, folder := range []string{"ecs", "combine"} {
+		for _, p := range taskProblems(file(t, root, "conf", folder, "task-definition.json")) {
+			t.Errorf("conf/%s: %s", folder, p)
+		}
 	}
 }
 

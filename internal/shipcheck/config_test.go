@@ -138,6 +138,7 @@ func load(path string) (cfg inEffect, err error) {
 func TestConfigurationsOfKplHTTP(t *testing.T) {
 	for path, listen := range map[string]string{
 		"conf/kpl-http.yaml": "127.0.0.1:8080", "conf/kubernetes/kpl-http/kpl-http.yaml": "0.0.0.0:8080", "docker/compose/kpl-http.yaml": "0.0.0.0:8080",
+		"conf/combine/kpl-http.yaml": "127.0.0.1:8080",
 	} {
 		cfg, err := load(path)
 		if err != nil {
@@ -244,7 +245,7 @@ func TestConfigurationsOfVector(t *testing.T) {
 	for name, d := range map[string]struct {
 		doc
 		conf string
-	}{"conf/vector.yaml": {plain, "conf/kpl-http.yaml"}, "conf/helm/vector-values.yaml": {chart, "conf/kubernetes/kpl-http/kpl-http.yaml"}} {
+	}{"conf/vector.yaml": {plain, "conf/kpl-http.yaml"}, "conf/vector.yaml with combine": {plain, "conf/combine/kpl-http.yaml"}, "conf/helm/vector-values.yaml": {chart, "conf/kubernetes/kpl-http/kpl-http.yaml"}} {
 		cfg, err := load(d.conf)
 		if err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func TestDryRunInFluentBit(t *testing.T) {
 	}
 	c := values.Config
 	files := map[string]string{"helm.conf": c.Service + "\n" + c.Inputs + "\n" + c.Filters + "\n" + c.Outputs}
-	for _, path := range []string{"conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/fluent-bit-kubernetes.yaml", "docker/compose/fluent-bit.conf", "conf/fluent-bit.conf", "conf/fluent-bit.yaml"} {
+	for _, path := range []string{"conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/fluent-bit-kubernetes.yaml", "docker/compose/fluent-bit.conf", "conf/fluent-bit.conf", "conf/fluent-bit.yaml", "conf/combine/fluent-bit.conf"} {
 		files[strings.ReplaceAll(path, "/", "_")] = read(t, path)
 	}
 	dir := t.TempDir()

@@ -102,7 +102,7 @@ func sectionProblems(list []section) (problems []string) {
 }
 
 func TestKeysOfFluentBit(t *testing.T) {
-	for _, path := range []string{"conf/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/ecs/firelens.conf", "docker/compose/fluent-bit.conf"} {
+	for _, path := range []string{"conf/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/ecs/firelens.conf", "docker/compose/fluent-bit.conf", "conf/combine/fluent-bit.conf"} {
 		for _, p := range sectionProblems(sections(t, path, read(t, path))) {
 			t.Errorf("%s: %s", path, p)
 		}

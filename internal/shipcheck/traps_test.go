@@ -52,7 +52,7 @@ func sharedInputs(list []section) (problems []string) {
 func TestConfigurationsKeepOutOfTheTrapsOfFluentBit(t *testing.T) {
 	for _, path := range []string{
 		"conf/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/ecs/firelens.conf", "docker/compose/fluent-bit.conf",
-		"conf/fluent-bit.yaml", "conf/fluent-bit-kubernetes.yaml",
+		"conf/fluent-bit.yaml", "conf/fluent-bit-kubernetes.yaml", "conf/combine/fluent-bit.conf",
 	} {
 		var list []section
 		if strings.HasSuffix(path, ".yaml") {

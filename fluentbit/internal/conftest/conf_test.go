@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outkpl/outkpl/combined"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -84,15 +85,41 @@ func environment(t *testing.T, vars map[string]string) []string {
 	return env
 }
 
-// check reads the stream as a consumer does and counts each line.
-func check(t *testing.T, s *kinesistest.Server) {
+// line is an event, with the key of its record.
+type line struct {
+	key  string
+	data []byte
+}
+
+// consume reads the stream as a consumer does, and takes its records apart.
+func consume(t *testing.T, s *kinesistest.Server) (all []line, got kinesistest.Consumed) {
 	t.Helper()
-	got := s.Consume(stream)
+	got = s.Consume(stream)
+	var d combined.Decoder
+	for _, u := range got.Records {
+		r, err := d.Decode(u.Data)
+		if err != nil {
+			t.Fatalf("cannot read a record of %d bytes: %v", len(u.Data), err)
+		}
+		for _, e := range r.Events {
+			all = append(all, line{key: u.PartitionKey, data: e})
+		}
+	}
+	return all, got
+}
+
+// isCombined tells the files that put many events into one record.
+func isCombined(name string) bool { return strings.HasPrefix(name, "combine/") }
+
+// check reads the stream and counts each line.
+func check(t *testing.T, s *kinesistest.Server, name string) {
+	t.Helper()
+	all, got := consume(t, s)
 	seen := make([]int, 2*lines)
-	for _, r := range got.Records {
+	for _, l := range all {
 		var ev struct{ Log, Time string }
-		if err := json.Unmarshal(r.Data, &ev); err != nil {
-			t.Fatalf("cannot read a record of %d bytes as JSON: %v", len(r.Data), err)
+		if err := json.Unmarshal(l.data, &ev); err != nil {
+			t.Fatalf("cannot read an event of %d bytes as JSON: %v", len(l.data), err)
 		}
 		n := -1
 		if _, err := fmt.Sscanf(ev.Log, "level=info msg=\"request served\" seq=%d", &n); err != nil || n < 0 || n >= len(seen) {
@@ -101,8 +128,8 @@ func check(t *testing.T, s *kinesistest.Server) {
 		if _, err := time.Parse("2006-01-02T15:04:05.000Z", ev.Time); err != nil {
 			t.Fatalf("unexpected time: %v", err)
 		}
-		if !strings.Contains(r.PartitionKey, "part") {
-			t.Fatalf("unexpected partition key; got %q; want the tag, which names the file", r.PartitionKey)
+		if !isCombined(name) && !strings.Contains(l.key, "part") {
+			t.Fatalf("unexpected partition key; got %q; want the tag, which names the file", l.key)
 		}
 		seen[n]++
 	}
@@ -121,13 +148,17 @@ func check(t *testing.T, s *kinesistest.Server) {
 	if n := len(s.Records(stream)); n*50 > len(seen) {
 		t.Errorf("unexpected number of Kinesis records; got %d for %d lines; want at most 1 for 50", n, len(seen))
 	}
-	t.Logf("%d lines read back from %d Kinesis records; lost %d, duplicated %d", len(got.Records), len(s.Records(stream)), lost, duplicated)
+	if isCombined(name) && len(got.Records)*50 > len(seen) {
+		t.Errorf("unexpected number of user records; got %d for %d lines; want at most 1 for 50", len(got.Records), len(seen))
+	}
+	t.Logf("%d lines read back from %d user records and %d Kinesis records; lost %d, duplicated %d", len(all), len(got.Records), len(s.Records(stream)), lost, duplicated)
 }
 
 func TestOutputSectionInHostProgram(t *testing.T) {
 	library, host := built(t)
 	for name, sections := range map[string][]section{
 		"fluent-bit.conf": classic(t, "fluent-bit.conf"), "fluent-bit.yaml": yaml(t, "fluent-bit.yaml"),
+		"combine/fluent-bit.conf": classic(t, "combine/fluent-bit.conf"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
@@ -167,7 +198,7 @@ func TestOutputSectionInHostProgram(t *testing.T) {
 			if sum.Events != 2*lines || sum.OK != sum.Chunks {
 				t.Errorf("unexpected sum of the host program; got %+v; want %d events and every chunk OK", sum, 2*lines)
 			}
-			check(t, s)
+			check(t, s, name)
 		})
 	}
 }
@@ -181,7 +212,7 @@ func TestWholeFileInFluentBit(t *testing.T) {
 	if bin == "" {
 		t.Skip("NOT TESTED: conf/ in a real Fluent Bit; set FLUENT_BIT or put fluent-bit on PATH")
 	}
-	for _, name := range []string{"fluent-bit.conf", "fluent-bit.yaml"} {
+	for _, name := range []string{"fluent-bit.conf", "fluent-bit.yaml", "combine/fluent-bit.conf"} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
 			pattern, _ := logFiles(t)
@@ -199,16 +230,18 @@ func TestWholeFileInFluentBit(t *testing.T) {
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
 			limit := time.After(time.Minute)
-			for len(s.Consume(stream).Records) < 2*lines {
+			for arrived := 0; arrived < 2*lines; {
 				select {
 				case err := <-ended:
 					t.Fatalf("Fluent Bit ended before everything was there: %v\n%s", err, log.Bytes())
 				case <-limit:
 					cancel()
 					err := <-ended
-					t.Fatalf("got %d of %d lines within a minute; Fluent Bit ended with %v\n%s", len(s.Consume(stream).Records), 2*lines, err, log.Bytes())
+					t.Fatalf("got %d of %d lines within a minute; Fluent Bit ended with %v\n%s", arrived, 2*lines, err, log.Bytes())
 				case <-tick.C:
 				}
+				all, _ := consume(t, s)
+				arrived = len(all)
 			}
 			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 				t.Fatal(err)
@@ -216,7 +249,7 @@ func TestWholeFileInFluentBit(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Errorf("unexpected end of Fluent Bit: %v\n%s", err, log.Bytes())
 			}
-			check(t, s)
+			check(t, s, name)
 		})
 	}
 }

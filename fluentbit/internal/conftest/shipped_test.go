@@ -3,6 +3,7 @@
 package conftest
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -54,6 +55,7 @@ func checkOutput(t *testing.T, name string, vals map[string]string) plugin.Confi
 func TestConfigurationsOfFluentBit(t *testing.T) {
 	for path, wantOutputs := range map[string]int{
 		"conf/fluent-bit.conf": 1, "conf/kubernetes/fluent-bit/fluent-bit.conf": 1, "docker/compose/fluent-bit.conf": 1, "conf/ecs/firelens.conf": 0,
+		"conf/combine/fluent-bit.conf": 1,
 	} {
 		outputs := 0
 		grace := 5 * time.Second // the host's default
@@ -86,6 +88,13 @@ func TestConfigurationsOfFluentBit(t *testing.T) {
 }
 
 func TestTaskDefinition(t *testing.T) {
+	for name, combine := range map[string]string{"ecs/task-definition.json": "off", "combine/task-definition.json": "lines"} {
+		t.Run(name, func(t *testing.T) { checkTask(t, name, combine) })
+	}
+}
+
+func checkTask(t *testing.T, name, combine string) {
+	t.Helper()
 	var task struct {
 		Family, NetworkMode, CPU, Memory, ExecutionRoleArn, TaskRoleArn string
 		ContainerDefinitions                                            []struct {
@@ -104,7 +113,7 @@ func TestTaskDefinition(t *testing.T) {
 			DependsOn []struct{ ContainerName, Condition string }
 		}
 	}
-	if err := json.Unmarshal([]byte(strings.Join(read(t, "ecs/task-definition.json"), "\n")), &task); err != nil {
+	if err := json.Unmarshal([]byte(strings.Join(read(t, name), "\n")), &task); err != nil {
 		t.Fatal(err)
 	}
 	if task.TaskRoleArn == "" || task.TaskRoleArn == task.ExecutionRoleArn {
@@ -135,8 +144,12 @@ func TestTaskDefinition(t *testing.T) {
 			t.Errorf("unexpected output; got %q", vals["name"])
 		}
 		// FireLens sets grace to 30 s.
-		if cfg := checkOutput(t, "task-definition.json", vals); cfg.FlushTimeout >= 30*time.Second {
+		cfg := checkOutput(t, name, vals)
+		if cfg.FlushTimeout >= 30*time.Second {
 			t.Errorf("unexpected flush_timeout; got %s; want less than 30 s", cfg.FlushTimeout)
+		}
+		if got := vals["combine"]; cmp.Or(got, "off") != combine {
+			t.Errorf("unexpected combine; got %q; want %s", got, combine)
 		}
 	}
 	for _, c := range task.ContainerDefinitions {
