@@ -91,4 +91,5 @@ func TestOptionsThatPagesNameExist(t *testing.T) {
 var foreign = map[string]bool{
 	"retry_limit": true, "no_limits": true, "producer.json": true, "mem_buf_limit": true, "read_from_head": true, "drop_oldest": true,
 	"too_large": true, "access_denied": true, "stream_not_found": true, "drain_delay": true, "refused_alone": true, "client_max_body_size": true,
+	"buffer_chunk_size": true,
 }
