@@ -29,6 +29,9 @@ func openHandle(path string) (handle, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
 
+// encodeBytes is how much is encoded between two writes.
+const encodeBytes = 256 << 10
+
 // disk is the current file and its predecessors. It is not safe for concurrent
 // use.
 type disk struct {
@@ -38,6 +41,7 @@ type disk struct {
 	syncDir    func(dir string) error
 	stats      FileStats
 
+	buf  []byte // what is encoded and not written, empty between writes
 	f    handle // nil if it could not be opened again
 	size int64  // what is durable; the next dead letter begins here
 	torn bool   // there may be something behind size
@@ -137,8 +141,7 @@ func (d *disk) append(group []*request) error {
 	var bytes int64
 	entries := 0
 	for _, r := range group {
-		bytes += int64(len(r.data))
-		entries += r.entries
+		bytes += r.size
 	}
 	if err := d.ready(); err != nil {
 		return err
@@ -152,16 +155,33 @@ func (d *disk) append(group []*request) error {
 		d.born = time.Now()
 	}
 	d.torn = true
+	if d.buf == nil {
+		d.buf = make([]byte, 0, encodeBytes)
+	}
 	at := d.size
 	for _, r := range group {
-		if _, err := d.f.WriteAt(r.data, at); err != nil {
+		begin := at
+		err := r.encode(d.buf, func(piece []byte) error {
+			n, err := d.f.WriteAt(piece, at)
+			at += int64(n)
+			return err
+		})
+		if errors.Is(err, errGone) {
+			// Others follow, and a line that is complete may not follow half of one.
+			r.left, at = errGone, begin
+			if err = d.f.Truncate(begin); err == nil {
+				continue
+			}
+		}
+		if err != nil {
 			return errors.Join(err, d.cut())
 		}
-		at += int64(len(r.data))
+		entries += len(r.lines)
 	}
 	if err := d.f.Sync(); err != nil {
 		return errors.Join(err, d.cut())
 	}
+	bytes = at - d.size
 	d.size, d.torn = at, false
 	d.stats.Syncs++
 	d.stats.Entries += uint64(entries)

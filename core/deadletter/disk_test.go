@@ -67,7 +67,13 @@ func (x *traced) want(t *testing.T, what string, want ...string) {
 	x.ops = nil
 }
 
-func entries(text string) []*request { return []*request{{data: []byte(text), entries: 1}} }
+func entries(text string) []*request {
+	r, err := newRequest([]Entry{entry(text)})
+	if err != nil {
+		panic(err)
+	}
+	return []*request{r}
+}
 
 // After a power failure a file without a durable name is gone, and so are dead letters
 // that were acknowledged in it.

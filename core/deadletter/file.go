@@ -5,6 +5,7 @@ package deadletter
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,10 +124,91 @@ type File struct {
 
 // request is one Write. err is set before done is closed.
 type request struct {
-	data    []byte
-	entries int
-	err     error
-	done    chan struct{}
+	heads []byte  // of the lines, without their data
+	lines []piece // of the entries
+	size  int64   // of the lines
+	err   error
+	done  chan struct{}
+	left  error // errGone, once it is left out for that
+
+	mu   sync.Mutex // guards gone, and reading the data
+	gone bool       // the data may not be read any more
+}
+
+// piece is a line of a request: where its head ends, and its data, which are the caller's. They
+// are encoded while they are written, as they may be large.
+type piece struct {
+	head int
+	data []byte
+}
+
+// newRequest makes the request for the entries, or says which of them cannot be written.
+func newRequest(entries []Entry) (*request, error) {
+	r := &request{lines: make([]piece, len(entries)), done: make(chan struct{})}
+	var heads bytes.Buffer
+	for i := range entries {
+		if err := appendHead(&heads, &entries[i]); err != nil {
+			return nil, fmt.Errorf("cannot write dead letter %d of %d: %w", i, len(entries), err)
+		}
+		r.lines[i] = piece{heads.Len(), entries[i].Data}
+		r.size += int64(base64.StdEncoding.EncodedLen(len(entries[i].Data)) + len(lineEnd))
+	}
+	r.heads = heads.Bytes()
+	r.size += int64(len(r.heads))
+	return r, nil
+}
+
+// leave gives the data back to the caller, although they may be under way.
+func (r *request) leave() {
+	r.mu.Lock()
+	r.gone = true
+	r.mu.Unlock()
+}
+
+// errGone says that a caller has left before all of its data were read.
+var errGone = errors.New("the caller does not wait any more")
+
+// encode gives the lines to write, in pieces of a buffer that it may use again. The data are
+// read between the calls of write alone, so that a disk that hangs does not hold them.
+func (r *request) encode(buf []byte, write func(piece []byte) error) error {
+	buf = buf[:0]
+	head := 0
+	for _, l := range r.lines {
+		rest := r.heads[head:l.head]
+		head = l.head
+		for len(rest) > 0 {
+			if len(buf) == cap(buf) {
+				if err := write(buf); err != nil {
+					return err
+				}
+				buf = buf[:0]
+			}
+			n := min(len(rest), cap(buf)-len(buf))
+			buf, rest = append(buf, rest[:n]...), rest[n:]
+		}
+		for data, last := l.data, false; !last; {
+			room := (cap(buf) - len(buf) - len(lineEnd)) / 4 * 3
+			if room <= 0 {
+				if err := write(buf); err != nil {
+					return err
+				}
+				buf = buf[:0]
+				continue
+			}
+			n := min(len(data), room)
+			r.mu.Lock()
+			if r.gone {
+				r.mu.Unlock()
+				return errGone
+			}
+			buf = base64.StdEncoding.AppendEncode(buf, data[:n])
+			r.mu.Unlock()
+			if data = data[n:]; len(data) == 0 {
+				buf, last = append(buf, lineEnd...), true
+			}
+		}
+	}
+	return write(buf)
 }
 
 // OpenFile opens or creates the file. New files are for the owner only (0600).
@@ -163,7 +245,7 @@ func openFile(c FileConfig, open func(path string) (handle, error)) (*File, erro
 	return f, nil
 }
 
-// Write implements Sink: all dead letters are durable, or it fails. If ctx ends while
+// Write implements Sink: the data of the entries are read until it returns. All dead letters are durable, or it fails. If ctx ends while
 // they are being written, it is not known whether they are.
 func (f *File) Write(ctx context.Context, entries []Entry) error {
 	if len(entries) == 0 {
@@ -172,13 +254,10 @@ func (f *File) Write(ctx context.Context, entries []Entry) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("cannot write %d dead letters: %w", len(entries), err)
 	}
-	var buf bytes.Buffer
-	for i := range entries {
-		if err := appendLine(&buf, &entries[i]); err != nil {
-			return fmt.Errorf("cannot write dead letter %d of %d: %w", i, len(entries), err)
-		}
+	r, err := newRequest(entries)
+	if err != nil {
+		return err
 	}
-	r := &request{data: buf.Bytes(), entries: len(entries), done: make(chan struct{})}
 	f.mu.Lock()
 	if f.closed {
 		f.mu.Unlock()
@@ -191,6 +270,7 @@ func (f *File) Write(ctx context.Context, entries []Entry) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
+		defer r.leave()
 		if f.takeBack(r) {
 			return fmt.Errorf("cannot write %d dead letters in time: %w", len(entries), ctx.Err())
 		}
@@ -276,7 +356,9 @@ func (f *File) run() {
 			err := f.disk.write(group)
 			f.publish()
 			for _, r := range group {
-				r.err = err
+				if r.err = err; err == nil {
+					r.err = r.left
+				}
 				close(r.done)
 			}
 		}
@@ -292,8 +374,8 @@ func (f *File) next() (group []*request, closed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n, size := 0, int64(0)
-	for n < len(f.queue) && (n == 0 || size+int64(len(f.queue[n].data)) <= f.maxBytes) {
-		size += int64(len(f.queue[n].data))
+	for n < len(f.queue) && (n == 0 || size+f.queue[n].size <= f.maxBytes) {
+		size += f.queue[n].size
 		n++
 	}
 	group = f.queue[:n:n]

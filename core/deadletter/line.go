@@ -4,6 +4,7 @@ package deadletter
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,17 +46,29 @@ type attempt struct {
 	Uncertain      bool      `json:"uncertain,omitempty"`
 }
 
+// lineEnd is what follows the data on a line.
+const lineEnd = "\"}\n"
+
 // appendLine appends the dead letter's line, with its end.
 func appendLine(buf *bytes.Buffer, l *Entry) error {
+	if err := appendHead(buf, l); err != nil {
+		return err
+	}
+	buf.Grow(base64.StdEncoding.EncodedLen(len(l.Data)) + len(lineEnd))
+	buf.Write(base64.StdEncoding.AppendEncode(buf.AvailableBuffer(), l.Data))
+	buf.WriteString(lineEnd)
+	return nil
+}
+
+// appendHead appends the dead letter's line up to its data, which come last. What follows is
+// the data in base64, and lineEnd.
+func appendHead(buf *bytes.Buffer, l *Entry) error {
 	out := line{
 		Time: l.Time.UTC(), Stream: l.Stream, PartitionKey: l.PartitionKey, ExplicitHashKey: l.ExplicitHashKey,
-		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Events: l.Events, Data: l.Data,
+		Reason: l.Reason, Code: l.Code, Detail: l.Detail, Source: l.Source, Events: l.Events, Data: []byte{},
 	}
 	if !utf8.ValidString(l.PartitionKey) {
 		out.PartitionKey, out.PartitionKeyBytes = "", []byte(l.PartitionKey)
-	}
-	if out.Data == nil {
-		out.Data = []byte{}
 	}
 	for _, a := range l.Attempts {
 		out.Attempts = append(out.Attempts, attempt{
@@ -68,13 +81,15 @@ func appendLine(buf *bytes.Buffer, l *Entry) error {
 	e := json.NewEncoder(buf)
 	e.SetEscapeHTML(false)
 	err := e.Encode(&out)
-	if n := buf.Len() - begin; err == nil && n > MaxLineBytes {
+	if n := buf.Len() - begin + base64.StdEncoding.EncodedLen(len(l.Data)); err == nil && n > MaxLineBytes {
 		err = fmt.Errorf("a line of %d bytes is longer than %d", n, MaxLineBytes)
 	}
 	if err != nil {
 		buf.Truncate(begin)
+		return err
 	}
-	return err
+	buf.Truncate(buf.Len() - len(lineEnd))
+	return nil
 }
 
 // parseLine is the opposite of appendLine. Its errors do not hold any of b.

@@ -5,6 +5,7 @@ package deadletter
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,6 +31,10 @@ type Stream struct {
 	stream   string
 }
 
+// maxStreamRecord is the largest record that a stream can be told to take. More is not even
+// encoded.
+const maxStreamRecord = 10 << 20
+
 // NewStream makes a sink for a stream, given by name or ARN. The producer remains
 // the caller's, who closes it after the sink.
 func NewStream(producer Producer, stream string) *Stream {
@@ -46,6 +51,11 @@ func (s *Stream) Write(ctx context.Context, entries []Entry) error {
 	var records []core.Record
 	var indexes []int // of records in dead letters
 	for i := range entries {
+		if n := base64.StdEncoding.EncodedLen(len(entries[i].Data)); n > maxStreamRecord {
+			f.add(i, &core.RecordError{Stream: s.stream, Reason: core.ReasonTooLarge, Detail: fmt.Sprintf("the data have %d bytes in base64; a stream takes at most %d", n, maxStreamRecord)})
+			f.hopeless = append(f.hopeless, i)
+			continue
+		}
 		var buf bytes.Buffer
 		if err := appendLine(&buf, &entries[i]); err != nil {
 			f.add(i, err)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -77,6 +78,21 @@ func TestStream(t *testing.T) {
 		}
 		if got := len(s.Consume("dead-letters").Records); got != 2 {
 			t.Errorf("unexpected number of records; got %d; want 2", got)
+		}
+	})
+	t.Run("what no stream takes is not even encoded", func(t *testing.T) {
+		sink := startStream(t, kinesistest.New(kinesistest.WithStream("dead-letters", 1)))
+		list := []Entry{entry(long(64 << 20))}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := sink.Write(t.Context(), list)
+		runtime.ReadMemStats(&after)
+		var part *WriteError
+		if !errors.As(err, &part) || !reflect.DeepEqual(part.Hopeless, []int{0}) || !strings.Contains(err.Error(), "too_large") {
+			t.Errorf("unexpected error; got %v; want one of dead letter 0, without hope", err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+			t.Errorf("unexpected memory; got %d bytes; want less than 8 MiB", n)
 		}
 	})
 	t.Run("a missing stream is an error", func(t *testing.T) {
