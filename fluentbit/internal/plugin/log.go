@@ -161,7 +161,7 @@ func (r *refusals) add(f *delivery.Failure) {
 		r.kept += f.Events
 	case delivery.Lose:
 		r.lost += f.Events
-	case delivery.Drop, delivery.Retry, delivery.Reject: // nothing else is counted
+	case delivery.Drop, delivery.Retry, delivery.Reject, delivery.RejectLate: // nothing else is counted
 	}
 	r.largest = max(r.largest, f.Bytes)
 	if r.first == nil {
