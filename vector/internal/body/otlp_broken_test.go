@@ -151,3 +151,25 @@ func TestDamagedRecordOfOTLPJSONCostsItself(t *testing.T) {
 	_, _, err := brokenSplit(t, []byte(`{"resourceLogs":[{"resource":x,"scopeLogs":[{"logRecords":[{"body":{"stringValue":"1"}},{"body":y}]}]}]}`), FormatOTLPJSON, Options{})
 	wantKind(t, err, KindMalformed)
 }
+
+// To look for the next record costs no more than some passes over the body.
+func TestDamagedRecordsOfOTLPJSONCostLittle(t *testing.T) {
+	for name, unit := range map[string]string{
+		"arrays":              `{"logRecords":[x]},`,
+		"strings":             `{"logRecords":["x]},`,
+		"objects":             `{"body":[1,`,
+		"objects that end":    `{"body":x},`,
+		"brackets":            `]}`,
+		"arrays of nothing":   `{"logRecords":[]},`,
+		"arrays and brackets": `{"logRecords":[{"a":"]}]},`,
+	} {
+		body := `{"resourceLogs":[{"scopeLogs":[{"logRecords":[x,` + strings.Repeat(unit, 200_000) + "\n"
+		opt := Options{Broken: new([]Error), Arena: new(Arena), Limits: Limits{}.withDefaults()}
+		sp := splitter{opt: &opt, data: []byte(body)}
+		sp.isolateRecords()
+		// What is looked at last may have gone to the end.
+		if most := sp.mayReread() + 2*len(body); sp.reread > most {
+			t.Errorf("%s: unexpected work; got %d bytes read again of %d; want at most %d", name, sp.reread, len(body), most)
+		}
+	}
+}

@@ -24,7 +24,8 @@ type recordMender struct {
 	dst    []byte
 	copied int    // how much of the body is in dst
 	open   []byte // brackets around b[i], the outermost first
-	top    int    // where the request in hand begins
+	line   int    // where its first line ends
+	alone  bool   // another request begins on the next line
 	cut    bool   // the last request ends within its records
 }
 
@@ -62,7 +63,7 @@ func (m *recordMender) requests() bool {
 			continue
 		case '{', '[':
 			if len(m.open) == 0 {
-				m.top = i
+				m.begin(i)
 			}
 			m.open = append(m.open, c)
 		case '}', ']':
@@ -125,7 +126,7 @@ func (m *recordMender) records(i int) int {
 			continue
 		}
 		next := m.resume(i, limit)
-		if next < 0 {
+		if s.reread += max(at-i, 0); next < 0 || s.reread > s.mayReread() {
 			return -1
 		}
 		end = i + len(bytes.TrimRight(b[i:next], " \t\r\n"))
@@ -139,19 +140,26 @@ func (m *recordMender) records(i int) int {
 	}
 }
 
+// begin notes that a request begins at b[i].
+func (m *recordMender) begin(i int) {
+	b := m.s.data
+	if i >= m.line {
+		m.line = len(b)
+		if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
+			m.line = i + n
+		}
+		next := skipSpace(b, m.line)
+		m.alone = next < len(b) && b[next] == '{' && m.envelope(next+1)
+	}
+}
+
 // limit returns where the request with b[i] ends at the latest: with its line, if it has come
 // to b[i] without the end of one, and another one begins on the next.
 func (m *recordMender) limit(i int) int {
-	b := m.s.data
-	if bytes.IndexByte(b[m.top:i], '\n') >= 0 {
-		return len(b)
+	if i <= m.line && m.alone {
+		return m.line
 	}
-	if n := bytes.IndexByte(b[i:], '\n'); n >= 0 {
-		if next := skipSpace(b, i+n); next < len(b) && b[next] == '{' && m.envelope(next+1) {
-			return i + n
-		}
-	}
-	return len(b)
+	return len(m.s.data)
 }
 
 // element returns where the element at b[i] ends, if it can be read and is followed by what may
@@ -196,7 +204,11 @@ func (m *recordMender) resume(i, limit int) int {
 			}
 			// An array at the end of the record looks the same. Its own brackets tell, if
 			// they can be trusted.
-			if e := m.s.elementEnd(i, ']', limit); e > k && e < limit && b[e] == ']' && len(bytes.Trim(b[k:e], "]} \t\r\n")) == 0 && m.closes(e, limit) {
+			e := m.s.elementEnd(i, ']', limit)
+			if m.s.reread += max(e-k, 0); m.s.reread > m.s.mayReread() {
+				return -1
+			}
+			if e > k && e < limit && b[e] == ']' && len(bytes.Trim(b[k:e], "]} \t\r\n")) == 0 && m.closes(e, limit) {
 				return e
 			}
 			return k
