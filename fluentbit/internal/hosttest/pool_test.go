@@ -17,7 +17,7 @@ func TestPool(t *testing.T) {
 		t.Skip("needs a C compiler:", err)
 	}
 	program := filepath.Join(t.TempDir(), "pool")
-	args := []string{"-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-o", program, "testdata/pool.c", "../../pool.c", "../../log.c", "-lpthread"}
+	args := []string{"-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-o", program, "testdata/pool.c", "../../flushpool.c", "../../log.c", "-lpthread"}
 	if out, err := exec.Command("cc", append([]string{"-fsanitize=thread"}, args...)...).CombinedOutput(); err != nil {
 		t.Logf("no thread sanitizer here, running without: %s", out)
 		if out, err := exec.Command("cc", args...).CombinedOutput(); err != nil {
