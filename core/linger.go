@@ -52,6 +52,7 @@ type lingering struct {
 	prompt  bool   // a caller of it must not wait
 	since   int64  // when all callers began to wait in it, 0 if they did not yet
 	joined  bool   // by others, since then
+	arrived int64  // when the last batch came
 
 	left  [earlierWaves]earlierWave // by number of the wave
 	ended int64                     // when the last one left
@@ -190,7 +191,21 @@ func (pl *pipeline) lingers() bool {
 // overridesDeadlines reports whether the end of the wait counts, in place of the deadlines of
 // aggregates.
 func (pl *pipeline) overridesDeadlines() bool {
-	return pl.allWait() && pl.lingers()
+	if pl.allWait() {
+		return pl.lingers()
+	}
+	return pl.now < pl.newcomerDue()
+}
+
+// newcomerDue is until when a caller that has joined a wave that lingers may be on its way
+// to wait as the others do: until its own records are due. Otherwise the aggregates of the
+// others, whose deadlines are over, would leave before its records are in them.
+func (pl *pipeline) newcomerDue() int64 {
+	l := &pl.linger
+	if l.off || l.since == 0 || l.prompt || pl.closing || pl.callers.blocked > 0 || pl.callers.flushing > 0 {
+		return 0
+	}
+	return min(l.arrived+pl.bufferedNanos, l.since+pl.lingerTime())
 }
 
 // lingerDue returns when to look again whether to wait on.

@@ -547,3 +547,18 @@ func TestLingerIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// A caller of a wave that lingers has submitted before it waits. Meanwhile the others' records
+// stay, though their deadlines are over, until its own are due.
+func TestANewcomerEndsNoWaitBeforeItsOwnRecordsAreDue(t *testing.T) {
+	const buffered = 50 * time.Millisecond
+	inRig(t, func(r *lingerRig) {
+		took := r.lingering("a")
+		time.Sleep(2 * buffered) // fake time
+		newcomer := r.begin("b", 1)
+		r.wantTime("the batch that lingers", took(), 3*buffered+rigTrip)
+		if err := newcomer.Wait(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}, WithLinger(10*time.Second), WithMaxBufferedTime(buffered))
+}

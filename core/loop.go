@@ -91,8 +91,11 @@ func (pl *pipeline) nextEvent() int64 {
 		at = min(at, max(pl.batches.idleSince+int64(pl.cfg.streamIdle), pl.now+int64(time.Second)))
 	}
 	if sh := pl.aggregates.open.head; sh != nil {
-		if !pl.overridesDeadlines() {
+		switch {
+		case !pl.overridesDeadlines():
 			at = min(at, sh.open.deadline-pl.slackNanos)
+		case !pl.allWait():
+			at = min(at, pl.newcomerDue())
 		}
 		switch {
 		case !pl.allWait():

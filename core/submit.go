@@ -159,6 +159,7 @@ func (pl *pipeline) beginBatch(b *Batch) {
 	pl.callers.submitting++
 	b.submitting = true
 	pl.batches.pushBatch(b)
+	pl.linger.arrived = pl.now
 	pl.linger.countCrowd(pl.batches.open, pl.now)
 	b.arrived = pl.now
 	pl.stats.Accepted += uint64(len(b.items))
