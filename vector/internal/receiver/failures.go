@@ -86,11 +86,23 @@ func poisonOf(reason string) PoisonReason {
 	return PoisonInvalid
 }
 
-// failureCounts are events with one disposition, by why, with the first detail and error of each.
-type failureCounts [poisonCount]struct {
+// failureCounts are events with one disposition, by why.
+type failureCounts [poisonCount]failureCount
+
+// failureCount has the first detail and error of its events.
+type failureCount struct {
 	events int
 	detail string
 	err    error
+}
+
+// all yields the reasons of which there are events.
+func (t *failureCounts) all(yield func(why PoisonReason, e failureCount) bool) {
+	for why, e := range t {
+		if e.events > 0 && !yield(PoisonReason(why), e) {
+			return
+		}
+	}
 }
 
 func (t *failureCounts) add(why PoisonReason, events int, detail string, err error) {
@@ -103,11 +115,7 @@ func (t *failureCounts) add(why PoisonReason, events int, detail string, err err
 
 // deadLettered counts and reports events that are kept as dead letters.
 func (s *Server) deadLettered(t *failureCounts, stream string) {
-	for i, e := range t {
-		if e.events == 0 {
-			continue
-		}
-		why := PoisonReason(i)
+	for why, e := range t.all {
 		s.counters.deadLettered[why].Add(uint64(e.events))
 		s.throttled.log("keep "+why.String(), e.events, func(k skipped) {
 			s.log.Warn("events can never be stored and are kept as dead letters", "stream", stream, "reason", why.String(), "detail", e.detail,
@@ -118,11 +126,7 @@ func (s *Server) deadLettered(t *failureCounts, stream string) {
 
 // drop counts and reports events that are lost because the configuration says so.
 func (s *Server) drop(t *failureCounts, stream string) {
-	for i, e := range t {
-		if e.events == 0 {
-			continue
-		}
-		why := PoisonReason(i)
+	for why, e := range t.all {
 		s.counters.dropped[why].Add(uint64(e.events))
 		s.throttled.log("drop "+why.String(), e.events, func(k skipped) {
 			s.log.Warn("events can never be stored and were dropped", "stream", stream, "reason", why.String(), "detail", e.detail,
@@ -133,11 +137,7 @@ func (s *Server) drop(t *failureCounts, stream string) {
 
 // lose counts and reports events that should be kept as dead letters, but cannot.
 func (s *Server) lose(t *failureCounts, stream string) {
-	for i, e := range t {
-		if e.events == 0 {
-			continue
-		}
-		why := PoisonReason(i)
+	for why, e := range t.all {
 		s.counters.dropped[why].Add(uint64(e.events))
 		s.throttled.log("lose "+why.String(), e.events, func(k skipped) {
 			s.log.Error("events can be stored neither in their stream nor as dead letters and are lost", "stream", stream, "reason", why.String(), "error", e.err,
