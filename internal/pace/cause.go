@@ -99,28 +99,47 @@ type cause struct {
 // outside often strikes the others, and each alone may see few records a second. The zero
 // value knows nothing. It is not safe for concurrent use.
 type Peers struct {
-	foundAt int64 // when one of them last found a background
-	any     bool
+	foundAt    int64   // when one of them last found a background
+	finds      float64 // how often one was found, each fading since foundAt; a trial that blames the producer halves it
+	background float64 // what was found, on average
 }
 
-// Evidence of others counts peerScore in a trial, which is half of what it takes, and
-// fades over peerTime.
+// Evidence of others counts peerScore in a trial if one of them has found a background, and
+// peerMore for each further find, up to peerMost. It fades over peerTime, and below peerLeast
+// it is none.
 const (
-	peerScore = 3.0
-	peerTime  = int64(time.Minute)
+	peerScore, peerMore, peerMost = 3.0, 0.6, 7.0
+	peerLeast                     = 1.0
+	peerTime                      = float64(time.Minute)
 )
 
-func (p *Peers) found(at int64) {
+func (p *Peers) fade(at int64) float64 { return math.Exp(float64(p.foundAt-at) / peerTime) }
+
+func (p *Peers) found(at int64, background float64) {
+	if p == nil {
+		return
+	}
+	p.finds = p.finds*p.fade(at) + 1
+	p.background += (background - p.background) / p.finds
+	p.foundAt = at
+}
+
+func (p *Peers) blamed() {
 	if p != nil {
-		p.foundAt, p.any = at, true
+		p.finds /= 2
 	}
 }
 
 func (p *Peers) evidence(at int64) float64 {
-	if p == nil || !p.any || at-p.foundAt >= peerTime {
+	if p == nil {
 		return 0
 	}
-	return peerScore * (1 - float64(at-p.foundAt)/float64(peerTime))
+	finds := p.finds * p.fade(at)
+	score := min(peerScore*min(finds, 1)+peerMore*max(finds-1, 0), peerMost)
+	if score < peerLeast {
+		return 0
+	}
+	return score
 }
 
 func (s *share) newBlock(at int64) {
@@ -229,8 +248,11 @@ func (s *share) try(at int64) {
 // weigh ends a trial as soon as enough is known.
 func (s *share) weigh(at, age int64, all float32) bool {
 	before := float64(1 - s.through)
-	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
 	others := s.peers.evidence(at)
+	if others > 0 { // this one began its trial because it had bad luck
+		before = min(before, s.peers.background/notOurs)
+	}
+	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
 	run := float64(s.row) * math.Log(1-notOurs*before)
 	switch {
 	case score+others > sureNot && all >= tryRecords, score+others > likelyNot && age >= tryMost:
@@ -239,10 +261,11 @@ func (s *share) weigh(at, age int64, all float32) bool {
 			expected = float32(notOurs * before)
 		}
 		s.background = (s.refusal + priorRecords*expected) / (all + priorRecords)
-		s.peers.found(at)
+		s.peers.found(at, float64(s.background))
 		s.restore(at, float64(s.former))
 	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, s.row >= longRow, run+others < sureRow:
 		s.background, s.usual = 0, 0
+		s.peers.blamed()
 		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
 	case age >= tryMost:
 		s.restore(at, float64(s.atFirst))

@@ -86,6 +86,7 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		age             float64 // of the trial
 		row             int     // stored after the last refused
 		others          float64 // age of what a peer found, 0: nothing
+		finds, blames   int     // of peers; 1 and 0 if it is 0
 		want            string
 	}{
 		{stored: 2, refused: 4, age: 0.9, want: lasts}, // a shard may count by the second
@@ -113,13 +114,13 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		{stored: 2, refused: 1, age: 15, want: unknown}, // 1.2
 		{stored: 6, refused: 1, age: 15, want: unknown},
 
-		// A peer that has found a background just now counts 3, one before half a minute half of that.
+		// A peer that has found a background just now counts 3, one before a minute a third of that.
 		{stored: 4, refused: 3, others: 4, age: 1, want: outside},
 		{stored: 5, refused: 3, others: 4, age: 1, want: outside},  // 4.0 + 2.8
-		{stored: 5, refused: 3, others: 28, age: 1, want: lasts},   // 4.0 + 1.6
-		{stored: 3, refused: 3, others: 28, age: 1, want: outside}, // 4.9 + 1.6
-		{stored: 3, refused: 3, others: 36, age: 1, want: outside}, // 4.9 + 1.2
-		{stored: 3, refused: 3, others: 48, age: 1, want: lasts},   // 4.9 + 0.6
+		{stored: 5, refused: 3, others: 28, age: 1, want: lasts},   // 4.0 + 1.9
+		{stored: 3, refused: 3, others: 28, age: 1, want: outside}, // 4.9 + 1.9
+		{stored: 3, refused: 3, others: 36, age: 1, want: outside}, // 4.9 + 1.6
+		{stored: 3, refused: 3, others: 48, age: 1, want: outside}, // 4.9 + 1.3
 		{stored: 1, refused: 3, others: 4, age: 1, want: lasts},    // too few records
 		{stored: 7, refused: 2, others: 4, age: 1, want: lasts},    // 1 + 2.8
 		{stored: 16, refused: 1, others: 4, age: 1, want: lasts},   // -5.15 + 2.8
@@ -129,17 +130,35 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		{stored: 18, refused: 1, row: 17, others: 4, age: 1, want: ours},
 		{stored: 1, others: 4, age: 4, want: lasts},
 		{stored: 3, refused: 1, others: 4, age: 15, want: outside}, // 0.7 + 2.1
-		// It is forgotten after a minute.
-		{stored: 3, refused: 3, others: 60, age: 1, want: lasts},
+		{stored: 3, refused: 3, others: 60, age: 1, want: lasts},   // 4.9 + 1.1
+		// It is forgotten after two minutes.
+		{stored: 3, refused: 3, others: 120, age: 1, want: lasts},
 		{stored: 12, refused: 1, others: 120, age: 1, want: lasts}, // -3.3
 		{stored: 1, others: 120, age: 4, want: ours},
+
+		// Further finds count a fifth of that each, up to 7.
+		{stored: 7, refused: 2, others: 4, finds: 3, age: 1, want: lasts},    // 1 + 4.1
+		{stored: 7, refused: 2, others: 4, finds: 6, age: 1, want: outside},  // 1 + 5.8
+		{stored: 8, refused: 2, others: 4, finds: 20, age: 1, want: outside}, // 0.5 + 7
+		{stored: 12, refused: 2, others: 4, finds: 20, age: 1, want: lasts},  // -1.3 + 7
+		{stored: 7, refused: 2, others: 4, finds: 12, blames: 1, age: 1, want: outside},
+		{stored: 7, refused: 2, others: 4, finds: 12, blames: 2, age: 1, want: lasts}, // 2.8 of 11.2 finds are left
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			var peers pace.Peers
-			var peer, s pace.Shard
+			var s pace.Shard
 			if c.others > 0 {
-				peer.Beside(&peers)
-				beside(t, &peer, limits(true)) // found at 5 s
+				for range max(c.finds, 1) {
+					var peer pace.Shard
+					peer.Beside(&peers)
+					beside(t, &peer, limits(true)) // found at 5 s
+				}
+				for range c.blames {
+					var peer pace.Shard
+					peer.Beside(&peers)
+					trial(t, &peer, limits(true), 0)
+					store(&peer, 5, 33, aSize)
+				}
 			}
 			s.Beside(&peers)
 			from := 0.0
@@ -170,6 +189,36 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 			}
 			if got != c.want {
 				t.Errorf("unexpected end; the trial %s; want that it %s", got, c.want)
+			}
+		})
+	}
+}
+
+// A shard begins a trial when it has had bad luck. What its peers have found tells better
+// how many throttles to expect.
+func TestTrialExpectsWhatPeersHaveFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		refused int // of 40 in the trial of the peer
+		goesOn  bool
+	}{
+		"less than the shard had": {refused: 12, goesOn: true},
+		"more than the shard had": {refused: 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var peers pace.Peers
+			var peer, s pace.Shard
+			peer.Beside(&peers)
+			trial(t, &peer, limits(true), 0)
+			store(&peer, 4.5, 39-c.refused, aSize)
+			refuse(&peer, 4.5, c.refused, aSize)
+			store(&peer, 5, 1, aSize)
+			s.Beside(&peers)
+			trial(t, &s, limits(true), 4)
+			store(&s, 8, 21, aSize)
+			refuse(&s, 8, 1, aSize)
+			store(&s, 9, 1, aSize)
+			if got := s.Share(); near(got, aTried) != c.goesOn {
+				t.Errorf("unexpected share with one of 24 refused; got %v; want a trial that goes on, %v: %t", got, aTried, c.goesOn)
 			}
 		})
 	}
