@@ -4,7 +4,6 @@ package body
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // Unpacker undoes content encodings. It keeps decoders for reuse; the zero value
@@ -83,45 +83,6 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 	return dst, nil
 }
 
-// UnpackedSize guesses how long data is without its content encodings, from what it
-// says about itself; 0 if it says nothing. It is the sender's word, for deciding how
-// much memory to ask for: the truth may be anything up to the limits.
-func UnpackedSize(encodings string, data []byte) int {
-	list, err := parseEncodings(encodings)
-	if err != nil || len(list) != 1 {
-		return 0
-	}
-	switch n := len(data); list[0] {
-	case encGzip:
-		return gzipSize(data)
-	case encLZ4:
-		return lz4Size(data)
-	case encZstd:
-		if _, most, err := zstdBounds(data); err == nil {
-			return most
-		}
-	case encSnappy:
-		if size, err := snappy.DecodedLen(data); err == nil && size <= snappyMaxRatio*n {
-			return size
-		}
-	default: // deflate says nothing of its size
-	}
-	return 0
-}
-
-// gzipSize is the length that the last four bytes declare, which are about the last
-// member; 0 if it is impossible.
-func gzipSize(data []byte) int {
-	if len(data) < 4 {
-		return 0
-	}
-	size := int(binary.LittleEndian.Uint32(data[len(data)-4:]))
-	if size > deflateMaxRatio*len(data) {
-		return 0
-	}
-	return size
-}
-
 // put gives decoders back, without what they read from.
 func (u *Unpacker) put(d *decoders) {
 	d.in.Reset(nil)
@@ -159,10 +120,10 @@ func parseEncodings(s string) ([]encoding, error) {
 		case "lz4", "x-lz4":
 			list = append(list, encLZ4)
 		default:
-			return nil, refuse(KindUnsupported, "content encoding "+printable(name))
+			return nil, refuseDeclared("content encoding " + printable(name))
 		}
 		if len(list) > maxEncodings {
-			return nil, refuse(KindUnsupported, "too many content encodings")
+			return nil, refuseDeclared("too many content encodings")
 		}
 	}
 	return list, nil
@@ -241,6 +202,18 @@ func (d *decoders) inflate(dst, data []byte, limit int) ([]byte, error) {
 		err = errTrailing
 	}
 	return dst, unpackError(err, "deflate data")
+}
+
+// unlz4 reads frames. The reader is not kept: what it knows of one body would be there
+// for blocks of the next to refer to.
+func (d *decoders) unlz4(dst, data []byte, limit int) ([]byte, error) {
+	d.in.Reset(data)
+	dst = grow(dst, min(lz4Size(data), limit)+1)
+	dst, err := readAll(dst, lz4.NewReader(&d.in), limit)
+	if err == nil && len(data) < 4 {
+		err = errTrailing // not even the beginning of a frame
+	}
+	return dst, unpackError(err, "lz4 data")
 }
 
 var (
