@@ -82,7 +82,7 @@ func (d *Decoder) Decode(ctx context.Context, wire []byte, form Form, opt Option
 func (w *decoding) unpack(ctx context.Context, wire []byte) ([]byte, error) {
 	limits, encodings := w.opt.Limits, w.form.Encodings
 	if len(wire) == 0 || !w.form.packed() {
-		return w.unpacker.Unpack(nil, encodings, wire, limits)
+		return w.unpacker.Unpack(encodings, wire, limits)
 	}
 	most := limits.UnpackedBytes
 	guess := w.guessUnpacked(len(wire))
@@ -100,7 +100,7 @@ func (w *decoding) unpack(ctx context.Context, wire []byte) ([]byte, error) {
 			return nil, err
 		}
 		limits.UnpackedBytes = guess
-		out, err := w.unpacker.Unpack(nil, encodings, wire, limits)
+		out, err := w.unpacker.Unpack(encodings, wire, limits)
 		if tooLarge(err) && guess < most {
 			guess = min(4*guess, most)
 			continue

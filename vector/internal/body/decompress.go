@@ -34,31 +34,30 @@ type decoders struct {
 	spare  []byte // between two encodings
 }
 
-// Unpack returns data with its content encodings undone, in dst[:0] if that is
-// large enough. encodings is the value of Content-Encoding, a list in the order in
-// which they were applied; several header fields are to be joined with commas.
+// Unpack returns data with its content encodings undone. encodings is the value of
+// Content-Encoding, a list in the order in which they were applied; several header
+// fields are to be joined with commas.
 // Known are gzip (several members), deflate (zlib or raw), zstd (several frames,
 // windows up to 64 MiB), snappy (a block, or frames, whatever the name says), lz4
-// (several frames) and identity. With nothing to undo data itself is returned, not a copy. dst and data
-// must not overlap.
+// (several frames) and identity. With nothing to undo data itself is returned, not a copy.
 //
 // The error is an *Error. At no step more than l.UnpackedBytes are produced, and
 // memory is taken in proportion to what is produced, not to what data declares;
-// dst grows by doubling up to the limit and may have 512 KiB more.
+// the result grows by doubling up to the limit and may have 512 KiB more.
 // Data behind the end of the compressed data is an error, but for zero bytes behind
 // gzip, which some writers pad with. Empty data is empty in all encodings.
-func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) ([]byte, error) {
+func (u *Unpacker) Unpack(encodings string, data []byte, l Limits) ([]byte, error) {
 	l = l.withDefaults()
 	if len(data) > l.CompressedBytes {
-		return dst[:0], refuse(KindTooLarge, "compressed body")
+		return nil, refuse(KindTooLarge, "compressed body")
 	}
 	list, err := parseEncodings(encodings)
 	if err != nil {
-		return dst[:0], err
+		return nil, err
 	}
 	if len(list) == 0 || len(data) == 0 {
 		if len(data) > l.UnpackedBytes {
-			return dst[:0], refuse(KindTooLarge, "body")
+			return nil, refuse(KindTooLarge, "body")
 		}
 		return data, nil
 	}
@@ -67,7 +66,8 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 		d = new(decoders)
 	}
 	defer u.put(d)
-	// dst and spare take turns, so that dst is the last.
+	// The caller's memory and spare take turns, so that the caller's is the last.
+	var dst []byte
 	for n := len(list) - 1; n >= 0; n-- {
 		into := &dst
 		if n%2 == 1 {
@@ -76,7 +76,7 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 		out, err := d.undo((*into)[:0], list[n], data, l.UnpackedBytes)
 		*into = out
 		if err != nil {
-			return dst[:0], err
+			return nil, err
 		}
 		data = out
 	}
