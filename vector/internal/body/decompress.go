@@ -4,7 +4,6 @@ package body
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 // Unpacker undoes content encodings. It keeps decoders for reuse; the zero value
@@ -34,31 +34,30 @@ type decoders struct {
 	spare  []byte // between two encodings
 }
 
-// Unpack returns data with its content encodings undone, in dst[:0] if that is
-// large enough. encodings is the value of Content-Encoding, a list in the order in
-// which they were applied; several header fields are to be joined with commas.
+// Unpack returns data with its content encodings undone. encodings is the value of
+// Content-Encoding, a list in the order in which they were applied; several header
+// fields are to be joined with commas.
 // Known are gzip (several members), deflate (zlib or raw), zstd (several frames,
 // windows up to 64 MiB), snappy (a block, or frames, whatever the name says), lz4
-// (several frames) and identity. With nothing to undo data itself is returned, not a copy. dst and data
-// must not overlap.
+// (several frames) and identity. With nothing to undo data itself is returned, not a copy.
 //
 // The error is an *Error. At no step more than l.UnpackedBytes are produced, and
 // memory is taken in proportion to what is produced, not to what data declares;
-// dst grows by doubling up to the limit and may have 512 KiB more.
+// the result grows by doubling up to the limit and may have 512 KiB more.
 // Data behind the end of the compressed data is an error, but for zero bytes behind
 // gzip, which some writers pad with. Empty data is empty in all encodings.
-func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) ([]byte, error) {
+func (u *Unpacker) Unpack(encodings string, data []byte, l Limits) ([]byte, error) {
 	l = l.withDefaults()
 	if len(data) > l.CompressedBytes {
-		return dst[:0], refuse(KindTooLarge, "compressed body")
+		return nil, refuse(KindTooLarge, "compressed body")
 	}
 	list, err := parseEncodings(encodings)
 	if err != nil {
-		return dst[:0], err
+		return nil, err
 	}
 	if len(list) == 0 || len(data) == 0 {
 		if len(data) > l.UnpackedBytes {
-			return dst[:0], refuse(KindTooLarge, "body")
+			return nil, refuse(KindTooLarge, "body")
 		}
 		return data, nil
 	}
@@ -67,7 +66,8 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 		d = new(decoders)
 	}
 	defer u.put(d)
-	// dst and spare take turns, so that dst is the last.
+	// The caller's memory and spare take turns, so that the caller's is the last.
+	var dst []byte
 	for n := len(list) - 1; n >= 0; n-- {
 		into := &dst
 		if n%2 == 1 {
@@ -76,50 +76,11 @@ func (u *Unpacker) Unpack(dst []byte, encodings string, data []byte, l Limits) (
 		out, err := d.undo((*into)[:0], list[n], data, l.UnpackedBytes)
 		*into = out
 		if err != nil {
-			return dst[:0], err
+			return nil, err
 		}
 		data = out
 	}
 	return dst, nil
-}
-
-// UnpackedSize guesses how long data is without its content encodings, from what it
-// says about itself; 0 if it says nothing. It is the sender's word, for deciding how
-// much memory to ask for: the truth may be anything up to the limits.
-func UnpackedSize(encodings string, data []byte) int {
-	list, err := parseEncodings(encodings)
-	if err != nil || len(list) != 1 {
-		return 0
-	}
-	switch n := len(data); list[0] {
-	case encGzip:
-		return gzipSize(data)
-	case encLZ4:
-		return lz4Size(data)
-	case encZstd:
-		if _, most, err := zstdBounds(data); err == nil {
-			return most
-		}
-	case encSnappy:
-		if size, err := snappy.DecodedLen(data); err == nil && size <= snappyMaxRatio*n {
-			return size
-		}
-	default: // deflate says nothing of its size
-	}
-	return 0
-}
-
-// gzipSize is the length that the last four bytes declare, which are about the last
-// member; 0 if it is impossible.
-func gzipSize(data []byte) int {
-	if len(data) < 4 {
-		return 0
-	}
-	size := int(binary.LittleEndian.Uint32(data[len(data)-4:]))
-	if size > deflateMaxRatio*len(data) {
-		return 0
-	}
-	return size
 }
 
 // put gives decoders back, without what they read from.
@@ -159,10 +120,10 @@ func parseEncodings(s string) ([]encoding, error) {
 		case "lz4", "x-lz4":
 			list = append(list, encLZ4)
 		default:
-			return nil, refuse(KindUnsupported, "content encoding "+printable(name))
+			return nil, refuseDeclared("content encoding " + printable(name))
 		}
 		if len(list) > maxEncodings {
-			return nil, refuse(KindUnsupported, "too many content encodings")
+			return nil, refuseDeclared("too many content encodings")
 		}
 	}
 	return list, nil
@@ -241,6 +202,18 @@ func (d *decoders) inflate(dst, data []byte, limit int) ([]byte, error) {
 		err = errTrailing
 	}
 	return dst, unpackError(err, "deflate data")
+}
+
+// unlz4 reads frames. The reader is not kept: what it knows of one body would be there
+// for blocks of the next to refer to.
+func (d *decoders) unlz4(dst, data []byte, limit int) ([]byte, error) {
+	d.in.Reset(data)
+	dst = grow(dst, min(lz4Size(data), limit)+1)
+	dst, err := readAll(dst, lz4.NewReader(&d.in), limit)
+	if err == nil && len(data) < 4 {
+		err = errTrailing // not even the beginning of a frame
+	}
+	return dst, unpackError(err, "lz4 data")
 }
 
 var (

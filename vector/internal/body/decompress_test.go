@@ -81,36 +81,34 @@ func TestUnpack(t *testing.T) {
 	for name, pack := range packers {
 		t.Run(name, func(t *testing.T) {
 			var u Unpacker
-			var dst []byte
 			packed := pack(text)
-			for range 3 { // decoders and dst are used again
-				out, err := u.Unpack(dst, header(name), packed, Limits{})
+			for range 3 { // decoders are used again
+				out, err := u.Unpack(header(name), packed, Limits{})
 				if err != nil || !bytes.Equal(out, text) {
 					t.Fatalf("unexpected result; got %d bytes, %v; want %d bytes", len(out), err, len(text))
 				}
-				dst = out
 			}
-			if out, err := u.Unpack(dst, header(name), packed, Limits{UnpackedBytes: len(text)}); err != nil || len(out) != len(text) {
+			if out, err := u.Unpack(header(name), packed, Limits{UnpackedBytes: len(text)}); err != nil || len(out) != len(text) {
 				t.Errorf("unexpected result at the limit; got %d bytes, %v; want all", len(out), err)
 			}
 			for _, limit := range []int{1, len(text) / 2, len(text) - 1} {
-				_, err := u.Unpack(nil, header(name), packed, Limits{UnpackedBytes: limit})
+				_, err := u.Unpack(header(name), packed, Limits{UnpackedBytes: limit})
 				wantKind(t, err, KindTooLarge)
 			}
-			_, err := u.Unpack(nil, header(name), packed, Limits{CompressedBytes: len(packed) - 1})
+			_, err := u.Unpack(header(name), packed, Limits{CompressedBytes: len(packed) - 1})
 			wantKind(t, err, KindTooLarge)
 			for _, n := range []int{1, 2, 5, 11, len(packed) / 2, len(packed) - 1} {
-				_, err := u.Unpack(nil, header(name), packed[:n], Limits{})
+				_, err := u.Unpack(header(name), packed[:n], Limits{})
 				wantKind(t, err, KindMalformed)
 			}
 			garbage := append(bytes.Clone(packed), "garbage"...)
-			_, err = u.Unpack(nil, header(name), garbage, Limits{})
+			_, err = u.Unpack(header(name), garbage, Limits{})
 			wantKind(t, err, KindMalformed)
-			if out, err := u.Unpack(nil, header(name), pack(nil), Limits{}); err != nil || len(out) != 0 {
+			if out, err := u.Unpack(header(name), pack(nil), Limits{}); err != nil || len(out) != 0 {
 				t.Errorf("unexpected result for nothing packed; got %d bytes, %v; want none", len(out), err)
 			}
 			// After all these errors the decoders still work.
-			if out, err := u.Unpack(nil, header(name), packed, Limits{}); err != nil || !bytes.Equal(out, text) {
+			if out, err := u.Unpack(header(name), packed, Limits{}); err != nil || !bytes.Equal(out, text) {
 				t.Errorf("unexpected result after errors; got %d bytes, %v; want %d bytes", len(out), err, len(text))
 			}
 		})
@@ -144,22 +142,22 @@ func TestUnpackLists(t *testing.T) {
 	} {
 		t.Run(tc.encodings, func(t *testing.T) {
 			var u Unpacker
-			out, err := u.Unpack(nil, tc.encodings, tc.data, Limits{})
+			out, err := u.Unpack(tc.encodings, tc.data, Limits{})
 			if err != nil || !bytes.Equal(out, text) {
 				t.Errorf("unexpected result; got %q, %v; want %q", out, err, text)
 			}
 		})
 	}
 	for _, encodings := range []string{"br", "gzip, br", "gzip,gzip,gzip,gzip", "aws-chunked", "\x00\xff"} {
-		_, err := new(Unpacker).Unpack(nil, encodings, text, Limits{})
+		_, err := new(Unpacker).Unpack(encodings, text, Limits{})
 		wantKind(t, err, KindUnsupported)
 	}
 	for _, encodings := range []string{"gzip", "zstd", "deflate", "snappy", "gzip, zstd"} {
-		if out, err := new(Unpacker).Unpack(nil, encodings, nil, Limits{}); err != nil || len(out) != 0 {
+		if out, err := new(Unpacker).Unpack(encodings, nil, Limits{}); err != nil || len(out) != 0 {
 			t.Errorf("unexpected result for an empty body in %s; got %d bytes, %v; want none", encodings, len(out), err)
 		}
 	}
-	_, err := new(Unpacker).Unpack(nil, "", text, Limits{UnpackedBytes: 5})
+	_, err := new(Unpacker).Unpack("", text, Limits{UnpackedBytes: 5})
 	wantKind(t, err, KindTooLarge)
 }
 
@@ -201,20 +199,21 @@ func TestUnpackBombs(t *testing.T) {
 				pack = packers[enc]
 			}
 			warm := pack([]byte("x"))
-			if _, err := u.Unpack(nil, enc, warm, Limits{}); err != nil {
+			if _, err := u.Unpack(enc, warm, Limits{}); err != nil {
 				t.Fatalf("unexpected error; got %v; want none", err)
 			}
 			var err error
-			n := allocated(func() { _, err = u.Unpack(nil, enc, bomb, Limits{UnpackedBytes: limit}) })
+			_, cost := unpackNeed(enc, bomb)
+			n := allocated(func() { _, err = u.Unpack(enc, bomb, Limits{UnpackedBytes: limit}) })
 			wantKind(t, err, KindTooLarge)
 			// Growing by doubling allocates twice the limit in all, of which it holds one and
 			// a half at a time. The rest is a new decoder: the race detector makes pools
 			// forget.
-			if n > 2*limit+uint64(UnpackCost(enc, bomb))+(3<<20) {
+			if n > 2*limit+uint64(cost)+(3<<20) {
 				t.Errorf("unexpected allocation; got %d bytes; want at most about %d", n, 2*limit)
 			}
 			// The list bomb: a bomb inside a small body.
-			n = allocated(func() { _, err = u.Unpack(nil, enc+", gzip", gzipped(bomb), Limits{UnpackedBytes: limit}) })
+			n = allocated(func() { _, err = u.Unpack(enc+", gzip", gzipped(bomb), Limits{UnpackedBytes: limit}) })
 			if err == nil || n > 5*limit {
 				t.Errorf("unexpected result; got %d bytes allocated, %v; want an error and at most %d", n, err, 5*limit)
 			}
@@ -245,9 +244,9 @@ func TestUnpackIgnoresDeclaredLengths(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var u Unpacker
-			_, _ = u.Unpack(nil, tc.encoding, packers[tc.encoding]([]byte("x")), Limits{})
+			_, _ = u.Unpack(tc.encoding, packers[tc.encoding]([]byte("x")), Limits{})
 			var err error
-			n := allocated(func() { _, err = u.Unpack(nil, tc.encoding, tc.data, Limits{}) })
+			n := allocated(func() { _, err = u.Unpack(tc.encoding, tc.data, Limits{}) })
 			if tc.want == KindNone && err != nil {
 				t.Errorf("unexpected error; got %v; want none", err)
 			} else if tc.want != KindNone {
@@ -269,7 +268,7 @@ func TestUnpackChecksSums(t *testing.T) {
 		} else {
 			packed[len(packed)-at] ^= 1
 		}
-		_, err := new(Unpacker).Unpack(nil, header(name), packed, Limits{})
+		_, err := new(Unpacker).Unpack(header(name), packed, Limits{})
 		if wantKind(t, err, KindMalformed); err == nil {
 			t.Errorf("unexpected success for %s; want an error", name)
 		}
@@ -289,7 +288,7 @@ func TestUnpackLargeWindows(t *testing.T) {
 		_ = w.Flush()
 		_, _ = w.Write(text[1000:])
 		_ = w.Close()
-		got, err := new(Unpacker).Unpack(nil, "zstd", out.Bytes(), Limits{UnpackedBytes: len(text)})
+		got, err := new(Unpacker).Unpack("zstd", out.Bytes(), Limits{UnpackedBytes: len(text)})
 		if window > zstdMaxWindow {
 			wantKind(t, err, KindTooLarge)
 		} else if err != nil || !bytes.Equal(got, text) {
@@ -307,7 +306,7 @@ func TestUnpackConcurrently(t *testing.T) {
 				text := ndjson(50 << 10)
 				packed := pack(text)
 				for range 10 {
-					if out, err := u.Unpack(nil, header(name), packed, Limits{}); err != nil || !bytes.Equal(out, text) {
+					if out, err := u.Unpack(header(name), packed, Limits{}); err != nil || !bytes.Equal(out, text) {
 						t.Errorf("unexpected result for %s; got %d bytes, %v; want %d", name, len(out), err, len(text))
 					}
 				}
@@ -328,7 +327,7 @@ func FuzzUnpack(f *testing.F) {
 	var u Unpacker
 	f.Fuzz(func(t *testing.T, which uint8, data []byte, limit uint16) {
 		l := Limits{UnpackedBytes: int(limit) + 1}
-		out, err := u.Unpack(nil, names[int(which)%len(names)], data, l)
+		out, err := u.Unpack(names[int(which)%len(names)], data, l)
 		var e *Error
 		if err != nil && (!errors.As(err, &e) || e.Kind == KindNone || len(out) > 0) {
 			t.Fatalf("unexpected error; got %#v, %d bytes; want an *Error and nothing", err, len(out))
@@ -336,7 +335,7 @@ func FuzzUnpack(f *testing.F) {
 		if len(out) > l.UnpackedBytes {
 			t.Fatalf("unexpected length; got %d; want at most %d", len(out), l.UnpackedBytes)
 		}
-		again, err2 := u.Unpack(make([]byte, 0, 100), names[int(which)%len(names)], data, l)
+		again, err2 := u.Unpack(names[int(which)%len(names)], data, l)
 		if (err == nil) != (err2 == nil) || !bytes.Equal(out, again) {
 			t.Fatalf("unexpected result with a used decoder; got %q, %v; want %q, %v", again, err2, out, err)
 		}
@@ -356,7 +355,7 @@ func FuzzUnpackPacked(f *testing.F) {
 		_, _ = fw.Write(text)
 		_ = fw.Close()
 		for name, packed := range map[string][]byte{"gzip": gz.Bytes(), "deflate": raw.Bytes(), "zstd": zstded(text), "snappy": snappy.Encode(nil, text)} {
-			if out, err := u.Unpack(nil, name, packed, Limits{}); err != nil || !bytes.Equal(out, text) {
+			if out, err := u.Unpack(name, packed, Limits{}); err != nil || !bytes.Equal(out, text) {
 				t.Fatalf("unexpected result for %s; got %q, %v; want %q", name, out, err, text)
 			}
 		}
@@ -378,7 +377,7 @@ func TestLargeWindowsCostNothing(t *testing.T) {
 	var u Unpacker
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	got, err := u.Unpack(nil, "zstd", out.Bytes(), Limits{})
+	got, err := u.Unpack("zstd", out.Bytes(), Limits{})
 	runtime.ReadMemStats(&after)
 	if err != nil || !bytes.Equal(got, text) {
 		t.Fatalf("unexpected result; got %d bytes, %v; want %d", len(got), err, len(text))
@@ -420,7 +419,7 @@ func TestUnpackedSize(t *testing.T) {
 		{"an impossible length of snappy", "snappy", []byte{0xff, 0xff, 0xff, 0xff, 0x0f, 0}, 0, 0},
 		{"broken zstd", "zstd", []byte("zstd"), 0, 0},
 	} {
-		if got := UnpackedSize(c.encodings, c.data); got < c.low || got > c.high {
+		if got, _ := unpackNeed(c.encodings, c.data); got < c.low || got > c.high {
 			t.Errorf("%s: unexpected size; got %d; want %d to %d", c.name, got, c.low, c.high)
 		}
 	}

@@ -4,7 +4,6 @@ package body
 
 import (
 	"errors"
-	"io"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -22,7 +21,7 @@ func (d *decoders) unzstd(dst, data []byte, limit int) ([]byte, error) {
 			zstd.WithDecoderMaxWindow(zstdMaxWindow),
 			zstd.WithDecodeAllCapLimit(true))
 		if err != nil {
-			return dst, refuse(KindUnsupported, "zstd")
+			return dst, refuseDeclared("zstd")
 		}
 		d.zstd = z
 	}
@@ -46,65 +45,6 @@ func (d *decoders) unzstd(dst, data []byte, limit int) ([]byte, error) {
 		return dst, unpackError(err, "zstd data")
 	}
 	return out, nil
-}
-
-// zstdBounds walks over the block headers of all frames (RFC 8878, section 3.1.1)
-// and returns bounds of the unpacked length. Frames that are not whole are
-// io.ErrUnexpectedEOF.
-func zstdBounds(data []byte) (least, most int, err error) {
-	for len(data) > 0 {
-		var h zstd.Header
-		if err := h.Decode(data); err != nil {
-			return 0, 0, err
-		}
-		if h.Skippable {
-			if n := h.HeaderSize + int(h.SkippableSize); n <= len(data) {
-				data = data[n:]
-				continue
-			}
-			return 0, 0, io.ErrUnexpectedEOF
-		}
-		data = data[h.HeaderSize:]
-		low, high := 0, 0
-		for last := false; !last; {
-			if len(data) < 3 {
-				return 0, 0, io.ErrUnexpectedEOF
-			}
-			head := int(data[0]) | int(data[1])<<8 | int(data[2])<<16
-			last = head&1 != 0
-			size := head >> 3
-			if size > zstdMaxBlock {
-				return 0, 0, zstd.ErrCompressedSizeTooBig
-			}
-			stored := size
-			switch head >> 1 & 3 {
-			case 0: // as it is
-				low, high = low+size, high+size
-			case 1: // one byte, repeated
-				low, high, stored = low+size, high+size, 1
-			default:
-				high += zstdMaxBlock
-			}
-			if len(data) < 3+stored {
-				return 0, 0, io.ErrUnexpectedEOF
-			}
-			data = data[3+stored:]
-		}
-		if h.HasCheckSum {
-			if len(data) < 4 {
-				return 0, 0, io.ErrUnexpectedEOF
-			}
-			data = data[4:]
-		}
-		if h.HasFCS {
-			if h.FrameContentSize < uint64(low) || h.FrameContentSize > uint64(high) {
-				return 0, 0, zstd.ErrFrameSizeMismatch
-			}
-			low, high = int(h.FrameContentSize), int(h.FrameContentSize)
-		}
-		least, most = least+low, most+high
-	}
-	return least, most, nil
 }
 
 // snappyMagic begins the framed format of snappy

@@ -3,17 +3,17 @@
 // Package body turns the body of an HTTP request into events: it undoes the content
 // encodings, checks everything, and splits.
 //
-//	var unpacker body.Unpacker // one for all requests
+//	decoder := body.Decoder{EventCost: 256} // one for all requests
 //	...
-//	format, err := body.FormatOf(r.Header.Get("Content-Type"), r.URL.Path)
-//	data, err := unpacker.Unpack(buf, strings.Join(r.Header.Values("Content-Encoding"), ","), wire, limits)
-//	opt := body.Options{Limits: limits, Arena: arena, Path: []string{"host"}}
-//	events, err := body.Split(events[:0], data, format, opt)
-//	for i := range events {
-//		key, kind, ok := opt.Field(scratch, &events[i])
+//	form := body.Form{Encodings: r.Header.Get("Content-Encoding"), ContentType: r.Header.Get("Content-Type")}
+//	form.Format, err = body.FormatOf(form.ContentType, r.URL.Path)
+//	opt := body.Options{Limits: limits, Path: []string{"host"}}
+//	in, err := decoder.Decode(ctx, wire, form, opt, memory)
+//	for i := range in.Events {
+//		key, kind, ok := opt.Field(scratch, &in.Events[i])
 //		...
 //	}
-//	// when all records of the batch are settled: arena.Reset(), and buf may be used again
+//	decoder.Reuse(in.Events)
 //
 // # Guarantees
 //

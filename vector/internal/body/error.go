@@ -13,7 +13,7 @@ const (
 	KindNone        Kind = iota
 	KindTooLarge         // a limit of Limits is exceeded; status 422
 	KindMalformed        // the bytes are not what they are said to be; status 422
-	KindUnsupported      // an encoding or format that this package does not read; status 415 or 422
+	KindUnsupported      // an encoding or format that this package does not read; status 415 if it is declared, else 422
 )
 
 // String is a short lower-case word such as "malformed".
@@ -39,6 +39,9 @@ type Error struct {
 	// Event is the number of the event that was being read, from 0; -1 if the error
 	// is not in an event.
 	Event int
+	// Declared tells that what the request says of its body is not supported, whatever the
+	// body is.
+	Declared bool
 	// Detail says what is wrong. It comes from a fixed set, or names a content type
 	// or encoding.
 	Detail string
@@ -66,6 +69,13 @@ const (
 	DetailEvents = "too many events"
 	DetailWindow = "zstd window of more than 64 MiB"
 )
+
+// refuseDeclared makes an error about what a request says of its body.
+func refuseDeclared(detail string) *Error {
+	e := refuse(KindUnsupported, detail)
+	e.Declared = true
+	return e
+}
 
 // refuse makes an error about a body as a whole.
 func refuse(k Kind, detail string) *Error {

@@ -17,7 +17,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	data, err := unpacker.Unpack(nil, "identity", wire, body.Limits{})
+	data, err := unpacker.Unpack("identity", wire, body.Limits{})
 	if err != nil {
 		fmt.Println(err)
 		return

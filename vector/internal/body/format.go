@@ -90,7 +90,7 @@ func FormatOf(contentType, path string) (Format, error) {
 	case top == "text":
 		return FormatText, nil
 	case isOther(top) || isBinary(sub):
-		return FormatAuto, refuse(KindUnsupported, "content type "+printable(t))
+		return FormatAuto, refuseDeclared("content type " + printable(t))
 	}
 	return FormatAuto, nil
 }
@@ -103,7 +103,7 @@ func otlpFormatOf(t string) (Format, error) {
 	case isJSON(t, sub):
 		return FormatOTLPJSON, nil
 	case top == "text" || isMsgpack(t) || isOther(top) || isBinary(sub):
-		return FormatOTLP, refuse(KindUnsupported, "content type "+printable(t)+" is not OTLP")
+		return FormatOTLP, refuseDeclared("content type " + printable(t) + " is not OTLP")
 	}
 	return FormatOTLP, nil
 }
@@ -166,6 +166,31 @@ func printable(s string) string {
 	return `"` + s + `"`
 }
 
+// FormatIn is what Split takes FormatAuto and FormatOTLP for, by the first
+// bytes; other formats are returned as they are. It is for metrics. A body that
+// begins like JSON and turns out to be text is called JSON.
+func FormatIn(data []byte, f Format) Format {
+	switch f {
+	case FormatOTLP:
+		if text := trimSpace(data[skipBOM(data):]); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+			return FormatOTLPJSON
+		}
+		return FormatOTLPProto
+	case FormatAuto:
+		switch sniff(data) {
+		case sniffJSON, sniffMaybe:
+			return FormatJSON
+		case sniffMsgpack:
+			return FormatMsgpack
+		case sniffText:
+			return FormatText
+		default: // unknown
+		}
+	default: // it is said what the format is
+	}
+	return f
+}
+
 // sniffed is what the first bytes of a body say.
 type sniffed uint8
 
@@ -183,31 +208,29 @@ const sniffBytes = 1024
 // sniff tells formats apart. No text begins as MessagePack arrays and maps do: the
 // byte is never the first of a UTF-8 character, or is not followed by a second.
 func sniff(data []byte) sniffed {
-	i := skipSpace(data, skipBOM(data))
-	if i >= len(data) {
+	text := trimSpace(data[skipBOM(data):])
+	if len(text) == 0 {
 		return sniffJSON // nothing but space: no events in any format
 	}
-	switch data[i] {
+	next := trimSpace(text[1:])
+	switch text[0] {
 	case '{':
 		// The keys of JSON are strings, or what shippers write in place of them.
-		j := skipSpace(data, i+1)
-		if j < len(data) && data[j] > ' ' && data[j] < utf8.RuneSelf && bytes.IndexByte([]byte(`"}-[{0123456789`), data[j]) < 0 && !nearLiteral(data[j:]) {
+		if len(next) > 0 && next[0] > ' ' && next[0] < utf8.RuneSelf && bytes.IndexByte([]byte(`"}-[{0123456789`), next[0]) < 0 && !nearLiteral(next) {
 			return sniffMaybe
 		}
 		return sniffJSON
 	case '[':
 		// A log line may well begin with a bracket, but hardly goes on like JSON.
-		if j := skipSpace(data, i+1); j < len(data) {
-			switch data[j] {
-			case '{', '[', '"', ']':
-				return sniffJSON
-			}
+		if len(next) > 0 && bytes.IndexByte([]byte(`{["]`), next[0]) >= 0 {
+			return sniffJSON
 		}
 		return sniffMaybe
 	case '"':
 		return sniffMaybe
 	}
-	if c := data[0]; c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf && !startsText(data) {
+	first, n := utf8.DecodeRune(data)
+	if c := data[0]; c >= 0x80 && c <= 0x9f || c >= 0xdc && c <= 0xdf && first == utf8.RuneError && n == 1 {
 		return sniffMsgpack
 	}
 	if bytes.IndexByte(data[:min(len(data), sniffBytes)], 0) >= 0 {
@@ -216,24 +239,8 @@ func sniff(data []byte) sniffed {
 	return sniffText
 }
 
-// nearLiteral says whether data begins with a literal, or what is taken for one, and is a
-// key.
-func nearLiteral(data []byte) bool {
-	n := nonFinite(data)
-	for _, word := range []string{"true", "false", "null"} {
-		if n == 0 && bytes.HasPrefix(data, []byte(word)) {
-			n = len(word)
-		}
-	}
-	i := skipSpace(data, n)
-	return n > 0 && (i == len(data) || data[i] == ':')
-}
-
-// startsText says whether the first character is valid UTF-8.
-func startsText(data []byte) bool {
-	r, n := utf8.DecodeRune(data)
-	return r != utf8.RuneError || n > 1
-}
+// trimSpace leaves JSON's white space out at the beginning.
+func trimSpace(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
 
 // bom is the byte order mark, which some programs put before UTF-8.
 const bom = "\ufeff"

@@ -5,7 +5,6 @@ package body
 import (
 	"bytes"
 	"math"
-	"unicode/utf8"
 )
 
 // json splits JSON values: the elements of top-level arrays, and every other
@@ -316,61 +315,4 @@ func appendClean(dst, v []byte, compact bool) []byte {
 		}
 	}
 	return dst
-}
-
-// appendValid appends text with each byte that is not valid UTF-8 replaced.
-func appendValid(dst, text []byte) []byte {
-	for i := 0; i < len(text); {
-		if text[i] < utf8.RuneSelf {
-			dst = append(dst, text[i])
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(text[i:])
-		dst = utf8.AppendRune(dst, r)
-		i += n
-	}
-	return dst
-}
-
-// appendLossy is appendValid with one U+FFFD for each maximal part of a character, as the
-// standard of Unicode recommends and most languages but Go do.
-func appendLossy(dst, text []byte) []byte {
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
-		dst = utf8.AppendRune(dst, r)
-		if r == utf8.RuneError && n == 1 {
-			n = maximalPart(text[i:])
-		}
-		i += n
-	}
-	return dst
-}
-
-// maximalPart is the length of what begins at b, which is not a character, but may be the
-// beginning of one (the Unicode Standard, section 3.9, table 3-7).
-func maximalPart(b []byte) int {
-	low, high := byte(0x80), byte(0xbf) // of the second byte
-	var most int
-	switch c := b[0]; {
-	case c >= 0xc2 && c <= 0xdf:
-		most = 1
-	case c == 0xe0:
-		low, most = 0xa0, 2
-	case c == 0xed:
-		high, most = 0x9f, 2
-	case c > 0xe0 && c < 0xf0:
-		most = 2
-	case c == 0xf0:
-		low, most = 0x90, 3
-	case c == 0xf4:
-		high, most = 0x8f, 3
-	case c > 0xf0 && c < 0xf4:
-		most = 3
-	}
-	n := 1
-	for ; n < len(b) && n <= most && b[n] >= low && b[n] <= high; n++ {
-		low, high = 0x80, 0xbf
-	}
-	return n
 }

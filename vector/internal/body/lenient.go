@@ -286,6 +286,19 @@ func appendEscaped(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
+// nearLiteral says whether data begins with a literal, or what is taken for one, and is a
+// key.
+func nearLiteral(data []byte) bool {
+	n := nonFinite(data)
+	for _, word := range []string{"true", "false", "null"} {
+		if n == 0 && bytes.HasPrefix(data, []byte(word)) {
+			n = len(word)
+		}
+	}
+	rest := trimSpace(data[n:])
+	return n > 0 && (len(rest) == 0 || rest[0] == ':')
+}
+
 // nonFinite returns the length of the name of a number that is not finite, as C, Python,
 // JavaScript and others print it, or 0.
 func nonFinite(b []byte) int {

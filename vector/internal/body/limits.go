@@ -33,6 +33,13 @@ const (
 	snappyMaxRatio = 22
 	// deflateMaxRatio is above what deflate can reach, 1032.
 	deflateMaxRatio = 1040
+	// lz4Magic begins a frame
+	// (https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md).
+	lz4Magic = 0x184d2204
+	// lz4MaxRatio is above what a block can reach, 255.
+	lz4MaxRatio = 256
+	// lz4MaxBlock is the largest block. Of a frame of the old format it is twice that.
+	lz4MaxBlock = 4 << 20
 )
 
 // Limits bound what one body may cost. A zero or negative field takes its default.

@@ -6,8 +6,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/bits"
-	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // ValueKind is the type of a JSON value.
@@ -37,6 +35,18 @@ const (
 // finds means nothing.
 func Lookup(dst, event []byte, path ...string) (value []byte, k ValueKind, ok bool) {
 	return lookup(dst, event, 0, path)
+}
+
+// Field is Lookup of o.Path in an event that Split made with the same Path. An
+// EventText has no fields.
+func (o *Options) Field(dst []byte, ev *Event) (value []byte, k ValueKind, ok bool) {
+	switch {
+	case ev.Kind != EventJSON || len(o.Path) == 0 || ev.at == atNone && ev.Data[0] == '{':
+		return nil, ValueNone, false
+	case ev.at < atPlace:
+		return Lookup(dst, ev.Data, o.Path...)
+	}
+	return lookup(dst, ev.Data, int(ev.at-atPlace), o.Path[1:])
 }
 
 // lookup begins at event[i].
@@ -275,84 +285,10 @@ func stringEnd(b []byte, i int) int {
 	}
 }
 
-// sameText compares the text of a JSON string, escapes included, with s.
-func sameText(text []byte, s string) bool {
-	if string(text) == s {
-		return true
+// skipSpace returns the position behind JSON's white space at b[i].
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
+		i++
 	}
-	if len(text) <= len(s) || bytes.IndexByte(text, '\\') < 0 {
-		return false
-	}
-	for len(text) > 0 {
-		if text[0] != '\\' {
-			if s == "" || s[0] != text[0] {
-				return false
-			}
-			text, s = text[1:], s[1:]
-			continue
-		}
-		var room [utf8.UTFMax]byte
-		piece, rest := unescape(room[:0], text)
-		if len(s) < len(piece) || s[:len(piece)] != string(piece) {
-			return false
-		}
-		text, s = rest, s[len(piece):]
-	}
-	return s == ""
-}
-
-// appendUnescaped appends the text of a JSON string with its escapes undone and
-// invalid UTF-8 replaced.
-func appendUnescaped(dst, text []byte) []byte {
-	for len(text) > 0 {
-		n := bytes.IndexByte(text, '\\')
-		if n < 0 {
-			n = len(text)
-		}
-		if utf8.Valid(text[:n]) {
-			dst = append(dst, text[:n]...)
-		} else {
-			dst = appendValid(dst, text[:n])
-		}
-		if text = text[n:]; len(text) > 0 {
-			dst, text = unescape(dst, text)
-		}
-	}
-	return dst
-}
-
-// unescape appends what the escape that text begins with stands for, and returns
-// what follows it. Half a surrogate pair becomes U+FFFD.
-func unescape(dst, text []byte) (out, rest []byte) {
-	n := escape(text, 0)
-	if n == 0 { // not JSON
-		return append(dst, text[0]), text[1:]
-	}
-	switch c := text[1]; c {
-	case 'b':
-		return append(dst, '\b'), text[2:]
-	case 'f':
-		return append(dst, '\f'), text[2:]
-	case 'n':
-		return append(dst, '\n'), text[2:]
-	case 'r':
-		return append(dst, '\r'), text[2:]
-	case 't':
-		return append(dst, '\t'), text[2:]
-	case 'u':
-		r, _ := hex4(text[2:6])
-		text = text[6:]
-		if utf16.IsSurrogate(r) {
-			low := rune(-1)
-			if escape(text, 0) == 6 {
-				low, _ = hex4(text[2:6])
-			}
-			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-				text = text[6:]
-			}
-		}
-		return utf8.AppendRune(dst, r), text
-	default:
-		return append(dst, c), text[2:]
-	}
+	return i
 }

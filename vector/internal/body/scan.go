@@ -276,43 +276,6 @@ func plain(text []byte) int {
 	return i
 }
 
-// escape returns the length of the escape at b[i], or 0.
-func escape(b []byte, i int) int {
-	if i+1 >= len(b) {
-		return 0
-	}
-	switch b[i+1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return 2
-	case 'u':
-		if i+6 > len(b) {
-			return 0
-		}
-		if _, ok := hex4(b[i+2 : i+6]); ok {
-			return 6
-		}
-	}
-	return 0
-}
-
-// hex4 reads four hexadecimal digits.
-func hex4(p []byte) (r rune, ok bool) {
-	for _, c := range p[:4] {
-		switch {
-		case c >= '0' && c <= '9':
-			c -= '0'
-		case c >= 'a' && c <= 'f':
-			c -= 'a' - 10
-		case c >= 'A' && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, false
-		}
-		r = r<<4 | rune(c)
-	}
-	return r, true
-}
-
 // digits returns the position behind the digits at b[i].
 func digits(b []byte, i int) int {
 	for i < len(b) && b[i]-'0' <= 9 {
@@ -370,12 +333,4 @@ func (s *scanner) literal(i int) int {
 		}
 	}
 	return i + len(word)
-}
-
-// skipSpace returns the position behind JSON's white space at b[i].
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
-		i++
-	}
-	return i
 }

@@ -155,43 +155,6 @@ func (o *Options) name() string {
 	return o.Path[0]
 }
 
-// Field is Lookup of o.Path in an event that Split made with the same Path. An
-// EventText has no fields.
-func (o *Options) Field(dst []byte, ev *Event) (value []byte, k ValueKind, ok bool) {
-	switch {
-	case ev.Kind != EventJSON || len(o.Path) == 0 || ev.at == atNone && ev.Data[0] == '{':
-		return nil, ValueNone, false
-	case ev.at < atPlace:
-		return Lookup(dst, ev.Data, o.Path...)
-	}
-	return lookup(dst, ev.Data, int(ev.at-atPlace), o.Path[1:])
-}
-
-// FormatIn is what Split takes FormatAuto and FormatOTLP for, by the first
-// bytes; other formats are returned as they are. It is for metrics. A body that
-// begins like JSON and turns out to be text is called JSON.
-func FormatIn(data []byte, f Format) Format {
-	switch f {
-	case FormatOTLP:
-		if i := skipSpace(data, skipBOM(data)); i < len(data) && (data[i] == '{' || data[i] == '[') {
-			return FormatOTLPJSON
-		}
-		return FormatOTLPProto
-	case FormatAuto:
-		switch sniff(data) {
-		case sniffJSON, sniffMaybe:
-			return FormatJSON
-		case sniffMsgpack:
-			return FormatMsgpack
-		case sniffText:
-			return FormatText
-		default: // unknown
-		}
-	default: // it is said what the format is
-	}
-	return f
-}
-
 // splitter is the work on one body.
 type splitter struct {
 	opt          *Options

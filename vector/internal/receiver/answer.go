@@ -3,14 +3,16 @@
 package receiver
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/outkpl/outkpl/vector/internal/body"
+	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // maxAnswerBytes bounds status line, headers and body of an answer. Fluent Bit's
@@ -62,30 +64,47 @@ func goneFailure() *failure {
 
 func (f *failure) Error() string { return fmt.Sprintf("%d %s: %s", f.status, f.reason, f.text) }
 
+// unreadable turns an error on the way from a body to its content into an answer. Where
+// the headers are wrong they are so for each body of that sender, by its settings.
+func (s *Server) unreadable(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	var e *body.Error
+	switch {
+	case !errors.As(err, &e):
+		return unusable(ReasonMalformed, "the body cannot be read")
+	case e.Declared:
+		return permanent(http.StatusUnsupportedMediaType, ReasonUnsupported, e.Error())
+	case e.Kind == body.KindTooLarge:
+		return unusable(ReasonTooLarge, e.Error()+s.limitOf(e))
+	case e.Kind == body.KindUnsupported:
+		return unusable(ReasonUnsupported, e.Error())
+	}
+	return unusable(ReasonMalformed, e.Error()+s.limitOf(e))
+}
+
+// limitOf names the limit that a body exceeds and the option behind it.
+func (s *Server) limitOf(e *body.Error) string {
+	switch {
+	case e.Nesting():
+		return fmt.Sprintf("; at most %d may lie inside each other", body.DefaultDepth) // no option
+	case e.Kind != body.KindTooLarge:
+		return ""
+	case e.Detail == body.DetailEvents:
+		return fmt.Sprintf("; the most is limits.events = %d", s.cfg.Limits.MaxEvents)
+	case e.Detail == body.DetailWindow:
+		return "" // of the format
+	}
+	return "; the most is limits.body_max_size = " + config.FormatSize(s.cfg.Limits.BodyMaxBytes)
+}
+
 // success is what a 200 tells.
 type success struct {
 	Events       int `json:"events"`
 	Dropped      int `json:"dropped,omitempty"`
 	DeadLettered int `json:"dead_lettered,omitempty"`
-}
-
-// problem is the body of an answer that is not 200.
-type problem struct {
-	Error     string `json:"error"`
-	Reason    string `json:"reason"`
-	RequestID string `json:"request_id"`
-}
-
-// answer is a complete answer, before it is written.
-type answer struct {
-	status      int
-	reason      Reason
-	contentType string
-	body        []byte
-	grpcCode    int // of a native answer
-	grpcText    string
-	retryAfter  time.Duration
-	close       bool
 }
 
 // sendAnswer sends the outcome of a request and counts it.
@@ -99,30 +118,17 @@ func (q *request) sendAnswer(res result) {
 	if err := q.writeAnswer(a); err != nil && res.failure == nil {
 		q.parkUnseen(&res)
 	}
-	f := res.failure
-	switch {
-	case f == nil:
-		q.count(a.status, ReasonNone)
-		ok := &res.success
-		confirmed := uint64(ok.Events - ok.Dropped - ok.DeadLettered)
-		q.s.counters.confirmed.Add(confirmed)
-		q.route.counters.confirmed.Add(confirmed)
-		return
-	case f.reason == ReasonGone:
-		q.s.counters.gone.Add(1)
-		q.count(0, ReasonGone)
-	default:
-		q.count(a.status, f.reason)
+	if res.failure != nil {
+		q.reportFailure(res.failure)
 	}
-	q.reportFailure(f)
+	q.countAnswer(a.status, &res)
 }
 
-// count counts an answer for the server and its route; status 0 is none.
-func (q *request) count(status int, reason Reason) {
-	q.s.counters.answered(status, reason)
-	if q.route != nil {
-		q.route.counters.answered(status, reason)
-	}
+// parkUnseen remembers a body of which the client does not know that everything is in. It
+// will send it again.
+func (q *request) parkUnseen(res *result) {
+	q.s.evicted(q.s.deliverer.Park(res.delivery, &res.content.Content))
+	res.failure = goneFailure()
 }
 
 // reportFailure logs an answer that is not 200, seldom enough not to fill the disk. What a
@@ -137,41 +143,6 @@ func (q *request) reportFailure(f *failure) {
 		level("request was not answered with 200", "request_id", id, "client", client, "status", f.status,
 			"reason", f.reason.String(), "detail", f.text, "not_shown", k.lines)
 	})
-}
-
-// answerFor makes the answer to a request from its outcome: f or, if that is nil, ok.
-func (q *request) answerFor(ok success, f *failure) *answer {
-	a := &answer{status: http.StatusOK, contentType: "application/json"}
-	var text string
-	if f != nil {
-		a.status, a.reason, a.close, text = f.status, f.reason, f.close, f.text
-		if f.status == http.StatusServiceUnavailable {
-			a.retryAfter = time.Second
-			if q.route != nil {
-				a.retryAfter = q.route.RetryAfter
-			}
-		}
-	}
-	if q.native {
-		q.grpcAnswer(a, f)
-		return a
-	}
-	if q.otlp != otlpNone {
-		a.contentType, a.body = q.otlp.answer(ok, f)
-		return a
-	}
-	var v any = ok
-	if f != nil {
-		v = problem{Error: text, Reason: f.reason.String(), RequestID: q.id}
-	}
-	var body bytes.Buffer
-	e := json.NewEncoder(&body)
-	e.SetEscapeHTML(false) // a->b is for people to read
-	if err := e.Encode(v); err != nil {
-		body.WriteString("{}\n") // cannot happen: numbers and text only
-	}
-	a.body = body.Bytes()
-	return a
 }
 
 // writeAnswer sends the answer in one piece and reports whether the connection took it.
@@ -210,16 +181,6 @@ func (q *request) writeAnswer(a *answer) error {
 		return err
 	}
 	return rc.Flush()
-}
-
-// grpcAnswer is the answer in the form of gRPC.
-func (q *request) grpcAnswer(a *answer, f *failure) {
-	a.contentType = grpcContentType
-	if f != nil {
-		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
-		return
-	}
-	a.body = frame(nil) // PushEventsResponse has no fields
 }
 
 // frame puts the header before a message.

@@ -33,7 +33,7 @@ func BenchmarkUnpackAndSplit(b *testing.B) {
 	b.SetBytes(int64(len(raw)))
 	b.ReportAllocs()
 	for b.Loop() {
-		data, err := u.Unpack(nil, "gzip", packed, body.Limits{})
+		data, err := u.Unpack("gzip", packed, body.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}

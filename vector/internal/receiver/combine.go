@@ -10,40 +10,36 @@ import (
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
-// combine makes records of many events out of c.Records, which are the events as they
-// are; texts tells which of them are text. What decides where a record ends is in the
-// body, the configuration and the scope by which the body is known, so that the same body
-// gives the same records.
-func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
+// combine makes records of many events out of those made so far, which are the events as
+// they are. What decides where a record ends is in the body, the configuration and the
+// scope by which the body is known, so that the same body gives the same records.
+func (m *maker) combine(ctx context.Context) error {
+	c, before := m.c, m.lease.Granted()
 	size := 0
 	for i := range c.Records {
 		size += len(c.Records[i].Data) + 2
 	}
-	if u.q.route.Compression != "none" {
+	if m.rt.Compression != "none" {
 		size /= 2 // more is taken below if it is needed
 	}
-	before := u.q.lease.n
-	if f := u.reserve(before + int64(size)); f != nil {
-		return f
+	if err := m.lease.Resize(ctx, before+int64(size)); err != nil {
+		return err
 	}
 	// A larger record saves nothing, and not every stream takes it.
-	limit := min(u.q.route.RecordMaxBytes, leastStreamLimit)
+	limit := min(m.rt.RecordMaxBytes, leastStreamLimit)
 	c.own = c.ownRecords()
-	out := u.q.route.combine.Records(c.Records, texts, c.own, limit)
-	if f := u.reserve(before + int64(out.Bytes)); f != nil {
-		return f
+	out := m.rt.combine.Records(c.Records, m.texts, c.own, limit)
+	if err := m.lease.Resize(ctx, before+int64(out.Bytes)); err != nil {
+		return err
 	}
-	if p.allowed > 0 { // what was shaped is copied
-		_ = u.q.lease.resize(context.Background(), p.base+int64(out.Bytes)) // less cannot fail
+	if m.allowed > 0 { // what was shaped is copied
+		_ = m.lease.Resize(ctx, m.base+int64(out.Bytes)) // less cannot fail
 	}
 	c.Records, c.counts, c.Probe, c.Events = out.Records, out.Events, delivery.NoProbe, c
-	if u.q.route.TooLarge != config.Reject {
+	if m.rt.TooLarge != config.Reject || len(c.Records) == 0 {
 		return nil
 	}
-	if len(c.Records) == 0 {
-		return nil
-	}
-	if i := largest(c.Records); len(c.Records[i].Data)+len(c.Records[i].PartitionKey) > c.s.surelyTaken(c.route, c.dest.stream) {
+	if i := largest(c.Records); len(c.Records[i].Data)+len(c.Records[i].PartitionKey) > c.surelyTaken() {
 		c.Probe = i
 	}
 	return nil
@@ -52,13 +48,13 @@ func (c *content) combine(u *upload, p *payloads, texts []bool) *failure {
 // ownRecords tells whether each record is made for being a Kinesis record of its own. What
 // is known of the stream changes, but a body that came before gets the records that it had.
 func (c *content) ownRecords() bool {
-	if !c.s.cfg.Producer.Aggregation || c.route.CombineSize != 0 {
+	if !c.s.cfg.Producer.Aggregation || c.dest.route.CombineSize != 0 {
 		return !c.s.cfg.Producer.Aggregation
 	}
 	own := c.s.producer.Auto(c.dest.stream)
-	before := delivery.Scope{Name: c.dest.scope, Fingerprint: c.route.ownFingerprint}
+	before := delivery.Scope{Name: c.dest.scope, Fingerprint: c.dest.route.ownFingerprint}
 	if own {
-		before.Fingerprint = c.route.fingerprint
+		before.Fingerprint = c.dest.route.fingerprint
 	}
 	return own != c.s.deliverer.Remembers(before, c.Bytes)
 }
@@ -72,21 +68,6 @@ func largest(records []core.Record) (at int) {
 		}
 	}
 	return at
-}
-
-// fits tells whether the event can be a record by itself. alone is that record, if it had
-// to be made to find out.
-func (p *payloads) fits(r *core.Record, text bool, most int) (alone []byte, ok bool) {
-	n := len(r.Data) + len(r.PartitionKey)
-	if p.combine == nil {
-		return r.Data, n <= most
-	}
-	// What frames an event takes two bytes, and an escape in a text at most six for one.
-	if n+2 <= most && !text || 6*n+2 <= most {
-		return nil, true
-	}
-	alone = p.combine.AppendAlone(nil, r.Data, text)
-	return alone, len(alone)+len(r.PartitionKey) <= most
 }
 
 // EventsOf tells package delivery how many events record n holds.

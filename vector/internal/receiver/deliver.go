@@ -41,13 +41,6 @@ func (q *request) deliverContent(c *content, bodyEnd time.Time) result {
 	return result{success: ok, content: c, delivery: d}
 }
 
-// parkUnseen remembers a body of which the client does not know that everything is in. It
-// will send it again.
-func (q *request) parkUnseen(res *result) {
-	q.s.evicted(q.s.deliverer.Park(res.delivery, &res.content.Content))
-	res.failure = goneFailure()
-}
-
 // resume finds out how far the body, or what it begins with, got before, and counts what it
 // leaves out.
 func (s *Server) resume(c *content) *delivery.Delivery {

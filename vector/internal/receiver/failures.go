@@ -11,9 +11,9 @@ import (
 
 // Dispose implements delivery.Receiver by the policies of the route.
 func (c *content) Dispose(_ *delivery.Content, n int, err *core.RecordError) delivery.Disposition {
-	policy := c.route.Invalid
+	policy := c.dest.route.Invalid
 	if err.Reason == core.ReasonTooLarge {
-		policy = c.route.TooLarge
+		policy = c.dest.route.TooLarge
 	}
 	switch keep := c.s.deadLetters != nil && policy == config.DeadLetters; {
 	case !err.Reason.Permanent() && !(err.Reason.DeadLetter() && keep):

@@ -13,25 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/outkpl/outkpl/vector/internal/body"
 )
-
-// Usual bodies are split once, and odd ones do not cost more than the limits say.
-func TestGuessesSaveWork(t *testing.T) {
-	u := &upload{q: &request{route: &route{body: body.Options{Limits: body.Limits{Events: 10_000}}}}}
-	lines := benchBody()
-	array := append(append([]byte{'['}, bytes.ReplaceAll(bytes.TrimSpace(lines), []byte{'\n'}, []byte{','})...), ']')
-	n := bytes.Count(lines, []byte{'\n'})
-	for _, raw := range [][]byte{lines, array} {
-		if got := u.countEvents(raw); got < n || got > 2*n {
-			t.Errorf("unexpected guess; got %d; want %d to %d", got, n, 2*n)
-		}
-	}
-	if got := u.countEvents(bytes.Repeat([]byte{'\n'}, 100_000)); got != 10_000 {
-		t.Errorf("unexpected guess; got %d; want the limit", got)
-	}
-}
 
 // Bodies of events that are not short ask for all their memory before they are read. To
 // ask for more later makes them wait for each other. Here all that is left is taken by

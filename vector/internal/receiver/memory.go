@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
-	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -20,6 +20,8 @@ var errTooMuch = errors.New("more than the budget holds")
 // budget bounds the memory of all bodies: on the wire, unpacked, and their tables of
 // records, from admission until the last record has settled.
 type budget struct {
+	timeout time.Duration // limits.admission_timeout
+
 	mu   sync.Mutex // guards all below
 	size int64
 	used int64
@@ -35,7 +37,9 @@ type claim struct {
 	granted chan struct{}
 }
 
-func newBudget(size int64) *budget { return &budget{size: size} }
+func newBudget(size int64, timeout time.Duration) *budget {
+	return &budget{size: size, timeout: timeout}
+}
 
 // take waits for n bytes until ctx ends; grows tells that the caller holds some.
 func (b *budget) take(ctx context.Context, n int64, grows bool) error {
@@ -155,55 +159,41 @@ func (l *lease) Release() {
 // Size implements delivery.Memory: bodies are in the budget, and not in the ledger's.
 func (l *lease) Size() int { return 0 }
 
-// minCharge is what any request costs, so that many tiny ones are bounded, too.
+// minCharge is what any request costs besides its body, so that many tiny ones are
+// bounded, too.
 const minCharge = 8 << 10
 
-// reserve waits for memory.
-func (u *upload) reserve(n int64) *failure {
-	ctx, cancel := context.WithTimeout(u.q.r.Context(), u.q.s.cfg.Limits.AdmissionTimeout)
+// Granted implements body.Memory.
+func (l *lease) Granted() int64 { return max(l.n-minCharge, 0) }
+
+// Most implements body.Memory.
+func (l *lease) Most() int64 { return l.b.size - minCharge }
+
+// Resize implements body.Memory. The error is a *failure.
+func (l *lease) Resize(ctx context.Context, n int64) error {
+	if f := l.reserve(ctx, n); f != nil {
+		return f
+	}
+	return nil
+}
+
+// reserve brings the memory of the body to n bytes; ctx is that of the request.
+func (l *lease) reserve(ctx context.Context, n int64) *failure {
+	n += minCharge
+	if n <= l.n {
+		_ = l.resize(ctx, n) // less cannot fail
+		return nil
+	}
+	wait, cancel := context.WithTimeout(ctx, l.b.timeout)
 	defer cancel()
-	err := u.q.lease.resize(ctx, n)
+	err := l.resize(wait, n)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooMuch):
-		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(u.q.s.cfg.Limits.Memory)))
-	case u.q.r.Context().Err() != nil:
+		return unusable(ReasonTooLarge, fmt.Sprintf("the body needs %d bytes of memory; the most is limits.memory = %s", n, config.FormatSize(l.b.size)))
+	case ctx.Err() != nil:
 		return goneFailure()
 	}
 	return retryable(ReasonBudget, "no memory for the body at this moment")
-}
-
-// estimate is what a body of that length on the wire usually needs in all.
-func (u *upload) estimate(length int64) int64 {
-	if !u.packed() {
-		return length + u.guessTables(int(length))
-	}
-	raw := u.guessUnpacked(int(length))
-	return length + int64(raw) + u.guessTables(raw)
-}
-
-// guessTables is what the events of an unpacked body usually need besides it.
-func (u *upload) guessTables(raw int) int64 {
-	return int64(u.guessConverted(raw)) + int64(u.guessEvents(raw))*config.EventCost
-}
-
-// guessConverted is the memory for events that cannot be slices of the body: few of
-// usual JSON or text, all of other formats.
-func (u *upload) guessConverted(raw int) int {
-	n := 4<<10 + raw/16
-	switch u.dest.format {
-	case body.FormatMsgpack, body.FormatOTLP, body.FormatOTLPProto, body.FormatOTLPJSON, body.FormatVector:
-		n += 4 * raw
-	case body.FormatAuto, body.FormatJSON, body.FormatText: // slices of the body
-	}
-	return min(n, u.q.route.body.Limits.ConvertedBytes)
-}
-
-func (u *upload) guessUnpacked(length int) int {
-	return min(max(unpackRatio*length, 64<<10), u.q.route.body.Limits.UnpackedBytes)
-}
-
-func (u *upload) guessEvents(raw int) int {
-	return min(64+raw/256, u.q.route.body.Limits.Events)
 }

@@ -104,7 +104,7 @@ func TestLargestBodyFitsIntoTheLeastMemory(t *testing.T) {
 
 func TestBudgetIsFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10)
+		b := newBudget(10, 0)
 		l := &lease{b: b}
 		if err := l.resize(t.Context(), 11); err != errTooMuch {
 			t.Errorf("unexpected error; got %v; want %v", err, errTooMuch)
@@ -152,7 +152,7 @@ func TestBudgetIsFair(t *testing.T) {
 // what it gives back in the end.
 func TestGrowingGoesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10)
+		b := newBudget(10, 0)
 		one, two, late := &lease{b: b}, &lease{b: b}, &lease{b: b}
 		resize := func(l *lease, n int64, want error) {
 			t.Helper()
@@ -204,7 +204,7 @@ func TestGrowingGoesFirst(t *testing.T) {
 // A request that gives up waiting lets those behind go on.
 func TestWaitersBehindOneThatGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(10)
+		b := newBudget(10, 0)
 		taken, large, small := &lease{b: b}, &lease{b: b}, &lease{b: b}
 		if err := taken.resize(t.Context(), 8); err != nil {
 			t.Fatal(err)

@@ -3,7 +3,6 @@
 package receiver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,21 +20,22 @@ const (
 	// readStep is how much is read at a time, and where memory for a body of unknown
 	// length begins.
 	readStep = 64 << 10
-	// unpackRatio is the first guess of how much larger the unpacked body is.
-	unpackRatio = 8
 )
 
 var errSlow = errors.New("the body arrives too slowly")
 
-// upload is the body of a request until its records are made.
+// upload is the body of a request while it is read.
 type upload struct {
-	q    *request
-	dest *destination // nil if the request is refused before that is known
-	// The body as it comes, its length or -1, and its content encodings.
-	src      io.Reader
-	length   int64
-	encoding string
-	reading  *paced // the reader in use
+	q       *request
+	dest    *destination // nil if the request is refused before that is known
+	src     io.Reader
+	length  int64  // or -1
+	reading *paced // the reader in use
+}
+
+// newUpload is the body of a request, not read yet.
+func newUpload(q *request, dest *destination) *upload {
+	return &upload{q: q, dest: dest, src: q.r.Body, length: q.r.ContentLength}
 }
 
 // refuse drains what the client is still sending before the answer goes out.
@@ -98,6 +98,7 @@ func (p *paced) done() { _ = p.rc.SetReadDeadline(time.Time{}) }
 
 // readBody reads the body as it is on the wire. Memory is taken before each byte.
 func (u *upload) readBody() ([]byte, *failure) {
+	ctx, lease := u.q.r.Context(), u.q.lease
 	limit := u.q.s.cfg.Limits.WireMaxBytes
 	length := u.length
 	tooLarge := unusable(ReasonTooLarge, "the body is larger than limits.wire_max_size = "+config.FormatSize(limit))
@@ -112,10 +113,10 @@ func (u *upload) readBody() ([]byte, *failure) {
 	// once. To ask for more with some taken makes requests wait for each other.
 	need := room
 	if length >= 0 {
-		need = u.estimate(room)
+		need = u.q.s.decoder.Estimate(int(room), u.dest.form, u.dest.route.body.Limits)
 	}
 	// What is asked for ahead is a guess, and a body is not refused for a guess.
-	if f := u.reserve(max(room+minCharge, min(need+minCharge, u.q.s.budget.size))); f != nil {
+	if f := lease.reserve(ctx, max(room, min(need, lease.Most()))); f != nil {
 		return nil, f
 	}
 	p := u.paced()
@@ -129,13 +130,13 @@ func (u *upload) readBody() ([]byte, *failure) {
 			}
 			grown := min(2*int64(cap(buf)), limit+1)
 			// While it is copied both are there.
-			if f := u.reserve(int64(cap(buf)) + grown + minCharge); f != nil {
+			if f := lease.reserve(ctx, int64(cap(buf))+grown); f != nil {
 				return nil, f
 			}
 			next := make([]byte, len(buf), grown)
 			copy(next, buf)
 			buf = next
-			_ = u.q.lease.resize(context.Background(), grown+minCharge) // less cannot fail
+			_ = lease.reserve(ctx, grown) // less cannot fail
 		}
 		n, err := p.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

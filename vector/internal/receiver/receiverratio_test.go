@@ -72,7 +72,7 @@ func BenchmarkReceiverRatio(b *testing.B) {
 			var u body.Unpacker
 			rounds := map[string]func(){
 				"scan": func() {
-					data, err := u.Unpack(nil, c.encoding, c.packed, body.Limits{})
+					data, err := u.Unpack(c.encoding, c.packed, body.Limits{})
 					if err != nil {
 						b.Fatal(err)
 					}

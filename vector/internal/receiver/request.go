@@ -5,11 +5,13 @@ package receiver
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 )
 
-// request is one request on its way to its answer: it is checked, its body (upload)
+// request is one request on its way to its answer: it is checked, its body is read and
 // becomes a content, the content is delivered, and the outcome becomes the answer.
 type request struct {
 	s      *Server
@@ -52,4 +54,61 @@ func requestID(r *http.Request) string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
+}
+
+// ingest is the way of a body: it is read, it becomes a content, and that is delivered.
+// Nothing is put before the whole body has been found valid, so that whatever is refused
+// has written nothing.
+func (q *request) ingest() (res result) {
+	defer func() {
+		if p := recover(); p != nil {
+			q.s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", q.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			res = result{failure: retryable(ReasonInternal, "internal error")}
+			res.failure.close = true
+		}
+	}()
+	dest, f := q.checkRequest()
+	u := newUpload(q, dest)
+	if f != nil {
+		return result{failure: u.refuse(f)}
+	}
+	wire, f := u.readWire()
+	if f != nil {
+		return result{failure: u.refuse(f)}
+	}
+	end := time.Now()
+	c, err := q.s.makeContent(q.r.Context(), dest, wire, q.lease)
+	if err != nil {
+		return result{failure: q.s.unreadable(err)}
+	}
+	return q.deliverContent(c, end)
+}
+
+// checkRequest finds out where the events go, and whether they may be sent there. The body is
+// not looked at.
+func (q *request) checkRequest() (*destination, *failure) {
+	s, r := q.s, q.r
+	rt, number := s.routeOf(r.URL.Path)
+	q.route = rt
+	if !q.native {
+		q.otlp = otlpFormOf(rt, r)
+	}
+	if (!q.native || s.cfg.Native.Credentials) && !s.auth.allow(r) {
+		q.w.Header().Set("WWW-Authenticate", s.auth.schemes)
+		return nil, permanent(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
+	}
+	if r.Method != http.MethodPost && r.Method != http.MethodPut {
+		q.w.Header().Set("Allow", "POST, PUT")
+		return nil, permanent(http.StatusMethodNotAllowed, ReasonMethod, "want POST")
+	}
+	if !r.ProtoAtLeast(1, 1) && r.Header.Get("Content-Length") == "" {
+		// net/http takes the body for empty then, and 200 would lose it in silence.
+		f := permanent(http.StatusBadRequest, ReasonMalformed, "a request of HTTP/1.0 needs Content-Length")
+		f.close = true
+		return nil, f
+	}
+	if r.URL.Path == nativePush && !q.native {
+		return nil, permanent(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want native.listen")
+	}
+	return s.destinationOf(r, rt, number)
 }

@@ -78,9 +78,10 @@ func newRoute(all *config.Config, cfg config.Route, source string) (*route, erro
 
 // destination is where the events of one request go.
 type destination struct {
+	route  *route
 	stream string
 	key    keyRule
-	format body.Format
+	form   body.Form // of the body
 	// scope tells apart bodies that are equal but not delivered equally.
 	scope string
 	// agent is what the client calls itself, or empty where clients are not told apart:
@@ -131,7 +132,7 @@ func (s *Server) routeOf(urlPath string) (*route, int) {
 
 // destinationOf reads path, headers and query.
 func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destination, *failure) {
-	d := &destination{key: rt.key}
+	d := &destination{route: rt, key: rt.key}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		// Half of a query might name another stream.
@@ -176,9 +177,12 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	}
 	f, err := formatOf(rt.Format, r)
 	if err != nil {
-		return nil, s.undeclared(err)
+		return nil, s.unreadable(err)
 	}
-	d.format = f
+	d.form = body.Form{ContentType: r.Header.Get("Content-Type"), Format: f}
+	if r.URL.Path != nativePush { // there it is that of the message
+		d.form.Encodings = strings.Trim(strings.Join(r.Header.Values("Content-Encoding"), ","), ", ")
+	}
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
 	if s.cfg.Ledger.Client != "any" {
 		d.agent = "agent " + r.Header.Get("User-Agent")

@@ -51,8 +51,7 @@ type Server struct {
 	routes      []*route
 	fallback    *route
 	budget      *budget
-	unpacker    body.Unpacker
-	tables      sync.Pool // of *[]body.Event
+	decoder     body.Decoder
 
 	deliverer *delivery.Deliverer
 	counters  counters
@@ -86,7 +85,8 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 	s := &Server{
 		listen: deps.Listen,
 		cfg:    cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, observer: deps.Observer,
-		budget:   newBudget(cfg.Limits.Memory),
+		budget:   newBudget(cfg.Limits.Memory, cfg.Limits.AdmissionTimeout),
+		decoder:  body.Decoder{EventCost: config.EventCost},
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
 	}

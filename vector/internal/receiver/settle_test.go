@@ -89,9 +89,9 @@ func attempts(t *testing.T, c *content, deadLetters deadletter.Sink, each func(r
 }
 
 func recordsOf(n int, tooLarge string, probe int) *content {
-	c := &content{dest: &destination{stream: "logs"}, route: &route{}, events: n}
+	c := &content{dest: &destination{stream: "logs", route: &route{}}, events: n}
 	c.Probe, c.Bytes = probe, []byte("body")
-	c.route.TooLarge = tooLarge
+	c.dest.route.TooLarge = tooLarge
 	for i := range n {
 		c.Records = append(c.Records, core.Record{PartitionKey: string(rune('a' + i)), Data: []byte{byte(i)}})
 	}

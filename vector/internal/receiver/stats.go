@@ -206,6 +206,27 @@ func (c *counters) answered(status int, reason Reason) {
 	}
 }
 
+// countAnswer counts the answer to a request, for the server and its route.
+func (q *request) countAnswer(status int, res *result) {
+	reason := ReasonNone
+	if f := res.failure; f != nil {
+		reason = f.reason
+	}
+	if reason == ReasonGone {
+		status = 0 // none
+		q.s.counters.gone.Add(1)
+	}
+	q.s.counters.answered(status, reason)
+	if q.route != nil {
+		q.route.counters.answered(status, reason)
+	}
+	if res.failure == nil {
+		confirmed := uint64(res.success.Events - res.success.Dropped - res.success.DeadLettered)
+		q.s.counters.confirmed.Add(confirmed)
+		q.route.counters.confirmed.Add(confirmed)
+	}
+}
+
 func (c *counters) acked(d time.Duration) {
 	i := 0
 	for i < len(LatencyBounds) && d.Seconds() > LatencyBounds[i] {

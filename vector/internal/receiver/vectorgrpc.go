@@ -9,9 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/outkpl/outkpl/vector/internal/body"
-	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // Vector's own protocol is gRPC with one message each way. It is served by net/http,
@@ -118,13 +115,14 @@ func (u *upload) openNative() *failure {
 		return goneFailure()
 	}
 	u.length = int64(binary.BigEndian.Uint32(header[1:]))
-	u.encoding = ""
 	switch header[0] {
 	case 0:
 	case 1:
-		if u.encoding = u.q.r.Header.Get("Grpc-Encoding"); u.encoding == "" || strings.EqualFold(u.encoding, "identity") {
+		encoding := u.q.r.Header.Get("Grpc-Encoding")
+		if encoding == "" || strings.EqualFold(encoding, "identity") {
 			return unusable(ReasonMalformed, "a compressed message without grpc-encoding")
 		}
+		u.dest.form.Encodings = encoding
 	default:
 		return unusable(ReasonMalformed, "not a gRPC message")
 	}
@@ -159,18 +157,4 @@ func (m *oneMessage) Read(b []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
-}
-
-// notLog applies the policy for an event that is not a log. It returns true if the
-// event is not to be sent.
-func (u *upload) notLog(c *content, ev *body.Event, number int) (bool, *failure) {
-	policy := u.q.s.cfg.Native.Metrics
-	if ev.Kind == body.EventTrace {
-		policy = u.q.s.cfg.Native.Traces
-	}
-	ev.Kind = body.EventJSON
-	if policy == config.AsJSON {
-		return false, nil
-	}
-	return true, c.poison(PoisonNotLog, policy, ev.Data, "", number)
 }

@@ -3,9 +3,12 @@
 package receiver
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	"google.golang.org/genproto/googleapis/rpc/code"
@@ -15,6 +18,70 @@ import (
 
 	"github.com/outkpl/outkpl/vector/internal/body"
 )
+
+// problem is the body of an answer that is not 200.
+type problem struct {
+	Error     string `json:"error"`
+	Reason    string `json:"reason"`
+	RequestID string `json:"request_id"`
+}
+
+// answer is a complete answer, before it is written.
+type answer struct {
+	status      int
+	reason      Reason
+	contentType string
+	body        []byte
+	grpcCode    int // of a native answer
+	grpcText    string
+	retryAfter  time.Duration
+	close       bool
+}
+
+// answerFor makes the answer to a request from its outcome: f or, if that is nil, ok.
+func (q *request) answerFor(ok success, f *failure) *answer {
+	a := &answer{status: http.StatusOK, contentType: "application/json"}
+	var text string
+	if f != nil {
+		a.status, a.reason, a.close, text = f.status, f.reason, f.close, f.text
+		if f.status == http.StatusServiceUnavailable {
+			a.retryAfter = time.Second
+			if q.route != nil {
+				a.retryAfter = q.route.RetryAfter
+			}
+		}
+	}
+	if q.native {
+		q.grpcAnswer(a, f)
+		return a
+	}
+	if q.otlp != otlpNone {
+		a.contentType, a.body = q.otlp.answer(ok, f)
+		return a
+	}
+	var v any = ok
+	if f != nil {
+		v = problem{Error: text, Reason: f.reason.String(), RequestID: q.id}
+	}
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false) // a->b is for people to read
+	if err := e.Encode(v); err != nil {
+		body.WriteString("{}\n") // cannot happen: numbers and text only
+	}
+	a.body = body.Bytes()
+	return a
+}
+
+// grpcAnswer is the answer in the form of gRPC.
+func (q *request) grpcAnswer(a *answer, f *failure) {
+	a.contentType = grpcContentType
+	if f != nil {
+		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
+		return
+	}
+	a.body = frame(nil) // PushEventsResponse has no fields
+}
 
 // otlpForm is how a client of OTLP wants its answer: as it sent its request
 // (https://opentelemetry.io/docs/specs/otlp/#otlphttp-response, checked 2026-11-24).

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/vector/internal/body"
+	"github.com/outkpl/outkpl/vector/internal/config"
+)
+
+// makeContent makes the content of a body as it came, whose memory is l. What cannot be read
+// is left out or refused, by the policy for it; the error says why the request as a whole is
+// refused.
+func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l *lease) (*content, error) {
+	opt := d.route.body
+	opt.Path = d.key.path
+	var broken []body.Error
+	if d.route.Malformed != config.Reject {
+		opt.Broken = &broken
+	}
+	in, err := s.decoder.Decode(ctx, wire, d.form, opt, l)
+	s.counters.bodyBytes.Add(uint64(in.Unpacked))
+	d.route.counters.bodyBytes.Add(uint64(in.Unpacked))
+	if err == nil {
+		defer s.decoder.Reuse(in.Events)
+	}
+	if err == nil && len(broken) > 0 && len(broken) == len(in.Events) {
+		err = &broken[0] // nothing can be read
+	}
+	c := &content{Content: delivery.Content{Bytes: in.Bytes, Probe: delivery.NoProbe}, s: s, dest: d, events: len(in.Events)}
+	switch {
+	case err == nil:
+		err = c.addEvents(ctx, &in, broken, l)
+	case d.leavesOut(err):
+		c.leaveOut(PoisonMalformed, d.route.Malformed, unreadableEntry(err, in.Bytes))
+		c.events, err = 1, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.complete(l)
+	s.counters.events.Add(uint64(c.events))
+	d.route.counters.events.Add(uint64(c.events))
+	return c, nil
+}
+
+// leavesOut tells whether a body that cannot be read is left out as a whole, and not
+// refused.
+func (d *destination) leavesOut(err error) bool {
+	var e *body.Error
+	policy := d.route.Malformed
+	return errors.As(err, &e) && e.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop)
+}
+
+// maker makes the records of one body. Most payloads are the event as it lies in the body;
+// what has to be rebuilt lies in an arena that lives as long as the records.
+type maker struct {
+	c     *content
+	rt    *route
+	lease *lease
+	keys  keyFinder
+	shape *body.Shape // nil: keys stay as they are
+	dots  *body.Shape // the same for the value of the log key
+	texts []bool      // with combine: which records are text and not JSON
+
+	arena   body.Arena
+	scratch []byte
+	base    int64 // the lease without the arena
+	allowed int   // bytes of the arena that the lease covers
+}
+
+// addEvents makes records of the events of a body, or says why the request as a whole is
+// refused. broken says what is wrong with those that cannot be read.
+func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body.Error, l *lease) error {
+	d, rt := c.dest, c.dest.route
+	names := rt.DataKeys
+	if len(names) > 0 && in.Format == body.FormatMsgpack && rt.TimeKey != "" {
+		names = append(slices.Clone(names), rt.TimeKey)
+	}
+	m := maker{
+		c: c, rt: rt, lease: l, keys: keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}},
+		shape: body.NewShape(names, rt.ReplaceDots), dots: body.NewShape(nil, rt.ReplaceDots), base: l.Granted(),
+	}
+	c.Records = make([]core.Record, 0, len(in.Events))
+	largest := c.surelyTaken()
+	for i := range in.Events {
+		ev := &in.Events[i]
+		if ev.Kind == body.EventBroken {
+			c.leaveGap(PoisonMalformed, rt.Malformed, unreadableEntry(&broken[0], ev.Data))
+			broken = broken[1:]
+			continue
+		}
+		r, text, left := m.record(ev)
+		if err := m.admit(ctx); err != nil {
+			return err
+		}
+		if left.policy == config.Reject {
+			return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", i, left.why))
+		}
+		if left.policy != "" {
+			c.leaveGap(left.why, left.policy, deadletter.Entry{Reason: left.why.String(), PartitionKey: r.PartitionKey, Data: r.Data})
+			continue
+		}
+		if n := len(r.Data) + len(r.PartitionKey); rt.TooLarge == config.Reject && n > largest {
+			c.Probe, largest = len(c.Records), n
+		}
+		c.Records = append(c.Records, r)
+		if rt.combine != nil {
+			m.texts = append(m.texts, text)
+		}
+	}
+	m.settle(ctx)
+	if rt.combine == nil {
+		return nil
+	}
+	return m.combine(ctx)
+}
+
+// leftOut is why an event becomes no record, and the policy for it, or empty.
+type leftOut struct {
+	policy string
+	why    PoisonReason
+}
+
+// record makes the record of an event, and tells whether it is text. If the event can never
+// be stored, the record is what a dead letter keeps.
+func (m *maker) record(ev *body.Event) (r core.Record, text bool, left leftOut) {
+	if ev.Kind == body.EventMetric || ev.Kind == body.EventTrace {
+		policy := m.c.s.cfg.Native.Metrics
+		if ev.Kind == body.EventTrace {
+			policy = m.c.s.cfg.Native.Traces
+		}
+		if policy != config.AsJSON {
+			return core.Record{Data: ev.Data}, false, leftOut{policy, PoisonNotLog}
+		}
+		ev.Kind = body.EventJSON
+	}
+	r.PartitionKey = m.keys.find(ev)
+	r.Data, text = m.payload(ev)
+	if len(m.keys.rule.path) > 0 && r.PartitionKey == "" {
+		if m.rt.missing.constant == "" && m.rt.PartitionKeyMissing != config.Unkeyed {
+			return r, text, leftOut{m.rt.PartitionKeyMissing, PoisonKeyMissing}
+		}
+		r.PartitionKey = m.rt.missing.constant
+	}
+	if alone, ok := m.fits(&r, text); !ok {
+		r.Data = alone
+		return r, text, leftOut{m.rt.TooLarge, PoisonTooLarge}
+	}
+	return r, text, leftOut{}
+}
+
+// payload is the event, or the value of the log key, shaped and compressed. It tells
+// whether that is text and not JSON.
+func (m *maker) payload(ev *body.Event) (data []byte, text bool) {
+	data, shape := ev.Data, m.shape
+	text = ev.Kind == body.EventText
+	if ev.Kind != body.EventJSON {
+		shape = nil
+	} else if m.rt.LogKey != "" {
+		if v, kind, ok := body.Lookup(nil, ev.Data, m.rt.LogKey); ok {
+			data, shape = v, nil
+			text = kind == body.ValueString
+			if kind == body.ValueObject || kind == body.ValueArray {
+				shape = m.dots
+			}
+		}
+	}
+	newline := m.rt.AppendNewline && m.rt.LogKey != "" && m.rt.combine == nil
+	if shape == nil && m.rt.pack == nil {
+		if newline {
+			data = append(data[:len(data):len(data)], '\n')
+		}
+		return data, text
+	}
+	build := func(dst []byte) []byte {
+		if shape != nil {
+			dst = shape.Append(dst, data)
+		} else {
+			dst = append(dst, data...)
+		}
+		if newline {
+			dst = append(dst, '\n')
+		}
+		return dst
+	}
+	if m.rt.pack == nil {
+		return m.arena.Append(len(data)+1, build), text
+	}
+	m.scratch = build(m.scratch[:0])
+	return m.arena.Append(len(m.scratch), func(dst []byte) []byte { return m.rt.pack.Append(dst, m.scratch) }), text
+}
+
+// fits tells whether the event can be a record by itself. alone is that record, if it had
+// to be made to find out.
+func (m *maker) fits(r *core.Record, text bool) (alone []byte, ok bool) {
+	n, most := len(r.Data)+len(r.PartitionKey), m.rt.RecordMaxBytes
+	if m.rt.combine == nil {
+		return r.Data, n <= most
+	}
+	// What frames an event takes two bytes, and an escape in a text at most six for one.
+	if n+2 <= most && !text || 6*n+2 <= most {
+		return nil, true
+	}
+	alone = m.rt.combine.AppendAlone(nil, r.Data, text)
+	return alone, len(alone)+len(r.PartitionKey) <= most
+}
+
+// admit takes memory for the payloads made so far and, so that this is rare, for as many
+// again.
+func (m *maker) admit(ctx context.Context) error {
+	if m.arena.Size() <= m.allowed {
+		return nil
+	}
+	m.allowed = 2*m.arena.Size() + minCharge
+	return m.lease.Resize(ctx, m.base+int64(m.allowed))
+}
+
+// settle gives back what was taken ahead.
+func (m *maker) settle(ctx context.Context) {
+	if m.allowed > 0 {
+		_ = m.lease.Resize(ctx, m.base+int64(m.arena.Size())) // less cannot fail
+	}
+}
