@@ -247,7 +247,7 @@ func TestProxyThatRefusesLargeBodiesGetsSmallerOnes(t *testing.T) {
 // record is neither failed nor lost.
 func TestFilterThatRefusesARecordHoldsUpNoOther(t *testing.T) {
 	s, px, p := behindProxy(t, core.WithAggregation(false))
-	mark := []byte("QkFE") // "BAD" in base64
+	mark := []byte("\x43BAD") // three bytes in CBOR
 	px.set(func(w http.ResponseWriter, body []byte) bool {
 		if bytes.Contains(body, mark) {
 			html(403)(w, nil)

@@ -55,7 +55,7 @@ const timeForm = "a time such as 2026-11-24T10:00:00Z, or a duration such as 24h
 func flags() []option.Option[options] {
 	type flag = option.Option[options]
 	aws := option.Of("", func(o *options) *table.AWS { return &o.aws },
-		option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint"))
+		option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint", "wire_format"))
 	producer := option.Of("", func(o *options) *table.Producer { return &o.producer }, option.Pick(table.ProducerOptions(), "aggregation", "rate_limit"))
 	for i := range aws {
 		aws[i].Spec = aws[i].Dashed()

@@ -20,7 +20,7 @@ import (
 
 const doctorHead = `kplcat doctor looks at all that is between this program and a Kinesis stream, and says
 what to do: endpoint, proxy, name, connection, credentials, permissions for each IAM
-action, clock, stream, shards. It writes no record.
+action, clock, stream, shards, wire format. It writes no record, but with --probe-write.
 
 Usage:
   kplcat doctor [flags] STREAM
@@ -33,6 +33,7 @@ not for long) or fail (does not work).
 
 PutRecords is checked by a dry run, on AWS itself only: other servers do not know dry
 runs and would store the record. GetRecords is called once at the tip of one shard.
+--probe-write writes one record of 26 bytes with the partition key kplcat-doctor, which consumers will see.
 
 Exit codes: 0 nothing failed; 1 something did; 2 the command line is wrong.
 `
@@ -64,7 +65,12 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if !ok {
 		return exitError, errors.New("cannot examine: the Kinesis client does not say its settings")
 	}
-	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(o.role)}
+	c := doctor.Config{Client: client, Stream: o.stream, ARN: o.arn, Role: doctor.Role(o.role), ProbeWrite: o.probeWrite}
+	if w, ok := client.(interface {
+		WireFormat() awsclient.WireFormat
+	}); ok {
+		c.WireFormat = func() string { return string(w.WireFormat()) }
+	}
 	if client.Options().BaseEndpoint == nil || o.aws.STSEndpoint != "" {
 		if c.Identity, err = identity(shared, o.aws.STSEndpoint); err != nil {
 			return exitError, err

@@ -50,6 +50,26 @@ func TestDoctorPrintsFindingsAndFailsIfOneDoes(t *testing.T) {
 	}
 }
 
+func TestDoctorWritesOneRecordWhereItMay(t *testing.T) {
+	for format, used := range map[string]string{"auto": "cbor", "json": "json", "cbor": "cbor"} {
+		s := newServer(t, 4)
+		r := kplcat(t, "", "doctor", stream, "--endpoint", s.URL(), "--probe-write", "--wire-format", format).ok(t)
+		for _, want := range []string{"ok    wire format                    " + used, "ok    probe write                    one record with the partition key kplcat-doctor is in shardId-000000000002", "sent as " + used, "has its hash key\n"} {
+			if !strings.Contains(r.stdout, want) {
+				t.Errorf("unexpected output; got\n%s\nwant %q", r.stdout, want)
+			}
+		}
+		if got := s.Records(stream); len(got) != 1 || got[0].PartitionKey != "kplcat-doctor" {
+			t.Errorf("unexpected records; got %+v; want one", got)
+		}
+	}
+	s := newServer(t, 1)
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.FailEntries("InternalFailure", "no")})
+	if r := kplcat(t, "", "doctor", stream, "--endpoint", s.URL(), "--probe-write"); r.code != exitError || !strings.Contains(r.stdout, "fail  probe write                    InternalFailure: no") {
+		t.Errorf("unexpected result of a record that is refused; got %+v", r)
+	}
+}
+
 func TestDoctorUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                 "0 arguments are given; allowed: one stream",

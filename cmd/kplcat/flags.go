@@ -35,7 +35,7 @@ type flag = option.Option[options]
 
 // awsFlags are those of the AWS options that a reader needs.
 func awsFlags() []flag {
-	picked := option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint")
+	picked := option.Pick(table.AWSOptions(), "region", "endpoint", "profile", "role_arn", "external_id", "sts_endpoint", "wire_format")
 	flags := option.Of("", func(o *options) *table.AWS { return &o.aws }, picked)
 	for i := range flags {
 		flags[i].Spec = flags[i].Dashed()
@@ -203,6 +203,13 @@ var doctorFlags = slices.Concat([]flag{
 			Doc: "What the credentials are for: producer, consumer or both. Permissions that the other needs are not missed. Default both.",
 		},
 		Field: func(o *options) any { return &o.role },
+	},
+	{
+		Spec: option.Spec{
+			Name: "probe-write", Kind: option.Bool, Group: groupDoctor,
+			Doc: "Write one record, with the partition key kplcat-doctor, and tell the wire format that it went in, the shard that took it and whether the shard's range has its hash key. Consumers will see it.",
+		},
+		Field: func(o *options) any { return &o.probeWrite },
 	},
 	{
 		Spec:  option.Spec{Name: "json", Kind: option.Bool, Group: groupDoctor, Doc: "Print findings as JSON, one a line."},

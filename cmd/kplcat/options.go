@@ -51,8 +51,9 @@ type options struct {
 	stats            string // "", "table" or "json"
 	interval         time.Duration
 
-	role string // of doctor
-	json bool
+	role       string // of doctor
+	json       bool
+	probeWrite bool
 
 	aws table.AWS
 }
@@ -198,7 +199,7 @@ func conflicts(given option.Given, o *options) (problems []error) {
 	needs("delimiter", "raw")
 	needs("interval", "stats")
 	if o.files != nil {
-		for _, f := range []string{"from", "until", "follow", "shard", "poll", "interval", "kcl", "region", "endpoint", "profile", "role-arn", "external-id", "sts-endpoint"} {
+		for _, f := range []string{"from", "until", "follow", "shard", "poll", "interval", "kcl", "region", "endpoint", "profile", "role-arn", "external-id", "sts-endpoint", "wire-format"} {
 			if given.Has(f) {
 				problems = append(problems, &option.Problem{Name: "--" + f, What: fmt.Sprintf("is for streams; the argument %q is a file", o.files[0])})
 			}

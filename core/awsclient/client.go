@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -60,6 +61,8 @@ type Config struct {
 	CAFile string
 	// SkipVerify accepts every certificate. For tests only: a machine in between reads the data and gets signed requests.
 	SkipVerify bool
+	// WireFormat is how requests are written. Default WireAuto.
+	WireFormat WireFormat
 	// Product and Version are sent as part of the user agent, ExtraUserAgent behind
 	// them: words of a to z, digits and -._~ separated by blanks or '/'. Default:
 	// nothing.
@@ -98,6 +101,12 @@ func (c *Config) validate() (endpoint, stsEndpoint string, err error) {
 	}
 	_, err = ParseProxy(c.Proxy)
 	errs = append(errs, err)
+	if c.WireFormat == "" {
+		c.WireFormat = WireAuto
+	}
+	if !slices.Contains(WireFormats(), string(c.WireFormat)) {
+		errs = append(errs, fmt.Errorf("wire format %q is not known; allowed: auto, cbor, json", c.WireFormat))
+	}
 	return endpoint, stsEndpoint, errors.Join(errs...)
 }
 
@@ -163,8 +172,12 @@ func (h withoutWriterTo) Do(r *http.Request) (*http.Response, error) {
 // client is the SDK's, with memory for requests.
 type client struct {
 	*kinesis.Client
-	aws *AWS
+	aws   *AWS
+	wires *negotiation
 }
+
+// WireFormat tells in which format calls go now, WireCBOR or WireJSON.
+func (c *client) WireFormat() WireFormat { return c.wires.current() }
 
 // CloseIdleConnections closes the connections that no request is using. Without it
 // they stay open for 45 seconds after the last use.

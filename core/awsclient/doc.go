@@ -19,9 +19,11 @@
 //     on which the answer is being read; the records are stored and the caller
 //     sees an error, so that they are stored twice
 //     (https://github.com/aws/aws-sdk-go-v2/issues/2737).
+//   - Requests go in CBOR, without base64, where the endpoint has shown that it knows it; see
+//     Config.WireFormat. Answers are read by their Content-Type.
 //   - PutRecords requests are written in one pass into memory that is used again;
 //     the SDK's own serializer takes half of the time of a call. Signatures,
-//     endpoints, answers and errors are the SDK's.
+//     endpoints, and what is JSON beside that, are the SDK's.
 //   - Connections are HTTP/1.1: for large requests it costs less than HTTP/2, and a
 //     stalled connection holds up one request only.
 //

@@ -191,7 +191,7 @@ func TestSettingsOfTheEnvironment(t *testing.T) {
 				t.Setenv("AWS_ENDPOINT_URL", r.url)
 				t.Setenv("AWS_MAX_ATTEMPTS", "5")
 				t.Setenv("AWS_RETRY_MODE", "adaptive")
-				r.set("NONE", "", "InternalFailure")
+				r.set("NONE", "", "ThrottlingException")
 			},
 			func(t *testing.T, r *realm, err error) {
 				if got := r.count("Kinesis_20131202.ListShards"); err == nil || got != 1 {

@@ -98,10 +98,13 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 		}
 	}
 	a.cfg = cfg
+	var wires *negotiation
 	k := kinesis.NewFromConfig(cfg, func(o *kinesis.Options) {
 		err = a.address(kinesis.ServiceID, endpoint, &o.BaseEndpoint, &o.EndpointOptions.UseFIPSEndpoint, &o.EndpointOptions.UseDualStackEndpoint)
 		o.Retryer = aws.NopRetryer{}
-		o.Protocol = protocol{o.Protocol}
+		wires = newNegotiation(&c, jsonWire{o.Protocol})
+		o.Protocol = protocol{o.Protocol, wires}
+		o.APIOptions = append(o.APIOptions, wires.register)
 	})
 	switch at := k.Options().BaseEndpoint; {
 	case err != nil:
@@ -110,7 +113,7 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 		return nil, fmt.Errorf("cannot make Kinesis client: FIPS or dual-stack is set together with the endpoint %q of AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_KINESIS or the profile; "+
 			"unset one of them, or set AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true", WithoutPassword(*at))
 	}
-	a.kinesis = &client{Client: k, aws: a}
+	a.kinesis = &client{Client: k, aws: a, wires: wires}
 	return a, nil
 }
 

@@ -3,7 +3,6 @@
 package awsclient
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"io"
@@ -17,12 +16,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// protocol writes PutRecords requests; the SDK does everything else: other
-// operations, answers, errors, endpoints, signatures. Its own serializer grows a new
-// buffer for each request and lets each blob take a detour, which was the largest
-// part of a producer's work behind the aggregation.
+// protocol writes requests and reads answers in the format that the negotiation chooses.
+// PutRecords requests it writes itself: the SDK's serializer grows a new buffer for each
+// request and lets each blob take a detour, which was the largest part of a producer's work
+// behind the aggregation. Events (SubscribeToShard) are the SDK's.
 type protocol struct {
 	smithyhttp.ClientProtocol // of the SDK
+	wires                     *negotiation
 }
 
 // body is the memory of one request. It is used again when the call has returned
@@ -92,32 +92,39 @@ func holdBody(r *http.Request) io.ReadCloser {
 
 // SerializeRequest implements the SDK's ClientProtocol.
 func (p protocol) SerializeRequest(ctx context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
+	if schema.IsInputEventStream() || schema.IsOutputEventStream() {
+		return p.ClientProtocol.SerializeRequest(ctx, schema, in, req)
+	}
+	w := p.wires.choose(ctx)
 	put, ok := in.(*kinesis.PutRecordsInput)
 	b, _ := ctx.Value(bodyKey{}).(*body)
 	if !ok || b == nil || put.DryRun != nil || put.StreamId != nil {
-		return p.ClientProtocol.SerializeRequest(ctx, schema, in, req)
+		return w.serialize(ctx, schema, in, req)
 	}
-	req.Method = http.MethodPost
-	if req.URL.Path == "" {
-		req.URL.Path = "/"
+	if size := w.putRecordsSize(put); cap(b.buf) < size {
+		b.buf = make([]byte, 0, size+size/8)
 	}
-	req.Header.Set("X-Amz-Target", "Kinesis_20131202.PutRecords")
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	b.buf = appendPutRecords(b.buf[:0], put)
-	with, err := req.SetStream(bytes.NewReader(b.buf))
-	if err != nil {
-		return err
-	}
-	*req = *with
-	return nil
+	b.buf = w.appendPutRecords(b.buf[:0], put)
+	return writeRequest(req, "PutRecords", w.contentType(), b.buf)
 }
 
-// appendPutRecords appends the request as JSON.
-func appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte {
-	size := 64
+// DeserializeResponse implements the SDK's ClientProtocol. An answer is in the format that
+// its Content-Type names, whatever the request was in.
+func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	attemptOf(ctx).saw(resp.StatusCode)
+	w := p.wires.json
+	if isCBOR(resp.Header) && !schema.IsOutputEventStream() {
+		w = p.wires.cbor
+	}
+	return w.deserialize(ctx, schema, registry, resp, out)
+}
+
+// putRecordsSize is what a request takes if a record's data takes encoded bytes.
+func putRecordsSize(in *kinesis.PutRecordsInput, encoded func(int) int) int {
+	size := 256
 	for i := range in.Records {
 		r := &in.Records[i]
-		size += 64 + base64.StdEncoding.EncodedLen(len(r.Data))
+		size += 64 + encoded(len(r.Data))
 		if r.PartitionKey != nil {
 			size += len(*r.PartitionKey)
 		}
@@ -125,9 +132,11 @@ func appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte {
 			size += len(*r.ExplicitHashKey)
 		}
 	}
-	if cap(buf) < size {
-		buf = make([]byte, 0, size+size/8)
-	}
+	return size
+}
+
+// appendPutRecords appends the request as JSON.
+func appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte {
 	buf = append(buf, `{"Records":[`...)
 	for i := range in.Records {
 		r := &in.Records[i]

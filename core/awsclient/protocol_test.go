@@ -5,15 +5,19 @@ package awsclient_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -184,10 +188,7 @@ func BenchmarkPutRecords(b *testing.B) {
 		_, _ = io.WriteString(w, `{"FailedRecordCount":0,"Records":[]}`)
 	}))
 	defer s.Close()
-	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: s.URL})
-	if err != nil {
-		b.Fatal(err)
-	}
+	inJSON, inCBOR := newFormat(b, s.URL, awsclient.WireJSON), newFormat(b, s.URL, awsclient.WireCBOR)
 	in := &kinesis.PutRecordsInput{StreamName: aws.String("logs")}
 	for range 20 {
 		in.Records = append(in.Records, types.PutRecordsRequestEntry{Data: bytes.Repeat([]byte("x"), 51_200), PartitionKey: aws.String("k")})
@@ -197,17 +198,63 @@ func BenchmarkPutRecords(b *testing.B) {
 		name string
 		put  func() error
 	}{
-		{"this package", func() error { _, err := c.PutRecords(b.Context(), in); return err }},
+		{"CBOR", func() error { _, err := inCBOR.PutRecords(b.Context(), in); return err }},
+		{"JSON", func() error { _, err := inJSON.PutRecords(b.Context(), in); return err }},
 		{"the SDK", func() error { _, err := sdk.PutRecords(b.Context(), in); return err }},
 	} {
 		b.Run(one.name, func(b *testing.B) {
 			b.SetBytes(20 * 51_200)
 			b.ReportAllocs()
+			before := cpuTime(b)
 			for b.Loop() {
 				if err := one.put(); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric((cpuTime(b)-before).Seconds()/(float64(b.N)*20*51_200/1e9), "cpu-s/GB")
 		})
 	}
+}
+
+// cpuTime is what the process has used of the processor, the server of a benchmark included.
+func cpuTime(b *testing.B) time.Duration {
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// BenchmarkSerialize is the part of a call that the format decides: to write the request, to
+// hash it for the signature, and to read the answer.
+func BenchmarkSerialize(b *testing.B) {
+	for _, records := range []struct{ n, size int }{{20, 51_200}, {500, 250}} {
+		in := &kinesis.PutRecordsInput{StreamName: aws.String("logs")}
+		for range records.n {
+			in.Records = append(in.Records, types.PutRecordsRequestEntry{
+				Data: bytes.Repeat([]byte("x"), records.size), PartitionKey: aws.String("k"), ExplicitHashKey: aws.String("340282366920938463463374607431768211455"),
+			})
+		}
+		for name, appendTo := range map[string]func([]byte, *kinesis.PutRecordsInput) []byte{"JSON": awsclient.AppendJSON, "CBOR": awsclient.AppendCBOR} {
+			b.Run(fmt.Sprintf("%s/%dx%d", name, records.n, records.size), func(b *testing.B) {
+				b.SetBytes(int64(records.n * records.size))
+				b.ReportAllocs()
+				buf := make([]byte, 0, 4<<20)
+				for b.Loop() {
+					buf = appendTo(buf[:0], in)
+					sha256.Sum256(buf)
+				}
+			})
+		}
+	}
+	b.Run("answer to 500", func(b *testing.B) {
+		body := answerOf(500)
+		b.ReportAllocs()
+		for b.Loop() {
+			var out kinesis.PutRecordsOutput
+			if err := awsclient.ReadPutRecords(body, &out); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }

@@ -18,7 +18,7 @@
 // There are two clients of the same server. [Server.Client] is called directly: it
 // starts no goroutine, takes its delays from the time package and so works
 // inside a testing/synctest bubble, and costs less than a producer does.
-// [Server.Start] serves AWS JSON 1.1 on the loopback address, optionally over
+// [Server.Start] serves AWS JSON 1.1, and its form in CBOR, on the loopback address, optionally over
 // TLS, for the real SDK ([Server.SDK] makes a client) and for other programs.
 //
 // # What it does as the service does

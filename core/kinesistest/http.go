@@ -16,11 +16,13 @@ import (
 	"sync"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/outkpl/outkpl/internal/cbor"
 )
 
 const (
 	targetPrefix = "Kinesis_20131202."
-	contentType  = "application/x-amz-json-1.1"
+	contentJSON  = "application/x-amz-json-1.1"
 )
 
 // webServer is the HTTP side of a server.
@@ -29,6 +31,7 @@ type webServer struct {
 	bodies   sync.Pool      // of *bytes.Buffer
 	slabs    sync.Pool      // of *[]byte
 	writers  sync.Pool      // of *jsonWriter
+	cbor     sync.Pool      // of *cbor.Writer
 
 	mu     sync.Mutex // guards the fields below
 	closed bool
@@ -41,8 +44,9 @@ type webServer struct {
 	client *http.Client
 }
 
-// Handler returns the HTTP side: AWS JSON 1.1 (POST with X-Amz-Target), any
-// path. Signatures are not checked, and keys by [Server.AcceptKey] only. A GET answers
+// Handler returns the HTTP side: AWS JSON 1.1 and, unless [WithJSONOnly] was given, the same in
+// CBOR (application/x-amz-cbor-1.1): POST with X-Amz-Target, any path. What is asked in CBOR is
+// answered in CBOR. Signatures are not checked, and keys by [Server.AcceptKey] only. A GET answers
 // 200, for health checks.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
 
@@ -53,15 +57,21 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer leave()
-	r := request{id: s.requestID(), header: req.Header}
+	r := request{id: s.requestID(), header: req.Header, cbor: req.Header.Get("Content-Type") == cbor.ContentType}
 	w.Header().Set("x-amzn-requestid", r.id)
 	if req.Method != http.MethodPost {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
+	if r.cbor && s.cfg.jsonOnly != nil {
+		r.cbor = false
+		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, req.Body, maxHTTPBodyBytes))
+		writeFailure(w, &r, s.cfg.jsonOnly)
+		return
+	}
 	if f := s.accepted.Load().refuse(req.Header.Get("Authorization")); f != nil {
 		_, _ = io.Copy(io.Discard, http.MaxBytesReader(w, req.Body, maxHTTPBodyBytes))
-		writeFailure(w, f)
+		writeFailure(w, &r, f)
 		return
 	}
 	buf := pooled[bytes.Buffer](&s.web.bodies)
@@ -73,7 +83,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, req.Body, maxHTTPBodyBytes)); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			writeFailure(w, &failure{status: http.StatusRequestEntityTooLarge, emptyBody: true})
+			writeFailure(w, &r, &failure{status: http.StatusRequestEntityTooLarge, emptyBody: true})
 		}
 		return
 	}
@@ -84,15 +94,15 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	f := decodeRequest(&r, req.Header.Get("X-Amz-Target"), buf.Bytes())
 	if f != nil {
-		writeFailure(w, f)
+		writeFailure(w, &r, f)
 		return
 	}
 	out, f := s.do(ctx, &r)
 	if f != nil {
-		writeFailure(w, f)
+		writeFailure(w, &r, f)
 		return
 	}
-	s.writeOutput(w, out)
+	s.writeOutput(w, &r, out)
 }
 
 // acceptedKey is the access key that requests have to be signed with.
@@ -129,20 +139,33 @@ func pooled[T any](p *sync.Pool) *T {
 	return new(T)
 }
 
-func (s *Server) writeOutput(w http.ResponseWriter, out smithy.Serializable) {
+func (s *Server) writeOutput(w http.ResponseWriter, r *request, out smithy.Serializable) {
+	if r.cbor {
+		c := pooled[cbor.Writer](&s.web.cbor)
+		defer s.web.cbor.Put(c)
+		c.Reset()
+		out.Serialize(c)
+		write(w, cbor.ContentType, http.StatusOK, c.Bytes())
+		return
+	}
 	j := pooled[jsonWriter](&s.web.writers)
 	defer s.web.writers.Put(j)
 	j.reset()
 	out.Serialize(j)
+	write(w, contentJSON, http.StatusOK, j.buf)
+}
+
+func write(w http.ResponseWriter, contentType string, status int, body []byte) {
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(j.buf)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	// An error means that the client has gone.
-	_, _ = w.Write(j.buf)
+	_, _ = w.Write(body)
 }
 
 // writeFailure puts a failure into the words of HTTP. A broken connection is a
 // reset on HTTP/1.1 and a reset stream on HTTP/2.
-func writeFailure(w http.ResponseWriter, f *failure) {
+func writeFailure(w http.ResponseWriter, r *request, f *failure) {
 	switch {
 	case f.cause != nil, f.reset:
 		if h, ok := w.(http.Hijacker); ok {
@@ -160,14 +183,18 @@ func writeFailure(w http.ResponseWriter, f *failure) {
 		panic(http.ErrAbortHandler)
 	case f.emptyBody:
 		w.WriteHeader(f.status)
+	case r.cbor:
+		body := cbor.AppendMap(nil, 2)
+		for _, text := range []string{"__type", f.code, "message", f.message} {
+			body = cbor.AppendText(body, text)
+		}
+		write(w, cbor.ContentType, f.status, body)
 	default:
 		body, err := json.Marshal(map[string]string{"__type": f.code, "message": f.message})
 		if err != nil {
 			panic(err) // two strings always marshal
 		}
-		w.Header().Set("Content-Type", contentType)
-		w.WriteHeader(f.status)
-		_, _ = w.Write(body)
+		write(w, contentJSON, f.status, body)
 	}
 }
 
@@ -196,6 +223,9 @@ func decodeRequest(r *request, target string, body []byte) *failure {
 	for i, n := range opNames {
 		if n == name {
 			r.op = op(i)
+			if r.cbor {
+				return decodeCBOR(r, body)
+			}
 			return decodeInput(r, body)
 		}
 	}

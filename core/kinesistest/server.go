@@ -47,6 +47,7 @@ type config struct {
 	manualReshard bool
 	listShardsLag time.Duration
 	tls           bool
+	jsonOnly      *failure
 	streams       []namedStream
 }
 
@@ -118,6 +119,17 @@ func WithListShardsLag(d time.Duration) Option {
 // [Server.CertPool]. Default: plain HTTP.
 func WithTLS() Option { return option(func(c *config) { c.tls = true }) }
 
+// WithJSONOnly makes the HTTP side refuse requests in CBOR, in JSON and with the code, such
+// as "UnknownOperationException" or "SerializationException", or, with "", with HTTP status
+// 415 and no body. Default: it knows CBOR.
+func WithJSONOnly(code string) Option {
+	f := &failure{status: http.StatusUnsupportedMediaType, emptyBody: true}
+	if code != "" {
+		f = fail(code, "the format of the request is not known")
+	}
+	return option(func(c *config) { c.jsonOnly = f })
+}
+
 // account is the one in ARNs and messages.
 const account = "123456789012"
 
@@ -175,6 +187,7 @@ type request struct {
 	in     any
 	id     string
 	header http.Header // nil in process
+	cbor   bool        // over HTTP: in CBOR, and so the answer
 	owned  bool        // the input's memory is the server's: no copy needed
 	slab   []byte      // holds the payload of PutRecords over HTTP
 	put    *putState   // of PutRecords and PutRecord

@@ -100,7 +100,7 @@ type cause struct {
 // value knows nothing. It is not safe for concurrent use.
 type Peers struct {
 	foundAt    int64   // when one of them last found a background
-	finds      float64 // how often one was found, each fading since foundAt; a trial that blames the producer halves it
+	finds      float64 // how often one was found, each fading since foundAt; a trial that finds none halves it
 	background float64 // what was found, on average
 }
 
@@ -124,7 +124,7 @@ func (p *Peers) found(at int64, background float64) {
 	p.foundAt = at
 }
 
-func (p *Peers) blamed() {
+func (p *Peers) refuted() {
 	if p != nil {
 		p.finds /= 2
 	}
@@ -265,7 +265,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		s.restore(at, float64(s.former))
 	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, s.row >= longRow, run+others < sureRow:
 		s.background, s.usual = 0, 0
-		s.peers.blamed()
+		s.peers.refuted()
 		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
 	case age >= tryMost:
 		s.restore(at, float64(s.atFirst))

@@ -86,7 +86,7 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		age             float64 // of the trial
 		row             int     // stored after the last refused
 		others          float64 // age of what a peer found, 0: nothing
-		finds, blames   int     // of peers; 1 and 0 if it is 0
+		finds, none     int     // trials of peers that found a background, and that found none; 1 and 0 if it is 0
 		want            string
 	}{
 		{stored: 2, refused: 4, age: 0.9, want: lasts}, // a shard may count by the second
@@ -141,8 +141,8 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 		{stored: 7, refused: 2, others: 4, finds: 6, age: 1, want: outside},  // 1 + 5.8
 		{stored: 8, refused: 2, others: 4, finds: 20, age: 1, want: outside}, // 0.5 + 7
 		{stored: 12, refused: 2, others: 4, finds: 20, age: 1, want: lasts},  // -1.3 + 7
-		{stored: 7, refused: 2, others: 4, finds: 12, blames: 1, age: 1, want: outside},
-		{stored: 7, refused: 2, others: 4, finds: 12, blames: 2, age: 1, want: lasts}, // 2.8 of 11.2 finds are left
+		{stored: 7, refused: 2, others: 4, finds: 12, none: 1, age: 1, want: outside},
+		{stored: 7, refused: 2, others: 4, finds: 12, none: 2, age: 1, want: lasts}, // 2.8 of 11.2 finds are left
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			var peers pace.Peers
@@ -153,7 +153,7 @@ func TestTrialEndsWhenItsCauseIsSure(t *testing.T) {
 					peer.Beside(&peers)
 					beside(t, &peer, limits(true)) // found at 5 s
 				}
-				for range c.blames {
+				for range c.none {
 					var peer pace.Shard
 					peer.Beside(&peers)
 					trial(t, &peer, limits(true), 0)

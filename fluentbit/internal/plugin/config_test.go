@@ -170,6 +170,7 @@ func TestBadValues(t *testing.T) {
 		{"max_connections", "257", "1 to 256"},
 		{"connect_timeout", "6m", "allowed: 100ms to 5m"},
 		{"extra_user_agent", "a(b)", "a to z, digits"},
+		{"wire_format", "xml", "auto, cbor or json"},
 		{"dead_letter_max_files", "0", "1 to 100000"},
 		{"simple_aggregation", "maybe", "true, on, yes"},
 		{"experimental_concurrency", "11", "0 to 10"},
@@ -347,7 +348,7 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 		"partition_key": "a->", "partition_key_missing": "random", "data_keys": ",", "time_key_format": "%", "log_key": "\xff1", "time_key": "\xff2",
 		"replace_dots": "\xff", "metadata_key": "\xff3", "group_key": "\xff4", "empty_events": "send", "compression": "lz4", "combine": "line", "oversize": "cut",
 		"distribution": "x", "ordering": "x", "startup_check": "x", "role_arn": "x", "sts_endpoint": "a b", "proxy": "x y",
-		"extra_user_agent": "a(b)", "metrics_level": "x", "metrics_granularity": "x",
+		"extra_user_agent": "a(b)", "wire_format": "xml", "metrics_level": "x", "metrics_granularity": "x",
 	}
 	anything := map[string]bool{"dead_letter_file": true, "external_id": true, "profile": true, "ca_file": true}
 	cfg := MapConfig{}

@@ -46,7 +46,7 @@ func allSections() []Section {
 			"record_ttl", "retry_backoff_min", "retry_backoff_max")},
 		{"Time and memory", slices.Concat(option.Pick(aws, "startup_check"), flushOptions,
 			option.Pick(producer, "request_timeout"), option.Pick(aws, "connect_timeout", "max_connections"), option.Pick(producer, "buffer_size", "buffer_records"))},
-		{"Credentials and connection", option.Pick(aws, "role_arn", "external_id", "sts_endpoint", "profile", "proxy", "ca_file", "verify_certificate", "extra_user_agent")},
+		{"Credentials and connection", option.Pick(aws, "role_arn", "external_id", "sts_endpoint", "profile", "proxy", "ca_file", "verify_certificate", "wire_format", "extra_user_agent")},
 		{"Metrics", sharedMetrics()},
 		{"Accepted for moving over", otherOptions},
 	}

@@ -3,9 +3,17 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +45,10 @@ type capabilities struct {
 	// readsClockTwice says that the list of shards may tell another second of a shard's
 	// creation than its sequence numbers.
 	readsClockTwice bool
+	// buffers says that data comes back as objects of JavaScript.
+	buffers bool
+	// format is how the producer makes its calls, used what comes of it.
+	format, used awsclient.WireFormat
 }
 
 // target is a server under test.
@@ -47,23 +59,72 @@ type target struct {
 	api *kinesis.Client
 }
 
-func TestProducerAgainstKinesistest(t *testing.T) {
-	s := kinesistest.New(kinesistest.WithRegion(region), kinesistest.WithReshardTime(reshardTime))
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
+// formats are how calls are made: as it is set, and what comes of auto.
+func formats(auto awsclient.WireFormat) map[awsclient.WireFormat]awsclient.WireFormat {
+	return map[awsclient.WireFormat]awsclient.WireFormat{
+		awsclient.WireJSON: awsclient.WireJSON, awsclient.WireCBOR: awsclient.WireCBOR, awsclient.WireAuto: auto,
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	runSuite(t, s.URL(), capabilities{records: 5000, large: true})
 }
 
+func TestProducerAgainstKinesistest(t *testing.T) {
+	for format, used := range formats(awsclient.WireCBOR) {
+		t.Run(string(format), func(t *testing.T) {
+			s := kinesistest.New(kinesistest.WithRegion(region), kinesistest.WithReshardTime(reshardTime))
+			if err := s.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			runSuite(t, s.URL(), capabilities{records: 5000, large: true, format: format, used: used})
+		})
+	}
+}
+
+// kinesalite has dates in seconds in CBOR, which is why auto uses JSON. It stores what comes
+// in CBOR as objects of JavaScript, which no client can read; see buffersAsBlobs. It also cuts long answers off.
 func TestProducerAgainstKinesalite(t *testing.T) {
-	s := emulatorstest.Start(t, emulators.Kinesalite, emulators.Config{ReshardTime: reshardTime})
-	runSuite(t, s.URL(), capabilities{records: 5000, large: true})
+	for format, used := range formats(awsclient.WireJSON) {
+		t.Run(string(format), func(t *testing.T) {
+			s := emulatorstest.Start(t, emulators.Kinesalite, emulators.Config{ReshardTime: reshardTime})
+			runSuite(t, s.URL(), capabilities{records: 5000, large: true, buffers: format == awsclient.WireCBOR, format: format, used: used})
+		})
+	}
 }
 
 func TestProducerAgainstKinesisLocal(t *testing.T) {
-	s := emulatorstest.Start(t, emulators.KinesisLocal, emulators.Config{ReshardTime: reshardTime})
-	runSuite(t, s.URL(), capabilities{records: 300, readsClockTwice: true})
+	for format, used := range formats(awsclient.WireCBOR) {
+		t.Run(string(format), func(t *testing.T) {
+			s := emulatorstest.Start(t, emulators.KinesisLocal, emulators.Config{ReshardTime: reshardTime})
+			runSuite(t, s.URL(), capabilities{records: 300, readsClockTwice: true, format: format, used: used})
+		})
+	}
+}
+
+// buffersAsBlobs makes base64 of the objects that kinesalite makes of bytes.
+type buffersAsBlobs struct{ http.RoundTripper }
+
+var buffer = regexp.MustCompile(`\{"type":"Buffer","data":\[([0-9,]*)\]\}`)
+
+// RoundTrip implements http.RoundTripper.
+func (b buffersAsBlobs) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return nil, err
+	}
+	body = buffer.ReplaceAllFunc(body, func(m []byte) []byte {
+		data := []byte{}
+		for n := range strings.SplitSeq(string(buffer.FindSubmatch(m)[1]), ",") {
+			if v, err := strconv.ParseUint(n, 10, 8); err == nil {
+				data = append(data, byte(v))
+			}
+		}
+		return fmt.Appendf(nil, "%q", base64.StdEncoding.EncodeToString(data))
+	})
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return res, nil
 }
 
 // newTarget makes the SDK client of a server and sets the credentials of the
@@ -79,6 +140,9 @@ func newTarget(t *testing.T, endpoint string, c capabilities) *target {
 	}
 	// Servers close connections that are idle for seconds, and nothing here tries again.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if c.buffers {
+		client.Transport = buffersAsBlobs{client.Transport}
+	}
 	t.Cleanup(client.CloseIdleConnections)
 	return &target{capabilities: c, endpoint: endpoint, api: kinesis.New(kinesis.Options{
 		Region: region, BaseEndpoint: &endpoint, Retryer: aws.NopRetryer{}, HTTPClient: kinesistest.HideWriterTo(client),
@@ -92,9 +156,12 @@ func newTarget(t *testing.T, endpoint string, c capabilities) *target {
 // way, since no server here enforces one.
 func (g *target) newProducer(t *testing.T, opts ...core.Option) *core.Producer {
 	t.Helper()
-	client, err := awsclient.New(t.Context(), awsclient.Config{Region: region, Endpoint: g.endpoint})
+	client, err := awsclient.New(t.Context(), awsclient.Config{Region: region, Endpoint: g.endpoint, WireFormat: g.format})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if g.buffers {
+		opts = append(opts, core.WithCollectionMaxCount(100)) // it cuts answers in CBOR off after 16 KiB
 	}
 	p, err := core.New(client, append([]core.Option{core.WithRateLimit(100_000), core.WithRequestTimeout(30 * time.Second)}, opts...)...)
 	if err != nil {
@@ -105,6 +172,9 @@ func (g *target) newProducer(t *testing.T, opts ...core.Option) *core.Producer {
 		defer cancel()
 		if err := p.Close(ctx); err != nil {
 			t.Errorf("unexpected error of Close: %v", err)
+		}
+		if c, ok := client.(interface{ WireFormat() awsclient.WireFormat }); p.Stats().KinesisRecords > 0 && (!ok || c.WireFormat() != g.used) {
+			t.Errorf("unexpected format of calls with %q; got %q; want %q", g.format, c.WireFormat(), g.used)
 		}
 	})
 	return p

@@ -28,6 +28,7 @@ type AWS struct {
 	SkipVerify     bool
 	ExtraUserAgent string
 	StartupCheck   string
+	WireFormat     string
 }
 
 // The words of startup_check.
@@ -44,6 +45,7 @@ func (a *AWS) Client() awsclient.Config {
 		RoleARN: a.RoleARN, ExternalID: a.ExternalID, STSEndpoint: a.STSEndpoint,
 		MaxConnections: a.MaxConnections, ConnectTimeout: a.ConnectTimeout,
 		FIPS: a.FIPS, DualStack: a.DualStack, Proxy: a.Proxy, CAFile: a.CAFile, SkipVerify: a.SkipVerify, ExtraUserAgent: a.ExtraUserAgent,
+		WireFormat: awsclient.WireFormat(a.WireFormat),
 	}
 }
 
@@ -225,6 +227,17 @@ func AWSOptions() []option.Option[AWS] {
 				Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the program from starting.",
 			},
 			Field: func(a *AWS) any { return &a.StartupCheck },
+		},
+		{
+			Spec: option.Spec{
+				Name: "wire_format", Default: string(awsclient.WireAuto), Enum: awsclient.WireFormats(), Words: awsclient.WireFormats(), Arg: "FORM",
+				Hints: []string{"content_type", "protocol"},
+				Doc:   "How requests are written: json; cbor, which needs a quarter fewer bytes because it has no base64; or auto, which is cbor where the endpoint has shown that it knows it.",
+				Details: "ListShards and DescribeStreamSummary show it, before the first record goes. An endpoint that does not know CBOR is asked again after an hour. " +
+					"It was not tried with AWS itself; `kplcat doctor --probe-write` tries it.",
+				PeerC: "no option, JSON", PeerGo: "no option, JSON",
+			},
+			Field: func(a *AWS) any { return &a.WireFormat },
 		},
 		{
 			Spec: option.Spec{

@@ -63,6 +63,10 @@ type Config struct {
 	Role Role
 	// Identity asks who the credentials belong to. Default: not asked.
 	Identity func(context.Context) (arn string, err error)
+	// WireFormat tells in which format calls go. Default: not said.
+	WireFormat func() string
+	// ProbeWrite allows to write one record.
+	ProbeWrite bool
 	// Proxy tells the proxy of a request, as http.Transport's. Default:
 	// http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
@@ -110,8 +114,12 @@ func Examine(ctx context.Context, c Config) []Finding {
 		return e.findings
 	}
 	e.shards(ctx)
+	e.wireFormat()
 	e.reading(ctx)
 	e.writing(ctx)
+	if e.ProbeWrite {
+		e.probeWrite(ctx)
+	}
 	return e.findings
 }
 
@@ -124,6 +132,8 @@ type exam struct {
 
 	named     string // the ARN, as the service says
 	shard     string // an open one
+	open      []hashRange
+	auto      bool // Kinesis chooses the shard
 	skew      time.Duration
 	skewKnown bool
 	// unreachable: no call gets an answer.

@@ -77,6 +77,62 @@ func (e *exam) writing(ctx context.Context) {
 	}
 }
 
+// wireFormat says how requests are written, as the calls before have shown.
+func (e *exam) wireFormat() {
+	if e.WireFormat == nil {
+		return
+	}
+	detail := e.WireFormat() + ": requests are written in it from now on"
+	if e.WireFormat() == "json" {
+		detail += "; each byte of data takes 1.33"
+	}
+	e.add("wire format", OK, detail, "")
+}
+
+// probeWrite writes a record for a hash key in the middle of a shard, and looks which shard
+// takes it.
+func (e *exam) probeWrite(ctx context.Context) {
+	const check = "probe write"
+	if len(e.open) == 0 {
+		e.add(check, Note, "not made: no shard is known", "")
+		return
+	}
+	ctx, cancel := e.timed(ctx)
+	defer cancel()
+	to := e.open[len(e.open)/2]
+	key := to.last.String()
+	out, err := e.Client.PutRecords(ctx, &kinesis.PutRecordsInput{
+		StreamName: e.name(), StreamARN: e.arn(),
+		Records: []types.PutRecordsRequestEntry{{PartitionKey: aws.String("kplcat-doctor"), ExplicitHashKey: &key, Data: []byte("kplcat doctor: probe write")}},
+	})
+	if err != nil {
+		e.refused(check, err, Producer)
+		return
+	}
+	if len(out.Records) != 1 {
+		e.add(check, Fail, fmt.Sprintf("the answer has %d results for one record", len(out.Records)), "report this to the maker of the server")
+		return
+	}
+	r := out.Records[0]
+	if aws.ToString(r.SequenceNumber) == "" {
+		e.add(check, Fail, aws.ToString(r.ErrorCode)+": "+aws.ToString(r.ErrorMessage), "try again; if it stays, look the code up in the API reference of Kinesis")
+		return
+	}
+	detail := fmt.Sprintf("one record with the partition key kplcat-doctor is in %s at %s", aws.ToString(r.ShardId), aws.ToString(r.SequenceNumber))
+	if e.WireFormat != nil {
+		detail += ", sent as " + e.WireFormat()
+	}
+	switch {
+	case aws.ToString(r.ShardId) == to.id:
+		e.add(check, OK, fmt.Sprintf("%s; the range of the shard, %s to %s, has its hash key", detail, to.first, to.last), "")
+	case e.auto:
+		e.add(check, Note, detail+"; Kinesis chooses the shard", "")
+	default:
+		e.add(check, Warn, fmt.Sprintf("%s; its hash key %s is in the range of %s", detail, key, to.id),
+			"a shard may have been split or merged a moment ago: ask again; if it stays, do not aggregate for this stream")
+	}
+}
+
 // refused reports a call that failed. If only the other role needs it, it is a note.
 func (e *exam) refused(action string, err error, needs Role) {
 	level, detail, advice := e.classify(action, err)

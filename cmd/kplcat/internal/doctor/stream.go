@@ -44,6 +44,7 @@ func (e *exam) summary(ctx context.Context) {
 	e.capacity(d)
 	e.encryption(d)
 	if d.RecordDistributionStrategy == types.RecordDistributionStrategyAuto {
+		e.auto = true
 		e.add("distribution", Warn, "AUTO: the stream ignores partition keys and explicit hash keys",
 			"records of an aggregate can end up outside of their shard's range, and consumers that check ranges, as the KCL does, then drop the whole aggregate: set USER_PARTITION_KEY, or switch aggregation off")
 	}
@@ -128,7 +129,7 @@ func (e *exam) shards(ctx context.Context) {
 		return
 	}
 	slices.SortFunc(open, func(a, b hashRange) int { return a.first.Compare(b.first) })
-	e.shard = open[0].id
+	e.shard, e.open = open[0].id, open
 	if aws.ToString(out.NextToken) != "" {
 		e.add("shards", OK, fmt.Sprintf("more than %d open; ranges not checked", len(open)), "")
 		return

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/outkpl/outkpl/internal/cbor"
+)
+
+// wire is a format of requests and answers. Method, path and X-Amz-Target are the same in
+// all.
+type wire interface {
+	contentType() string
+	// putRecordsSize is at least what appendPutRecords appends, but for what it escapes.
+	putRecordsSize(in *kinesis.PutRecordsInput) int
+	appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte
+	// serialize writes the request of any other operation.
+	serialize(ctx context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error
+	deserialize(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error
+}
+
+// jsonWire is AWS JSON 1.1, the SDK's own but for PutRecords requests.
+type jsonWire struct{ sdk smithyhttp.ClientProtocol }
+
+func (jsonWire) contentType() string { return "application/x-amz-json-1.1" }
+
+func (jsonWire) putRecordsSize(in *kinesis.PutRecordsInput) int {
+	return putRecordsSize(in, base64.StdEncoding.EncodedLen)
+}
+
+func (jsonWire) appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte {
+	return appendPutRecords(buf, in)
+}
+
+func (w jsonWire) serialize(ctx context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
+	return w.sdk.SerializeRequest(ctx, schema, in, req)
+}
+
+func (w jsonWire) deserialize(ctx context.Context, schema *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	return w.sdk.DeserializeResponse(ctx, schema, registry, resp, out)
+}
+
+// cborWire is what the SDKs for Java have with Kinesis. It has no base64, which makes
+// requests of logs a quarter smaller.
+type cborWire struct{}
+
+func (cborWire) contentType() string { return cbor.ContentType }
+
+func (cborWire) putRecordsSize(in *kinesis.PutRecordsInput) int {
+	return putRecordsSize(in, func(n int) int { return n })
+}
+
+func (cborWire) appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte {
+	members := 1
+	if in.StreamARN != nil {
+		members++
+	}
+	if in.StreamName != nil {
+		members++
+	}
+	buf = cbor.AppendMap(buf, members)
+	buf = cbor.AppendText(buf, "Records")
+	buf = cbor.AppendArray(buf, len(in.Records))
+	for i := range in.Records {
+		r := &in.Records[i]
+		members := 1
+		if r.ExplicitHashKey != nil {
+			members++
+		}
+		if r.PartitionKey != nil {
+			members++
+		}
+		buf = cbor.AppendMap(buf, members)
+		buf = cbor.AppendText(buf, "Data")
+		buf = cbor.AppendBytes(buf, r.Data)
+		buf = appendText(buf, "ExplicitHashKey", r.ExplicitHashKey)
+		buf = appendText(buf, "PartitionKey", r.PartitionKey)
+	}
+	buf = appendText(buf, "StreamARN", in.StreamARN)
+	return appendText(buf, "StreamName", in.StreamName)
+}
+
+func appendText(buf []byte, name string, value *string) []byte {
+	if value == nil {
+		return buf
+	}
+	return cbor.AppendText(cbor.AppendText(buf, name), *value)
+}
+
+func (w cborWire) serialize(_ context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
+	var body cbor.Writer
+	in.Serialize(&body)
+	return writeRequest(req, schema.ID().Name, w.contentType(), body.Bytes())
+}
+
+// writeRequest gives a request what the protocols of the API have in common.
+func writeRequest(req *smithyhttp.Request, operation, contentType string, body []byte) error {
+	req.Method = http.MethodPost
+	if req.URL.Path == "" {
+		req.URL.Path = "/"
+	}
+	req.Header.Set("X-Amz-Target", "Kinesis_20131202."+operation)
+	req.Header.Set("Content-Type", contentType)
+	with, err := req.SetStream(bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	*req = *with
+	return nil
+}
+
+// answers have the memory of answers while they are read.
+var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxIdleAnswer is the largest memory that is kept for reuse. An answer to 500 records
+// has 60 kB.
+const maxIdleAnswer = 1 << 20
+
+func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
+	buf := answers.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxIdleAnswer {
+			answers.Put(buf)
+		}
+	}()
+	buf.Reset()
+	if n := resp.ContentLength; n > 0 && n < maxIdleAnswer {
+		buf.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(resp.Body); err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	if resp.StatusCode < 200 || resp.StatusCode >= 300 {
+		return readError(ctx, registry, resp, buf.Bytes())
+	}
+	x := attemptOf(ctx)
+	if buf.Len() == 0 {
+		x.answered(false)
+		return nil
+	}
+	if put, ok := out.(*kinesis.PutRecordsOutput); ok {
+		if err := readPutRecords(buf.Bytes(), put); err != nil {
+			return &smithy.DeserializationError{Err: err}
+		}
+		return nil
+	}
+	r := cbor.NewShapeReader(buf.Bytes())
+	err := out.Deserialize(r)
+	if err == nil {
+		err = r.End()
+	}
+	if err != nil {
+		return &smithy.DeserializationError{Err: err}
+	}
+	x.answered(r.Seconds)
+	return nil
+}
+
+// readPutRecords reads the answer to PutRecords with an allocation for all texts, one for
+// the entries and one for what points to the texts.
+func readPutRecords(b []byte, out *kinesis.PutRecordsOutput) error {
+	all := string(b) // texts are parts of it
+	r := cbor.NewReader(b)
+	for l := r.Map(); r.More(&l); {
+		name := r.Text()
+		if r.Null() {
+			continue
+		}
+		switch string(name) {
+		case "Records":
+			readEntries(&r, all, out)
+		case "FailedRecordCount":
+			n := int32(r.Int())
+			out.FailedRecordCount = &n
+		case "EncryptionType":
+			out.EncryptionType = types.EncryptionType(r.Text())
+		default:
+			r.Skip()
+		}
+	}
+	return r.End()
+}
+
+func readEntries(r *cbor.Reader, all string, out *kinesis.PutRecordsOutput) {
+	l := r.Array()
+	out.Records = make([]types.PutRecordsResultEntry, 0, l.Len())
+	texts := make([]string, 0, 2*l.Len()) // an entry has two
+	for r.More(&l) {
+		var e types.PutRecordsResultEntry
+		if r.Null() {
+			out.Records = append(out.Records, e)
+			continue
+		}
+		for l := r.Map(); r.More(&l); {
+			var member **string
+			switch string(r.Text()) {
+			case "SequenceNumber":
+				member = &e.SequenceNumber
+			case "ShardId":
+				member = &e.ShardId
+			case "ErrorCode":
+				member = &e.ErrorCode
+			case "ErrorMessage":
+				member = &e.ErrorMessage
+			}
+			switch {
+			case r.Null():
+			case member == nil:
+				r.Skip()
+			default:
+				if len(texts) == cap(texts) {
+					texts = make([]string, 0, max(64, cap(texts)/2)) // those before stay where they are
+				}
+				texts = append(texts, r.TextIn(all))
+				*member = &texts[len(texts)-1]
+			}
+		}
+		out.Records = append(out.Records, e)
+	}
+}
+
+const codeUnknown = "UnknownError" // of an error without a code, as in the SDK
+
+// readError reads an answer that is an error, into the SDK's types.
+func readError(ctx context.Context, registry *smithy.TypeRegistry, resp *smithyhttp.Response, body []byte) error {
+	code, message, err := cbor.Problem(body)
+	if err != nil {
+		return &smithy.DeserializationError{Err: err, Snapshot: body[:min(len(body), 1024)]}
+	}
+	attemptOf(ctx).answered(false)
+	if code == "" {
+		code = resp.Header.Get("X-Amzn-ErrorType")
+	}
+	// com.amazonaws.kinesis.v20131202#ResourceNotFoundException:http://...
+	code, _, _ = strings.Cut(code[strings.LastIndexByte(code, '#')+1:], ":")
+	if code = strings.TrimSpace(code); code == "" {
+		code = codeUnknown
+	}
+	known, ok := registry.DeserializableError(code)
+	if !ok {
+		if message == "" {
+			message = codeUnknown
+		}
+		return &smithy.GenericAPIError{Code: code, Message: message}
+	}
+	if len(body) > 0 {
+		if err := known.Deserialize(cbor.NewShapeReader(bytes.Clone(body))); err != nil {
+			return &smithy.DeserializationError{Err: err}
+		}
+	}
+	return known
+}
+
+// isCBOR tells whether an answer is in CBOR. Everything else is read as JSON: servers,
+// and what stands between, name it in many ways, or not at all.
+func isCBOR(h http.Header) bool {
+	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && (media == cbor.ContentType || media == "application/cbor")
+}

@@ -1,0 +1,634 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+	library "github.com/aws/smithy-go/encoding/cbor"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/cbor"
+)
+
+const inJSON = "application/x-amz-json-1.1"
+
+// api is what the client has beside core.Client.
+type api interface {
+	core.Client
+	WireFormat() awsclient.WireFormat
+	CloseIdleConnections()
+	PutRecord(ctx context.Context, in *kinesis.PutRecordInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordOutput, error)
+	GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+	GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+	DescribeStream(ctx context.Context, in *kinesis.DescribeStreamInput, opts ...func(*kinesis.Options)) (*kinesis.DescribeStreamOutput, error)
+	ListStreams(ctx context.Context, in *kinesis.ListStreamsInput, opts ...func(*kinesis.Options)) (*kinesis.ListStreamsOutput, error)
+	CreateStream(ctx context.Context, in *kinesis.CreateStreamInput, opts ...func(*kinesis.Options)) (*kinesis.CreateStreamOutput, error)
+	SplitShard(ctx context.Context, in *kinesis.SplitShardInput, opts ...func(*kinesis.Options)) (*kinesis.SplitShardOutput, error)
+	MergeShards(ctx context.Context, in *kinesis.MergeShardsInput, opts ...func(*kinesis.Options)) (*kinesis.MergeShardsOutput, error)
+	UpdateShardCount(ctx context.Context, in *kinesis.UpdateShardCountInput, opts ...func(*kinesis.Options)) (*kinesis.UpdateShardCountOutput, error)
+	UpdateMaxRecordSize(ctx context.Context, in *kinesis.UpdateMaxRecordSizeInput, opts ...func(*kinesis.Options)) (*kinesis.UpdateMaxRecordSizeOutput, error)
+	UpdateStreamRecordDistributionStrategy(ctx context.Context, in *kinesis.UpdateStreamRecordDistributionStrategyInput, opts ...func(*kinesis.Options)) (*kinesis.UpdateStreamRecordDistributionStrategyOutput, error)
+	DeleteStream(ctx context.Context, in *kinesis.DeleteStreamInput, opts ...func(*kinesis.Options)) (*kinesis.DeleteStreamOutput, error)
+}
+
+func newFormat(t testing.TB, url string, f awsclient.WireFormat) api {
+	t.Helper()
+	c, err := awsclient.New(context.Background(), awsclient.Config{Region: "us-east-1", Endpoint: url, WireFormat: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.(api).CloseIdleConnections)
+	return c.(api)
+}
+
+// endpoint is a server that answers as the fake does, or as a test wants it to.
+type endpoint struct {
+	*kinesistest.Server
+	url string
+
+	mu    sync.Mutex
+	calls []string // operation and format of each
+	spoil func(w http.ResponseWriter, operation string, inCBOR bool) bool
+}
+
+func newEndpoint(t testing.TB, opts ...kinesistest.Option) *endpoint {
+	t.Helper()
+	e := &endpoint{Server: kinesistest.New(append(opts, kinesistest.WithStream("logs", 2))...)}
+	fake := e.Handler()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		format, operation := "json", strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "Kinesis_20131202.")
+		if r.Header.Get("Content-Type") == cbor.ContentType {
+			format = "cbor"
+		}
+		e.mu.Lock()
+		e.calls = append(e.calls, operation+" "+format)
+		spoil := e.spoil
+		e.mu.Unlock()
+		if spoil != nil && spoil(w, operation, format == "cbor") {
+			return
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { s.Close(); _ = e.Close() })
+	e.url = s.URL
+	return e
+}
+
+func (e *endpoint) setSpoil(f func(w http.ResponseWriter, operation string, inCBOR bool) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.spoil = f
+}
+
+// take returns the calls since the last time.
+func (e *endpoint) take() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	calls := e.calls
+	e.calls = nil
+	return calls
+}
+
+// answer is one that a test gives, to calls in CBOR.
+func answer(status int, contentType, body string) func(http.ResponseWriter, string, bool) bool {
+	return func(w http.ResponseWriter, _ string, inCBOR bool) bool {
+		if !inCBOR {
+			return false
+		}
+		if contentType != "" {
+			w.Header().Set("Content-Type", contentType)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+		return true
+	}
+}
+
+func codeInCBOR(code string) string {
+	return string(cbor.AppendText(cbor.AppendText(cbor.AppendMap(nil, 1), "__type"), code))
+}
+
+func listShards(t *testing.T, c core.Client) error {
+	t.Helper()
+	out, err := c.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("logs")})
+	if err == nil && len(out.Shards) != 2 {
+		t.Errorf("unexpected shards; got %d; want 2", len(out.Shards))
+	}
+	return err
+}
+
+func describe(t *testing.T, c core.Client) error {
+	t.Helper()
+	out, err := c.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("logs")})
+	if err == nil && (aws.ToString(out.StreamDescriptionSummary.StreamName) != "logs" || time.Since(aws.ToTime(out.StreamDescriptionSummary.StreamCreationTimestamp)).Abs() > time.Hour) {
+		t.Errorf("unexpected summary: %+v", out.StreamDescriptionSummary)
+	}
+	return err
+}
+
+func putOne(t *testing.T, c core.Client) error {
+	t.Helper()
+	out, err := c.PutRecords(t.Context(), &kinesis.PutRecordsInput{StreamName: aws.String("logs"), Records: []types.PutRecordsRequestEntry{{Data: []byte("x"), PartitionKey: aws.String("k")}}})
+	if err == nil && (len(out.Records) != 1 || aws.ToString(out.Records[0].SequenceNumber) == "") {
+		t.Errorf("unexpected answer: %+v", out)
+	}
+	return err
+}
+
+// code is that of an error of the service, or what else it is.
+func code(err error) string {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &api):
+		return api.ErrorCode()
+	}
+	return "unreadable"
+}
+
+const json200 = `{"Shards":[]}`
+
+// TestWhatTheAnswerToAProbeMeans has each sign: what the call returns, which calls it takes,
+// in which format records go afterwards, and in which the next probe.
+func TestWhatTheAnswerToAProbeMeans(t *testing.T) {
+	alone(t)
+	const twice = "ListShards cbor, ListShards json"
+	for name, c := range map[string]struct {
+		spoil        func(http.ResponseWriter, string, bool) bool
+		code         string // of the call
+		calls        string
+		put          string // format of records afterwards
+		next         string // calls of the next probe, at once
+		afterAnHour  string
+		inJSONFailed string // code of the answer in JSON
+	}{
+		"CBOR":                             {nil, "", "ListShards cbor", "cbor", "DescribeStreamSummary cbor", "", ""},
+		"status 415":                       {answer(415, "", ""), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"UnknownOperationException":        {answer(400, inJSON, `{"__type":"UnknownOperationException"}`), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"SerializationException":           {answer(400, inJSON, `{"__type":"com.amazon.coral.service#SerializationException"}`), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"SerializationException in CBOR":   {answer(400, cbor.ContentType, codeInCBOR("SerializationException")), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"throttle":                         {answer(400, inJSON, `{"__type":"LimitExceededException"}`), "LimitExceededException", "ListShards cbor", "json", "DescribeStreamSummary cbor", "", ""},
+		"throttle in CBOR":                 {answer(400, cbor.ContentType, codeInCBOR("LimitExceededException")), "LimitExceededException", "ListShards cbor", "cbor", "DescribeStreamSummary cbor", "", ""},
+		"AccessDenied":                     {answer(400, inJSON, `{"__type":"AccessDeniedException"}`), "AccessDeniedException", "ListShards cbor", "json", "DescribeStreamSummary cbor", "", ""},
+		"AccessDenied in CBOR":             {answer(400, cbor.ContentType, codeInCBOR("com.amazonaws.kinesis#AccessDeniedException:http://x")), "AccessDeniedException", "ListShards cbor", "cbor", "DescribeStreamSummary cbor", "", ""},
+		"expired credentials":              {answer(400, inJSON, `{"__type":"ExpiredTokenException"}`), "ExpiredTokenException", "ListShards cbor", "json", "DescribeStreamSummary cbor", "", ""},
+		"page of a proxy":                  {answer(503, "text/html", "<html>"), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"page of a proxy, status 200":      {answer(200, "text/html", "<html>"), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"page of a proxy, also for JSON":   {answer(503, "text/html", "<html>"), "InternalFailure", twice, "json", "DescribeStreamSummary cbor, DescribeStreamSummary json", "", "InternalFailure"},
+		"status 500 of a parser":           {answer(500, inJSON, `{"__type":"InternalError","message":"utf-8"}`), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"status 404, as of old":            {answer(404, "", "<UnknownOperationException/>\n"), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"JSON, status 200":                 {answer(200, inJSON, json200), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"CBOR that is cut off":             {answer(200, cbor.ContentType, "\xa1\x66Sh"), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+		"CBOR of an error that is cut off": {answer(400, cbor.ContentType, "\xa1\x66__"), "", twice, "json", "DescribeStreamSummary json", "DescribeStreamSummary cbor", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t)
+			e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+				if c.inJSONFailed != "" && !inCBOR && operation != "PutRecords" {
+					w.WriteHeader(500)
+					_, _ = fmt.Fprintf(w, `{"__type":%q}`, c.inJSONFailed)
+					return true
+				}
+				return c.spoil != nil && c.spoil(w, operation, inCBOR)
+			})
+			client := newFormat(t, e.url, awsclient.WireAuto)
+			now := time.Now()
+			awsclient.SetClock(client, func() time.Time { return now })
+			if err := putOne(t, client); err != nil { // before anything is known
+				t.Fatal(err)
+			}
+			if got := strings.Join(e.take(), ", "); got != "PutRecords json" {
+				t.Errorf("unexpected first call; got %s", got)
+			}
+			if got := code(listShards(t, client)); got != c.code {
+				t.Errorf("unexpected outcome; got %q; want %q", got, c.code)
+			}
+			if got := strings.Join(e.take(), ", "); got != c.calls {
+				t.Errorf("unexpected calls; got %s; want %s", got, c.calls)
+			}
+			want := "PutRecords " + c.put
+			if c.put == "cbor" {
+				e.setSpoil(nil)
+			}
+			if err := putOne(t, client); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(e.take(), ", "); got != want || string(client.WireFormat()) != c.put {
+				t.Errorf("unexpected format of records; got %s, %s; want %s", got, client.WireFormat(), want)
+			}
+			now = now.Add(time.Hour - time.Second)
+			if err := describe(t, client); err != nil && c.code == "" {
+				t.Error(err)
+			}
+			if got := strings.Join(e.take(), ", "); got != c.next {
+				t.Errorf("unexpected next probe; got %s; want %s", got, c.next)
+			}
+			if c.afterAnHour == "" {
+				return
+			}
+			now = now.Add(time.Second)
+			e.setSpoil(nil)
+			if err := describe(t, client); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(e.take(), ", "); got != c.afterAnHour {
+				t.Errorf("unexpected probe after an hour; got %s; want %s", got, c.afterAnHour)
+			}
+			if err := putOne(t, client); err != nil || client.WireFormat() != awsclient.WireCBOR {
+				t.Errorf("unexpected format after an hour; got %s, %v; want cbor", client.WireFormat(), err)
+			}
+		})
+	}
+}
+
+// A server that is thrown by CBOR may not answer at all.
+func TestProbeWithoutAnswerIsFollowedByACallInJSON(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	e.setSpoil(func(w http.ResponseWriter, _ string, inCBOR bool) bool {
+		if inCBOR {
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	client := newFormat(t, e.url, awsclient.WireAuto)
+	if err := listShards(t, client); err == nil {
+		t.Error("unexpected success of a call that was cut off")
+	}
+	if err := listShards(t, client); err != nil {
+		t.Errorf("unexpected error of the second call: %v", err)
+	}
+	e.setSpoil(nil)
+	if err := errors.Join(listShards(t, client), putOne(t, client)); err != nil || client.WireFormat() != awsclient.WireCBOR {
+		t.Errorf("unexpected format; got %s, %v; want cbor, since an outage says nothing", client.WireFormat(), err)
+	}
+}
+
+// What was not sent says nothing.
+func TestProbeThatWasNotSentSaysNothing(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	client := newFormat(t, "http://"+l.Addr().String(), awsclient.WireAuto)
+	if err := listShards(t, client); err == nil {
+		t.Fatal("unexpected success")
+	}
+	to := func(o *kinesis.Options) { o.BaseEndpoint = &e.url }
+	if _, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("logs")}, to); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(e.take(), ", "); got != "ListShards cbor" {
+		t.Errorf("unexpected calls; got %s; want a probe", got)
+	}
+}
+
+// Once CBOR was answered, a refusal costs its call, and no more. Reads are made again in
+// JSON; a write never is.
+func TestNothingTurnsAnEndpointToJSONAfterCBOR(t *testing.T) {
+	alone(t)
+	for _, refused := range []string{"SerializationException", "UnknownOperationException"} {
+		e := newEndpoint(t)
+		client := newFormat(t, e.url, awsclient.WireAuto)
+		if err := listShards(t, client); err != nil {
+			t.Fatal(err)
+		}
+		e.setSpoil(answer(400, cbor.ContentType, codeInCBOR(refused)))
+		e.take()
+		if got := code(putOne(t, client)); got != refused {
+			t.Errorf("unexpected outcome; got %q; want %s", got, refused)
+		}
+		if err := errors.Join(listShards(t, client), describe(t, client)); err != nil {
+			t.Error(err)
+		}
+		want := "PutRecords cbor, ListShards cbor, ListShards json, DescribeStreamSummary cbor, DescribeStreamSummary json"
+		if got := strings.Join(e.take(), ", "); got != want || client.WireFormat() != awsclient.WireCBOR {
+			t.Errorf("unexpected calls; got %s, then %s; want %s", got, client.WireFormat(), want)
+		}
+	}
+}
+
+// Both probes may be under way: what one has shown the other does not take back.
+func TestRefusedProbeBesideOneThatWasAnsweredInCBOR(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	client := newFormat(t, e.url, awsclient.WireAuto)
+	e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+		if operation != "DescribeStreamSummary" || !inCBOR {
+			return false
+		}
+		if err := listShards(t, client); err != nil {
+			t.Error(err)
+		}
+		return answer(415, "", "")(w, operation, inCBOR)
+	})
+	if err := errors.Join(describe(t, client), putOne(t, client)); err != nil {
+		t.Error(err)
+	}
+	want := "DescribeStreamSummary cbor, ListShards cbor, DescribeStreamSummary json, PutRecords cbor"
+	if got := strings.Join(e.take(), ", "); got != want {
+		t.Errorf("unexpected calls; got %s; want %s", got, want)
+	}
+}
+
+// kinesalite has dates in seconds, and makes JSON that nobody can read out of data that come
+// in CBOR. ListShards, which has no dates, does not show it.
+func TestDatesInSecondsAreNotTheCBOROfKinesis(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	client := newFormat(t, e.url, awsclient.WireAuto)
+	now := time.Now()
+	awsclient.SetClock(client, func() time.Time { return now })
+	summary := library.Map{"StreamDescriptionSummary": library.Map{"StreamName": library.String("logs"), "StreamCreationTimestamp": library.Uint(now.Unix())}}
+	during := make(chan string, 1)
+	e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+		if operation != "DescribeStreamSummary" || !inCBOR {
+			return false
+		}
+		// The other probe is answered while this one is under way.
+		if err := listShards(t, client); err != nil {
+			t.Error(err)
+		}
+		during <- string(client.WireFormat())
+		return answer(200, cbor.ContentType, string(library.Encode(summary)))(w, operation, inCBOR)
+	})
+	if err := describe(t, client); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-during; got != "json" {
+		t.Errorf("unexpected format while a probe is under way; got %s; want json", got)
+	}
+	for range 3 {
+		now = now.Add(2 * time.Hour)
+		if err := errors.Join(listShards(t, client), putOne(t, client)); err != nil || client.WireFormat() != awsclient.WireJSON {
+			t.Errorf("unexpected format; got %s, %v; want json", client.WireFormat(), err)
+		}
+	}
+}
+
+func TestFormatThatIsSetIsNotAskedFor(t *testing.T) {
+	alone(t)
+	for format, want := range map[awsclient.WireFormat]string{
+		awsclient.WireJSON: "PutRecords json, ListShards json", awsclient.WireCBOR: "PutRecords cbor, ListShards cbor",
+	} {
+		e := newEndpoint(t)
+		client := newFormat(t, e.url, format)
+		if err := errors.Join(putOne(t, client), listShards(t, client)); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Join(e.take(), ", "); got != want {
+			t.Errorf("unexpected calls; got %s; want %s", got, want)
+		}
+	}
+	if _, err := awsclient.New(t.Context(), awsclient.Config{Region: "us-east-1", WireFormat: "xml"}); err == nil ||
+		!strings.Contains(err.Error(), `wire format "xml" is not known; allowed: auto, cbor, json`) {
+		t.Errorf("unexpected error of a format that is none: %v", err)
+	}
+}
+
+// TestAnswersAreTheSameInBothFormats calls all that the fake has and that is not random.
+func TestAnswersAreTheSameInBothFormats(t *testing.T) {
+	alone(t)
+	now := time.UnixMilli(1795961271129).UTC()
+	run := func(format awsclient.WireFormat) (all []any) {
+		s := kinesistest.New(kinesistest.WithStream("logs", 2), kinesistest.WithClock(func() time.Time { return now }))
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		c := newFormat(t, s.URL(), format)
+		note := func(out any, err error) {
+			t.Helper()
+			if err != nil {
+				var known interface{ ErrorMessage() string }
+				errors.As(err, &known)
+				all = append(all, fmt.Sprintf("%T %s", known, code(err)), known.ErrorMessage())
+				return
+			}
+			v := reflect.ValueOf(out).Elem()
+			v.FieldByName("ResultMetadata").Set(reflect.ValueOf(middleware.Metadata{}))
+			all = append(all, out)
+		}
+		name, ctx := aws.String("logs"), t.Context()
+		note(c.ListShards(ctx, &kinesis.ListShardsInput{StreamName: name, ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtTimestamp, Timestamp: &now}}))
+		note(c.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: name}))
+		note(c.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: name}))
+		note(c.ListStreams(ctx, &kinesis.ListStreamsInput{}))
+		note(c.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: []types.PutRecordsRequestEntry{
+			{Data: []byte("\x00\xff"), PartitionKey: aws.String("\u00e4\"")}, {Data: []byte("b"), PartitionKey: aws.String("k"), ExplicitHashKey: aws.String("0")},
+		}}))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.FailEntries("InternalFailure", "Internal service failure.")})
+		note(c.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: []types.PutRecordsRequestEntry{{Data: []byte("x"), PartitionKey: aws.String("k")}}}))
+		note(c.PutRecord(ctx, &kinesis.PutRecordInput{StreamName: name, Data: []byte("one"), PartitionKey: aws.String("k")}))
+		for _, shard := range []string{"shardId-000000000000", "shardId-000000000001"} {
+			it, err := c.GetShardIterator(ctx, &kinesis.GetShardIteratorInput{StreamName: name, ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: &now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			note(c.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: it.ShardIterator}))
+		}
+		note(c.ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String("none")}))
+		note(c.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: name, Records: []types.PutRecordsRequestEntry{}}))
+		note(c.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String("new"), ShardCount: aws.Int32(1)}))
+		note(c.SplitShard(ctx, &kinesis.SplitShardInput{StreamName: aws.String("new"), ShardToSplit: aws.String("shardId-000000000000"), NewStartingHashKey: aws.String("1000")}))
+		note(c.MergeShards(ctx, &kinesis.MergeShardsInput{StreamName: aws.String("new"), ShardToMerge: aws.String("shardId-000000000001"), AdjacentShardToMerge: aws.String("shardId-000000000002")}))
+		note(c.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{StreamName: name, TargetShardCount: aws.Int32(4), ScalingType: types.ScalingTypeUniformScaling}))
+		note(c.ListShards(ctx, &kinesis.ListShardsInput{StreamName: name}))
+		arn := aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/logs")
+		note(c.UpdateMaxRecordSize(ctx, &kinesis.UpdateMaxRecordSizeInput{StreamARN: arn, MaxRecordSizeInKiB: aws.Int32(2048)}))
+		note(c.UpdateStreamRecordDistributionStrategy(ctx, &kinesis.UpdateStreamRecordDistributionStrategyInput{StreamARN: arn, RecordDistributionStrategy: types.RecordDistributionStrategyAuto}))
+		note(c.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: name}))
+		note(c.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: aws.String("new")}))
+		return all
+	}
+	inJSON, inCBOR := run(awsclient.WireJSON), run(awsclient.WireCBOR)
+	for i := range max(len(inJSON), len(inCBOR)) {
+		if !reflect.DeepEqual(inJSON[i], inCBOR[i]) {
+			t.Errorf("unexpected answer %d; got %+v in CBOR; want %+v", i, inCBOR[i], inJSON[i])
+		}
+	}
+}
+
+func TestRequestInCBORIsWhatTheTypesOfTheSDKSay(t *testing.T) {
+	for _, in := range []*kinesis.PutRecordsInput{
+		{StreamName: aws.String("logs"), Records: []types.PutRecordsRequestEntry{
+			{Data: []byte("\x00\xff"), PartitionKey: aws.String("a\xff\xc3\u00e9"), ExplicitHashKey: aws.String("340282366920938463463374607431768211455")},
+			{Data: []byte{}, PartitionKey: aws.String("k")},
+			{Data: make([]byte, 70_000)},
+		}},
+		{StreamARN: aws.String("arn:aws:kinesis:us-east-1:123456789012:stream/logs"), StreamName: aws.String("logs"), Records: []types.PutRecordsRequestEntry{}},
+	} {
+		var w cbor.Writer
+		in.Serialize(&w)
+		want, err := library.Decode(w.Bytes())
+		got, err2 := library.Decode(awsclient.AppendCBOR(nil, in))
+		if err := errors.Join(err, err2); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("unexpected request; got %v; want %v; error %v", got, want, err)
+		}
+	}
+}
+
+// answerOf is an answer to n records, as a server writes it.
+func answerOf(n int) []byte {
+	out := &kinesis.PutRecordsOutput{FailedRecordCount: aws.Int32(0), EncryptionType: types.EncryptionTypeKms}
+	for i := range n {
+		out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000001"), SequenceNumber: aws.String(fmt.Sprintf("%056d", i))})
+	}
+	var w cbor.Writer
+	out.Serialize(&w)
+	r := cbor.NewReader(w.Bytes())
+	r.Skip()
+	v, err := library.Decode(w.Bytes())
+	if err != nil {
+		panic(err)
+	}
+	return library.Encode(v) // with lengths, as servers have it
+}
+
+func TestAnswerIsReadWithoutAnAllocationForEachRecord(t *testing.T) {
+	allocations := func(n int) float64 {
+		body, last := answerOf(n), fmt.Sprintf("%056d", n-1)
+		return testing.AllocsPerRun(20, func() {
+			var out kinesis.PutRecordsOutput
+			if err := awsclient.ReadPutRecords(body, &out); err != nil || len(out.Records) != n || *out.Records[n-1].SequenceNumber != last {
+				t.Fatalf("unexpected answer; got %d records, %v", len(out.Records), err)
+			}
+		})
+	}
+	one, many := allocations(1), allocations(500)
+	if many > one {
+		t.Errorf("unexpected allocations; got %v for 500 records; want %v as for one", many, one)
+	}
+}
+
+func TestAnswersThatAreOddAreRead(t *testing.T) {
+	var out kinesis.PutRecordsOutput
+	body := "\xbf\x67Records\x9f\xbf\x67ShardId\x7f\x62sh\x61d\xff\x6eSequenceNumber\x6231\x69ErrorCode\xf6\x65Other\x81\x01\xff\xf6\xff\x65Other\x01\xff"
+	if err := awsclient.ReadPutRecords([]byte(body), &out); err != nil || len(out.Records) != 2 || *out.Records[0].ShardId != "shd" || *out.Records[0].SequenceNumber != "31" ||
+		out.Records[0].ErrorCode != nil || out.Records[1].ShardId != nil {
+		t.Errorf("unexpected answer; got %+v, %v", out, err)
+	}
+	full := answerOf(3)
+	for n := range full {
+		var out kinesis.PutRecordsOutput
+		if awsclient.ReadPutRecords(full[:n], &out) == nil {
+			t.Errorf("unexpected success with %d of %d bytes", n, len(full))
+		}
+	}
+	if awsclient.ReadPutRecords(append(full, 0), &out) == nil {
+		t.Error("unexpected success with bytes behind the end")
+	}
+}
+
+// TestDefaultFormatOfTheSDK fails when the SDK changes its mind about Kinesis, as it does for
+// one service after the other: then there is a format that AWS itself prefers.
+func TestDefaultFormatOfTheSDK(t *testing.T) {
+	alone(t)
+	if got := kinesis.New(kinesis.Options{}).Options().Protocol.ID().String(); got != "aws.protocols#awsJson1_1" {
+		t.Errorf("unexpected protocol of the SDK; got %s; want AWS JSON 1.1: see docs/design/039-cbor.md", got)
+	}
+	url, take := recorder(t)
+	s := kinesis.New(kinesis.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: aws.AnonymousCredentials{}})
+	if _, err := s.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("logs")}); err != nil {
+		t.Fatal(err)
+	}
+	if h := take().header; h.Get("Content-Type") != inJSON || h.Get("X-Amz-Target") != "Kinesis_20131202.ListShards" || h.Get("Smithy-Protocol") != "" {
+		t.Errorf("unexpected request of the SDK; got %v", h)
+	}
+}
+
+// counted counts what comes in at the socket.
+type counted struct {
+	net.Listener
+	n *atomic.Int64
+}
+
+func (l counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return countedConn{c, l.n}, err
+}
+
+type countedConn struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// onTheWire is what the requests of a producer take, for each byte of their data.
+func onTheWire(t *testing.T, format awsclient.WireFormat, recordSize int, opts ...core.Option) float64 {
+	t.Helper()
+	s := kinesistest.New(kinesistest.WithStream("logs", 4))
+	var got atomic.Int64
+	web := httptest.NewUnstartedServer(s.Handler())
+	web.Listener = counted{web.Listener, &got}
+	web.Start()
+	defer func() { web.Close(); _ = s.Close() }()
+	p, err := core.New(newFormat(t, web.URL, format), append(opts, core.WithRateLimit(100_000))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := make([]core.Record, 8_000_000/recordSize)
+	for i := range records {
+		records[i] = core.Record{PartitionKey: fmt.Sprintf("k%d", i%50), Data: []byte(strings.Repeat(string(rune('a'+i%26)), recordSize))}
+	}
+	b, err := p.PutBatch(t.Context(), "logs", records)
+	if err == nil {
+		err = errors.Join(b.Wait(t.Context()), p.Close(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := 0
+	for _, r := range s.Records("logs") {
+		payload += len(r.Data)
+	}
+	st := p.Stats()
+	t.Logf("%s, records of %d bytes: %d Kinesis records, %d requests of %d bytes of payload; %.4f bytes for each", format, recordSize,
+		st.KinesisRecords, st.Requests, payload/int(st.Requests), float64(got.Load())/float64(payload))
+	return float64(got.Load()) / float64(payload)
+}
+
+func TestBytesOnTheWire(t *testing.T) {
+	alone(t)
+	if got := onTheWire(t, awsclient.WireAuto, 250); got > 1.02 {
+		t.Errorf("unexpected size of requests of aggregates in CBOR; got %.4f bytes for each of payload; want at most 1.02", got)
+	}
+	if got := onTheWire(t, awsclient.WireJSON, 250); got < 1.33 {
+		t.Errorf("unexpected size of requests of aggregates in JSON; got %.4f bytes for each of payload; want base64", got)
+	}
+	for _, size := range []int{250, 1000} {
+		inCBOR, inJSON := onTheWire(t, awsclient.WireAuto, size, core.WithAggregation(false)), onTheWire(t, awsclient.WireJSON, size, core.WithAggregation(false))
+		if inCBOR >= inJSON {
+			t.Errorf("unexpected size of requests without aggregation; got %.4f in CBOR, %.4f in JSON", inCBOR, inJSON)
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package awsclient_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/cbor"
+)
+
+// deliver puts n records and returns how often each is stored, and the producer's counters.
+func deliver(t *testing.T, e *endpoint, n int, opts ...core.Option) (stored map[string]int, batch *core.Batch, st core.Stats) {
+	t.Helper()
+	p, err := core.New(newFormat(t, e.url, awsclient.WireAuto), append([]core.Option{core.WithRetryBackoff(time.Millisecond, 5*time.Millisecond), core.WithRateLimit(100_000)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := make([]core.Record, n)
+	for i := range records {
+		records[i] = core.Record{PartitionKey: fmt.Sprintf("k%d", i%31), Data: fmt.Appendf(nil, "record %d", i)}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if batch, err = p.PutBatch(ctx, "logs", records); err == nil {
+		err = batch.WaitSettled(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	st = p.Stats()
+	if err := p.Close(ctx); err != nil {
+		t.Errorf("unexpected error of Close: %v", err)
+	}
+	stored = map[string]int{}
+	for _, r := range e.Consume("logs").Records {
+		stored[string(r.Data)]++
+	}
+	return stored, batch, st
+}
+
+func wantOnce(t *testing.T, stored map[string]int, n int) {
+	t.Helper()
+	if len(stored) != n {
+		t.Errorf("unexpected records; got %d; want %d", len(stored), n)
+	}
+	for data, times := range stored {
+		if times != 1 {
+			t.Errorf("unexpected copies of %q; got %d; want 1", data, times)
+		}
+	}
+}
+
+func TestNothingIsLostOrDoubledWhereJSONAloneIsKnown(t *testing.T) {
+	alone(t)
+	for _, sign := range []string{"", "UnknownOperationException", "SerializationException"} {
+		e := newEndpoint(t, kinesistest.WithJSONOnly(sign))
+		stored, batch, st := deliver(t, e, 20_000)
+		wantOnce(t, stored, 20_000)
+		if err := batch.Err(); err != nil || st.RequestErrors+st.Uncertain != 0 {
+			t.Errorf("unexpected failures; got %v, %d requests, %d uncertain", err, st.RequestErrors, st.Uncertain)
+		}
+		for _, c := range e.take() {
+			if c == "PutRecords cbor" {
+				t.Error("unexpected format of records; got CBOR")
+			}
+		}
+	}
+}
+
+// Refused, they were not stored: they are sent again, in CBOR, and are in once.
+func TestRecordsSurviveASerializationExceptionAfterCBOR(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	left := 5
+	e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+		if operation != "PutRecords" || left == 0 {
+			return false
+		}
+		left-- // calls come one at a time while all are refused
+		return answer(400, cbor.ContentType, codeInCBOR("SerializationException"))(w, operation, inCBOR)
+	})
+	stored, batch, st := deliver(t, e, 2000, core.WithMaxInFlight(1))
+	wantOnce(t, stored, 2000)
+	if err := batch.Err(); err != nil || st.RequestErrors != 5 || st.Uncertain != 0 {
+		t.Errorf("unexpected failures; got %v, %d requests, %d uncertain; want 5 requests", err, st.RequestErrors, st.Uncertain)
+	}
+	for _, c := range e.take() {
+		if c == "PutRecords json" {
+			t.Error("unexpected format of records; got JSON")
+		}
+	}
+}
+
+// A stream that takes nothing at all says so after a while; no record fails for good.
+func TestServerThatForgetsCBORIsNotTheFaultOfRecords(t *testing.T) {
+	alone(t)
+	e := newEndpoint(t)
+	e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+		return operation == "PutRecords" && answer(400, inJSON, `{"__type":"SerializationException"}`)(w, operation, inCBOR)
+	})
+	stored, batch, _ := deliver(t, e, 20)
+	if _, failed, _ := batch.Counts(); len(stored) != 0 || failed != 20 {
+		t.Errorf("unexpected outcome; got %d stored, %d failed; want 20 failed", len(stored), failed)
+	}
+	for i := range 20 {
+		if r := batch.Result(i); r.Err == nil || r.Err.Reason != core.ReasonRefused {
+			t.Errorf("unexpected failure; got %v; want %v, which receivers try again", r.Err, core.ReasonRefused)
+		}
+	}
+}
+
+// An answer is in the format that its Content-Type names. What cannot be read says that the
+// records may be stored: they are counted as uncertain and sent again.
+func TestAnswersToRecordsInTheOtherFormat(t *testing.T) {
+	alone(t)
+	for name, c := range map[string]struct {
+		contentType string
+		body        func(n int) string
+		uncertain   bool
+	}{
+		"JSON": {inJSON, func(n int) string {
+			return `{"FailedRecordCount":0,"Records":[` + strings.TrimSuffix(strings.Repeat(`{"ShardId":"shardId-000000000000","SequenceNumber":"1"},`, n), ",") + `]}`
+		}, false},
+		"JSON without a type":    {"", func(int) string { return `{"FailedRecordCount":` }, true},
+		"CBOR that is called so": {"text/plain", func(n int) string { return string(answerOf(n)) }, true},
+		"CBOR that is cut off":   {cbor.ContentType, func(n int) string { return string(answerOf(n)[:70]) }, true},
+		"JSON that is called so": {cbor.ContentType, func(int) string { return `{"FailedRecordCount":0}` }, true},
+		"a page":                 {"text/html", func(int) string { return "<html>" }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t)
+			times := 0
+			e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+				if operation != "PutRecords" || times > 0 {
+					return false
+				}
+				times++
+				if !inCBOR {
+					t.Error("unexpected request in JSON")
+				}
+				return answer(200, c.contentType, c.body(1))(w, operation, inCBOR)
+			})
+			_, batch, st := deliver(t, e, 1, core.WithMaxInFlight(1))
+			if err := batch.Err(); err != nil {
+				t.Errorf("unexpected failure: %v", err)
+			}
+			if got := st.Uncertain; got != map[bool]uint64{true: 1, false: 0}[c.uncertain] {
+				t.Errorf("unexpected number of uncertain records; got %d; want %t", got, c.uncertain)
+			}
+			if want := map[bool]string{true: "HTTP200", false: ""}[c.uncertain]; want != "" {
+				if a := batch.Result(0).Attempts; len(a) != 2 || a[0].Code != want || !a[0].Uncertain {
+					t.Errorf("unexpected attempts; got %+v; want %s first", a, want)
+				}
+			}
+		})
+	}
+}
