@@ -123,7 +123,7 @@ type Config struct {
 	Compression string
 
 	// CompressionLevel is 1 to 9 for gzip and zlib (default 6), 1 to 22 for zstd
-	// (default 3), and nothing for snappy. 0 is the default.
+	// (default 1), and nothing for snappy. 0 is the default.
 	CompressionLevel int
 
 	// Combine makes one record of many events: those of a chunk that have stream and

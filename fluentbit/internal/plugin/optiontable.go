@@ -202,7 +202,7 @@ var payloadOptions = []Option{
 	},
 	{
 		Spec: option.Spec{
-			Name: "compression_level", Kind: option.Int, Min: 1, Max: 22, Form: "gzip and zlib: 1 to 9, default 6; zstd: 1 to 22, default 3; snappy: none",
+			Name: "compression_level", Kind: option.Int, Min: 1, Max: 22, Form: "gzip and zlib: 1 to 9, default 6; zstd: 1 to 22, default 1; snappy: none",
 			Doc: "How hard to compress.",
 		},
 		Field: func(c *Config) any { return &c.event.CompressionLevel },

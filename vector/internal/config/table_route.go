@@ -86,7 +86,7 @@ var routeOptions = slices.Concat([]option.Option[Route]{
 	{
 		Spec: option.Spec{
 			Name: "compression_level", Kind: option.Int, Default: "0", Min: 1, Max: 22, ZeroMeans: "the default of the compression",
-			Doc: "1 to 9 for gzip and zlib (default 6), 1 to 22 for zstd (3); snappy has none.",
+			Doc: "1 to 9 for gzip and zlib (default 6), 1 to 22 for zstd (1); snappy has none.",
 		},
 		Field: func(r *Route) any { return &r.CompressionLevel },
 	},
