@@ -160,7 +160,10 @@ vuln: check-tools ## Look for known vulnerabilities (needs the network)
 clean: ## Remove what was built and installed
 	rm -rf build $(EMULATORS)/node_modules $(EMULATORS)/java/target
 
-.PHONY: consumers npm no-node jvm no-java check-tools
+.PHONY: decoders consumers npm no-node jvm no-java check-tools
+decoders: consumers npm jvm ## Run the decoders of docs/consumers.md, also on the lines of the log files in CONSUMERS_LOGS
+	CONSUMERS_LOGS='$(if $(CONSUMERS_LOGS),$(abspath $(CONSUMERS_LOGS)))' go test -count=1 -v -run Decoders ./internal/consumers
+
 consumers: $(CONSUMERS) ## Make the environment in which the Python decoder of docs/consumers.md is tested
 
 $(CONSUMERS):

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -184,57 +185,124 @@ func (d *decoder) run(t *testing.T, records [][]byte) (out [][]string) {
 	return out
 }
 
-// input is a chunk, and the events of it as records of their own.
+// input is a chunk of events with a text each.
 type input struct {
+	name   string
 	chunk  []byte
 	config event.Config
-	events []string
+	texts  []string
+	events []string // as records of their own
+}
+
+// want is what a consumer of that form is to get of event i.
+func (in *input) want(form string, i int) string {
+	if in.config.LogKey == "" {
+		return in.events[i]
+	}
+	text := in.texts[i]
+	if form == "json_array" || text == "" || text[0] == '"' || strings.ContainsAny(text, "\n\r") {
+		return string([]rune(text)) // a JSON string has U+FFFD for each byte that is not UTF-8
+	}
+	return text
+}
+
+// stackTraces are texts of several lines, as an input of shippers joins them.
+var stackTraces = []string{
+	"java.lang.IllegalStateException: x\n\tat a.B.c(B.java:7)\n\tat d.E.f(E.java:9)\nCaused by: java.io.IOException: \"disk\" full\n\t... 12 more\n",
+	"Traceback (most recent call last):\r\n  File \"app.py\", line 3, in <module>\r\n    main()\r\nValueError: 'a\\nb'\r\n",
+	"panic: runtime error\n\ngoroutine 1 [running]:\nmain.main()\n\t/src/main.go:12 +0x1b\n\n",
+}
+
+// madeTexts are lines with all that a log may have in it.
+func madeTexts() []string {
+	r := rand.New(rand.NewPCG(18, 4))
+	parts := []string{
+		"\n", "\r", "\r\n", "\x00", "\x1f", "\x7f", "\t", "\"", "\\", "\\u0000", "/", "<&>", "\u2028", "\ufeff", "caf\u00e9", "\u2603", "\U0001D11E", "\U0010FFFF",
+		"\xff", "\xc3", "\xed\xa0\x80", "\xf0\x9f\x92", "\x80", "{\"a\":[1,2]}", "[x]", "\x28\xb5\x2f\xfd", "\x1f\x8b\x08", "x^", " ", ",", "null", "word", "status=200",
+	}
+	texts := append([]string{"", "", "\n", "\"", "\x00"}, stackTraces...)
+	for len(texts) < 3000 {
+		var b strings.Builder
+		for range r.IntN(12) {
+			b.WriteString(parts[r.IntN(len(parts))])
+		}
+		texts = append(texts, b.String())
+	}
+	long := strings.Repeat("very long \u2603 line \U0001F600 ", 40_000)
+	return append(texts, long, "short", long+"\n\tat a.B.c(B.java:7)", "", stackTraces[0])
 }
 
 // readInput returns inputs of text and of JSON.
-func readInput(t *testing.T) []input {
+func readInput(t *testing.T) (out []input) {
 	t.Helper()
 	texts := []string{
-		"plain", "", "two\nlines", "java.lang.IllegalStateException: x\n\tat a.B.c(B.java:7)\n\tat d.E.f(E.java:9)\n", "cr\rlf\r\n",
+		"plain", "", "two\nlines", stackTraces[0], "cr\rlf\r\n",
 		`"quoted"`, `{"json":true}`, "[Sun Dec 04 04:47:44 2005] [notice] up", "naïve ☃ 𝄞", "tab\tand \\ backslash", "\x00\x1f", "7", "null", " leads",
 	}
 	lines := strings.Split(strings.Repeat("2026-11-24T07:31:02.123Z INFO request handled status=200 ms=12\n", 3000), "\n")
 	for i := range lines {
 		lines[i] += fmt.Sprint(i)
 	}
-	inputs := [][]string{texts, texts[:1], texts[3:4], lines}
-	if dir := os.Getenv(logsVariable); dir != "" {
-		files, err := filepath.Glob(filepath.Join(dir, "*"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("no files in %s=%q: %v", logsVariable, dir, err)
-		}
-		for _, f := range files {
-			b, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			inputs = append(inputs, strings.Split(string(b), "\n"))
+	add := func(name string, texts []string) {
+		for _, config := range []event.Config{{LogKey: "log"}, {TimeKey: "time"}} {
+			out = append(out, newInput(t, fmt.Sprintf("%s with log_key %q", name, config.LogKey), config, texts))
 		}
 	}
-	var out []input
-	for _, texts := range inputs {
-		for _, config := range []event.Config{{LogKey: "log"}, {TimeKey: "time"}} {
-			var chunk []byte
-			for i, text := range texts {
-				e, err := msgpack.Marshal([]any{1795505462 + i, map[string]any{"log": text, "n": i, "f": float64(i) / 4, "k": map[string]any{"pod": "x", "a": []any{i, nil, true}}}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				chunk = append(chunk, e...)
-			}
-			one := input{chunk: chunk, config: config}
-			for _, r := range shape(t, config, chunk) {
-				one.events = append(one.events, string(r))
-			}
-			out = append(out, one)
+	add("texts", texts)
+	add("one text", texts[:1])
+	add("one stack trace", stackTraces[:1])
+	add("lines", lines)
+	add("made lines", madeTexts())
+	dir := os.Getenv(logsVariable)
+	if dir == "" {
+		return out
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s=%q: %v", logsVariable, dir, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
 		}
+		lines := strings.Split(string(b), "\n")
+		add(filepath.Base(f), lines)
+		var several []string // up to seven lines an event
+		for i := 0; len(lines) > 0; i++ {
+			n := min(1+i%7, len(lines))
+			several, lines = append(several, strings.Join(lines[:n], "\n")), lines[n:]
+		}
+		add(filepath.Base(f)+", several lines an event", several)
 	}
 	return out
+}
+
+// newInput makes a chunk of texts.
+func newInput(t *testing.T, name string, config event.Config, texts []string) input {
+	t.Helper()
+	in := input{name: name, config: config, texts: texts}
+	for i, text := range texts {
+		e, err := msgpack.Marshal([]any{1795505462 + i, map[string]any{"log": text, "n": i, "f": float64(i) / 4, "k": map[string]any{"pod": "x", "a": []any{i, nil, true}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.chunk = append(in.chunk, e...)
+	}
+	for i, r := range shape(t, config, in.chunk) {
+		in.events = append(in.events, string(r))
+		if config.LogKey != "" {
+			continue
+		}
+		var v struct {
+			Log string
+			N   int
+		}
+		if err := json.Unmarshal(r, &v); err != nil || v.N != i || v.Log != string([]rune(texts[i])) {
+			t.Fatalf("unexpected event %d of %s; got %.200q and %v; want the text %.200q in it", i, name, r, err, texts[i])
+		}
+	}
+	return in
 }
 
 // shape returns the payloads of a chunk.
@@ -260,7 +328,7 @@ func shape(t *testing.T, config event.Config, chunk []byte) (out [][]byte) {
 func TestTheDecodersOfTheDocumentGiveEveryEventBack(t *testing.T) {
 	inputs := readInput(t)
 	type part struct {
-		name           string
+		name, form     string
 		input, records int
 	}
 	var records [][]byte
@@ -275,7 +343,7 @@ func TestTheDecodersOfTheDocumentGiveEveryEventBack(t *testing.T) {
 				}
 				shaped := shape(t, c, inputs[i].chunk)
 				records = append(records, shaped...)
-				parts = append(parts, part{fmt.Sprintf("input %d as %s with %s", i, form, compression), i, len(shaped)})
+				parts = append(parts, part{fmt.Sprintf("%s as %s with %s", inputs[i].name, form, compression), form, i, len(shaped)})
 			}
 		}
 	}
@@ -285,27 +353,29 @@ func TestTheDecodersOfTheDocumentGiveEveryEventBack(t *testing.T) {
 			if len(got) != len(records) {
 				t.Fatalf("unexpected number of records; got %d; want %d", len(got), len(records))
 			}
-			total := 0
+			total, size := 0, 0
 			for _, p := range parts {
 				var events []string
 				for _, r := range got[:p.records] {
 					events = append(events, r...)
 				}
 				got = got[p.records:]
-				want := inputs[p.input].events
-				if len(events) != len(want) {
-					t.Errorf("unexpected number of events of %s; got %d; want %d", p.name, len(events), len(want))
+				in := &inputs[p.input]
+				if len(events) != len(in.texts) {
+					t.Errorf("unexpected number of events of %s; got %d; want %d", p.name, len(events), len(in.texts))
 					continue
 				}
-				for k := range want {
-					if events[k] != want[k] && !(d.language == "javascript" && strings.Contains(p.name, "json_array") && equalJSON(events[k], want[k])) {
-						t.Errorf("unexpected event %d of %s; got %q; want %q", k, p.name, events[k], want[k])
+				for k := range events {
+					want := in.want(p.form, k)
+					if events[k] != want && !(d.language == "javascript" && p.form == "json_array" && equalJSON(events[k], want)) {
+						t.Errorf("unexpected event %d of %s; got %.300q; want %.300q", k, p.name, events[k], want)
 						break
 					}
+					size += len(events[k])
 				}
 				total += len(events)
 			}
-			t.Logf("%d events of %d records", total, len(records))
+			t.Logf("%d events of %d records, %d bytes", total, len(records), size)
 		})
 	}
 }

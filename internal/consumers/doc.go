@@ -5,5 +5,6 @@
 //
 // Python comes from the environment in build/consumers that "make consumers" makes, the
 // packages of JavaScript and Java from internal/emulators. Where something is missing the
-// test is left out, and fails with CI=true.
+// test is left out, and fails with CI=true. "make decoders CONSUMERS_LOGS=folder" takes the
+// files of a folder besides, line by line and with several lines an event.
 package consumers

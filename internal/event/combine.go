@@ -317,16 +317,17 @@ func (b *Builder) combineRecords(c *Combine) {
 	p, s := b.planned(), b.shaper
 	w := c.take()
 	defer c.give(w)
-	w.recs = b.listRecords(w.recs[:0])
-	w.combine(c, &b.out, &input{
-		recs: w.recs, spans: b.spans, arena: b.arena, sure: s.surelyFits(),
+	in := input{
+		recs: b.listRecords(w.recs[:0]), spans: b.spans, arena: b.arena, sure: s.surelyFits(),
 		limit: func(stream int32) int { return b.recordLimit(s, stream) },
 		sizes: func(stream int32) (size, total int) {
 			own := c.size == 0 && p.ownRecords(s, stream)
 			return c.sizes(own, s.surelyFits(), func() int { return b.recordLimit(s, stream) })
 		},
-	})
-	clear(w.recs) // lets go of the events
+	}
+	w.combine(c, &b.out, &in)
+	clear(in.recs) // lets go of the events
+	w.recs = in.recs[:0]
 	b.combined = true
 	c.giveSpare(b)
 }

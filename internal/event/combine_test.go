@@ -430,7 +430,7 @@ func TestKeysThatShareAPlaceInTheTableLoseNothing(t *testing.T) {
 	in := input{recs: make([]core.Record, 1000)}
 	for i := 0; len(names) < 2*ways; i++ {
 		r := core.Record{PartitionKey: strconv.Itoa(i)}
-		if slot, _ := w.find(&in, &r, 0); slot/ways == 3 {
+		if slot, _ := w.find(&in, &r, 0, keyHash(&r, 0), 1000); slot/ways == 3 {
 			names = append(names, r.PartitionKey)
 		}
 		clear(w.table)
@@ -453,6 +453,61 @@ func TestKeysThatShareAPlaceInTheTableLoseNothing(t *testing.T) {
 	equalByKey(t, byKey(t, &Config{Combine: "lines"}, got), want)
 	if len(got) < 500 {
 		t.Errorf("unexpected number of records; got %d; want most keys to have lost their place", len(got))
+	}
+}
+
+// Looking for keys that do not come again would cost more than it saves; those that do come
+// again are found wherever they are.
+func TestKeysAreLookedForWhereTheyComeAgain(t *testing.T) {
+	const n = 9000
+	r := rand.New(rand.NewPCG(9, 9))
+	unique := func(i int) string { return "unique " + strconv.Itoa(i) }
+	for _, tt := range []struct {
+		name        string
+		key         func(i int) string
+		least, most int // records
+	}{
+		{"all different", unique, n, n},
+		{"hardly any twice", func(i int) string { return unique(i - i%1000/999*500) }, n, n},
+		{"neighbours", func(i int) string { return unique(i / 2) }, n / 2, n / 2},
+		{"10 keys", func(int) string { return unique(r.IntN(10)) }, 10, 10},
+		{"1 of 40 keys at each place", func(i int) string { return unique(i % 40) }, 40, 40},
+		{"a round of 1,200 keys", func(i int) string { return unique(i % 1200) }, 1200, 1300},
+		{"a round of 4,500 keys", func(i int) string { return unique(i % 4500) }, 4500, 5500},
+		{"4,500 keys at random", func(int) string { return unique(r.IntN(4500)) }, 3800, 5000},
+		{"every other event has one key", func(i int) string {
+			if i%2 == 0 {
+				return "often"
+			}
+			return unique(i)
+		}, n/2 + 1, n/2 + 1},
+		{"first all different", func(i int) string {
+			if i >= n/2 {
+				i = n + i%100
+			}
+			return unique(i)
+		}, n/2 + 100, n/2 + 100},
+		{"no key", func(int) string { return "" }, 1, 1},
+	} {
+		recs := make([]core.Record, n)
+		want := map[string][]string{}
+		for i := range recs {
+			recs[i] = core.Record{PartitionKey: tt.key(i), Data: []byte(strconv.Itoa(i))}
+			want["/"+recs[i].PartitionKey] = append(want["/"+recs[i].PartitionKey], strconv.Itoa(i))
+		}
+		c, err := NewCombine(CombineConfig{Combine: "lines"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []shaped
+		out := c.Records(recs, nil, false, 1<<20)
+		for i, r := range out.Records {
+			got = append(got, shaped{key: r.PartitionKey, data: r.Data, events: int(out.Events[i])})
+		}
+		equalByKey(t, byKey(t, &Config{Combine: "lines"}, got), want)
+		if len(got) < tt.least || len(got) > tt.most {
+			t.Errorf("unexpected number of records with %s; got %d; want %d to %d", tt.name, len(got), tt.least, tt.most)
+		}
 	}
 }
 

@@ -43,6 +43,17 @@ func (in *input) size(c *Combine, i int) int {
 	return n + 1
 }
 
+// stream is the index of the stream of event i.
+func (in *input) stream(i int) int32 {
+	if in.spans == nil {
+		return 0
+	}
+	return in.spans[i].stream
+}
+
+// alone tells whether event i is a complete record.
+func (in *input) alone(i int) bool { return len(in.spans) > 0 && in.spans[i].alone }
+
 // isText tells whether event i, which is not framed, is text.
 func (in *input) isText(i int) bool {
 	return len(in.texts) > 0 && in.texts[i] || isQuoted(in.recs[i].Data)
@@ -59,27 +70,33 @@ func (c *Combine) more(size int) int {
 // combiner is the memory of a pass.
 type combiner struct {
 	recs    []core.Record // of a Builder
-	groups  []group
-	next    []int32 // by event: the next one of its group
+	groups  []group       // of two events and more
+	events  []place
 	table   []bucket
 	cleared bool    // table is
-	unkeyed []int32 // by stream: the group of events without a key, plus one
+	unkeyed []int32 // by stream: the first event of the open group without a key, plus one
 	sizes   []streamSizes
 	text    []byte // events before compression
 	packed  []byte // and after it
 	z       compressor
 }
 
-// group is a record in the making.
+// place is where an event is. Most keys may have one event, so there is nothing more for an
+// event that is alone.
+type place struct {
+	group int32 // 0: alone; above: the first one of that group, plus one; joined: a further one
+	next  int32 // the next one of its group
+}
+
+const joined = -1
+
+// group is a record of several events in the making. Its first event stands for it.
 type group struct {
-	head, tail int32 // events
-	n          int32
-	stream     int32
-	slot       int32 // in the table, -1 without a key
-	bytes      int   // of the payload
-	most       int   // of bytes
-	closed     bool  // takes no more
-	together   bool  // the events lie in memory as they do in the record
+	tail     int32 // the last event
+	n        int32
+	bytes    int  // of the payload
+	most     int  // of bytes
+	together bool // the events lie in memory as they do in the record
 }
 
 type streamSizes struct {
@@ -91,8 +108,8 @@ type streamSizes struct {
 // new one that finds no room closes the oldest. So a key costs the same whatever keys
 // there are, chosen by an enemy or not.
 type bucket struct {
-	tag   [ways]uint32
-	group [ways]int32 // 0: free, else one more than the index
+	tag  [ways]uint32
+	head [ways]int32 // 0: free, else the first event plus one
 }
 
 const (
@@ -112,85 +129,163 @@ func (c *Combine) give(w *combiner) {
 	if cap(w.packed) > maxKeptArenaBytes {
 		w.packed = nil
 	}
-	if cap(w.next) > maxKeptArenaBytes/16 {
-		w.recs, w.groups, w.next, w.table = nil, nil, nil, nil
+	if cap(w.events) > maxKeptArenaBytes/16 {
+		w.recs, w.groups, w.events, w.table = nil, nil, nil, nil
 	}
 	c.work.Put(w)
 }
 
-// combine is the pass: it groups the events of in, then makes a record of each group.
+// combine is the pass: it groups the events of in, then makes a record of each group. It
+// may take in.recs for the records.
 func (w *combiner) combine(c *Combine, out *Combined, in *input) {
-	if found := w.group(c, in); !found && in.spans != nil && c.pack.codec == codecNone {
+	records := w.group(c, in)
+	if records == len(in.recs) && in.spans != nil && c.pack.codec == codecNone {
 		// Each is the record that it has to be.
 		out.lent, out.single = true, true
-		out.Records = append(out.Records, in.recs...)
+		out.Records, in.recs = in.recs, out.Records
 		return
 	}
-	out.Records = slices.Grow(out.Records, len(w.groups))
-	out.Events = slices.Grow(out.Events, len(w.groups))
-	for i := range w.groups {
-		g := &w.groups[i]
-		w.emit(c, out, in, g, int(g.head), int(g.n), g.bytes)
+	out.Records = slices.Grow(out.Records, records)
+	out.Events = slices.Grow(out.Events, records)
+	for i := range w.events {
+		switch p := w.events[i].group; {
+		case p > 0:
+			g := &w.groups[p-1]
+			w.emit(c, out, in, g.together, i, int(g.n), g.bytes)
+		case p == 0:
+			w.emit(c, out, in, false, i, 1, in.size(c, i))
+		}
 	}
 }
 
-// group finds out which events make a record. Nothing decides but the events and what
-// was asked of in. It reports whether any are combined.
-func (w *combiner) group(c *Combine, in *input) (found bool) {
-	w.groups, w.cleared = slices.Grow(w.groups[:0], 64), false
-	w.next = slices.Grow(w.next[:0], len(in.recs))[:len(in.recs)]
+// group finds out which events make a record, and returns how many records there are.
+// Nothing decides but the events and what was asked of in.
+func (w *combiner) group(c *Combine, in *input) (records int) {
+	w.groups, w.cleared = w.groups[:0], false
+	w.events = slices.Grow(w.events[:0], len(in.recs))[:len(in.recs)]
+	clear(w.events)
 	clear(w.unkeyed)
 	clear(w.sizes)
-	count := int32(c.count)
-	if c.count == 0 {
-		count = 1<<31 - 1
+	again, unkeyed := w.keysComeAgain(in)
+	if !again && !unkeyed {
+		return len(in.recs)
 	}
-	last := int32(-1)
+	w.cleared = false
+	last, lastSlot := int32(-1), int32(-1)
 	for i := range in.recs {
 		r := &in.recs[i]
-		var stream int32
-		alone := false
-		size := len(r.Data)
-		if in.spans != nil {
-			stream, alone = in.spans[i].stream, in.spans[i].alone
-		} else {
-			size = in.size(c, i)
-		}
-		keyed := r.PartitionKey != "" || r.ExplicitHashKey != ""
-		slot, g := int32(-1), last
+		stream := in.stream(i)
+		keyed := isKeyed(r)
+		slot, head := int32(-1), last
 		switch {
 		case !keyed:
-			g = w.unkeyedGroup(stream)
-		case g >= 0 && w.same(in, g, r, stream): // neighbours often have one key
-			slot = w.groups[g].slot
+			head = w.unkeyedHead(stream)
+		case !again:
+			head = -1
+		case head >= 0 && in.same(head, r, stream): // neighbours often have one key
+			slot = lastSlot
 		default:
-			slot, g = w.find(in, r, stream)
+			slot, head = w.find(in, r, stream, keyHash(r, stream), len(in.recs))
 		}
-		if g >= 0 && !alone {
-			gr := &w.groups[g]
-			if !gr.closed && gr.n < count && gr.bytes+c.more(size) <= gr.most {
-				gr.together = gr.together && in.follows(gr.tail, i)
-				w.next[gr.tail] = int32(i)
-				gr.tail = int32(i)
-				gr.n++
-				gr.bytes += c.more(size)
-				last, found = g, true
+		if head >= 0 && w.join(c, in, head, i) {
+			last, lastSlot = head, slot
+			continue
+		}
+		records++
+		last, lastSlot = int32(i), slot
+		if !keyed {
+			w.unkeyed[stream] = last + 1
+		} else if again {
+			w.table[slot/ways].head[slot%ways] = last + 1
+		}
+	}
+	return records
+}
+
+func isKeyed(r *core.Record) bool { return r.PartitionKey != "" || r.ExplicitHashKey != "" }
+
+const (
+	// leastSampled is how many events make it worth while to look at some first.
+	leastSampled = 512
+	// A sample is one of sampledShare keys with all of their events, wherever those are, and
+	// one of sampledShare events, those at the beginning: keys of many events may be missing
+	// in the former, and keys that come again late in the latter.
+	sampledShare = 16
+	// enoughFound is the share of all events that must have had their key before, in the
+	// sample or as neighbours.
+	enoughFound = 512
+)
+
+// keysComeAgain tells whether so many events have keys in common that it is worth while to
+// look for them. Where nearly each event has a key of its own it saves looking up most of
+// them. It goes by the events alone. If it says no, it also tells whether there are
+// events without a key.
+func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
+	n := len(in.recs)
+	if n < leastSampled {
+		return true, false
+	}
+	found := 0
+	for i := range in.recs {
+		r := &in.recs[i]
+		if !isKeyed(r) {
+			unkeyed = true
+			continue
+		}
+		stream := in.stream(i)
+		head := int32(i - 1)
+		if i == 0 || !in.same(head, r, stream) {
+			h := keyHash(r, stream)
+			if i >= n/sampledShare && h%sampledShare != 0 {
+				continue
+			}
+			var slot int32
+			if slot, head = w.find(in, r, stream, h, n/sampledShare*2); head < 0 {
+				w.table[slot/ways].head[slot%ways] = int32(i) + 1
 				continue
 			}
 		}
-		most := w.most(in, stream, len(r.PartitionKey))
-		last = int32(len(w.groups))
-		w.groups = append(w.groups, group{
-			head: int32(i), tail: int32(i), n: 1, stream: stream, slot: slot, bytes: size, most: most,
-			closed: alone, together: c.form == formLines && in.spans != nil,
-		})
-		if keyed {
-			w.table[slot/ways].group[slot%ways] = last + 1
-		} else {
-			w.unkeyed[stream] = last + 1
+		if found++; found > n/enoughFound {
+			return true, unkeyed
 		}
 	}
-	return found
+	return false, unkeyed
+}
+
+// join adds event i to the group of the event head, if it has room.
+func (w *combiner) join(c *Combine, in *input, head int32, i int) bool {
+	if in.alone(i) {
+		return false
+	}
+	at := w.events[head].group
+	var first group
+	g := &first
+	if at > 0 {
+		g = &w.groups[at-1]
+	} else {
+		if in.alone(int(head)) {
+			return false
+		}
+		first = group{
+			tail: head, n: 1, bytes: in.size(c, int(head)), most: w.most(in, in.stream(i), len(in.recs[i].PartitionKey)),
+			together: c.form == formLines && in.spans != nil,
+		}
+	}
+	more := c.more(in.size(c, i))
+	if c.count > 0 && int(g.n) >= c.count || g.bytes+more > g.most {
+		return false
+	}
+	g.together = g.together && in.follows(g.tail, i)
+	w.events[g.tail].next = int32(i)
+	g.tail = int32(i)
+	g.n++
+	g.bytes += more
+	w.events[i].group = joined
+	if at == 0 {
+		w.groups = append(w.groups, first)
+		w.events[head].group = int32(len(w.groups))
+	}
+	return true
 }
 
 // follows tells whether event i lies right behind the event prev.
@@ -209,52 +304,60 @@ func (w *combiner) most(in *input, stream int32, key int) int {
 	return min(s.size, s.total-max(key, 1))
 }
 
-func (w *combiner) unkeyedGroup(stream int32) int32 {
+// unkeyedHead returns the first event of the open group without a key, or -1.
+func (w *combiner) unkeyedHead(stream int32) int32 {
 	for len(w.unkeyed) <= int(stream) {
 		w.unkeyed = append(w.unkeyed, 0)
 	}
 	return w.unkeyed[stream] - 1
 }
 
-// same tells whether a record has stream and key of a group.
-func (w *combiner) same(in *input, g int32, r *core.Record, stream int32) bool {
-	gr := &w.groups[g]
-	first := &in.recs[gr.head]
-	return gr.stream == stream && first.PartitionKey == r.PartitionKey && first.ExplicitHashKey == r.ExplicitHashKey
+// same tells whether a record has stream and key of the event head.
+func (in *input) same(head int32, r *core.Record, stream int32) bool {
+	first := &in.recs[head]
+	a, b := first.PartitionKey, r.PartitionKey
+	if len(a) != len(b) || a != "" && a[len(a)-1] != b[len(b)-1] { // most differ there
+		return false
+	}
+	return in.stream(int(head)) == stream && a == b && first.ExplicitHashKey == r.ExplicitHashKey
 }
 
-// find returns the open group for the key of r, or -1, and where in the table it is or is
-// to be put.
-func (w *combiner) find(in *input, r *core.Record, stream int32) (slot, g int32) {
-	if !w.cleared {
-		w.cleared = true
-		n := 1
-		for n < maxBuckets && n*ways < 2*len(in.recs) {
-			n *= 2
-		}
-		w.table = slices.Grow(w.table[:0], n)[:n]
-		clear(w.table)
-	}
+// keyHash is a hash of stream and key.
+func keyHash(r *core.Record, stream int32) uint64 {
 	h := mix(combineSeed, uint64(stream))
 	h = mixBytes(h, unsafe.Slice(unsafe.StringData(r.PartitionKey), len(r.PartitionKey)), 1)
 	if r.ExplicitHashKey != "" {
 		h = mixBytes(h, []byte(r.ExplicitHashKey), 2)
 	}
-	h = mix(h, 0) // every bit of the key counts in the upper ones
+	return mix(h, 0) // every bit of the key counts in the upper ones
+}
+
+// find returns the first event of the open group for the key of r with hash h, or -1, and
+// where in the table it is or is to be put. The table is made for that many events.
+func (w *combiner) find(in *input, r *core.Record, stream int32, h uint64, events int) (slot, head int32) {
+	if !w.cleared {
+		w.cleared = true
+		n := 1
+		for n < maxBuckets && n*ways < 2*events {
+			n *= 2
+		}
+		w.table = slices.Grow(w.table[:0], n)[:n]
+		clear(w.table)
+	}
 	at := int32(h >> 32 * uint64(len(w.table)) >> 32)
 	tag := uint32(h)
 	b := &w.table[at]
 	oldest := 0
 	for i := range ways {
-		g := b.group[i]
-		if g == 0 {
+		head := b.head[i]
+		if head == 0 {
 			oldest = i
 			break
 		}
-		if b.tag[i] == tag && w.same(in, g-1, r, stream) {
-			return at*ways + int32(i), g - 1
+		if b.tag[i] == tag && in.same(head-1, r, stream) {
+			return at*ways + int32(i), head - 1
 		}
-		if g < b.group[oldest] {
+		if head < b.head[oldest] {
 			oldest = i
 		}
 	}
@@ -263,13 +366,14 @@ func (w *combiner) find(in *input, r *core.Record, stream int32) (slot, g int32)
 }
 
 // emit makes a record of n events from head on, whose payload has size bytes, or more
-// than one if it is too large.
-func (w *combiner) emit(c *Combine, out *Combined, in *input, g *group, head, n, size int) {
-	first := &in.recs[head]
+// than one if it is too large. together tells that they lie in memory as they do in the
+// record.
+func (w *combiner) emit(c *Combine, out *Combined, in *input, together bool, head, n, size int) {
+	first, stream := &in.recs[head], in.stream(head)
 	rec := core.Record{PartitionKey: first.PartitionKey, ExplicitHashKey: first.ExplicitHashKey}
 	framed := in.spans != nil
 	var text []byte
-	if framed && (n == 1 || g.together) {
+	if framed && (n == 1 || together) {
 		// It lies in one piece.
 		at := in.spans[head].keyEnd
 		text = in.arena[at : at+size : at+size]
@@ -279,7 +383,7 @@ func (w *combiner) emit(c *Combine, out *Combined, in *input, g *group, head, n,
 	case plain && text != nil:
 		rec.Data = text
 		out.lent = true
-		out.add(rec, n, g.stream)
+		out.add(rec, n, stream)
 		return
 	case plain && framed:
 		rec.Data = w.gather(c, in, out.room(size)[:0], head, n) // exactly
@@ -296,8 +400,8 @@ func (w *combiner) emit(c *Combine, out *Combined, in *input, g *group, head, n,
 			text = w.text
 		}
 		w.packed = w.z.append(&c.pack, w.packed[:0], text)
-		if total := max(len(rec.PartitionKey), 1) + len(w.packed); n > 1 && total > in.sure && total > in.limit(g.stream) {
-			w.halve(c, out, in, g, head, n)
+		if total := max(len(rec.PartitionKey), 1) + len(w.packed); n > 1 && total > in.sure && total > in.limit(stream) {
+			w.halve(c, out, in, together, head, n)
 			return
 		}
 		rec.Data = out.room(len(w.packed))
@@ -309,11 +413,11 @@ func (w *combiner) emit(c *Combine, out *Combined, in *input, g *group, head, n,
 		copy(key, rec.PartitionKey)
 		rec.PartitionKey = unsafe.String(&key[0], len(key))
 	}
-	out.add(rec, n, g.stream)
+	out.add(rec, n, stream)
 }
 
 // halve is emit for each half of the events.
-func (w *combiner) halve(c *Combine, out *Combined, in *input, g *group, head, n int) {
+func (w *combiner) halve(c *Combine, out *Combined, in *input, together bool, head, n int) {
 	for _, part := range [2]int{n / 2, n - n/2} {
 		size, i := 0, int32(head)
 		for k := range part {
@@ -322,9 +426,9 @@ func (w *combiner) halve(c *Combine, out *Combined, in *input, g *group, head, n
 			} else {
 				size += c.more(one)
 			}
-			i = w.next[i]
+			i = w.events[i].next
 		}
-		w.emit(c, out, in, g, head, part, size)
+		w.emit(c, out, in, together, head, part, size)
 		head = int(i)
 	}
 }
@@ -344,7 +448,7 @@ func (w *combiner) gather(c *Combine, in *input, dst []byte, i, n int) []byte {
 		} else {
 			dst = c.frame(dst, data, in.isText(i), k == 0)
 		}
-		i = int(w.next[i])
+		i = int(w.events[i].next)
 	}
 	return dst
 }
