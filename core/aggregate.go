@@ -65,8 +65,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	pl.buildAggregate(sh)
 	kr := o.record
 	kr.chooseUnkeyedHash(it)
-	size := kr.sizeWith(it)
-	if len(kr.items) > 0 && (size > pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount) {
+	if len(kr.items) > 0 && (len(kr.items) >= pl.cfg.aggregationMaxCount || kr.sizeWith(it) > pl.roomAfter(kr.size)) {
 		pl.linger.full++
 		pl.closeAggregate(sh)
 		if it.has(itemUnkeyed) {
@@ -80,7 +79,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		pl.aggregates.open.countOpen(sh, it)
 		pl.hurryAggregate(sh, it)
 	}
-	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
+	if kr.size >= pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.linger.full++
 		pl.closeAggregate(sh)
 	}
@@ -145,6 +144,7 @@ func (pl *pipeline) packAggregate(sh *shard) {
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
 	kr.size, kr.expires, kr.outer = o.bound, o.expires, o.outer
+	kr.wrapped = len(kr.items) > 1
 	if len(kr.items) == 1 {
 		kr.size = kr.items[0].sizeAlone()
 	}

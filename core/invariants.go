@@ -72,7 +72,7 @@ func (c *checks) noteStarted(pl *pipeline, req *request) {
 	bytes := 0
 	for _, kr := range req.records {
 		bytes += kr.size
-		if pl.meta.auto && len(kr.items) > 1 {
+		if pl.meta.auto && kr.wrapped {
 			c.wrong = fmt.Errorf("a request leaves with an aggregate of %d records, of shard %q, though the stream is AUTO", len(kr.items), kr.shardID())
 		}
 	}

@@ -30,7 +30,9 @@ func (a *audit) auditGroup(p place, items []*item, kr *kinesisRecord) error {
 	switch {
 	case len(items) == 0:
 		return fmt.Errorf("%s has an empty record of shard %q", placeNames[p], kr.shardID())
-	case len(items) == 1:
+	case len(items) > 1 && !kr.wrapped:
+		return fmt.Errorf("%s has a record of %d user records of shard %q that is not wrapped", placeNames[p], len(items), kr.shardID())
+	case !kr.wrapped:
 	case kr.shardID() == "" || !a.pl.cfg.aggregation || len(items) > a.pl.cfg.aggregationMaxCount:
 		return fmt.Errorf("%s has an aggregate of %d records, of shard %q; aggregation %t, at most %d", placeNames[p], len(items), kr.shardID(), a.pl.cfg.aggregation, a.pl.cfg.aggregationMaxCount)
 	case a.pl.meta.auto && p <= inReady:
@@ -49,7 +51,7 @@ func (a *audit) auditGroup(p place, items []*item, kr *kinesisRecord) error {
 		if i == 0 && kr.outer != hash {
 			return fmt.Errorf("%s has a record of shard %q whose outer hash key is not that of its first user record", placeNames[p], kr.shardID())
 		}
-		if len(items) > 1 && it.has(itemAlone) {
+		if kr.wrapped && it.has(itemAlone) {
 			return fmt.Errorf("%s has record %d of batch %d in an aggregate, though it must be alone", placeNames[p], it.index, it.batch.seq)
 		}
 	}
@@ -79,7 +81,7 @@ func (a *audit) auditSize(p place, kr *kinesisRecord) error {
 		least += int(it.dataBytes)
 	}
 	switch {
-	case len(kr.items) == 1:
+	case !kr.wrapped:
 		least, exact = kr.items[0].sizeAlone(), true
 	case exact:
 		least = kr.agg.Size() + len(aggregatePartitionKey)
@@ -179,7 +181,7 @@ func (a *audit) auditAggregate(sh *shard) error {
 		}
 		return a.auditRecord(inOpen, kr)
 	}
-	kr := kinesisRecord{shard: sh, outer: o.outer, expires: o.expires}
+	kr := kinesisRecord{shard: sh, outer: o.outer, expires: o.expires, wrapped: len(o.items) > 1}
 	if err := a.auditGroup(inOpen, o.items, &kr); err != nil {
 		return err
 	}

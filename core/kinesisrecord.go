@@ -11,6 +11,10 @@ import (
 type kinesisRecord struct {
 	items []*item
 	agg   aggregation.Builder
+	// wrapped: what Kinesis stores is an aggregate, and not a user record as it is. An
+	// aggregate in a shard that does not contain its records is dropped by consumers, a
+	// user record never is. Several records always are an aggregate.
+	wrapped bool
 	// shard is the predicted shard, nil if there is no prediction. A record
 	// without prediction has one user record only: consumers drop an aggregate
 	// that mixes shards as a whole.
@@ -87,11 +91,8 @@ func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 	}
 }
 
-// sizeWith returns what the size would be with the item added.
+// sizeWith returns what the size would be with the item added to others.
 func (kr *kinesisRecord) sizeWith(it *item) int {
-	if len(kr.items) == 0 {
-		return it.sizeAlone()
-	}
 	r := it.record()
 	if ehk, ok := kr.explicit(it); ok {
 		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + len(aggregatePartitionKey)
@@ -123,6 +124,7 @@ func (kr *kinesisRecord) addItem(it *item) {
 		kr.outer = kr.hashOf(it)
 	}
 	kr.items = append(kr.items, it)
+	kr.wrapped = len(kr.items) > 1
 	kr.expires = earlier(kr.expires, it.batch.expires)
 	kr.countItems()
 }
@@ -149,19 +151,19 @@ func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
 			agg.Add(r.PartitionKey, r.Data)
 		}
 	}
-	if len(kr.items) == 1 {
-		kr.size = kr.items[0].sizeAlone()
-	} else {
+	if kr.wrapped {
 		kr.size = agg.Size() + len(aggregatePartitionKey)
+	} else {
+		kr.size = kr.items[0].sizeAlone()
 	}
 }
 
-// appendData returns what Kinesis stores, and sets aloneUnits. A single user record is
-// stored as it is, an aggregate is encoded at the end of buf, and not sealed yet. The
-// builder serves for an aggregate that has not been counted.
+// appendData returns what Kinesis stores, and sets aloneUnits. A user record that is not
+// wrapped is stored as it is, an aggregate is encoded at the end of buf, and not sealed yet.
+// The builder serves for an aggregate that has not been counted.
 func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
 	kr.aloneUnits = kr.unitsAlone()
-	if len(kr.items) == 1 {
+	if !kr.wrapped {
 		data = kr.items[0].record().Data
 		if data == nil {
 			data = []byte{} // the SDK takes nil for a missing field

@@ -105,9 +105,9 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 		return
 	}
 	pl.refreshIfOlder(sh, pl.clockAt(a.Start))
-	if len(kr.items) == 1 {
-		// A single user record is where its hash key led it. Consumers take it as it
-		// is; to resend it would only double it.
+	if !kr.wrapped {
+		// A user record that is not wrapped is where its hash key led it. Consumers take it
+		// as it is; to resend it would only double it.
 		pl.confirmRecord(kr, a)
 		return
 	}
@@ -143,7 +143,7 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v classification, a Attempt
 	case pl.hasAborted(kr):
 		pl.noteAttempts(kr, v, a)
 		pl.disaggregate(kr)
-	case v.action == actBisect && len(kr.items) > 1:
+	case v.action == actBisect && kr.wrapped:
 		pl.noteAttempts(kr, v, a)
 		pl.splitAggregate(kr, v)
 	case v.action == actBisect && slices.ContainsFunc(out.Records, entryStored):
@@ -205,7 +205,7 @@ func (pl *pipeline) requestFailed(req *request, v classification, a Attempt) {
 		switch kr := req.records[0]; {
 		case len(req.records) > 1:
 			pl.bisect(req, v, a)
-		case len(kr.items) > 1:
+		case kr.wrapped:
 			pl.noteAttempts(kr, v, a)
 			pl.splitAggregate(kr, v)
 		default:

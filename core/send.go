@@ -149,11 +149,11 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		}
 		var data []byte
 		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob, &r.builder)
-		if len(kr.items) > 1 {
+		if kr.wrapped {
 			r.unsealed = append(r.unsealed, data)
 		}
 		key := &r.keys[2*i+1]
-		if r.omitKeys && kr.items[0].has(itemUnkeyed) {
+		if r.omitKeys && !kr.wrapped && kr.items[0].has(itemUnkeyed) {
 			key, r.omittedKey = nil, true
 		}
 		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: key})
