@@ -76,7 +76,7 @@ func (a *audit) auditRecord(p place, kr *kinesisRecord) error {
 //
 //go:norace
 func (a *audit) auditSize(p place, kr *kinesisRecord) error {
-	least, exact := len(aggregatePartitionKey), kr.agg.Len() == len(kr.items)
+	least, exact := kr.outerKeyLen(), kr.agg.Len() == len(kr.items)
 	for _, it := range kr.items {
 		least += int(it.dataBytes)
 	}
@@ -84,7 +84,7 @@ func (a *audit) auditSize(p place, kr *kinesisRecord) error {
 	case !kr.wrapped:
 		least, exact = kr.items[0].sizeAlone(), true
 	case exact:
-		least = kr.agg.Size() + len(aggregatePartitionKey)
+		least = kr.agg.Size() + kr.outerKeyLen()
 	}
 	if kr.size < least || exact && kr.size != least {
 		return fmt.Errorf("%s: size of a record of shard %q is %d, its %d user records make %d (exact: %t)", placeNames[p], kr.shardID(), kr.size, len(kr.items), least, exact)
@@ -185,7 +185,7 @@ func (a *audit) auditAggregate(sh *shard) error {
 	if err := a.auditGroup(inOpen, o.items, &kr); err != nil {
 		return err
 	}
-	data := len(aggregatePartitionKey)
+	data := a.pl.cfg.aggregateKeyLen()
 	for _, it := range o.items {
 		data += int(it.dataBytes)
 		if it.has(itemUnkeyed) {

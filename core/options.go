@@ -38,6 +38,12 @@ type config struct {
 	distribution RecordDistribution
 	ordering     Ordering
 
+	// Read-back; see verify.go.
+	verify       bool
+	verifyTime   time.Duration
+	verifyCalls  int // a second and shard
+	verifyMemory int
+
 	// Pace and retry.
 	rateLimitPercent int
 	shardRecords     int // a second, 0: as the percentage says
@@ -80,6 +86,9 @@ func defaultConfig() config {
 		retryBackoffMax:      5 * time.Second,
 		bufferBytes:          64 << 20,
 		bufferRecords:        1 << 20,
+		verifyTime:           10 * time.Second,
+		verifyCalls:          2,
+		verifyMemory:         16 << 20,
 		maxStreams:           1000, streamIdle: 15 * time.Minute, describeEvery: 10 * time.Minute,
 		logger: slog.New(slog.DiscardHandler),
 	}

@@ -261,6 +261,9 @@ func (pl *pipeline) addToHead(sh *shard, it *item) {
 	}
 	kr := pl.newRecord()
 	kr.shard, kr.deadline = sh, pl.now
+	if !alone {
+		kr.wrapBytes = pl.wrapLimit()
+	}
 	kr.chooseUnkeyedHash(it)
 	kr.addItem(it)
 	sh.head = append(sh.head, kr)

@@ -142,6 +142,7 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		r.keys = append(r.keys, all[:n], "")
 		all = all[n:]
 	}
+	r.makeVerifyKeys()
 	fetched := 0
 	for i, kr := range r.records {
 		if i == fetched {
