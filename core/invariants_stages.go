@@ -332,3 +332,22 @@ func (a *audit) auditUnresolved() error {
 	}
 	return nil
 }
+
+// auditUncertain checks the records that are looked for.
+func (a *audit) auditUncertain() error {
+	if a.pl.verification.reader == nil {
+		return nil
+	}
+	bytes := 0
+	for _, e := range a.pl.verification.reader.Entries() {
+		kr := e.Owner.(*uncertain).kr
+		if !kr.wrapped || kr.key != e.Key || kr.sentAt == 0 {
+			return fmt.Errorf("uncertain has a record of shard %q; wrapped %t, with its key %t, sent at %d", kr.shardID(), kr.wrapped, kr.key == e.Key, kr.sentAt)
+		}
+		if err := a.auditRecord(inUncertain, kr); err != nil {
+			return err
+		}
+		bytes += e.Bytes
+	}
+	return differ("bytes of uncertain", a.pl.verification.reader.Bytes(), bytes)
+}

@@ -21,6 +21,11 @@ type kinesisRecord struct {
 	keyed     bool
 	wrapBytes int    // 0: a record that is alone is not wrapped
 	key       string // empty until it is encoded
+	// Where to look for it: in what was stored after sentAt, which comes after the sequence
+	// number sentAfter if that is not empty. See verify.go.
+	sentAt    int64 // when the first call began that may have stored it; 0 if none has
+	sentAfter string
+	uncertain bool // a call may have stored it
 	// shard is the predicted shard, nil if there is no prediction. A record
 	// without prediction has one user record only: consumers drop an aggregate
 	// that mixes shards as a whole.

@@ -316,6 +316,9 @@ func (c *config) validate() error {
 	between("CollectionMaxCount", c.collectionMaxCount, 1, maxRequestRecords)
 	between("CollectionMaxBytes", c.collectionMaxBytes, 52224, maxRequestBytes)
 	between("MaxInFlight", c.maxInFlight, 1, 256)
+	lasting("VerifyLimits within", c.verifyTime, 2*time.Second, 10*time.Minute)
+	between("VerifyLimits callsPerSecond", c.verifyCalls, 2, 5)
+	between("VerifyLimits bytes", c.verifyMemory, 64<<10, 16<<30)
 	lasting("RequestTimeout", c.requestTimeout, 100*time.Millisecond, 10*time.Minute)
 	between("RateLimit", c.rateLimitPercent, 1, 1_000_000)
 	check(c.shardRecords == 0 || c.shardRecords >= 1 && c.shardRecords <= 1_000_000_000,

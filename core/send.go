@@ -68,6 +68,9 @@ func (pl *pipeline) startRequest(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
 	pl.checks.noteStarted(pl, req)
+	if pl.cfg.verify {
+		pl.noteSent(req)
+	}
 	req.omitKeys, req.gen, req.number = pl.mayOmitKeys(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)

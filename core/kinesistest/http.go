@@ -55,6 +55,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	defer leave()
 	r := request{id: s.requestID(), header: req.Header}
 	w.Header().Set("x-amzn-requestid", r.id)
+	w.Header().Set("Date", s.date())
 	if req.Method != http.MethodPost {
 		w.WriteHeader(http.StatusOK)
 		return
