@@ -124,11 +124,11 @@ func (pl *pipeline) noteServiceTime(meta middleware.Metadata) {
 // serviceTimeAt returns a time of the service that is not after a moment, zero if it has
 // not told any.
 func (pl *pipeline) serviceTimeAt(at int64) time.Time {
-	told := pl.serviceTime.Load()
-	if told == nil {
+	last := pl.serviceTime.Load()
+	if last == nil {
 		return time.Time{}
 	}
-	return told.date.Add(time.Duration(at-told.at) - verifySlack)
+	return last.date.Add(time.Duration(at-last.at) - verifySlack)
 }
 
 // noteConfirmed keeps the place of a record that a shard has confirmed.

@@ -7,11 +7,11 @@ import (
 )
 
 // verifyKeyBytes is the length of the partition key of an aggregate that can be found
-// again. Of 16 letters and digits there are 2^95, so that no two aggregates in a stream have
+// again. There are 2^95 of 16 characters, so that no two aggregates in a stream have
 // the same.
 const verifyKeyBytes = 16
 
-const verifyKeyLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+const verifyKeyChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // aggregateKeyLen returns the length of the partition key that aggregates have.
 func (c *config) aggregateKeyLen() int {
@@ -57,12 +57,12 @@ func (r *request) makeVerifyKeys() {
 func (kr *kinesisRecord) needsVerifyKey() bool { return kr.keyed && kr.wrapped && kr.key == "" }
 
 func appendVerifyKey(buf []byte) []byte {
-	const perNumber = 8 // 62^8 is far below 2^64, so that all letters are equally likely
+	const perNumber = 8 // 62^8 is far below 2^64, so that all characters are equally likely
 	for n := 0; n < verifyKeyBytes; n += perNumber {
 		x := rand.Uint64()
 		for range perNumber {
-			buf = append(buf, verifyKeyLetters[x%uint64(len(verifyKeyLetters))])
-			x /= uint64(len(verifyKeyLetters))
+			buf = append(buf, verifyKeyChars[x%uint64(len(verifyKeyChars))])
+			x /= uint64(len(verifyKeyChars))
 		}
 	}
 	return buf

@@ -78,7 +78,7 @@ func TestOnlyARecordThatMayBeWrappedAloneIs(t *testing.T) {
 			}
 			if want {
 				if !regexp.MustCompile(`^[A-Za-z0-9]{16}$`).MatchString(key) {
-					t.Errorf("%s: unexpected key of the aggregate %q; want 16 letters and digits", c.name, key)
+					t.Errorf("%s: unexpected key of the aggregate %q; want 16 characters", c.name, key)
 				}
 				if len(users) != 1 || string(users[0].Data) != string(c.record.Data) {
 					t.Errorf("%s: unexpected user records in the aggregate; got %d; want the one submitted", c.name, len(users))

@@ -31,8 +31,8 @@ const (
 	backoffMin, backoffMax = second, 8 * second
 	// keptShards is how many shards without entries are kept, for their rate.
 	keptShards = 64
-	// Never is a moment that does not come.
-	Never = math.MaxInt64
+	// NoMoment is a moment that does not come.
+	NoMoment = math.MaxInt64
 )
 
 // Config are the bounds of a Reader.
@@ -258,10 +258,10 @@ func (r *Reader) RemoveAll() (all []*Entry) {
 	return all
 }
 
-// Due returns when Next or Late has something to do next, Never if there is no entry.
+// Due returns when Next or Late has something to do next, NoMoment if there is no entry.
 func (r *Reader) Due(now int64) int64 {
 	if len(r.entries) == 0 {
-		return Never
+		return NoMoment
 	}
 	if r.due == 0 {
 		r.due = r.entries[0].Until
@@ -277,7 +277,7 @@ func (r *Reader) Due(now int64) int64 {
 // readDue returns when a shard may be read next.
 func (r *Reader) readDue(s *shard, now int64) int64 {
 	if len(s.entries) == 0 || s.busy || s.ended {
-		return Never
+		return NoMoment
 	}
 	at := max(s.next, s.pause)
 	calls := 1
@@ -386,7 +386,7 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 	if res.tip {
 		s.tip = c.began
 		settled = append(settled, r.missing(s)...)
-		s.next = Never
+		s.next = NoMoment
 		for e := range s.entries {
 			if at := e.Ended + r.cfg.Settle; at > s.tip {
 				s.next = min(s.next, max(at, now))
