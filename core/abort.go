@@ -33,6 +33,7 @@ func (pl *pipeline) abortBuffered(done chan struct{}) {
 		pl.route(it)
 	}
 	pl.reroute(func(*kinesisRecord) bool { return true })
+	pl.giveUpVerified(pl.hasAborted)
 	list := pl.retries.waiting
 	pl.retries.waiting = nil
 	for _, s := range pl.refusals.waiting {
@@ -120,5 +121,8 @@ func (pl *pipeline) failUndelivered() (left int) {
 func (pl *pipeline) discardStages() {
 	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
 	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}
+	if pl.cfg.verify {
+		pl.verification.reader = pl.newVerifyReader()
+	}
 	pl.collector, pl.refusals = collector{inFlight: pl.collector.inFlight}, refusals{}
 }

@@ -43,7 +43,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	if o.record == nil && !it.has(itemUnkeyed) {
 		bound := o.bound + it.maxGrowth(len(o.items))
 		if len(o.items) == 0 {
-			bound += aggregation.MaxFrame + len(aggregatePartitionKey)
+			bound += aggregation.MaxFrame + pl.cfg.aggregateKeyLen()
 		}
 		if bound <= pl.aggregates.maxBytes && len(o.items)+1 < pl.cfg.aggregationMaxCount {
 			if len(o.items) == 0 {
@@ -65,8 +65,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	pl.buildAggregate(sh)
 	kr := o.record
 	kr.chooseUnkeyedHash(it)
-	size := kr.sizeWith(it)
-	if len(kr.items) > 0 && (size > pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount) {
+	if len(kr.items) > 0 && (len(kr.items) >= pl.cfg.aggregationMaxCount || kr.sizeWith(it) > pl.roomAfter(kr.size)) {
 		pl.linger.full++
 		pl.closeAggregate(sh)
 		if it.has(itemUnkeyed) {
@@ -80,7 +79,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		pl.aggregates.open.countOpen(sh, it)
 		pl.hurryAggregate(sh, it)
 	}
-	if size >= pl.roomAfter(size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
+	if kr.size >= pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.linger.full++
 		pl.closeAggregate(sh)
 	}
@@ -137,7 +136,7 @@ func (pl *pipeline) packAggregate(sh *shard) {
 		return
 	}
 	kr := pl.newRecord()
-	kr.shard = sh
+	kr.shard, kr.wrapBytes = sh, pl.wrapLimit()
 	if len(o.items) == 0 {
 		o.deadline = pl.now + pl.bufferedNanos
 		pl.aggregates.open.pushOpen(sh)
@@ -145,8 +144,10 @@ func (pl *pipeline) packAggregate(sh *shard) {
 	kr.deadline = o.deadline
 	kr.items, o.items = o.items, kr.items
 	kr.size, kr.expires, kr.outer = o.bound, o.expires, o.outer
-	if len(kr.items) == 1 {
-		kr.size = kr.items[0].sizeAlone()
+	if len(kr.items) > 0 {
+		if kr.chooseWrapped(); !kr.wrapped {
+			kr.size = kr.items[0].sizeAlone()
+		}
 	}
 	o.record, o.bound, o.expires = kr, 0, 0
 }

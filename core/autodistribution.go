@@ -219,6 +219,7 @@ func (pl *pipeline) setAuto(auto bool) {
 	}
 	pl.meta.auto = auto
 	if auto {
+		pl.giveUpVerified(func(*kinesisRecord) bool { return true }) // they may be in any shard
 		pl.reroute(func(kr *kinesisRecord) bool { return kr.shard != nil })
 		return
 	}

@@ -77,3 +77,19 @@ func BenchmarkPutBatch(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReadBack is what read-back costs while no answer is lost.
+func BenchmarkReadBack(b *testing.B) {
+	for _, on := range []bool{false, true} {
+		b.Run(fmt.Sprintf("on=%t", on), func(b *testing.B) {
+			s := kinesistest.New(kinesistest.WithStream(stream, 16), kinesistest.WithCountOnly())
+			p := newProducer(b, s.Client(), core.WithRateLimit(1_000_000), core.WithLinger(0), core.WithVerifyUncertain(on))
+			records := benchRecords(benchBatch, benchBatch)
+			b.SetBytes(200)
+			b.ReportAllocs()
+			for n := 0; n < b.N; n += benchBatch {
+				wait(b, put(b, p, records[:min(benchBatch, b.N-n)]))
+			}
+		})
+	}
+}

@@ -94,6 +94,7 @@ func (pl *pipeline) expireLate() {
 		late = append(late, pl.pullQueued(pl.hasExpired)...)
 	}
 	late = append(late, pl.expireRefused()...)
+	pl.giveUpVerified(pl.hasExpired)
 	for _, kr := range late {
 		pl.disaggregate(kr)
 	}

@@ -61,7 +61,7 @@ func (pl *pipeline) underWay() bool {
 func (pl *pipeline) underWayUntried() bool {
 	c := &pl.collector
 	return c.inFlight > 0 || len(c.ready) > 0 || len(c.requests) > 0 ||
-		len(pl.retries.waiting) > 0 || len(pl.wakes) > 0 || len(pl.awaiting.items) > 0 || len(pl.unresolved) > 0
+		len(pl.retries.waiting) > 0 || len(pl.wakes) > 0 || len(pl.awaiting.items) > 0 || len(pl.unresolved) > 0 || pl.uncertainRecords() > 0
 }
 
 // relieve closes the oldest aggregates if callers wait for room and more than half

@@ -38,6 +38,18 @@ func (c *deafClient) PutRecords(ctx context.Context, _ *kinesis.PutRecordsInput,
 	}
 }
 
+// GetShardIterator implements ReadClient.
+func (c *deafClient) GetShardIterator(ctx context.Context, _ *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// GetRecords implements ReadClient.
+func (c *deafClient) GetRecords(ctx context.Context, _ *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 // halted is a pipeline with a map of four shards and without a loop: nothing happens in it
 // by itself.
 func halted(t *testing.T, opts ...Option) *pipeline {

@@ -72,7 +72,7 @@ func (c *checks) noteStarted(pl *pipeline, req *request) {
 	bytes := 0
 	for _, kr := range req.records {
 		bytes += kr.size
-		if pl.meta.auto && len(kr.items) > 1 {
+		if pl.meta.auto && kr.wrapped {
 			c.wrong = fmt.Errorf("a request leaves with an aggregate of %d records, of shard %q, though the stream is AUTO", len(kr.items), kr.shardID())
 		}
 	}
@@ -105,7 +105,7 @@ func (pl *pipeline) violation() error {
 	if pl.ended {
 		steps = append(steps, a.auditNothingLeft)
 	} else {
-		steps = append(steps, a.auditAwaiting, a.auditOpenList, a.auditQueues, a.auditReady, a.auditRequests, a.auditRetries, a.auditSuspects, a.auditUnresolved, a.auditStrictOrder, a.auditShards)
+		steps = append(steps, a.auditAwaiting, a.auditOpenList, a.auditQueues, a.auditReady, a.auditRequests, a.auditRetries, a.auditSuspects, a.auditUnresolved, a.auditUncertain, a.auditStrictOrder, a.auditShards)
 	}
 	for _, step := range append(steps, a.auditPlaces, a.auditBuffer) {
 		if err := step(); err != nil {
@@ -129,10 +129,11 @@ const (
 	inRetries
 	inSuspects
 	inUnresolved
+	inUncertain
 	placeCount
 )
 
-var placeNames = [placeCount]string{"awaiting map", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "suspects", "unresolved"}
+var placeNames = [placeCount]string{"awaiting map", "open aggregates", "queues", "ready", "requests", "in flight", "retries", "suspects", "unresolved", "uncertain"}
 
 // account sums up user records. Two accounts of the same set are equal, and unequal
 // ones of different sets differ but for a chance of 1 in 2^64.

@@ -132,6 +132,13 @@ func (a *audit) beyondQueues(f func(*kinesisRecord) error) error {
 		}
 		return nil
 	}
+	if pl.verification.reader != nil {
+		for _, e := range pl.verification.reader.Entries() {
+			if err := f(e.Owner.(*uncertain).kr); err != nil {
+				return err
+			}
+		}
+	}
 	if err := all(pl.collector.ready); err != nil {
 		return err
 	}

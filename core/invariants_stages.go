@@ -30,7 +30,9 @@ func (a *audit) auditGroup(p place, items []*item, kr *kinesisRecord) error {
 	switch {
 	case len(items) == 0:
 		return fmt.Errorf("%s has an empty record of shard %q", placeNames[p], kr.shardID())
-	case len(items) == 1:
+	case len(items) > 1 && !kr.wrapped:
+		return fmt.Errorf("%s has a record of %d user records of shard %q that is not wrapped", placeNames[p], len(items), kr.shardID())
+	case !kr.wrapped:
 	case kr.shardID() == "" || !a.pl.cfg.aggregation || len(items) > a.pl.cfg.aggregationMaxCount:
 		return fmt.Errorf("%s has an aggregate of %d records, of shard %q; aggregation %t, at most %d", placeNames[p], len(items), kr.shardID(), a.pl.cfg.aggregation, a.pl.cfg.aggregationMaxCount)
 	case a.pl.meta.auto && p <= inReady:
@@ -49,7 +51,7 @@ func (a *audit) auditGroup(p place, items []*item, kr *kinesisRecord) error {
 		if i == 0 && kr.outer != hash {
 			return fmt.Errorf("%s has a record of shard %q whose outer hash key is not that of its first user record", placeNames[p], kr.shardID())
 		}
-		if len(items) > 1 && it.has(itemAlone) {
+		if kr.wrapped && it.has(itemAlone) {
 			return fmt.Errorf("%s has record %d of batch %d in an aggregate, though it must be alone", placeNames[p], it.index, it.batch.seq)
 		}
 	}
@@ -74,15 +76,15 @@ func (a *audit) auditRecord(p place, kr *kinesisRecord) error {
 //
 //go:norace
 func (a *audit) auditSize(p place, kr *kinesisRecord) error {
-	least, exact := len(aggregatePartitionKey), kr.agg.Len() == len(kr.items)
+	least, exact := kr.outerKeyLen(), kr.agg.Len() == len(kr.items)
 	for _, it := range kr.items {
 		least += int(it.dataBytes)
 	}
 	switch {
-	case len(kr.items) == 1:
+	case !kr.wrapped:
 		least, exact = kr.items[0].sizeAlone(), true
 	case exact:
-		least = kr.agg.Size() + len(aggregatePartitionKey)
+		least = kr.agg.Size() + kr.outerKeyLen()
 	}
 	if kr.size < least || exact && kr.size != least {
 		return fmt.Errorf("%s: size of a record of shard %q is %d, its %d user records make %d (exact: %t)", placeNames[p], kr.shardID(), kr.size, len(kr.items), least, exact)
@@ -179,11 +181,11 @@ func (a *audit) auditAggregate(sh *shard) error {
 		}
 		return a.auditRecord(inOpen, kr)
 	}
-	kr := kinesisRecord{shard: sh, outer: o.outer, expires: o.expires}
+	kr := kinesisRecord{shard: sh, outer: o.outer, expires: o.expires, wrapped: len(o.items) > 1}
 	if err := a.auditGroup(inOpen, o.items, &kr); err != nil {
 		return err
 	}
-	data := len(aggregatePartitionKey)
+	data := a.pl.cfg.aggregateKeyLen()
 	for _, it := range o.items {
 		data += int(it.dataBytes)
 		if it.has(itemUnkeyed) {
@@ -329,4 +331,23 @@ func (a *audit) auditUnresolved() error {
 		}
 	}
 	return nil
+}
+
+// auditUncertain checks the records that are looked for.
+func (a *audit) auditUncertain() error {
+	if a.pl.verification.reader == nil {
+		return nil
+	}
+	bytes := 0
+	for _, e := range a.pl.verification.reader.Entries() {
+		kr := e.Owner.(*uncertain).kr
+		if !kr.wrapped || kr.key != e.Key || kr.sentAt == 0 {
+			return fmt.Errorf("uncertain has a record of shard %q; wrapped %t, with its key %t, sent at %d", kr.shardID(), kr.wrapped, kr.key == e.Key, kr.sentAt)
+		}
+		if err := a.auditRecord(inUncertain, kr); err != nil {
+			return err
+		}
+		bytes += e.Bytes
+	}
+	return differ("bytes of uncertain", a.pl.verification.reader.Bytes(), bytes)
 }

@@ -11,6 +11,21 @@ import (
 type kinesisRecord struct {
 	items []*item
 	agg   aggregation.Builder
+	// wrapped: what Kinesis stores is an aggregate, and not a user record as it is. An
+	// aggregate in a shard that does not contain its records is dropped by consumers, a
+	// user record never is. Several records always are an aggregate.
+	wrapped bool
+	// With read-back, an aggregate has a key of its own, by which it is found again; and a
+	// user record that is alone is wrapped to carry it, if the aggregate has no more than
+	// wrapBytes. The key stays as long as the bytes do.
+	keyed     bool
+	wrapBytes int    // 0: a record that is alone is not wrapped
+	key       string // empty until it is encoded
+	// Where to look for it: in what was stored after sentAt, which comes after the sequence
+	// number sentAfter if that is not empty. See verify.go.
+	sentAt    int64 // when the first call began that may have stored it; 0 if none has
+	sentAfter string
+	uncertain bool // a call may have stored it
 	// shard is the predicted shard, nil if there is no prediction. A record
 	// without prediction has one user record only: consumers drop an aggregate
 	// that mixes shards as a whole.
@@ -87,16 +102,36 @@ func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 	}
 }
 
-// sizeWith returns what the size would be with the item added.
+// sizeWith returns what the size would be with the item added to others.
 func (kr *kinesisRecord) sizeWith(it *item) int {
-	if len(kr.items) == 0 {
-		return it.sizeAlone()
-	}
 	r := it.record()
 	if ehk, ok := kr.explicit(it); ok {
-		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + len(aggregatePartitionKey)
+		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + kr.outerKeyLen()
 	}
-	return kr.agg.SizeWith(r.PartitionKey, r.Data) + len(aggregatePartitionKey)
+	return kr.agg.SizeWith(r.PartitionKey, r.Data) + kr.outerKeyLen()
+}
+
+// outerKeyLen returns the length of the partition key that an aggregate has.
+func (kr *kinesisRecord) outerKeyLen() int {
+	if kr.keyed {
+		return verifyKeyBytes
+	}
+	return len(aggregatePartitionKey)
+}
+
+// chooseWrapped decides whether the items are stored as an aggregate.
+func (kr *kinesisRecord) chooseWrapped() {
+	kr.wrapped = len(kr.items) > 1 || kr.wrapBytes > 0 && kr.maxSizeWrapped() <= kr.wrapBytes && !aggregation.IsAggregated(kr.items[0].record().Data)
+}
+
+// maxSizeWrapped bounds the size of an aggregate of the one item.
+func (kr *kinesisRecord) maxSizeWrapped() int {
+	it := kr.items[0]
+	growth := it.maxGrowth(0)
+	if it.has(itemUnkeyed) {
+		growth = aggregation.MaxGrowth(0, len(unkeyedPartitionKey), kr.unkeyedHash.DecimalLen(), int(it.dataBytes))
+	}
+	return aggregation.MaxFrame + kr.outerKeyLen() + growth
 }
 
 // maxGrowth bounds what an aggregate of n records grows by with the item.
@@ -123,6 +158,7 @@ func (kr *kinesisRecord) addItem(it *item) {
 		kr.outer = kr.hashOf(it)
 	}
 	kr.items = append(kr.items, it)
+	kr.chooseWrapped()
 	kr.expires = earlier(kr.expires, it.batch.expires)
 	kr.countItems()
 }
@@ -149,19 +185,19 @@ func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
 			agg.Add(r.PartitionKey, r.Data)
 		}
 	}
-	if len(kr.items) == 1 {
-		kr.size = kr.items[0].sizeAlone()
+	if kr.wrapped {
+		kr.size = agg.Size() + kr.outerKeyLen()
 	} else {
-		kr.size = agg.Size() + len(aggregatePartitionKey)
+		kr.size = kr.items[0].sizeAlone()
 	}
 }
 
-// appendData returns what Kinesis stores, and sets aloneUnits. A single user record is
-// stored as it is, an aggregate is encoded at the end of buf, and not sealed yet. The
-// builder serves for an aggregate that has not been counted.
+// appendData returns what Kinesis stores, and sets aloneUnits. A user record that is not
+// wrapped is stored as it is, an aggregate is encoded at the end of buf, and not sealed yet.
+// The builder serves for an aggregate that has not been counted.
 func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (data, rest []byte, key string) {
 	kr.aloneUnits = kr.unitsAlone()
-	if len(kr.items) == 1 {
+	if !kr.wrapped {
 		data = kr.items[0].record().Data
 		if data == nil {
 			data = []byte{} // the SDK takes nil for a missing field
@@ -180,7 +216,11 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 			*agg = aggregation.Builder{}
 		}
 	}
-	return buf[start:len(buf):len(buf)], buf, aggregatePartitionKey
+	key = aggregatePartitionKey
+	if kr.keyed {
+		key = kr.key
+	}
+	return buf[start:len(buf):len(buf)], buf, key
 }
 
 // resetRecord makes the record ready for other user records and lets go of the old.
@@ -194,10 +234,12 @@ func (kr *kinesisRecord) resetRecord() {
 // newRecord takes a record from the pool, which all streams share: a list for each
 // would keep what a stream once needed for as long as the stream is in use.
 func (pl *pipeline) newRecord() *kinesisRecord {
-	if kr, _ := pl.p.records.Get().(*kinesisRecord); kr != nil {
-		return kr
+	kr, _ := pl.p.records.Get().(*kinesisRecord)
+	if kr == nil {
+		kr = &kinesisRecord{}
 	}
-	return &kinesisRecord{}
+	kr.keyed = pl.cfg.verify
+	return kr
 }
 
 // recycle gives a record back whose items are settled or elsewhere.

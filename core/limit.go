@@ -33,7 +33,7 @@ func (pl *pipeline) limitFirst(kr *kinesisRecord) {
 // might wait, and have others wait, for much more than it is.
 func (pl *pipeline) waitTime(kr *kinesisRecord) int64 {
 	wait := kr.shard.pace.Wait(pl.now, kr.size)
-	if wait > 0 && len(kr.items) > 1 {
+	if wait > 0 && kr.wrapped {
 		kr.countItems()
 		wait = kr.shard.pace.Wait(pl.now, kr.size)
 	}

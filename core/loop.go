@@ -48,6 +48,7 @@ func (pl *pipeline) advanceDue() {
 	pl.expireLate()
 	pl.retryDue()
 	pl.suspectsDue()
+	pl.verifyDue()
 	if pl.listing.due <= pl.now && !pl.listing.active {
 		pl.listing.active, pl.listing.due, pl.listing.began = true, never, pl.now
 		pl.listing.count++
@@ -123,6 +124,9 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if len(pl.retries.waiting) > 0 {
 		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.nextRetryDue()))
+	}
+	if r := pl.verification.reader; r != nil {
+		at = min(at, r.Due(pl.now))
 	}
 	at = min(at, pl.batches.expiryDue())
 	if len(pl.awaiting.items) > 0 && pl.awaitsMap() {

@@ -79,9 +79,13 @@ func (pl *pipeline) describe(asked int64) {
 
 func (pl *pipeline) callDescribe(ctx context.Context) (out *kinesis.DescribeStreamSummaryOutput, err error) {
 	defer recoverTo(&err, "DescribeStreamSummary")
-	return pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
+	out, err = pl.p.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{
 		StreamName: &pl.stream.name, StreamARN: pl.stream.arn,
 	})
+	if err == nil {
+		pl.noteServiceTime(out.ResultMetadata)
+	}
+	return out, err
 }
 
 func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err error, asked int64) {

@@ -64,6 +64,18 @@ const (
 	// MetricUncertain: 1 per user record of an attempt that failed and may have stored
 	// it all the same, so that the next one may double it.
 	MetricUncertain
+	// MetricVerifyOpened: 1 per user record that is looked for because the answer of its
+	// attempt was lost or useless; see WithVerifyUncertain.
+	MetricVerifyOpened
+	// MetricVerifyStored: 1 per user record that was found.
+	MetricVerifyStored
+	// MetricVerifyMissing: 1 per user record that is not stored.
+	MetricVerifyMissing
+	// MetricVerifyGivenUp: 1 per user record of which that stays open. It counts as
+	// uncertain, too.
+	MetricVerifyGivenUp
+	// MetricVerifyReads: 1 per call of GetRecords or GetShardIterator for these.
+	MetricVerifyReads
 	// MetricShardMapRefreshes: 1 per shard map fetched.
 	MetricShardMapRefreshes
 	// MetricLedgerHits: 1 per chunk or body that came again and of which only
@@ -177,6 +189,11 @@ var metricInfos = [metricCount]MetricInfo{
 	MetricPutPayloadUnitsSaved:               {"PutPayloadUnitsSaved", "Count", Counter, LevelSummary, GranularityShard, "units that aggregation saved, per stored Kinesis record"},
 	MetricWrongShard:                         {"WrongShard", "Count", Counter, LevelSummary, GranularityShard, "1 per user record of an aggregate that is resent, because not all of its records are in the range of the shard that took it"},
 	MetricUncertain:                          {"Uncertain", "Count", Counter, LevelSummary, GranularityStream, "1 per user record of an attempt that failed and may have stored it all the same"},
+	MetricVerifyOpened:                       {"VerifyOpened", "Count", Counter, LevelSummary, GranularityStream, "1 per user record that is looked for because the answer of its attempt was lost or useless"},
+	MetricVerifyStored:                       {"VerifyStored", "Count", Counter, LevelSummary, GranularityStream, "1 per user record that was looked for and is stored"},
+	MetricVerifyMissing:                      {"VerifyMissing", "Count", Counter, LevelSummary, GranularityStream, "1 per user record that was looked for and is not stored"},
+	MetricVerifyGivenUp:                      {"VerifyGivenUp", "Count", Counter, LevelSummary, GranularityStream, "1 per user record that was looked for, and it stays open whether it is stored"},
+	MetricVerifyReads:                        {"VerifyReads", "Count", Counter, LevelSummary, GranularityStream, "1 per call of GetRecords or GetShardIterator for records that are looked for"},
 	MetricShardMapRefreshes:                  {"ShardMapRefreshes", "Count", Counter, LevelDetailed, GranularityStream, "1 per shard map fetched"},
 	MetricLedgerHits:                         {"LedgerHits", "Count", Counter, LevelSummary, GranularityGlobal, "1 per chunk or body that came again and of which only what was missing was sent"},
 	MetricDeadLetters:                        {"DeadLetters", "Count", Counter, LevelSummary, GranularityStream, "1 per record kept as a dead letter"},

@@ -172,7 +172,7 @@ func (ob *observation) observeStored(kr *kinesisRecord, units int) {
 	ob.observe(MetricAllErrors, shard, "", 0, 1)
 	ob.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
 	ob.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
-	if len(kr.items) > 1 {
+	if kr.wrapped {
 		full := max(ob.p.cfg.aggregationMaxBytes, units*PutPayloadUnit)
 		ob.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
 	}

@@ -38,6 +38,12 @@ type config struct {
 	distribution RecordDistribution
 	ordering     Ordering
 
+	// Read-back; see verify.go.
+	verify       bool
+	verifyTime   time.Duration
+	verifyCalls  int // a second and shard
+	verifyMemory int
+
 	// Pace and retry.
 	rateLimitPercent int
 	shardRecords     int // a second, 0: as the percentage says
@@ -80,6 +86,9 @@ func defaultConfig() config {
 		retryBackoffMax:      5 * time.Second,
 		bufferBytes:          64 << 20,
 		bufferRecords:        1 << 20,
+		verifyTime:           10 * time.Second,
+		verifyCalls:          2,
+		verifyMemory:         16 << 20,
 		maxStreams:           1000, streamIdle: 15 * time.Minute, describeEvery: 10 * time.Minute,
 		logger: slog.New(slog.DiscardHandler),
 	}
@@ -307,6 +316,9 @@ func (c *config) validate() error {
 	between("CollectionMaxCount", c.collectionMaxCount, 1, maxRequestRecords)
 	between("CollectionMaxBytes", c.collectionMaxBytes, 52224, maxRequestBytes)
 	between("MaxInFlight", c.maxInFlight, 1, 256)
+	lasting("VerifyLimits within", c.verifyTime, 2*time.Second, 10*time.Minute)
+	between("VerifyLimits callsPerSecond", c.verifyCalls, 2, 5)
+	between("VerifyLimits bytes", c.verifyMemory, 64<<10, 16<<30)
 	lasting("RequestTimeout", c.requestTimeout, 100*time.Millisecond, 10*time.Minute)
 	between("RateLimit", c.rateLimitPercent, 1, 1_000_000)
 	check(c.shardRecords == 0 || c.shardRecords >= 1 && c.shardRecords <= 1_000_000_000,

@@ -254,14 +254,16 @@ func (pl *pipeline) addToHead(sh *shard, it *item) {
 	if n := len(sh.head); n > 0 && !alone {
 		kr := sh.head[n-1]
 		kr.chooseUnkeyedHash(it)
-		size := kr.sizeWith(it)
-		if size <= pl.aggregates.maxBytes && len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].has(itemAlone) {
+		if len(kr.items) < pl.cfg.aggregationMaxCount && !kr.items[0].has(itemAlone) && kr.sizeWith(it) <= pl.aggregates.maxBytes {
 			kr.addItem(it)
 			return
 		}
 	}
 	kr := pl.newRecord()
 	kr.shard, kr.deadline = sh, pl.now
+	if !alone {
+		kr.wrapBytes = pl.wrapLimit()
+	}
 	kr.chooseUnkeyedHash(it)
 	kr.addItem(it)
 	sh.head = append(sh.head, kr)

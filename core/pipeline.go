@@ -33,8 +33,10 @@ type pipeline struct {
 	users  atomic.Int32 // callers that are submitting; see Producer.retirePipeline
 	// shardMap may be read without the lock.
 	shardMap atomic.Pointer[shardMap]
-	passing  atomic.Int64  // see Producer.PassingRecordBytes
-	wake     chan struct{} // something is due earlier than the loop sleeps
+	passing  atomic.Int64 // see Producer.PassingRecordBytes
+	// serviceTime is the last that was told, with read-back.
+	serviceTime atomic.Pointer[serviceTime]
+	wake        chan struct{} // something is due earlier than the loop sleeps
 
 	bufferedNanos int64 // max buffered time
 	slackNanos    int64 // the part of it that is left to the collector
@@ -65,9 +67,11 @@ type pipeline struct {
 	ordering   strictOrder
 	collector  collector
 	unresolved []unresolved
-	retries    retries
-	refusals   refusals
-	scratch    []*item // of routeAll
+	// Those whose answer was lost are looked for.
+	verification verification
+	retries      retries
+	refusals     refusals
+	scratch      []*item // of routeAll
 
 	// What is reported: to callers, to the log, to the observer.
 	link    attemptLink
@@ -100,6 +104,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		metrics:  observation{p: p, stream: id.name},
 		checks:   newChecks(),
 	}
+	pl.initVerification()
 	pl.limitAggregates()
 	pl.ctx, pl.cancel = context.WithCancel(p.ctx)
 	return pl

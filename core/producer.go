@@ -54,6 +54,9 @@ func New(client Client, opts ...Option) (*Producer, error) {
 	if client == nil {
 		return nil, errors.New("cannot make producer: client is nil")
 	}
+	if _, ok := client.(ReadClient); p.cfg.verify && !ok {
+		return nil, errors.New("cannot make producer: option VerifyUncertain: the client has no GetRecords and GetShardIterator")
+	}
 	if err := p.cfg.validate(); err != nil {
 		return nil, fmt.Errorf("cannot make producer: %w", err)
 	}

@@ -95,7 +95,7 @@ func (pl *pipeline) noteRefusedCall(req *request, v classification) {
 	r := &pl.refusals
 	r.refused = max(r.refused, req.number)
 	var it *item
-	if len(req.records) == 1 && len(req.records[0].items) == 1 {
+	if len(req.records) == 1 && !req.records[0].wrapped {
 		it = req.records[0].items[0]
 	}
 	r.inRow++

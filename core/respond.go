@@ -46,6 +46,9 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		pl.metrics.observeFailed(v.code)
 		pl.noteDegraded(v)
 		for _, kr := range req.records {
+			if pl.verifyRecord(kr, v, *base) {
+				continue
+			}
 			pl.countUncertain(kr) // if the caller submits the records again
 			pl.failRecord(kr, v, *base)
 		}
@@ -95,6 +98,11 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	sh := kr.shard
 	foreign := pl.isForeignAnswer(kr, a)
 	contradiction := !foreign && pl.placementMismatch(kr, &a)
+	if pl.cfg.verify && !foreign {
+		if actual := pl.shards.byID[a.shardID]; actual != nil {
+			pl.noteConfirmed(actual, a.sequenceNumber)
+		}
+	}
 	if sh == nil || sh.id == "" || sh.id == a.shardID && sh.current && !foreign {
 		if sh != nil {
 			sh.pace.Stored(pl.clockAt(a.Start))
@@ -105,9 +113,9 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 		return
 	}
 	pl.refreshIfOlder(sh, pl.clockAt(a.Start))
-	if len(kr.items) == 1 {
-		// A single user record is where its hash key led it. Consumers take it as it
-		// is; to resend it would only double it.
+	if !kr.wrapped {
+		// A user record that is not wrapped is where its hash key led it. Consumers take it
+		// as it is; to resend it would only double it.
 		pl.confirmRecord(kr, a)
 		return
 	}
@@ -143,7 +151,7 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v classification, a Attempt
 	case pl.hasAborted(kr):
 		pl.noteAttempts(kr, v, a)
 		pl.disaggregate(kr)
-	case v.action == actBisect && len(kr.items) > 1:
+	case v.action == actBisect && kr.wrapped:
 		pl.noteAttempts(kr, v, a)
 		pl.splitAggregate(kr, v)
 	case v.action == actBisect && slices.ContainsFunc(out.Records, entryStored):
@@ -167,6 +175,10 @@ func (pl *pipeline) recordRefused(kr *kinesisRecord, v classification, a Attempt
 		}
 		pl.limitFirst(kr)
 	default:
+		// AWS promises nothing about what became of a record with such an answer.
+		if pl.verifyRecord(kr, v, a) {
+			return
+		}
 		pl.noteAttempts(kr, v, a)
 		pl.retryLater(kr, pl.backoff(int(kr.items[0].tries)))
 	}
@@ -205,7 +217,7 @@ func (pl *pipeline) requestFailed(req *request, v classification, a Attempt) {
 		switch kr := req.records[0]; {
 		case len(req.records) > 1:
 			pl.bisect(req, v, a)
-		case len(kr.items) > 1:
+		case kr.wrapped:
 			pl.noteAttempts(kr, v, a)
 			pl.splitAggregate(kr, v)
 		default:
@@ -219,6 +231,9 @@ func (pl *pipeline) requestFailed(req *request, v classification, a Attempt) {
 		wait := pl.backoff(int(req.records[0].items[0].tries) + 1)
 		for _, kr := range req.records {
 			if v.uncertain {
+				if pl.verifyRecord(kr, v, a) {
+					continue
+				}
 				pl.countUncertain(kr)
 			}
 			pl.noteAttempts(kr, v, a)

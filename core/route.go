@@ -112,7 +112,7 @@ func (pl *pipeline) disaggregateRequest(req *request) (again []*item) {
 	}
 	keep := req.records[:0]
 	for _, kr := range req.records {
-		if len(kr.items) > 1 {
+		if kr.wrapped {
 			req.bytes -= kr.size
 			again = append(again, kr.items...)
 			pl.recycle(kr)

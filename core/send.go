@@ -68,6 +68,9 @@ func (pl *pipeline) startRequest(req *request) {
 	pl.collector.inFlight++
 	pl.stats.Requests++
 	pl.checks.noteStarted(pl, req)
+	if pl.cfg.verify {
+		pl.noteSent(req)
+	}
 	req.omitKeys, req.gen, req.number = pl.mayOmitKeys(), pl.listing.count, pl.stats.Requests
 	pl.p.work.Add(1)
 	go pl.send(req)
@@ -142,6 +145,7 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		r.keys = append(r.keys, all[:n], "")
 		all = all[n:]
 	}
+	r.makeVerifyKeys()
 	fetched := 0
 	for i, kr := range r.records {
 		if i == fetched {
@@ -149,11 +153,11 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		}
 		var data []byte
 		data, r.blob, r.keys[2*i+1] = kr.appendData(r.blob, &r.builder)
-		if len(kr.items) > 1 {
+		if kr.wrapped {
 			r.unsealed = append(r.unsealed, data)
 		}
 		key := &r.keys[2*i+1]
-		if r.omitKeys && kr.items[0].has(itemUnkeyed) {
+		if r.omitKeys && !kr.wrapped && kr.items[0].has(itemUnkeyed) {
 			key, r.omittedKey = nil, true
 		}
 		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: key})

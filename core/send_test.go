@@ -49,6 +49,7 @@ func TestEncoderKeepsNoTablesOfHugeAggregates(t *testing.T) {
 			b.items[i] = item{batch: b, index: int32(i), keyBytes: 1}
 			kr.items = append(kr.items, &b.items[i])
 		}
+		kr.wrapped = true
 		var spare aggregation.Builder
 		data, _, key := kr.appendData(nil, &spare)
 		if kr.size != len(data)+len(key) {

@@ -113,6 +113,7 @@ func (pl *pipeline) callListShards(withClosed bool) (open, closed []types.Shard,
 		if err != nil {
 			return nil, nil, err
 		}
+		pl.noteServiceTime(out.ResultMetadata)
 		list = append(list, out.Shards...)
 		if aws.ToString(out.NextToken) == "" {
 			break
@@ -278,6 +279,7 @@ func (pl *pipeline) installMap(list []types.Shard, started int64) {
 // retireShard takes a shard out of the map in use.
 func (pl *pipeline) retireShard(sh *shard) {
 	sh.current = false
+	delete(pl.verification.confirmed, sh)
 	if sh.busy != nil {
 		pl.ordering.draining = append(pl.ordering.draining, sh)
 	}

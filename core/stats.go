@@ -41,6 +41,11 @@ type Stats struct {
 	// Uncertain counts user records of attempts that failed and may have stored them
 	// all the same: the upper bound on duplicates, if what fails is submitted again.
 	Uncertain uint64
+	// VerifyOpened counts user records that were looked for because their answer was lost
+	// or useless; see WithVerifyUncertain. VerifyStored, VerifyMissing and VerifyGivenUp
+	// count what was found out: given up are those of which it stays open, which are in
+	// Uncertain, too. VerifyReads counts the calls that were made.
+	VerifyOpened, VerifyStored, VerifyMissing, VerifyGivenUp, VerifyReads uint64
 	// Retries counts user records sent in a further attempt.
 	Retries uint64
 	// MapRefreshes counts shard maps fetched.
@@ -79,6 +84,11 @@ func (s *Stats) accumulate(o *Stats) {
 	s.AutoInferred += o.AutoInferred
 	s.AutoStreams += o.AutoStreams
 	s.Uncertain += o.Uncertain
+	s.VerifyOpened += o.VerifyOpened
+	s.VerifyStored += o.VerifyStored
+	s.VerifyMissing += o.VerifyMissing
+	s.VerifyGivenUp += o.VerifyGivenUp
+	s.VerifyReads += o.VerifyReads
 	s.Retries += o.Retries
 	s.MapRefreshes += o.MapRefreshes
 }

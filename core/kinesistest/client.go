@@ -4,11 +4,13 @@ package kinesistest
 
 import (
 	"context"
+	"net/http"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // Client calls a [Server] in process with the method signatures of
@@ -32,9 +34,25 @@ func call[O any, P interface {
 		return nil, f.sdkError(opNames[o], r.id, "https://kinesis."+c.s.cfg.region+".amazonaws.com/")
 	}
 	res := out.(P)
+	if o != opPutRecords && o != opPutRecord { // which benchmarks count
+		*meta(res) = c.s.timed(ctx)
+	}
 	awsmiddleware.SetRequestIDMetadata(meta(res), r.id)
 	return res, nil
 }
+
+// timed returns what the SDK puts into an answer for the server's time.
+func (s *Server) timed(ctx context.Context) middleware.Metadata {
+	next := middleware.DeserializeHandlerFunc(func(context.Context, middleware.DeserializeInput) (out middleware.DeserializeOutput, meta middleware.Metadata, err error) {
+		out.RawResponse = &smithyhttp.Response{Response: &http.Response{Header: http.Header{"Date": {s.date()}}}}
+		return out, meta, nil
+	})
+	_, meta, _ := awsmiddleware.RecordResponseTiming{}.HandleDeserialize(ctx, middleware.DeserializeInput{}, next) // next has no error
+	return meta
+}
+
+// date is the header of that name.
+func (s *Server) date() string { return s.cfg.now().UTC().Format(http.TimeFormat) }
 
 // PutRecords is the operation of that name.
 func (c *Client) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {

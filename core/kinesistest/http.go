@@ -59,6 +59,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, req *http.Request) {
 	defer leave()
 	r := request{id: s.requestID(), header: req.Header, cbor: req.Header.Get("Content-Type") == cbor.ContentType}
 	w.Header().Set("x-amzn-requestid", r.id)
+	w.Header().Set("Date", s.date())
 	if req.Method != http.MethodPost {
 		w.WriteHeader(http.StatusOK)
 		return

@@ -129,6 +129,7 @@ func counted(x core.Metric) bool {
 	case core.MetricUserRecordsReceived, core.MetricUserRecordsPut, core.MetricUserRecordsDataPut, core.MetricUserRecordExpired,
 		core.MetricKinesisRecordsPut, core.MetricKinesisRecordsDataPut, core.MetricAllErrors, core.MetricPutPayloadUnits,
 		core.MetricPutPayloadUnitsSaved, core.MetricWrongShard, core.MetricUncertain, core.MetricShardMapRefreshes,
+		core.MetricVerifyOpened, core.MetricVerifyStored, core.MetricVerifyMissing, core.MetricVerifyGivenUp, core.MetricVerifyReads,
 		core.MetricLedgerHits, core.MetricDeadLetters:
 		return true
 	default:
@@ -324,6 +325,11 @@ func (m *meter) counters(snap core.Snapshot) {
 			core.MetricPutPayloadUnitsSaved:  s.PutPayloadUnitsSaved,
 			core.MetricWrongShard:            s.WrongShard,
 			core.MetricUncertain:             s.Uncertain,
+			core.MetricVerifyOpened:          s.VerifyOpened,
+			core.MetricVerifyStored:          s.VerifyStored,
+			core.MetricVerifyMissing:         s.VerifyMissing,
+			core.MetricVerifyGivenUp:         s.VerifyGivenUp,
+			core.MetricVerifyReads:           s.VerifyReads,
 			core.MetricShardMapRefreshes:     s.MapRefreshes,
 		} {
 			m.set(x, m.labels(x, snap.Streams[i].Stream, "", "", ""), float64(v))
@@ -356,6 +362,11 @@ func addStats(to, s *core.Stats) {
 	to.InternalFailures += s.InternalFailures
 	to.WrongShard += s.WrongShard
 	to.Uncertain += s.Uncertain
+	to.VerifyOpened += s.VerifyOpened
+	to.VerifyStored += s.VerifyStored
+	to.VerifyMissing += s.VerifyMissing
+	to.VerifyGivenUp += s.VerifyGivenUp
+	to.VerifyReads += s.VerifyReads
 	to.MapRefreshes += s.MapRefreshes
 }
 

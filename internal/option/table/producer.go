@@ -31,6 +31,10 @@ type Producer struct {
 	CollectionMaxCount   int
 	MaxInFlight          int
 	RequestTimeout       time.Duration
+	VerifyUncertain      bool
+	VerifyTime           time.Duration
+	VerifyCalls          int
+	VerifyMemory         int
 	RateLimit            int
 	AdaptiveRate         bool
 	ShardRecords         int
@@ -76,6 +80,8 @@ func (p *Producer) Options() []core.Option {
 		core.WithCollectionMaxCount(p.CollectionMaxCount),
 		core.WithMaxInFlight(p.MaxInFlight),
 		core.WithRequestTimeout(p.RequestTimeout),
+		core.WithVerifyUncertain(p.VerifyUncertain),
+		core.WithVerifyLimits(p.VerifyTime, p.VerifyCalls, p.VerifyMemory),
 		core.WithRateLimit(p.RateLimit),
 		core.WithFailIfThrottled(p.FailIfThrottled),
 		core.WithRecordTTL(p.RecordTTL),
@@ -182,6 +188,34 @@ func ProducerOptions() []option.Option[Producer] {
 				Doc: "How long one call to Kinesis may take before it is given up and repeated.",
 			},
 			Field: func(p *Producer) any { return &p.RequestTimeout },
+		},
+		{
+			Spec: option.Spec{
+				Name: "verify_uncertain", Kind: option.Bool, Default: "false", Hints: []string{"read_back", "verify", "exactly_once"},
+				Doc: "Read-back: look in the stream for events whose answer was lost before they are sent again, which is the end of most duplicates. Needs kinesis:GetRecords and kinesis:GetShardIterator, and aggregation. Nothing is read while no answer is lost.",
+			},
+			Field: func(p *Producer) any { return &p.VerifyUncertain },
+		},
+		{
+			Spec: option.Spec{
+				Name: "verify_uncertain_time", Kind: option.Duration, Default: "10s", Min: 2 * sec, Max: 10 * min1,
+				Doc: "Longest time from the beginning of a request to the end of the search for its events, the request included. Then they are sent again, and may be stored twice.",
+			},
+			Field: func(p *Producer) any { return &p.VerifyTime },
+		},
+		{
+			Spec: option.Spec{
+				Name: "verify_uncertain_calls", Kind: option.Int, Default: "2", Min: 2, Max: 5,
+				Doc: "Most reads of a shard in a second, each of 100 kB on average. A shard gives all its consumers together 5 reads and 2 MB in a second.",
+			},
+			Field: func(p *Producer) any { return &p.VerifyCalls },
+		},
+		{
+			Spec: option.Spec{
+				Name: "verify_uncertain_memory", Kind: option.Size, Default: "16777216", Min: 64 << 10, Max: 16 * gib,
+				Doc: "Most bytes of records that are looked for at one time. Others are sent again at once. They are part of buffer_size.",
+			},
+			Field: func(p *Producer) any { return &p.VerifyMemory },
 		},
 		{
 			Spec: option.Spec{

@@ -136,6 +136,11 @@ type Stream struct {
 	Refused          uint64            `json:"refused"` // for another reason
 	WrongShard       uint64            `json:"wrong_shard"`
 	Uncertain        uint64            `json:"uncertain"`
+	VerifyOpened     uint64            `json:"verify_opened"` // user records looked for after a lost answer
+	VerifyStored     uint64            `json:"verify_stored"`
+	VerifyMissing    uint64            `json:"verify_missing"`
+	VerifyGivenUp    uint64            `json:"verify_given_up"`
+	VerifyReads      uint64            `json:"verify_reads"`
 	Retries          uint64            `json:"retries"`
 	// Rate is null if nothing was asked in the last seconds.
 	Rate   *Rate  `json:"rate"`

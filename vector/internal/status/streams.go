@@ -18,6 +18,7 @@ func streamOf(s *core.StreamSnapshot) Stream {
 		PutUnits: st.PutPayloadUnits, PutUnitsSaved: st.PutPayloadUnitsSaved,
 		Requests: st.Requests, RequestErrors: st.RequestErrors, Throttled: st.Throttled, Refused: st.InternalFailures,
 		WrongShard: st.WrongShard, Uncertain: st.Uncertain, Retries: st.Retries,
+		VerifyOpened: st.VerifyOpened, VerifyStored: st.VerifyStored, VerifyMissing: st.VerifyMissing, VerifyGivenUp: st.VerifyGivenUp, VerifyReads: st.VerifyReads,
 	}
 	if s.MapAge >= 0 {
 		out.MapAgeSeconds = s.MapAge.Seconds()

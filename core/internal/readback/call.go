@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package readback
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/outkpl/outkpl/aggregation"
+)
+
+// API is what reads need; *kinesis.Client has it.
+type API interface {
+	GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+	GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+}
+
+// position is where a read begins.
+type position struct {
+	after string    // after this sequence number
+	since time.Time // or else with what came since then
+	// without both: with the first record of the shard
+}
+
+// Call is one read of a shard: GetRecords, with GetShardIterator before it if need be.
+type Call struct {
+	// Shard is the id of the shard.
+	Shard string
+
+	s        *shard
+	epoch    int
+	began    int64
+	iterator string
+	from     position
+	limit    int
+}
+
+// Result is the outcome of a Call.
+type Result struct {
+	// Calls counts the calls to Kinesis that were made.
+	Calls int
+	// Err is why the read failed.
+	Err error
+
+	iterator string // of a call that failed
+	keys     []found
+	records  int
+	bytes    int
+	last     string // sequence number of the last record
+	next     string // iterator; empty at the end of a closed shard
+	tip      bool   // nothing was behind what was read
+	children []child
+}
+
+// found is a record that was read.
+type found struct{ key, number string }
+
+// child is a shard that came out of one that is closed.
+type child struct {
+	id          string
+	first, last aggregation.HashKey
+	known       bool // the range is
+}
+
+func (c *child) mayContain(h aggregation.HashKey) bool {
+	return !c.known || c.first.Compare(h) <= 0 && h.Compare(c.last) <= 0
+}
+
+// Do makes the call. It changes nothing of the Reader and needs no lock.
+func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result) {
+	it := c.iterator
+	if it == "" {
+		in := &kinesis.GetShardIteratorInput{StreamName: stream, StreamARN: arn, ShardId: &c.Shard}
+		switch {
+		case c.from.after != "":
+			in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &c.from.after
+		case !c.from.since.IsZero():
+			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &c.from.since
+		default:
+			in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+		}
+		res.Calls++
+		out, err := api.GetShardIterator(ctx, in)
+		if err != nil {
+			res.Err = err
+			return res
+		}
+		if it = aws.ToString(out.ShardIterator); it == "" {
+			res.Err = errNoIterator
+			return res
+		}
+	}
+	res.Calls++
+	out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(int32(c.limit)), StreamARN: arn})
+	if err != nil {
+		res.Err, res.iterator = err, it
+		return res
+	}
+	for i := range out.Records {
+		r := &out.Records[i]
+		key, number := aws.ToString(r.PartitionKey), aws.ToString(r.SequenceNumber)
+		res.bytes += len(r.Data) + len(key)
+		if len(key) == KeyBytes {
+			// Cloned, or the answer with all payloads would stay in memory.
+			res.keys = append(res.keys, found{strings.Clone(key), strings.Clone(number)})
+		}
+		res.last = number
+	}
+	res.records, res.last = len(out.Records), strings.Clone(res.last)
+	res.next = aws.ToString(out.NextShardIterator)
+	res.tip = out.MillisBehindLatest != nil && *out.MillisBehindLatest == 0
+	for _, s := range out.ChildShards {
+		c := child{id: aws.ToString(s.ShardId)}
+		if r := s.HashKeyRange; r != nil {
+			var err1, err2 error
+			c.first, err1 = aggregation.ParseHashKey(aws.ToString(r.StartingHashKey))
+			c.last, err2 = aggregation.ParseHashKey(aws.ToString(r.EndingHashKey))
+			c.known = err1 == nil && err2 == nil
+		}
+		res.children = append(res.children, c)
+	}
+	return res
+}
+
+var errNoIterator = errors.New("the answer of GetShardIterator has no iterator")
+
+// code returns the error code of a failed call, empty if there is none.
+func code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
