@@ -60,6 +60,7 @@ type config struct {
 	logger        *slog.Logger
 	observer      Observer
 	onOutcomes    func([]Outcome)
+	trace         Trace
 }
 
 func defaultConfig() config {
