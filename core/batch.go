@@ -93,6 +93,7 @@ type Batch struct {
 	pipe   *pipeline
 	items  []item
 	values []any // of the records; nil if none has one
+	tag    any   // of WithBatchTag
 	done   chan struct{}
 	// settledFuncs are the functions of OnSettled, the last first; settledAlready once
 	// they have been called.

@@ -66,6 +66,7 @@ type config struct {
 	logger        *slog.Logger
 	observer      Observer
 	onOutcomes    func([]Outcome)
+	trace         Trace
 }
 
 func defaultConfig() config {

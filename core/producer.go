@@ -177,6 +177,7 @@ func (p *Producer) putBatch(ctx context.Context, stream string, newBatch func(*p
 	}
 	defer p.releasePipeline(pl)
 	b := newBatch(pl)
+	b.tag = ctx.Value(batchTagKey{})
 	if len(b.items) == 0 {
 		b.finishBatch()
 		return b, nil

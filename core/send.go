@@ -82,12 +82,21 @@ func (pl *pipeline) send(req *request) {
 	entries, defect := req.encodeGuarded()
 	var out *kinesis.PutRecordsOutput
 	var err error
+	var token uint64
 	if defect == nil {
+		token = pl.traceSending(req)
 		out, err = pl.putRecords(entries)
 	}
-	end := time.Now()
+	known := pl.endCall(req, out, err, defect, start, time.Now())
+	pl.traceAnswered(token, known) // the outcome function has been called
+}
+
+// endCall works what became of a call into its records. It returns whether it is known of
+// each of them whether it is stored.
+func (pl *pipeline) endCall(req *request, out *kinesis.PutRecordsOutput, err error, defect any, start, end time.Time) (known bool) {
 	pl.lock()
 	defer pl.unlock()
+	before := pl.uncertainties()
 	pl.collector.inFlight--
 	pl.checks.noteEnded(req)
 	switch {
@@ -98,6 +107,7 @@ func (pl *pipeline) send(req *request) {
 	case pl.collector.inFlight == 0:
 		pl.settleBroken()
 	}
+	return pl.broken == nil && pl.ctx.Err() == nil && pl.uncertainties() == before
 }
 
 // putRecords makes the PutRecords call. A panic of the client becomes an error, since

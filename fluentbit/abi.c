@@ -129,6 +129,18 @@ char *kpl_property(struct kpl_plugin *plugin, const char *key)
     return plugin->api->output_get_property((char *)key, plugin->o_ins);
 }
 
+/* The alias of an output, or its name in the host such as kpl.0. The plugin interface has
+ * none, but the host's executable exports a function for it (flb_output_name, 1.9 to 5.1.1,
+ * checked 2026-11-29). NULL where it does not. */
+const char *kpl_output_name(struct kpl_instance *in)
+{
+    const char *(*name)(void *o_ins);
+    void *f = dlsym(RTLD_DEFAULT, "flb_output_name");
+
+    memcpy(&name, &f, sizeof(name));
+    return name == NULL ? NULL : name(in->o_ins);
+}
+
 /* The host tells its plugins nothing of its end before the last flush is over. But its
  * program keeps the signal that ends it in a variable of its own, exit_signal, which is 0
  * until then (src/fluent-bit.c at 5.1.1, checked 2026-11-29) and which it exports, as it

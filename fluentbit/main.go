@@ -85,7 +85,7 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 		}
 		return output.FLB_ERROR
 	}
-	deps := plugin.Deps{Logger: log}
+	deps := plugin.Deps{Logger: log, Name: outputName(in)}
 	if C.kpl_stop_known() != 0 {
 		deps.Stopping = func() bool { return C.kpl_stopping() != 0 }
 	}
@@ -104,6 +104,14 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 	in.handle = C.uintptr_t(cgo.NewHandle(&instance{plugin: inst, cfg: cfg, logger: sink, registry: b}))
 	go work(in, inst)
 	return output.FLB_OK
+}
+
+// outputName is that of an output, which is the same after a restart.
+func outputName(in *C.struct_kpl_instance) string {
+	if name := C.kpl_output_name(in); name != nil {
+		return C.GoString(name)
+	}
+	return fmt.Sprintf("output-%d", int(in.number))
 }
 
 // work serves flushes until the instance is closed. The goroutine is not tied to

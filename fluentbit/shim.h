@@ -109,6 +109,7 @@ struct kpl_instance {
 void kpl_fill_def(struct kpl_def *def, const char *name, const char *description, struct kpl_option *map);
 struct kpl_option *kpl_option_map(int count);
 char *kpl_property(struct kpl_plugin *plugin, const char *key);
+const char *kpl_output_name(struct kpl_instance *in);
 int kpl_stop_known(void); /* whether kpl_stopping can tell */
 int kpl_stopping(void);
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/journal"
 )
 
 // Batch is what is needed of *core.Batch.
@@ -37,6 +38,7 @@ type attempt struct {
 	batch   Batch         // not detached
 	seen    int           // records of it that were confirmed when that was last looked at
 	report  Report        // of what was evaluated last
+	entry   *journal.Entry
 	cost    int           // detached: what Bytes says
 	done    chan struct{} // detached: closed at the end; nil: the batch's is
 
@@ -73,7 +75,7 @@ func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, 
 		return
 	}
 	var known result
-	known.unwritten, known.hopeless, known.deadLetterErr = l.writeKnownFirst(ctx, c, d.unwritten)
+	known.unwritten, known.hopeless, known.deadLetterErr = l.writeKnownFirst(ctx, c, d.entry, d.unwritten)
 	out.noteResult(&known)
 	open := len(d.attempts)
 	all := l.divideByStream(d.attempts, c, d.all, d.missing)
@@ -81,10 +83,11 @@ func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, 
 	d.addResult(&known)
 	d.attempts = all[:open]
 	for _, a := range all[open:] {
+		a.entry = d.entry
 		var err error
 		if l.givenUp(a.stream) {
 			a.missing = listed(a.records, a.numbers)
-		} else if a.batch, err = l.cfg.PutBatch(ctx, a.stream, a.records); a.batch == nil {
+		} else if a.batch, err = l.cfg.PutBatch(a.traced(ctx, a.numbers), a.stream, a.records); a.batch == nil {
 			a.notTaken(c, err, listed(a.records, a.numbers))
 		}
 		if a.batch == nil {
@@ -119,6 +122,7 @@ func (l *Deliverer) detachAttempts(d *Delivery, c *Content) bool {
 	for _, a := range attempts {
 		c.hold()
 		a.done = make(chan struct{})
+		a.entry = d.entry
 		a.cost = 4 * (len(a.records) + len(a.unwritten))
 		d.attempts = append(d.attempts, a)
 		records, numbers := a.records, a.numbers
@@ -213,7 +217,7 @@ func (a *attempt) runDetached(c *Content, records []core.Record, numbers []int32
 		}
 		records, numbers = slices.Delete(slices.Clone(records), i, i+1), slices.Delete(slices.Clone(all), i, i+1)
 	}
-	a.unwritten, a.hopeless, a.deadLetterErr = a.by.writeKnownFirst(ctx, c, a.unwritten)
+	a.unwritten, a.hopeless, a.deadLetterErr = a.by.writeKnownFirst(ctx, c, a.entry, a.unwritten)
 	if len(records) > 0 {
 		a.putAndWait(ctx, c, records, numbers)
 	}
@@ -241,7 +245,7 @@ func placeOfProbe(c *Content, numbers []int32) int {
 
 // putAndWait puts records and waits for the last of them. No context ends this.
 func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Record, numbers []int32) {
-	batch, err := a.by.cfg.PutBatch(context.Background(), a.stream, records)
+	batch, err := a.by.cfg.PutBatch(a.traced(context.Background(), numbers), a.stream, records)
 	if batch == nil {
 		a.notTaken(c, err, listed(records, numbers))
 		return

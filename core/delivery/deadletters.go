@@ -8,11 +8,12 @@ import (
 	"iter"
 
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/journal"
 )
 
 // writeKnownFirst writes the dead letters with the given numbers, which are known before
 // anything is put, and returns the numbers of those that are still to be written.
-func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []int32) (again []int32, lost int, err error) {
+func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, entry *journal.Entry, numbers []int32) (again []int32, lost int, err error) {
 	if len(numbers) == 0 {
 		return nil, 0, nil
 	}
@@ -37,6 +38,8 @@ func (l *Deliverer) writeKnownFirst(ctx context.Context, c *Content, numbers []i
 	if len(again) > 0 { // those that are lost are so once nothing has to be tried again
 		again, gone = append(again, gone...), nil
 	}
+	entry.Settle(journal.KnownKept, 0, written)
+	entry.Settle(journal.KnownLost, len(gone), gone)
 	c.Receiver.Written(c, written, gone, again, err)
 	if len(again) == 0 {
 		err = nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/journal"
 	"github.com/outkpl/outkpl/internal/ledger"
 )
 
@@ -29,6 +30,10 @@ type Config struct {
 	// defaults of ledger.Limits. Forget turns it off.
 	Ledger ledger.Limits
 	Forget bool
+	// Journal, if set, keeps on disk what this process knows of contents under way, for the
+	// next one. The producer must have its Options. ReadPlan makes a Plan of its written form.
+	Journal  *journal.Journal
+	ReadPlan func(b []byte) (Plan, error)
 	// Detached makes attempts go on in goroutines of their own, one for each, whatever
 	// becomes of the caller. Default: the caller puts, waits and evaluates.
 	Detached bool
@@ -43,6 +48,7 @@ type Config struct {
 type Deliverer struct {
 	cfg    Config
 	ledger *ledger.Ledger[*Delivery] // nil: none
+	before *recovered                // nil: there is no journal
 
 	// deadLetters ends when there is no more time for those of detached attempts.
 	deadLetters       context.Context
@@ -59,6 +65,9 @@ func New(cfg Config) *Deliverer {
 	l.deadLetters, l.cancelDeadLetters = context.WithCancel(context.Background())
 	if !cfg.Forget {
 		l.ledger = ledger.New[*Delivery](cfg.Ledger)
+	}
+	if cfg.Journal != nil {
+		l.before = newRecovered(&l.cfg)
 	}
 	return l
 }
@@ -80,6 +89,9 @@ func (l *Deliverer) Take(scope Scope, content []byte) (d *Delivery, known bool) 
 			return d, true
 		}
 	}
+	if old := l.before.take(scope, content); old != nil {
+		return old, true
+	}
 	d = &Delivery{}
 	d.attempts = d.few[:0]
 	return d, false
@@ -87,7 +99,7 @@ func (l *Deliverer) Take(scope Scope, content []byte) (d *Delivery, known bool) 
 
 // Remembers tells whether Take would find that the content came before.
 func (l *Deliverer) Remembers(scope Scope, content []byte) bool {
-	return l.ledger != nil && l.ledger.Has(scope, content)
+	return l.ledger != nil && l.ledger.Has(scope, content) || l.before.has(scope, content)
 }
 
 // TakeBeginning returns how far a content got that came before and that parts begin with.
@@ -95,7 +107,10 @@ func (l *Deliverer) TakeBeginning(scope Scope, parts Parts) (d *Delivery, known 
 	if l.ledger == nil {
 		return nil, false
 	}
-	return l.ledger.TakeBeginning(scope, parts)
+	if d, known = l.ledger.TakeBeginning(scope, parts); known {
+		d.grown = true
+	}
+	return d, known
 }
 
 // Deliver brings d, which is the delivery of c or of what c begins with, forward until
@@ -107,6 +122,7 @@ func (l *Deliverer) TakeBeginning(scope Scope, parts Parts) (d *Delivery, known 
 func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcome {
 	earlier := slices.Clone(d.attempts)
 	d.grow(c)
+	l.noteContent(d, c)
 	var out Outcome
 	l.beginAttempts(ctx, d, c, &out)
 	if !out.Stopped {
@@ -121,6 +137,8 @@ func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcom
 	}
 	if out = d.outcome(out); out.State == Unfinished {
 		out.Evicted = l.Park(d, c)
+	} else if out.State == Rejected {
+		d.entry.End()
 	}
 	return out
 }
@@ -143,6 +161,9 @@ func (d *Delivery) outcome(out Outcome) Outcome {
 // returns how many contents were evicted from the ledger for lack of room.
 func (l *Deliverer) Park(d *Delivery, c *Content) (evicted int) {
 	if l.ledger == nil || !d.worthKeeping() {
+		if len(d.attempts) == 0 || l.ledger == nil {
+			d.entry.End()
+		}
 		return 0
 	}
 	content := c.Bytes

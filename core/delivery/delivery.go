@@ -5,6 +5,8 @@ package delivery
 import (
 	"context"
 	"slices"
+
+	"github.com/outkpl/outkpl/internal/journal"
 )
 
 // entryBytes is what a Delivery costs besides its lists.
@@ -33,6 +35,10 @@ type Delivery struct {
 	// unwritten.
 	attempts []*attempt
 	few      [1]*attempt // memory for the first of them
+	// entry is what the journal knows of it, nil for nothing; grown tells that the content of
+	// the next call is more than that.
+	entry *journal.Entry
+	grown bool
 	// content is set while attempts that are not detached read its records.
 	content *Content
 

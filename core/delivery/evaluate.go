@@ -74,6 +74,7 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 			}
 		}
 	})
+	settled := make([]final, 0, len(finals))
 	for k, f := range finals {
 		out := Failure{Disposition: f.disposition, Err: f.err, Events: c.eventsOf(numberIn(numbers, f.i)), Bytes: len(records[f.i].Data) + len(records[f.i].PartitionKey)}
 		switch {
@@ -95,7 +96,9 @@ func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records
 			continue
 		}
 		r.Failures = append(r.Failures, out)
+		settled = append(settled, final{journaled[out.Disposition], numberIn(numbers, f.i), out.Events})
 	}
+	a.noteFinals(settled)
 }
 
 // eventsOf is how many events a record holds.

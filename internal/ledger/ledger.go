@@ -34,6 +34,10 @@ type Entry interface {
 	Shrink()
 }
 
+// Forgettable is an Entry that is told when the ledger lets go of it other than by Take. It
+// is called without a lock held.
+type Forgettable interface{ Forgotten() }
+
 // Parts is content as a row of parts, such as the events of a body, for clients that
 // put more behind what failed and send it all again.
 type Parts interface {
@@ -81,6 +85,26 @@ type Ledger[T Entry] struct {
 	seed    maphash.Seed
 	order   *list.List // of *entry[T], oldest first
 	stats   Stats
+	// forgotten are entries to be told once mu is given up.
+	forgotten []T
+}
+
+// unlock gives mu up, and tells entries that they are forgotten.
+func (l *Ledger[T]) unlock() {
+	list := l.forgotten
+	l.forgotten = nil
+	l.mu.Unlock()
+	for _, e := range list {
+		if f, ok := any(e).(Forgettable); ok {
+			f.Forgotten()
+		}
+	}
+}
+
+// forget removes an entry that nobody takes. mu is held.
+func (l *Ledger[T]) forget(e *entry[T]) {
+	l.remove(e)
+	l.forgotten = append(l.forgotten, e.value)
 }
 
 // shape is what of an Identity costs nothing to find out.
@@ -167,10 +191,10 @@ func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 	l.expire(now)
 	if l.shapes[shape{scope, len(content)}] == 0 {
 		l.stats.Misses++
-		l.mu.Unlock()
+		l.unlock()
 		return none, false
 	}
-	l.mu.Unlock()
+	l.unlock()
 
 	id := IdentityOf(scope, content)
 	l.mu.Lock()
@@ -189,7 +213,7 @@ func (l *Ledger[T]) Has(scope Scope, content []byte) bool {
 	l.mu.Lock()
 	l.expire(time.Now())
 	none := l.shapes[shape{scope, len(content)}] == 0
-	l.mu.Unlock()
+	l.unlock()
 	if none {
 		return false
 	}
@@ -212,10 +236,10 @@ func (l *Ledger[T]) TakeBeginning(scope Scope, parts Parts) (T, bool) {
 	l.mu.Lock()
 	l.expire(now)
 	if len(l.heads) == 0 {
-		l.mu.Unlock()
+		l.unlock()
 		return none, false
 	}
-	l.mu.Unlock()
+	l.unlock()
 
 	start := headOf(l.seed, scope, parts)
 	l.mu.Lock()
@@ -294,7 +318,7 @@ func (l *Ledger[T]) PutParts(scope Scope, content []byte, parts Parts, e T) (evi
 		added.head, added.row = headOf(l.seed, scope, parts), rowOf(parts)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	l.expire(added.since)
 	if added.row.n > 0 {
 		l.heads[added.head] = append(l.heads[added.head], added)
@@ -307,11 +331,11 @@ func (l *Ledger[T]) PutParts(scope Scope, content []byte, parts Parts, e T) (evi
 	l.shrink()
 	// It would push out all the others and then not stay itself.
 	if !added.gone && added.bytes > l.limits.Bytes {
-		l.remove(added)
+		l.forget(added)
 		evicted++
 	}
 	for l.order.Len() > l.limits.Entries || l.stats.Bytes > l.limits.Bytes {
-		l.remove(l.oldest())
+		l.forget(l.oldest())
 		evicted++
 	}
 	l.stats.Evicted += uint64(evicted)
@@ -342,7 +366,7 @@ func (l *Ledger[T]) expire(now time.Time) {
 		if now.Sub(e.since) <= l.limits.Age {
 			return
 		}
-		l.remove(e)
+		l.forget(e)
 		l.stats.Expired++
 	}
 }

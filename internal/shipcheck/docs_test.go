@@ -16,7 +16,7 @@ import (
 func sources(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	for _, dir := range []string{"core", "fluentbit", "internal/event", "internal/ledger", "vector"} {
+	for _, dir := range []string{"core", "fluentbit", "internal/event", "internal/ledger", "vector", "internal/journal", "internal/option"} {
 		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || !strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, ".c") {
 				return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/journal"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
 )
@@ -37,6 +38,10 @@ type Config struct {
 	table.Producer
 
 	FlushTimeout time.Duration
+
+	// Journal is what outlives the process; journal is that of the producer, or nil.
+	Journal table.Journal
+	journal *journal.Journal
 
 	// Oversize is a word of the option, or empty for its default.
 	Oversize             string

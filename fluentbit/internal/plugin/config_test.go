@@ -350,7 +350,7 @@ func TestBadValuesOfAllOptionsAtOnce(t *testing.T) {
 		"distribution": "x", "ordering": "x", "startup_check": "x", "role_arn": "x", "sts_endpoint": "a b", "proxy": "x y",
 		"extra_user_agent": "a(b)", "wire_format": "xml", "metrics_level": "x", "metrics_granularity": "x",
 	}
-	anything := map[string]bool{"dead_letter_file": true, "external_id": true, "profile": true, "ca_file": true}
+	anything := map[string]bool{"dead_letter_file": true, "journal_dir": true, "external_id": true, "profile": true, "ca_file": true}
 	cfg := MapConfig{}
 	for _, o := range Options() {
 		v := bad[o.Name]

@@ -34,6 +34,8 @@ func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 		DeadLetters:     in.deadLetters,
 		DeadLetterGrace: deadLetterGrace,
 		Ledger:          limits,
+		Journal:         in.journal,
+		ReadPlan:        readPlan,
 	}
 	if in.hostStopping != nil {
 		cfg.GivenUp = in.givenUp
@@ -54,8 +56,8 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte) Code 
 		in.n.resumed.Add(1)
 	}
 	if d.Finished() {
-		out := d.Outcome() // everything was confirmed between the flushes
-		return answerTo(&out)
+		out := d.Outcome() // everything was confirmed between the flushes, or before a crash
+		return in.answer(d, &out)
 	}
 	c := d.Content()
 	if c == nil {
@@ -67,7 +69,26 @@ func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte) Code 
 	out := in.deliverer.Deliver(ctx, d, c)
 	c.Memory.Release()
 	in.evicted(out.Evicted)
-	return answerTo(&out)
+	return in.answer(d, &out)
+}
+
+// readPlan makes a plan of what the journal has of it.
+func readPlan(b []byte) (delivery.Plan, error) {
+	p := new(event.Plan)
+	if err := p.UnmarshalBinary(b); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// answer is answerTo, noted in the journal: the host may not hear it if it is killed, and
+// flushes the chunk again when it is started.
+func (in *Instance) answer(d *delivery.Delivery, out *delivery.Outcome) Code {
+	code := answerTo(out)
+	if code != Retry {
+		in.deliverer.Answered(d, true)
+	}
+	return code
 }
 
 // answerTo is the answer for a chunk.

@@ -19,6 +19,8 @@ var notShaping = []string{
 	"Oversize", "DeadLetterMaxBytes", "DeadLetterMaxFiles", "DeadLetterDropOldest",
 	// Which streams there is room for is noted in the plan of a chunk.
 	"event.MaxStreams", "event.StreamIdle",
+	// What outlives the process.
+	"Journal", "journal",
 	// What is seen from outside.
 	"metricsLevel", "metricsGranularity", "observer", "notices", "given",
 	"shaper", // made of event

@@ -9,6 +9,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/internal/journal"
 )
 
 // meterInterval is how often the registry is brought up to date. The host makes its
@@ -54,6 +55,7 @@ type meter struct {
 	chunks   int
 	events   int
 	leftOut  int
+	journal  []int // as in journalFamilies
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -95,6 +97,11 @@ func (m *meter) start() {
 	m.chunks = m.registry.Family(Family{Name: "chunks_total", Help: "chunks by the answer to the host", Labels: []string{"result"}})
 	m.events = m.registry.Family(Family{Name: "events_total", Help: "events that became records, once for each chunk"})
 	m.leftOut = m.registry.Family(Family{Name: "events_left_out_total", Help: "events that were not delivered, by reason", Labels: []string{"reason"}})
+	if m.in.journal != nil {
+		for _, f := range journalFamilies {
+			m.journal = append(m.journal, m.registry.Family(f.Family))
+		}
+	}
 	m.begin()
 	m.update()
 	m.done.Go(m.run)
@@ -270,6 +277,12 @@ func (m *meter) update() {
 	s := m.in.Stats()
 	m.set(core.MetricLedgerHits, nil, float64(s.Resumed))
 	m.set(core.MetricDeadLetters, nil, float64(s.DeadLetters))
+	if m.in.journal != nil {
+		of := m.in.journal.Stats()
+		for i, f := range journalFamilies {
+			m.registry.Set(m.journal[i], nil, f.of(&of))
+		}
+	}
 	m.registry.Set(m.events, nil, float64(s.Events))
 	for result, n := range map[string]uint64{"ok": s.OK, "retry": s.Retry, "error": s.Error} {
 		m.registry.Set(m.chunks, []string{result}, float64(n))
@@ -277,6 +290,24 @@ func (m *meter) update() {
 	for reason, n := range map[string]uint64{"undecodable": s.Broken, "dropped": s.Dropped, "empty": s.Empty, "no_stream": s.Unroutable, "refused": s.Refused, "expired": s.Expired} {
 		m.registry.Set(m.leftOut, []string{reason}, float64(n))
 	}
+}
+
+// journalFamilies is what the journal shows of itself.
+var journalFamilies = []struct {
+	Family
+	of func(s *journal.Stats) float64
+}{
+	{Family{Name: "journal_bytes", Help: "size of the journal", Kind: core.Gauge}, func(s *journal.Stats) float64 { return float64(s.Bytes) }},
+	{Family{Name: "journal_entries", Help: "contents in the journal", Kind: core.Gauge}, func(s *journal.Stats) float64 { return float64(s.Entries) }},
+	{Family{Name: "journal_failed", Help: "1 while the journal cannot be written", Kind: core.Gauge}, func(s *journal.Stats) float64 {
+		if s.Failed {
+			return 1
+		}
+		return 0
+	}},
+	{Family{Name: "journal_syncs_total", Help: "times the journal was made durable"}, func(s *journal.Stats) float64 { return float64(s.Syncs) }},
+	{Family{Name: "journal_used_total", Help: "contents of an earlier process of which only what was missing was sent"}, func(s *journal.Stats) float64 { return float64(s.Used) }},
+	{Family{Name: "journal_uncertain_total", Help: "user records of these that an earlier process had sent without an answer, and that were sent again"}, func(s *journal.Stats) float64 { return float64(s.Uncertain) }},
 }
 
 func (m *meter) set(x core.Metric, labels []string, v float64) {

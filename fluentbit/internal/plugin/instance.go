@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/journal"
 )
 
 // Code is the answer to a flush.
@@ -54,6 +56,8 @@ type Deps struct {
 	Stopping func() bool
 	// Registry shows the metrics. Default: there are none.
 	Registry Registry
+	// Name is that of the output, the same after a restart. Default: output.
+	Name string
 }
 
 // Stats counts what an Instance has done. All are totals since New.
@@ -112,7 +116,8 @@ type Instance struct {
 
 	deliverer   *delivery.Deliverer
 	fingerprint delivery.Fingerprint
-	deadLetters deadletter.Sink // nil: what can never be delivered is not kept
+	deadLetters deadletter.Sink  // nil: what can never be delivered is not kept
+	journal     *journal.Journal // nil: there is none
 
 	hostStopping func() bool // nil: not known
 
@@ -149,15 +154,18 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 			return nil, fmt.Errorf("cannot start: %w", err)
 		}
 	}
+	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
+	in.journal = cfg.Journal.Open(cmp.Or(deps.Name, "output"), map[delivery.Fingerprint]bool{in.fingerprint: true}, in.log)
+	in.cfg.journal = in.journal
 	in.meter = newMeter(in, deps.Registry)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
+		in.closeJournal()
 		if in.deadLetters != nil {
 			_ = in.deadLetters.Close(context.Background()) // nothing is in it
 		}
 		return nil, fmt.Errorf("cannot start: %w", err)
 	}
 	in.limitOf, in.ownOf = in.recordLimit, in.ownRecords
-	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
 	in.deliverer = in.newDeliverer(ledgerLimits(&in.cfg))
 	in.health = newHealth(in.log, cfg.Stream)
 	in.meter.start()
@@ -215,6 +223,7 @@ func (in *Instance) Close(ctx context.Context) error {
 	}
 	err := in.producer.Close(ctx)
 	in.meter.close()
+	in.closeJournal() // nothing settles any more
 	if in.deadLetters != nil {
 		// With a time of its own: nothing is written any more, and if the file stayed
 		// locked because ctx has ended, the next instance could not start after a reload.
@@ -236,6 +245,16 @@ func (in *Instance) Close(ctx context.Context) error {
 		return fmt.Errorf("cannot deliver everything before the end: %w", err)
 	}
 	return nil
+}
+
+// closeJournal gives the journal free for the next instance.
+func (in *Instance) closeJournal() {
+	if in.journal == nil {
+		return
+	}
+	if err := in.journal.Close(); err != nil {
+		in.log.Error("cannot close the journal", "error", err)
+	}
 }
 
 // Stats returns the counters.

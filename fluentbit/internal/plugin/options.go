@@ -47,6 +47,7 @@ func allSections() []Section {
 			"verify_uncertain", "verify_uncertain_time", "verify_uncertain_calls", "verify_uncertain_memory")},
 		{"Time and memory", slices.Concat(option.Pick(aws, "startup_check"), flushOptions,
 			option.Pick(producer, "request_timeout"), option.Pick(aws, "connect_timeout", "max_connections"), option.Pick(producer, "buffer_size", "buffer_records"))},
+		{"What outlives the process", sharedJournal()},
 		{"Credentials and connection", option.Pick(aws, "role_arn", "external_id", "sts_endpoint", "profile", "proxy", "ca_file", "verify_certificate", "wire_format", "extra_user_agent")},
 		{"Metrics", sharedMetrics()},
 		{"Accepted for moving over", otherOptions},
@@ -108,6 +109,18 @@ func sharedDeadLetter() []Option {
 			Name: "dead_letter_max_files",
 			Doc:  "Full dead letter files that are kept. When there are more, dead letters wait, and their chunks are retried, until one is taken away.",
 		},
+	)
+}
+
+func sharedJournal() []Option {
+	return option.With(option.Of("journal_", func(c *Config) *table.Journal { return &c.Journal }, table.JournalOptions()),
+		option.Spec{
+			Name: "journal_dir",
+			Details: "Each output has a folder of its own below it, by its alias or its name in the host (`kpl.0`): give outputs an `alias`, or their order in the configuration counts. " +
+				"Use it with `storage.type filesystem`, without which the host forgets its chunks. If the journal cannot be used, an error in the log says so, and delivery goes on at least once. See docs/journal.md.",
+			PeerC: "no option", PeerGo: "no option",
+		},
+		option.Spec{Name: "journal_size", Default: "64M", Min: 1e6, Max: 16e9},
 	)
 }
 

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
@@ -69,7 +70,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 
 // producerOptions are the settings of the producer.
 func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
-	return append(cfg.Producer.Options(), core.WithLogger(logger), core.WithObserver(cfg.observer))
+	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithObserver(cfg.observer)})
 }
 
 // recordLimit is what the producer knows of the limit of a stream, "" for the

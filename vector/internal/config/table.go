@@ -3,7 +3,9 @@
 package config
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/outkpl/outkpl/internal/option"
@@ -26,7 +28,7 @@ type Option = option.Option[Config]
 
 // Options returns the table in the order of documentation.
 func Options() []Option {
-	return slices.Concat(serverOptions, tlsOptions, authOptions, limitOptions, ledgerOptions,
+	return slices.Concat(serverOptions, tlsOptions, authOptions, limitOptions, ledgerOptions, journalOptions(),
 		deadLetterOptions(), awsOptions(), producerOptions(), metricsOptions(), nativeOptions, logOptions,
 		option.Of("route.", func(c *Config) *Route { return &c.Route }, routeOptions))
 }
@@ -268,6 +270,31 @@ var ledgerOptions = []Option{
 		},
 		Field: func(c *Config) any { return &c.Ledger.Client },
 	},
+	{
+		Spec: option.Spec{
+			Name: "ledger.key_header", Default: "Idempotency-Key", Off: NoKeyHeader, Form: "name of a header, or off", Check: checkHeaderName,
+			Doc: "Header by which a client names a body. Bodies with different names are different, however equal they are; a body without a name is known by its bytes alone. The journal can then tell a body that comes again after a crash although it was answered.",
+		},
+		Field: func(c *Config) any { return &c.Ledger.KeyHeader },
+	},
+}
+
+// journalOptions are those of the journal. It has one folder: the program has one output.
+func journalOptions() []Option {
+	return option.With(option.Of("journal.", func(c *Config) *table.Journal { return &c.Journal }, table.JournalOptions()),
+		option.Spec{
+			Name: "journal.dir",
+			Doc:  "Folder in which it is noted what is already in Kinesis of bodies that are not answered yet. After a crash, a kill or a restart only what is missing is written when clients send them again. Each process needs a folder of its own; if it cannot be used, the log says so, and bodies that come again are written whole. See docs/journal.md.",
+		},
+		option.Spec{Name: "journal.age", Default: "1h", Doc: "How long the journal keeps a body that does not come again, since its client has given up."},
+	)
+}
+
+func checkHeaderName(v string) error {
+	if v == NoKeyHeader || v != "" && strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == "" {
+		return nil
+	}
+	return errors.New("not the name of a header")
 }
 
 func deadLetterOptions() []Option {

@@ -17,6 +17,7 @@ type Config struct {
 	Auth       Auth
 	Limits     Limits
 	Ledger     Ledger
+	Journal    table.Journal
 	DeadLetter DeadLetter
 	AWS        table.AWS
 	Producer   table.Producer
@@ -101,7 +102,12 @@ type Ledger struct {
 	Age     time.Duration
 	// Client is "address" or "any".
 	Client string
+	// KeyHeader is the header by which clients name a body, or NoKeyHeader.
+	KeyHeader string
 }
+
+// NoKeyHeader is the value of Ledger.KeyHeader for none.
+const NoKeyHeader = "off"
 
 // DeadLetter says where events go that can never be stored.
 type DeadLetter struct {

@@ -115,6 +115,12 @@ func (q *request) sendAnswer(res result) {
 		q.parkUnseen(&res)
 	}
 	a := q.answerFor(res.success, res.failure)
+	if res.failure == nil {
+		// Before the client can know: if the process ends in between, the body is written
+		// twice. Behind the answer, an equal body could be taken for this one, unless the
+		// client has named them.
+		q.s.deliverer.Answered(res.delivery, res.content.dest.named)
+	}
 	if err := q.writeAnswer(a); err != nil && res.failure == nil {
 		q.parkUnseen(&res)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -228,13 +229,14 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	if err != nil {
 		return err
 	}
-	options := append(cfg.Producer.Options(), core.WithLogger(log))
+	notes := openJournal(cfg, log)
+	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log)})
 	if observers.sink != nil {
 		options = append(options, core.WithObserver(observers.sink))
 	}
 	producer, err := core.New(shared.Kinesis(), options...)
 	if err != nil {
-		return errors.Join(err, observers.close(ctx))
+		return errors.Join(err, notes.Close(), observers.close(ctx))
 	}
 	if observers.sink != nil {
 		observers.sink.Watch(producer)
@@ -242,7 +244,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	switch cfg.AWS.StartupCheck {
 	case table.CheckRequire:
 		if err := checkStreams(ctx, cfg, producer, log); err != nil {
-			return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+			return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 		}
 	case table.CheckWarn:
 		// Nobody waits for it: without a network it takes long.
@@ -254,9 +256,9 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	}
 	deadLetters, err := openDeadLetters(&cfg.DeadLetter, producer, log)
 	if err != nil {
-		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+		return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 	}
-	deps := Deps{Logger: log, DeadLetters: deadLetters, Getenv: os.Getenv}
+	deps := Deps{Logger: log, DeadLetters: deadLetters, Journal: notes, Getenv: os.Getenv}
 	if observers.sink != nil {
 		deps.Observer = observers.sink
 	}
@@ -265,7 +267,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		err = observers.serve(s, log)
 	}
 	if err != nil {
-		return errors.Join(err, producer.Close(ctx), observers.close(ctx))
+		return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 	}
 	page := s.StatusPage(kept)
 	page.Register(s.Handle)

@@ -6,11 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // Run is Start, the wait for the end of ctx, and Shutdown. It returns nil if everything
@@ -128,6 +133,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// With the producer every record has settled. A place for dead letters that hangs
 	// has the time that is left.
 	s.deliverer.Stop(ctx)
+	defer s.closeJournal()
 	if s.deadLetters != nil {
 		if err := s.deadLetters.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("cannot close the dead letters: %w", err))
@@ -148,6 +154,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	err := errors.Join(errs...)
 	s.log.Info("drained", "everything_delivered", err == nil)
 	return err
+}
+
+// closeJournal gives the journal free for the next process.
+func (s *Server) closeJournal() {
+	if s.journal == nil {
+		return
+	}
+	if err := s.journal.Close(); err != nil {
+		s.log.Error("cannot close the journal", "error", err)
+	}
+}
+
+// openJournal opens the journal that cfg asks for, if it can be used. There are as many
+// fingerprints as routes can have.
+func openJournal(cfg *config.Config, log *slog.Logger) *journal.Journal {
+	known := map[delivery.Fingerprint]bool{}
+	for _, r := range append([]config.Route{cfg.Route}, cfg.Routes...) {
+		known[fingerprintOf(cfg, r, false)], known[fingerprintOf(cfg, r, true)] = true, true
+	}
+	return cfg.Journal.Open("kpl-http", known, log)
 }
 
 // shutdownListeners ends both servers that take events.

@@ -20,7 +20,7 @@ var notShaping = []string{
 	"AWS.Proxy", "AWS.CAFile", "AWS.SkipVerify", "AWS.ExtraUserAgent", "AWS.StartupCheck", "Producer",
 	// What becomes of events once they were put. Which of them are put is for the policies
 	// of the route.
-	"Ledger", "DeadLetter", "Route.Invalid", "Route.AckTimeout", "Route.RetryAfter",
+	"Ledger", "Journal", "DeadLetter", "Route.Invalid", "Route.AckTimeout", "Route.RetryAfter",
 	// What is seen from outside.
 	"Metrics", "Log", "origins",
 	"Routes", // each is a Route

@@ -74,6 +74,7 @@ type rig struct {
 	real          bool // sockets instead of pipes
 	tls           *tls.Config
 	prepare       func(s *Server, log *status.Log) // before Start; nil: nothing
+	wrap          func(core.Client) core.Client    // nil: nothing
 
 	mu       sync.Mutex // guards what follows: restart changes it
 	server   *Server
@@ -113,11 +114,16 @@ func (r *rig) start() {
 	}
 	kept := status.NewLog(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	log := slog.New(kept)
-	producer, err := core.New(r.kinesis.Client(), append(r.cfg.Producer.Options(), core.WithLogger(log))...)
+	notes := openJournal(r.cfg, log)
+	var calls core.Client = r.kinesis.Client()
+	if r.wrap != nil {
+		calls = r.wrap(calls)
+	}
+	producer, err := core.New(calls, slices.Concat(r.cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log)})...)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deps := Deps{Logger: log, DeadLetters: r.deadLetters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
+	deps := Deps{Logger: log, Journal: notes, DeadLetters: r.deadLetters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
 	if r.deadLettersTo != "" {
 		deps.DeadLetters = deadletter.NewStream(producer, r.deadLettersTo)
 	}

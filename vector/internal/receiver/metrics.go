@@ -101,6 +101,17 @@ func serverMetrics() []serverMetric {
 		{"kpl_http_ledger_expired_total", "bodies that never came again", nil, false, one(func(st *Stats) float64 { return float64(st.Ledger.Expired) })},
 		{"kpl_http_ledger_entries", "bodies in the ledger", nil, true, one(func(st *Stats) float64 { return float64(st.Ledger.Entries) })},
 		{"kpl_http_ledger_bytes", "memory of the ledger", nil, true, one(func(st *Stats) float64 { return float64(st.Ledger.Bytes) })},
+		{"kpl_http_journal_entries", "bodies in the journal", nil, true, one(func(st *Stats) float64 { return float64(st.Journal.Entries) })},
+		{"kpl_http_journal_bytes", "size of the journal", nil, true, one(func(st *Stats) float64 { return float64(st.Journal.Bytes) })},
+		{"kpl_http_journal_failed", "1 while the journal cannot be written", nil, true, one(func(st *Stats) float64 {
+			if st.Journal.Failed {
+				return 1
+			}
+			return 0
+		})},
+		{"kpl_http_journal_syncs_total", "times the journal was made durable", nil, false, one(func(st *Stats) float64 { return float64(st.Journal.Syncs) })},
+		{"kpl_http_journal_used_total", "bodies of an earlier process of which only what was missing was written", nil, false, one(func(st *Stats) float64 { return float64(st.Journal.Used) })},
+		{"kpl_http_journal_uncertain_total", "user records of these that an earlier process had sent without an answer, and that were sent again", nil, false, one(func(st *Stats) float64 { return float64(st.Journal.Uncertain) })},
 		{"kpl_http_requests_in_flight", "requests under way", nil, true, one(func(st *Stats) float64 { return float64(st.InFlight) })},
 		{"kpl_http_connections", "open connections", nil, true, one(func(st *Stats) float64 { return float64(st.Connections) })},
 		{"kpl_http_memory_used_bytes", "memory taken by bodies", nil, true, one(func(st *Stats) float64 { return float64(st.BudgetUsed) })},

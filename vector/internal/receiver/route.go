@@ -87,6 +87,8 @@ type destination struct {
 	// agent is what the client calls itself, or empty where clients are not told apart:
 	// a body that only begins like another one is then not known by that.
 	agent string
+	// named tells that the client has named the body; the name is in scope.
+	named bool
 }
 
 // plainPath returns the path without doubled slashes and without one at the end, as
@@ -184,6 +186,10 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 		d.form.Encodings = strings.Trim(strings.Join(r.Header.Values("Content-Encoding"), ","), ", ")
 	}
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
+	if h := s.cfg.Ledger.KeyHeader; h != config.NoKeyHeader && r.Header.Get(h) != "" {
+		d.scope, d.named = d.scope+"\x00named "+r.Header.Get(h), true
+		return d, nil
+	}
 	if s.cfg.Ledger.Client != "any" {
 		d.agent = "agent " + r.Header.Get("User-Agent")
 	}

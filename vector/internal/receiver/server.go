@@ -18,6 +18,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/journal"
 	"github.com/outkpl/outkpl/internal/ledger"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
@@ -30,6 +31,9 @@ type Deps struct {
 	// DeadLetters takes events that can never be stored; the server closes it. Default:
 	// none, and then the configuration must not ask for it.
 	DeadLetters deadletter.Sink
+	// Journal is what outlives the process; the server closes it. The producer must have its
+	// options. Default: none.
+	Journal *journal.Journal
 	// Observer takes the metrics that the server adds to those of the producer:
 	// LedgerHits and DeadLetters. Default: none.
 	Observer core.Observer
@@ -46,7 +50,8 @@ type Server struct {
 	producer    *core.Producer
 	putBatch    func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) // of producer
 	deadLetters deadletter.Sink
-	observer    core.Observer // nil: none
+	journal     *journal.Journal // nil: none
+	observer    core.Observer    // nil: none
 	auth        *authenticator
 	routes      []*route
 	fallback    *route
@@ -84,7 +89,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 	}
 	s := &Server{
 		listen: deps.Listen,
-		cfg:    cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, observer: deps.Observer,
+		cfg:    cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, journal: deps.Journal, observer: deps.Observer,
 		budget:   newBudget(cfg.Limits.Memory, cfg.Limits.AdmissionTimeout),
 		decoder:  body.Decoder{EventCost: config.EventCost},
 		adminMux: http.NewServeMux(),
@@ -164,6 +169,7 @@ func (s *Server) newDeliverer() *delivery.Deliverer {
 		Ledger:      ledger.Limits{Entries: l.Entries, Bytes: l.Bytes, Age: l.Age},
 		Forget:      l.Entries <= 0,
 		Detached:    true,
+		Journal:     s.journal,
 		Panicked: func(p any, stack []byte) {
 			s.log.Error("a delivery failed because of a bug; its request is answered with 503", "panic", fmt.Sprint(p), "stack", string(stack))
 		},

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outkpl/outkpl/internal/journal"
 	"github.com/outkpl/outkpl/internal/ledger"
 )
 
@@ -113,6 +114,8 @@ type Stats struct {
 	BudgetWaiting          int
 	// Ledger is the state of the ledger.
 	Ledger ledger.Stats
+	// Journal is the state of the journal, zero without one.
+	Journal journal.Stats
 	// AckLatency is the time from the end of a body to its outcome.
 	AckLatency Histogram
 	// Draining tells that the program is about to end.
@@ -261,6 +264,9 @@ func (s *Server) Stats() Stats {
 	st.AckLatency.Sum = time.Duration(c.latencyNanos.Load()).Seconds()
 	st.BudgetUsed, st.BudgetWaiting = s.budget.state()
 	st.Ledger = s.deliverer.Ledger()
+	if s.journal != nil {
+		st.Journal = s.journal.Stats()
+	}
 	for _, r := range s.routes {
 		st.Routes = append(st.Routes, r.stats())
 	}

@@ -39,6 +39,10 @@ func (s *Server) status() status.Server {
 			Entries: st.Ledger.Entries, MaxEntries: s.cfg.Ledger.Entries, Bytes: st.Ledger.Bytes, MaxBytes: s.cfg.Ledger.Bytes,
 			Hits: st.Ledger.Hits, Expired: st.Ledger.Expired, Evicted: st.Ledger.Evicted,
 		},
+		Journal: status.Journal{
+			On: s.journal != nil, Entries: st.Journal.Entries, Bytes: st.Journal.Bytes, MaxBytes: s.cfg.Journal.MaxBytes,
+			Syncs: st.Journal.Syncs, Used: st.Journal.Used, Uncertain: st.Journal.Uncertain, Failed: st.Journal.Failed,
+		},
 		Buckets: st.AckLatency.Counts[:],
 	}
 	for i := range st.Routes {

@@ -50,6 +50,7 @@ type Server struct {
 	Gone        uint64  `json:"clients_gone"`
 	Memory      Memory  `json:"memory"`
 	Ledger      Ledger  `json:"ledger"`
+	Journal     Journal `json:"journal"`
 	Routes      []Route `json:"routes"`
 	// AckLatency is of the last two minutes at most.
 	AckLatency Latency `json:"ack_latency"`
@@ -73,6 +74,18 @@ type Ledger struct {
 	Hits       uint64 `json:"hits"`
 	Expired    uint64 `json:"expired"`
 	Evicted    uint64 `json:"evicted"`
+}
+
+// Journal is the state of the journal.
+type Journal struct {
+	On        bool   `json:"on"`
+	Entries   int    `json:"entries"`
+	Bytes     int64  `json:"bytes"`
+	MaxBytes  int64  `json:"max_bytes"`
+	Syncs     uint64 `json:"syncs"`
+	Used      uint64 `json:"used"`
+	Uncertain uint64 `json:"uncertain"`
+	Failed    bool   `json:"failed"`
 }
 
 // Route is the state of one route.

@@ -148,6 +148,11 @@ function renderMeters(d) {
     const saved = s.resumed ? count(s.resumed) + " bodies came again, " + count(s.events_saved) + " events not written twice" : "no body came again";
     meter("Ledger of unanswered bodies", s.ledger.entries, s.ledger.max_entries, count, saved + (s.ledger.evicted ? ", " + count(s.ledger.evicted) + " evicted too early" : ""));
   }
+  if (s.journal.on) {
+    const note = s.journal.failed ? "it cannot be written: bodies may be written twice after a crash" : count(s.journal.entries) + " bodies, " + count(s.journal.syncs) + " syncs" +
+      (s.journal.used ? ", " + count(s.journal.used) + " bodies of an earlier process" : "") + (s.journal.uncertain ? ", " + count(s.journal.uncertain) + " of their records uncertain" : "");
+    meter("Journal", s.journal.bytes, s.journal.max_bytes, size, note);
+  }
 }
 
 // ---- streams -------------------------------------------------------------------------

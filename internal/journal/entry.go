@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"slices"
+	"time"
+
+	"github.com/outkpl/outkpl/internal/ledger"
+)
+
+// Entry is a content under way. A nil Entry is one that nothing is kept of. Its methods are
+// safe for concurrent use.
+type Entry struct {
+	j *Journal
+
+	// Guarded by j.mu.
+	state     state
+	gone      bool // nothing is written of it any more
+	recovered bool // from an earlier process, and not taken yet
+	since     time.Time
+}
+
+// Begin makes the entry of a content. It is written with what comes next.
+func (j *Journal) Begin(h Head) *Entry {
+	if j == nil || h.Total > maxRecords || h.DeadLetters > maxRecords {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.lastID++
+	e := &Entry{j: j, state: state{id: j.lastID, begun: max(time.Now().UnixMilli(), 0), head: h}}
+	e.state.settled.grow(h.Total)
+	if !e.state.appendBegin(&j.enc) {
+		return nil
+	}
+	j.entries[e.state.id] = e
+	return e
+}
+
+// Grow makes e the entry of a content that begins with the one before.
+func (e *Entry) Grow(h Head) {
+	if e == nil {
+		return
+	}
+	j := e.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.gone || j.closed {
+		return
+	}
+	if h.Total > maxRecords || h.DeadLetters > maxRecords {
+		j.endAll([]*Entry{e})
+		return
+	}
+	e.state.head = h
+	e.state.appendBegin(&j.enc)
+}
+
+// Settle notes that records, or dead letters, with the given numbers are settled. They hold
+// so many events.
+func (e *Entry) Settle(d Disposition, events int, list []int32) {
+	if e == nil || len(list) == 0 {
+		return
+	}
+	j := e.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.gone || j.closed {
+		return
+	}
+	e.state.events[d] += events
+	j.enc.begin(kindSettled)
+	j.enc.uint(e.state.id)
+	j.enc.b = append(j.enc.b, byte(d))
+	j.enc.uint(uint64(events))
+	var w numbers
+	for _, n := range list {
+		w.add(&j.enc, n)
+		e.state.settle(d, int(n), int(n)+1)
+	}
+	w.end(&j.enc)
+	j.enc.end()
+	j.flush()
+}
+
+// Finish notes that everything is settled, before the client hears of it. If it does not, as
+// this process ends, the next one knows so, for a short while and once.
+func (e *Entry) Finish() {
+	if e == nil {
+		return
+	}
+	e.j.finish(e)
+	e.j.syncNow()
+}
+
+func (j *Journal) finish(e *Entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if e.gone || j.closed {
+		return
+	}
+	if e.state.finished != 0 { // it has been used
+		j.endAll([]*Entry{e})
+		return
+	}
+	now := time.Now()
+	e.state.finished, e.since = max(now.UnixMilli(), 1), now
+	e.state.appendFinished(&j.enc)
+	j.flush()
+	if !e.gone {
+		j.finished = append(j.finished, e)
+		j.armSweeper()
+	}
+}
+
+// End notes that nothing is to be remembered of the content any more.
+func (e *Entry) End() {
+	if e == nil {
+		return
+	}
+	func() {
+		e.j.mu.Lock()
+		defer e.j.mu.Unlock()
+		e.j.endAll([]*Entry{e})
+	}()
+	e.j.syncNow()
+}
+
+// endAll is called with mu held.
+func (j *Journal) endAll(list []*Entry) {
+	if j.closed {
+		return
+	}
+	ended := false
+	j.enc.begin(kindGone)
+	for _, e := range list {
+		if !e.gone {
+			j.enc.uint(e.state.id)
+			j.drop(e)
+			ended = true
+		}
+	}
+	if !ended {
+		j.enc.b = j.enc.b[:j.enc.start]
+		return
+	}
+	j.enc.end()
+	j.enc.twice()
+	j.flush()
+}
+
+// Take tells whether a recovered entry can be used, which is so once. It returns how many of
+// its records are uncertain.
+func (e *Entry) Take() (uncertain int, ok bool) {
+	list := e.Uncertain()
+	j := e.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !e.recovered || e.gone || e.state.finished != 0 && !e.fresh() {
+		return 0, false
+	}
+	e.recovered = false
+	var seen set
+	for i := range list {
+		for _, n := range list[i].Numbers {
+			seen.add(int(n))
+		}
+	}
+	j.stats.Used++
+	j.stats.Uncertain += uint64(seen.n)
+	return seen.n, true
+}
+
+// Usable tells whether Take would return it.
+func (e *Entry) Usable() bool {
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	return e.recovered && !e.gone && (e.state.finished == 0 || e.fresh())
+}
+
+// fresh tells whether it was finished within the time in which it may be used, by the clock
+// of the system, which both processes have. Called with mu held.
+func (e *Entry) fresh() bool {
+	age := time.Now().UnixMilli() - e.state.finished
+	return age >= 0 && age <= finishedLife.Milliseconds()
+}
+
+// Identity is that of the content.
+func (e *Entry) Identity() ledger.Identity { return e.state.head.Identity }
+
+// Progress is what is known of a recovered entry.
+type Progress struct {
+	Head
+	// Missing are the numbers of records that are not settled, Unwritten those of dead letters,
+	// both rising.
+	Missing, Unwritten []int32
+	// Events counts events of what is settled, by Disposition.
+	Events [dispositions]int
+}
+
+// Progress returns what is settled.
+func (e *Entry) Progress() Progress {
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	s := &e.state
+	return Progress{Head: s.head, Missing: s.settled.missing(s.head.Total), Unwritten: s.deadLetters.missing(s.head.DeadLetters), Events: s.events}
+}
+
+// Uncertain lists the Kinesis records that may be stored and hold records of e that are not
+// settled.
+func (e *Entry) Uncertain() (list []UncertainRecord) {
+	if e == nil {
+		return nil
+	}
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	for _, id := range e.state.calls {
+		c := e.j.calls[id]
+		if c == nil {
+			continue
+		}
+		d := decoder{b: c.frame[frameHead : len(c.frame)-frameTail]}
+		readSent(&d, func(q *UncertainRecord, entry uint64, numbers []int32) {
+			if entry != e.state.id {
+				return
+			}
+			open := slices.DeleteFunc(numbers, func(n int32) bool { return e.state.settled.has(int(n)) || int(n) >= e.state.head.Total })
+			if len(open) > 0 {
+				one := *q
+				one.Numbers = open
+				list = append(list, one)
+			}
+		})
+	}
+	return list
+}

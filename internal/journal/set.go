@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import "math/bits"
+
+// set is a set of numbers of records.
+type set struct {
+	words []uint64
+	n     int
+}
+
+func (s *set) has(n int) bool {
+	return n>>6 < len(s.words) && s.words[n>>6]>>(n&63)&1 != 0
+}
+
+func (s *set) add(n int) {
+	for n>>6 >= len(s.words) {
+		s.words = append(s.words, 0)
+	}
+	if w := &s.words[n>>6]; *w>>(n&63)&1 == 0 {
+		*w |= 1 << (n & 63)
+		s.n++
+	}
+}
+
+// addRange adds the numbers from first to below next.
+func (s *set) addRange(first, next int) {
+	s.grow(next)
+	for n := first; n < next; {
+		if n&63 != 0 || next-n < 64 {
+			s.add(n)
+			n++
+			continue
+		}
+		for n>>6 >= len(s.words) {
+			s.words = append(s.words, 0)
+		}
+		s.n += 64 - bits.OnesCount64(s.words[n>>6])
+		s.words[n>>6] = ^uint64(0)
+		n += 64
+	}
+}
+
+// grow makes room for numbers below n, so that add need not.
+func (s *set) grow(n int) {
+	if words := (n + 63) / 64; cap(s.words) < words {
+		s.words = append(make([]uint64, 0, words), s.words...)
+	}
+}
+
+// all calls yield for each number, rising.
+func (s *set) all(yield func(int32) bool) {
+	for i, w := range s.words {
+		for ; w != 0; w &= w - 1 {
+			if !yield(int32(i<<6 | bits.TrailingZeros64(w))) {
+				return
+			}
+		}
+	}
+}
+
+// missing lists the numbers below total that are not in s.
+func (s *set) missing(total int) []int32 {
+	if s.n >= total {
+		return nil
+	}
+	list := make([]int32, 0, total-s.n)
+	for n := range total {
+		if !s.has(n) {
+			list = append(list, int32(n))
+		}
+	}
+	return list
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"slices"
+	"time"
+
+	"github.com/outkpl/outkpl/core"
+)
+
+// Put is the tag of a batch: which records of an entry it has.
+type Put struct {
+	Entry *Entry
+	// Numbers are those of the records in the content, nil if they are the same as in the
+	// batch.
+	Numbers []int32
+
+	stream string // its name; guarded by the journal's mu
+}
+
+func (p *Put) number(i int) int32 {
+	if p.Numbers == nil {
+		return int32(i)
+	}
+	return p.Numbers[i]
+}
+
+// Options make a producer tell the journal of its calls.
+func (j *Journal) Options() []core.Option {
+	if j == nil {
+		return nil
+	}
+	return []core.Option{core.WithTrace(trace{j}), core.WithOutcomeFunc(j.confirm)}
+}
+
+// trace implements core.Trace.
+type trace struct{ j *Journal }
+
+// Sending writes which records a call is about to have.
+func (t trace) Sending(c *core.TracedCall) uint64 {
+	id := t.j.sending(c)
+	if id != 0 {
+		t.j.syncNow()
+	}
+	return id
+}
+
+func (j *Journal) sending(c *core.TracedCall) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return 0
+	}
+	id, e := j.lastID+1, &j.enc
+	e.begin(kindSent)
+	start := e.start
+	e.uint(id)
+	e.uint(uint64(max(time.Now().UnixMilli(), 0)))
+	e.text(c.Stream)
+	j.appendPlaces(c)
+	e.uint(uint64(c.Len()))
+	kept := &call{}
+	for i := range c.Len() {
+		e.uint(j.places[c.ShardID(i)]) // 0 for none
+		e.text(c.PartitionKey(i))
+		j.appendUserRecords(c, i, id, kept)
+	}
+	if kept.entries == 0 || !e.end() {
+		e.b = e.b[:start]
+		return 0
+	}
+	j.lastID = id
+	kept.frame = append([]byte(nil), e.b[start:]...)
+	j.calls[id] = kept
+	j.flush()
+	return id
+}
+
+// appendPlaces writes the shards of a call, and what is confirmed in each.
+func (j *Journal) appendPlaces(c *core.TracedCall) {
+	clear(j.places)
+	j.order = j.order[:0]
+	for i := range c.Len() {
+		s := c.ShardID(i)
+		if _, known := j.places[s]; s != "" && !known {
+			j.order = append(j.order, s)
+			j.places[s] = uint64(len(j.order))
+		}
+	}
+	j.enc.uint(uint64(len(j.order)))
+	for _, s := range j.order {
+		j.enc.text(s)
+		j.enc.text(j.last[place{c.Stream, s}])
+	}
+}
+
+// appendUserRecords writes the user records of Kinesis record i.
+func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *call) {
+	e := &j.enc
+	var put *Put
+	var w numbers
+	for k := range c.UserRecords(i) {
+		tag, index := c.UserRecord(i, k)
+		p, _ := tag.(*Put)
+		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
+			continue
+		}
+		if p != put {
+			if put != nil {
+				w.end(e)
+			}
+			put, p.stream = p, c.Stream
+			e.uint(p.Entry.state.id)
+			j.noteCall(&p.Entry.state, id, kept)
+		}
+		w.add(e, p.number(index))
+	}
+	if put != nil {
+		w.end(e)
+	}
+	e.uint(0)
+}
+
+// noteCall notes that a call may store records of an entry.
+func (j *Journal) noteCall(s *state, id uint64, c *call) {
+	if n := len(s.calls); n > 0 && s.calls[n-1] == id {
+		return
+	}
+	if len(s.calls) >= 2*maxCalls {
+		s.calls = slices.DeleteFunc(s.calls, func(id uint64) bool { return j.calls[id] == nil })
+		for len(s.calls) >= maxCalls {
+			j.leaveCall(s.calls[0])
+			s.calls = slices.Delete(s.calls, 0, 1)
+		}
+	}
+	s.calls = append(s.calls, id)
+	c.entries++
+}
+
+// leaveCall notes that an entry less has records in a call.
+func (j *Journal) leaveCall(id uint64) {
+	if c := j.calls[id]; c != nil {
+		if c.entries--; c.entries <= 0 {
+			delete(j.calls, id)
+		}
+	}
+}
+
+// Answered notes that nothing of a call is uncertain any more. It is written with what comes
+// next: without it, too much is uncertain.
+func (t trace) Answered(id uint64, known bool) {
+	j := t.j
+	if id == 0 || !known {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if _, ok := j.calls[id]; !ok || j.closed {
+		return
+	}
+	delete(j.calls, id)
+	j.enc.begin(kindAnswered)
+	j.enc.uint(id)
+	j.enc.end()
+}
+
+// confirm writes which records are confirmed.
+func (j *Journal) confirm(list []core.Outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
+	e := &j.enc
+	var put *Put
+	var w numbers
+	sequence := ""
+	for i := range list {
+		o := &list[i]
+		if o.Err != nil {
+			continue
+		}
+		p, _ := o.Batch.Tag().(*Put)
+		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
+			continue
+		}
+		if o.SequenceNumber != sequence {
+			sequence = o.SequenceNumber
+			j.notePlace(place{p.stream, o.ShardID}, sequence)
+		}
+		if p != put {
+			if put == nil {
+				e.begin(kindSettled)
+			} else {
+				w.end(e)
+			}
+			put = p
+			e.uint(p.Entry.state.id)
+			e.b = append(e.b, byte(Confirmed), 0)
+		}
+		n := p.number(o.Index)
+		w.add(e, n)
+		p.Entry.state.settled.add(int(n))
+	}
+	if put == nil {
+		return
+	}
+	w.end(e)
+	e.end()
+	j.flush()
+}
+
+// notePlace keeps the last sequence number of a shard. They are text of one length, so that
+// they are compared like numbers; others replace each other.
+func (j *Journal) notePlace(at place, sequence string) {
+	if len(j.last) >= maxPlaces {
+		clear(j.last)
+	}
+	if before := j.last[at]; len(before) == len(sequence) && before >= sequence {
+		return
+	}
+	j.last[at] = sequence
+}
