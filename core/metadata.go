@@ -52,6 +52,16 @@ func (pl *pipeline) recheckRecordLimit(refused []*kinesisRecord) {
 	}
 }
 
+// learnRecordLimit takes in a limit that Kinesis named when it refused a record: until the metadata
+// come, a receiver would go on making records that are refused. The metadata have the last word,
+// since the refusal may be older than a raised limit.
+func (pl *pipeline) learnRecordLimit(limit int) {
+	if limit < pl.meta.maxRecordBytes {
+		pl.meta.maxRecordBytes = limit
+		pl.describeSoon()
+	}
+}
+
 // mayBeAboveLimit tells whether a record that is refused since then may be above a limit that was
 // lowered, and the metadata are about to say so.
 func (pl *pipeline) mayBeAboveLimit(kr *kinesisRecord, v classification, since int64) bool {

@@ -67,6 +67,9 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v classification, a
 	s.proof.strikes = p.strikes
 	switch {
 	case v.reason != ReasonNone && p.strikes >= pl.strikesNeeded(kr, v) && pl.now-s.since >= int64(leastSuspicion) && !pl.mayBeAboveLimit(kr, v, s.since):
+		if v.reason == ReasonTooLarge && v.recordLimit > 0 {
+			pl.learnRecordLimit(v.recordLimit)
+		}
 		pl.failCulprit(kr, v, a)
 		return
 	case v.reason != ReasonNone && (r.lone == it || p.strikes > 0) && pl.now-r.loneSince >= int64(loneTime) &&

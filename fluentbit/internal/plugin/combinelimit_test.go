@@ -87,6 +87,11 @@ func TestALimitThatIsLoweredUnderWayCostsNoEvent(t *testing.T) {
 		if total != len(seen) || total+kept != 501 || kept == 0 || total < 201 {
 			t.Errorf("unexpected events with %s; got %d stored, %d different ones, %d in dead letters; want 501 together; log\n%s", compression, total, len(seen), kept, log)
 		}
+		// From then on records are made for the new limit.
+		untilOK(t, in, "tag", noiseChunk(t, 1000, 300, 10_000))
+		if seen, again := events(t, s); again != total+300 || len(seen) != again {
+			t.Errorf("unexpected events with %s after the limit was learned; got %d more; want 300", compression, again-total)
+		}
 	}
 }
 
