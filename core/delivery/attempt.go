@@ -23,7 +23,8 @@ type Batch interface {
 	deadletter.Outcomes
 }
 
-// attempt is one try to bring what is missing into one stream.
+// attempt is one try to bring what is missing into one stream: the dead letters that are known
+// before are written, the records are put, and what has failed of them is sorted.
 //
 // If it is detached, a goroutine sees it to its end whatever becomes of the caller: what
 // was put cannot be taken back, and the next delivery of the same content has less to do.
@@ -35,14 +36,14 @@ type attempt struct {
 	content *Content      // not detached: while its records are read
 	records []core.Record // likewise
 	numbers []int32       // likewise, of the records in the content, nil if they are the content's
-	batch   Batch         // not detached
+	batch   Batch         // not detached, nil if nothing was put: the attempt has ended then
 	seen    int           // records of it that were confirmed when that was last looked at
 	report  Report        // of what was evaluated last
 	entry   *journal.Entry
 	cost    int           // detached: what Bytes says
 	done    chan struct{} // detached: closed at the end; nil: the batch's is
 
-	result
+	result // unwritten is what to write until that is tried
 }
 
 // result is what became of an attempt, constant once it is done.
@@ -64,89 +65,80 @@ func (r *result) ok() bool { return len(r.missing) == 0 && len(r.unwritten) == 0
 // fails. What it delivers is listed by numbers or is everything.
 func (a *attempt) bytes() int { return a.cost + 4*cap(a.numbers) }
 
-// beginAttempts begins the attempts for what is missing. What is not taken stays missing
-// and does not hold up other streams.
-func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, out *Outcome) {
-	if d.idle() {
-		return
-	}
-	if l.cfg.Detached {
-		out.Stopped = !l.detachAttempts(d, c)
-		return
-	}
-	var known result
-	known.unwritten, known.hopeless, known.deadLetterErr = l.writeKnownFirst(ctx, c, d.entry, d.unwritten)
-	out.noteResult(&known)
-	open := len(d.attempts)
-	all := l.divideByStream(d.attempts, c, d.all, d.missing)
-	d.all, d.missing, d.unwritten = false, nil, nil
-	d.addResult(&known)
-	d.attempts = all[:open]
-	for _, a := range all[open:] {
-		a.entry = d.entry
-		var err error
-		if l.givenUp(a.stream) {
-			a.missing = listed(a.records, a.numbers)
-		} else if a.batch, err = l.cfg.PutBatch(a.traced(ctx, a.numbers), a.stream, a.records); a.batch == nil {
-			a.notTaken(c, err, listed(a.records, a.numbers))
-		}
+// isDone tells whether the attempt has ended.
+func (a *attempt) isDone() bool {
+	var done <-chan struct{} = a.done
+	if a.done == nil {
 		if a.batch == nil {
-			out.noteResult(&a.result)
-			d.addResult(&a.result)
-			continue
+			return true
 		}
-		c.hold()
-		d.content = c
-		d.attempts = append(d.attempts, a) // in the place of one that was not put, or its own
+		done = a.batch.Done()
 	}
-	clear(all[len(d.attempts):])
-	d.tidy()
-}
-
-// detachAttempts begins a goroutine for each attempt. It returns false if no attempt may
-// be begun any more.
-func (l *Deliverer) detachAttempts(d *Delivery, c *Content) bool {
-	attempts := l.divideByStream(nil, c, d.all, d.missing)
-	if len(attempts) == 0 {
-		attempts = []*attempt{newAttempt(l, c, c.Stream, []int32{}, nil)}
-	}
-	l.mu.Lock()
-	if l.stopped {
-		l.mu.Unlock()
+	select {
+	case <-done:
+		return true
+	default:
 		return false
 	}
-	l.running.Add(len(attempts))
-	l.mu.Unlock()
-	attempts[0].unwritten = d.unwritten
+}
+
+// begin begins the attempts for what is missing, or returns false if none may be begun any
+// more. An attempt of which nothing is taken has ended, and does not hold up other streams.
+func (l *Deliverer) begin(ctx context.Context, d *Delivery, c *Content) bool {
+	if d.idle() {
+		return true
+	}
+	if l.cfg.Detached {
+		if !l.joinRunning() {
+			return false
+		}
+		defer l.running.Done()
+	}
+	open := len(d.attempts)
+	// A detached attempt writes dead letters before it puts records. Otherwise they are an
+	// attempt of their own, which has ended before others begin.
+	if len(d.unwritten) > 0 && (!l.cfg.Detached || !d.all && len(d.missing) == 0) {
+		d.attempts = append(d.attempts, newAttempt(d, c, c.Stream, []int32{}, nil))
+	}
+	d.divide(c)
+	d.attempts[open].unwritten = d.unwritten
 	d.all, d.missing, d.unwritten = false, nil, nil
-	for _, a := range attempts {
+	for _, a := range d.attempts[open:] {
+		a.by = l
 		c.hold()
-		a.done = make(chan struct{})
-		a.entry = d.entry
-		a.cost = 4 * (len(a.records) + len(a.unwritten))
-		d.attempts = append(d.attempts, a)
-		records, numbers := a.records, a.numbers
-		a.content, a.records, a.numbers = nil, nil, nil // the ledger may hold the attempt for long
-		go a.runDetached(c, records, numbers)
+		if l.cfg.Detached {
+			a.detach(c)
+			continue
+		}
+		d.content = c
+		a.writeKnown(ctx, c)
+		if l.givenUp(a.stream) {
+			a.missing = listed(a.records, a.numbers)
+		} else if len(a.records) > 0 {
+			a.batch = a.put(ctx, c, a.records, a.numbers)
+		}
 	}
 	return true
 }
 
-// divideByStream appends the attempts for the given records of c, by stream. Slices given to the
+// divide appends attempts for the missing records of c, by stream. Slices given to the
 // producer are not in memory that is used again.
-func (l *Deliverer) divideByStream(list []*attempt, c *Content, all bool, numbers []int32) []*attempt {
-	if !all && len(numbers) == 0 {
-		return list
+func (d *Delivery) divide(c *Content) {
+	numbers := d.missing
+	if !d.all && len(numbers) == 0 {
+		return
 	}
 	stream, one := c.oneStream()
-	if all && one {
-		return append(list, newAttempt(l, c, stream, nil, c.Records))
+	if d.all && one {
+		d.attempts = append(d.attempts, newAttempt(d, c, stream, nil, c.Records))
+		return
 	}
-	if all {
-		numbers = appendNumbers(nil, 0, len(c.Records))
+	if d.all {
+		numbers = listed(c.Records, nil)
 	}
 	if one {
-		return append(list, newAttempt(l, c, stream, numbers, pick(c.Records, numbers)))
+		d.attempts = append(d.attempts, newAttempt(d, c, stream, numbers, pick(c.Records, numbers)))
+		return
 	}
 	byStream := make([][]int32, len(c.Streams))
 	for _, n := range numbers {
@@ -155,14 +147,13 @@ func (l *Deliverer) divideByStream(list []*attempt, c *Content, all bool, number
 	}
 	for i, numbers := range byStream {
 		if len(numbers) > 0 {
-			list = append(list, newAttempt(l, c, c.Streams[i], numbers, pick(c.Records, numbers)))
+			d.attempts = append(d.attempts, newAttempt(d, c, c.Streams[i], numbers, pick(c.Records, numbers)))
 		}
 	}
-	return list
 }
 
-func newAttempt(l *Deliverer, c *Content, stream string, numbers []int32, records []core.Record) *attempt {
-	return &attempt{by: l, stream: stream, content: c, numbers: numbers, records: records}
+func newAttempt(d *Delivery, c *Content, stream string, numbers []int32, records []core.Record) *attempt {
+	return &attempt{stream: stream, content: c, numbers: numbers, records: records, entry: d.entry}
 }
 
 // oneStream returns the stream of the records if they have one in common.
@@ -187,16 +178,17 @@ func pick(records []core.Record, numbers []int32) []core.Record {
 	return part
 }
 
-// notTaken notes that the producer took none of the records.
-func (a *attempt) notTaken(c *Content, err error, numbers []int32) {
-	a.missing, a.refused = numbers, err
-	a.report = Report{Stream: a.stream, Refused: err, Missing: len(numbers)}
-	c.Receiver.Settled(c, &a.report)
+// detach lets a goroutine bring the attempt to its end.
+func (a *attempt) detach(c *Content) {
+	a.done = make(chan struct{})
+	a.cost = 4 * (len(a.records) + len(a.unwritten))
+	records, numbers := a.records, a.numbers
+	a.content, a.records, a.numbers = nil, nil, nil // the ledger may hold the attempt for long
+	a.by.running.Go(func() { a.runDetached(c, records, numbers) })
 }
 
 // runDetached brings a detached attempt to its end.
 func (a *attempt) runDetached(c *Content, records []core.Record, numbers []int32) {
-	defer a.by.running.Done()
 	defer close(a.done)
 	defer c.release()
 	defer func() {
@@ -217,18 +209,10 @@ func (a *attempt) runDetached(c *Content, records []core.Record, numbers []int32
 		}
 		records, numbers = slices.Delete(slices.Clone(records), i, i+1), slices.Delete(slices.Clone(all), i, i+1)
 	}
-	a.unwritten, a.hopeless, a.deadLetterErr = a.by.writeKnownFirst(ctx, c, a.entry, a.unwritten)
+	a.writeKnown(ctx, c)
 	if len(records) > 0 {
 		a.putAndWait(ctx, c, records, numbers)
 	}
-}
-
-// listed are the numbers of records.
-func listed(records []core.Record, numbers []int32) []int32 {
-	if numbers != nil {
-		return numbers
-	}
-	return appendNumbers(nil, 0, len(records))
 }
 
 // placeOfProbe is the place among an attempt's records of the one to put before all others, or -1.
@@ -245,13 +229,151 @@ func placeOfProbe(c *Content, numbers []int32) int {
 
 // putAndWait puts records and waits for the last of them. No context ends this.
 func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Record, numbers []int32) {
-	batch, err := a.by.cfg.PutBatch(a.traced(context.Background(), numbers), a.stream, records)
+	batch := a.put(context.Background(), c, records, numbers)
 	if batch == nil {
-		a.notTaken(c, err, listed(records, numbers))
 		return
 	}
 	_ = batch.WaitSettled(context.Background()) // only a context can fail it
-	a.evaluateBatch(ctx, c, batch, records, numbers)
+	a.evaluate(ctx, c, batch, records, numbers)
+}
+
+// put gives records to the producer. If that takes none of them, all are missing.
+func (a *attempt) put(ctx context.Context, c *Content, records []core.Record, numbers []int32) Batch {
+	batch, err := a.by.cfg.PutBatch(a.traced(ctx, numbers), a.stream, records)
+	if batch == nil {
+		a.missing, a.refused = listed(records, numbers), err
+		a.report = Report{Stream: a.stream, Refused: err, Missing: len(a.missing)}
+		c.Receiver.Settled(c, &a.report)
+	}
+	return batch
+}
+
+// evaluateEnded evaluates an attempt that has ended, unless its goroutine has done so.
+func (a *attempt) evaluateEnded(ctx context.Context, late bool) {
+	if a.done != nil {
+		return
+	}
+	if a.batch != nil {
+		a.report.Late = late
+		a.evaluate(ctx, a.content, a.batch, a.records, a.numbers)
+	}
+	a.content.release()
+	a.content, a.records, a.report = nil, nil, Report{}
+}
+
+// evaluate finds out what became of a batch that has settled.
+func (a *attempt) evaluate(ctx context.Context, c *Content, b Batch, records []core.Record, numbers []int32) {
+	confirmed, failed, _ := b.Counts()
+	a.report = Report{Stream: a.stream, Confirmed: confirmed, Progress: confirmed > a.seen, Late: a.report.Late}
+	if failed > 0 {
+		a.sortFailures(ctx, c, b, records, numbers)
+	}
+	c.Receiver.Settled(c, &a.report)
+}
+
+// failed is a record that failed for good, by its place in its batch.
+type failed struct {
+	i           int
+	disposition Disposition
+	err         *core.RecordError
+}
+
+// sortFailures is apart from evaluate, as it allocates.
+func (a *attempt) sortFailures(ctx context.Context, c *Content, b Batch, records []core.Record, numbers []int32) {
+	r := &a.report
+	var finals []failed
+	b.Failures(func(i int, err *core.RecordError) bool {
+		n := numberIn(numbers, i)
+		switch to := c.Receiver.Dispose(c, int(n), err); {
+		case to == Reject:
+			a.rejected = true
+		case to == Retry || to == Keep && r.Late:
+			// What the producer never took says less than any answer of Kinesis.
+			if r.Worst.Reason == core.ReasonNone || r.Worst.Reason == core.ReasonNotAccepted {
+				r.Worst = *err
+			}
+			a.missing = append(a.missing, n)
+			r.Missing++
+		default:
+			finals = append(finals, failed{i, to, err})
+		}
+		return true
+	})
+	a.worst = r.Worst
+	kept, hopeless, err := deadletter.Keep(ctx, a.by.sink, func(yield func(int, deadletter.Entry) bool) {
+		for k, f := range finals {
+			if f.disposition != Keep {
+				continue
+			}
+			l := deadletter.FromRecord(b, f.i, &records[f.i], f.err, c.Source)
+			l.Stream = a.stream // as configured, it may be an ARN
+			if c.Events != nil {
+				l.Events = c.eventsOf(numberIn(numbers, f.i))
+			}
+			if !yield(k, l) {
+				return
+			}
+		}
+	})
+	settled := make([]final, 0, len(finals))
+	for k, f := range finals {
+		out := Failure{Disposition: f.disposition, Err: f.err, Events: c.eventsOf(numberIn(numbers, f.i)), Bytes: len(records[f.i].Data) + len(records[f.i].PartitionKey)}
+		switch {
+		case f.disposition == Drop:
+			a.dropped += out.Events
+		case f.disposition == RejectLate:
+			a.rejectedLate += out.Events
+		case f.disposition == Lose:
+			a.lost += out.Events
+		case next(&kept, k):
+			a.kept += out.Events
+		case next(&hopeless, k):
+			out.Disposition, out.DeadLetterErr = Lose, err
+			a.lost += out.Events
+		default:
+			a.missing = append(a.missing, numberIn(numbers, f.i))
+			a.deadLetterErr, r.DeadLetterErr = err, err
+			r.Missing++
+			continue
+		}
+		r.Failures = append(r.Failures, out)
+		settled = append(settled, final{journaled[out.Disposition], numberIn(numbers, f.i), out.Events})
+	}
+	a.noteFinals(settled)
+}
+
+// writeKnown writes the dead letters that are known before anything is put. unwritten is what
+// is still to be written behind it.
+func (a *attempt) writeKnown(ctx context.Context, c *Content) {
+	if len(a.unwritten) == 0 {
+		return
+	}
+	kept, hopeless, err := deadletter.Keep(ctx, a.by.sink, func(yield func(int, deadletter.Entry) bool) {
+		for _, n := range a.unwritten {
+			if !yield(int(n), c.DeadLetter(int(n))) {
+				return
+			}
+		}
+	})
+	var written, gone, again []int32
+	for _, n := range a.unwritten {
+		switch {
+		case next(&kept, int(n)):
+			written = append(written, n)
+		case next(&hopeless, int(n)):
+			gone = append(gone, n)
+		default:
+			again = append(again, n)
+		}
+	}
+	if len(again) > 0 { // those that are lost are so once nothing has to be tried again
+		again, gone = append(again, gone...), nil
+		a.deadLetterErr = err
+	}
+	a.unwritten, a.hopeless = again, len(gone)
+	a.entry.Settle(journal.KnownKept, 0, written)
+	a.entry.Settle(journal.KnownLost, len(gone), gone)
+	c.Receiver.Written(c, written, gone, again, err)
 }
 
 // numberIn is the number in the content of record i of an attempt with those numbers.
@@ -260,6 +382,27 @@ func numberIn(numbers []int32, i int) int32 {
 		return int32(i)
 	}
 	return numbers[i]
+}
+
+// listed are the numbers of records, from 0 if numbers is nil.
+func listed(records []core.Record, numbers []int32) []int32 {
+	if numbers != nil {
+		return numbers
+	}
+	numbers = make([]int32, len(records))
+	for i := range numbers {
+		numbers[i] = int32(i)
+	}
+	return numbers
+}
+
+// next takes n off a rising list if it is the first.
+func next(list *[]int, n int) bool {
+	if len(*list) == 0 || (*list)[0] != n {
+		return false
+	}
+	*list = (*list)[1:]
+	return true
 }
 
 func (c *Content) hold() {
