@@ -68,6 +68,14 @@ type Content struct {
 	Receiver Receiver
 }
 
+// eventsOf is how many events a record holds.
+func (c *Content) eventsOf(n int32) int {
+	if c.Events == nil {
+		return 1
+	}
+	return c.Events.EventsOf(int(n))
+}
+
 // Plan is the part of what shapes records that is decided while they are made; see
 // event.Plan. To make the records again takes the same Plan.
 type Plan interface {
@@ -157,38 +165,4 @@ type Failure struct {
 	Events, Bytes int
 	// DeadLetterErr is why it can never be kept.
 	DeadLetterErr error
-}
-
-// State says how a call of Deliver has ended.
-type State uint8
-
-const (
-	// Stored: every record is settled for good, and what is not stored is kept, or left
-	// out as configured.
-	Stored State = iota
-	// Lost: every record is settled for good, but a part of the content is nowhere.
-	Lost
-	// Unfinished: the content should come again. What is stored of it is remembered.
-	Unfinished
-	// Rejected: the content can never be stored, and nothing of it is.
-	Rejected
-)
-
-// Outcome is how a call of Deliver has ended, and why.
-type Outcome struct {
-	State State
-	// Open tells that records are still under way.
-	Open bool
-	// Stopped tells that no attempt is begun any more.
-	Stopped bool
-	// Refused, Worst and DeadLetterErr are as in Report, of the last attempts.
-	Refused       error
-	Worst         core.RecordError
-	DeadLetterErr error
-	// Kept, Dropped, RejectedLate and Lost count the events of records with these dispositions
-	// since the content came for the first time, HopelessDeadLetters those of
-	// Content.DeadLetters that can never be kept.
-	Kept, Dropped, RejectedLate, Lost, HopelessDeadLetters int
-	// Evicted is the number of contents that had to leave the ledger for lack of room.
-	Evicted int
 }

@@ -49,19 +49,20 @@ type Deliverer struct {
 	cfg    Config
 	ledger *ledger.Ledger[*Delivery] // nil: none
 	before *recovered                // nil: there is no journal
+	sink   *sink                     // for dead letters
 
 	// deadLetters ends when there is no more time for those of detached attempts.
 	deadLetters       context.Context
 	cancelDeadLetters context.CancelFunc
 
-	running sync.WaitGroup // detached attempts
+	running sync.WaitGroup // detached attempts, and calls that begin them
 	mu      sync.Mutex     // guards stopped, and adding to running
 	stopped bool           // no attempt is begun any more
 }
 
 // New makes a Deliverer.
 func New(cfg Config) *Deliverer {
-	l := &Deliverer{cfg: cfg}
+	l := &Deliverer{cfg: cfg, sink: &sink{cfg.DeadLetters, cfg.DeadLetterGrace}}
 	l.deadLetters, l.cancelDeadLetters = context.WithCancel(context.Background())
 	if !cfg.Forget {
 		l.ledger = ledger.New[*Delivery](cfg.Ledger)
@@ -119,21 +120,22 @@ func (l *Deliverer) TakeBeginning(scope Scope, parts Parts) (d *Delivery, known 
 //
 // A first attempt is for what is missing. What an earlier call left under way is waited
 // for, too. Its failures are from then, so that another attempt follows them.
-func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcome {
-	earlier := slices.Clone(d.attempts)
+func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) (out Outcome) {
 	d.grow(c)
 	l.noteContent(d, c)
-	var out Outcome
-	l.beginAttempts(ctx, d, c, &out)
-	if !out.Stopped {
-		l.awaitAttempts(ctx, d, &out)
-	}
-	failed := slices.ContainsFunc(earlier, func(a *attempt) bool { return a.isDone() && !a.ok() })
-	inTime := l.cfg.Detached || ctx.Err() == nil // the producer takes nothing else
-	if failed && inTime && len(d.attempts) == 0 && out.State != Rejected && !out.Stopped {
+	earlier := slices.Clone(d.attempts)
+	for {
 		out = Outcome{}
-		l.beginAttempts(ctx, d, c, &out)
-		l.awaitAttempts(ctx, d, &out)
+		if out.Stopped = !l.begin(ctx, d, c); out.Stopped {
+			break
+		}
+		l.await(ctx, d, &out)
+		failed := slices.ContainsFunc(earlier, func(a *attempt) bool { return a.isDone() && !a.ok() })
+		inTime := l.cfg.Detached || ctx.Err() == nil // the producer takes nothing else
+		if !failed || !inTime || len(d.attempts) > 0 || out.State == Rejected {
+			break
+		}
+		earlier = nil // a failure of this call is for a later one
 	}
 	if out = d.outcome(out); out.State == Unfinished {
 		out.Evicted = l.Park(d, c)
@@ -143,34 +145,21 @@ func (l *Deliverer) Deliver(ctx context.Context, d *Delivery, c *Content) Outcom
 	return out
 }
 
-// outcome completes what the attempts have said.
-func (d *Delivery) outcome(out Outcome) Outcome {
-	out.Open = len(d.attempts) > 0
-	out.Kept, out.Dropped, out.RejectedLate, out.Lost, out.HopelessDeadLetters = d.kept, d.dropped, d.rejectedLate, d.gone, d.hopeless
-	switch {
-	case out.State == Rejected:
-	case !d.Finished():
-		out.State = Unfinished
-	case d.lost:
-		out.State = Lost
-	}
-	return out
+// givenUp tells whether nothing is put into a stream or waited for any more.
+func (l *Deliverer) givenUp(stream string) bool {
+	return l.cfg.GivenUp != nil && l.cfg.GivenUp(stream)
 }
 
-// Park remembers d, of which the client will not hear although Deliver was done. It
-// returns how many contents were evicted from the ledger for lack of room.
-func (l *Deliverer) Park(d *Delivery, c *Content) (evicted int) {
-	if l.ledger == nil || !d.worthKeeping() {
-		if len(d.attempts) == 0 || l.ledger == nil {
-			d.entry.End()
-		}
-		return 0
+// joinRunning lets Stop wait for a call that begins detached attempts, or returns false if
+// none may be begun any more.
+func (l *Deliverer) joinRunning() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
 	}
-	content := c.Bytes
-	if d.content == c {
-		c.Bytes = nil // they are the caller's, and c may stay for long
-	}
-	return l.ledger.PutParts(c.Scope, content, c.Parts, d)
+	l.running.Add(1)
+	return true
 }
 
 // Stop ends the beginning of detached attempts and waits for those under way, which end

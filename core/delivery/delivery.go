@@ -95,7 +95,7 @@ func (d *Delivery) idle() bool { return !d.all && len(d.missing) == 0 && len(d.u
 // grow makes d the delivery of c, which is the same content or begins with it.
 func (d *Delivery) grow(c *Content) {
 	switch {
-	case !d.began:
+	case d.total == 0:
 		d.all = len(c.Records) > 0
 	case !d.all && len(c.Records) > d.total:
 		d.missing = appendNumbers(d.missing, d.total, len(c.Records))
@@ -106,7 +106,6 @@ func (d *Delivery) grow(c *Content) {
 	if c.Parts != nil {
 		d.parts = c.Parts.Len()
 	}
-	d.tidy()
 }
 
 // appendNumbers appends the numbers from one to below another.
@@ -168,22 +167,3 @@ func (d *Delivery) Bytes() int {
 // meanwhile. There is no time to write dead letters here, so that records which should
 // become some count as missing. They will fail again.
 func (d *Delivery) Shrink() { d.takeEnded(context.Background(), true, new(Outcome)) }
-
-// takeEnded takes what became of the attempts that have ended.
-func (d *Delivery) takeEnded(ctx context.Context, late bool, out *Outcome) {
-	open := d.attempts[:0]
-	for _, a := range d.attempts {
-		if !a.isDone() {
-			open = append(open, a)
-			continue
-		}
-		a.evaluateEnded(ctx, late)
-		out.noteResult(&a.result)
-		d.addResult(&a.result)
-	}
-	clear(d.attempts[len(open):])
-	if d.attempts = open; len(open) == 0 {
-		d.content = nil
-	}
-	d.tidy()
-}

@@ -25,6 +25,18 @@
 //     logs what it is told.
 //   - The Outcome says whether everything is settled, and why not.
 //
+// # The way of a content
+//
+// Deliver takes these steps in this order, and the third and fourth of them once more if an
+// attempt of an earlier call has failed:
+//
+//   - What Take knows of it (deliverer.go) and what it holds say what is missing (delivery.go).
+//   - The journal notes that (journal.go).
+//   - Attempts are begun for it, by stream: an attempt writes the dead letters that are known,
+//     puts records, and sorts what fails of them (attempt.go).
+//   - Attempts are waited for, and those that have ended are taken (wait.go).
+//   - The outcome follows, and what is unfinished is remembered (outcome.go).
+//
 // # Guarantees
 //
 //   - A record that Kinesis has confirmed is not resent when its content comes again,

@@ -156,19 +156,6 @@ func (a *attempt) traced(ctx context.Context, numbers []int32) context.Context {
 	return core.WithBatchTag(ctx, &journal.Put{Entry: a.entry, Numbers: numbers})
 }
 
-// Answered has to be called before the client hears that d, of which nothing is left to
-// do, is done. Without a journal it does nothing. mayAsk tells that a client whose answer is
-// lost with this process comes again with the same content, and never comes with another
-// one that is equal within 10 s.
-func (l *Deliverer) Answered(d *Delivery, mayAsk bool) {
-	if mayAsk {
-		d.entry.Finish()
-		return
-	}
-	d.entry.End()
-	d.entry = nil
-}
-
 // Forgotten implements ledger.Forgettable.
 func (d *Delivery) Forgotten() { d.entry.End() }
 

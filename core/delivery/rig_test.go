@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -276,3 +277,30 @@ func (r *rig) wantState(out Outcome, want State) {
 		r.t.Errorf("unexpected outcome; got %+v; want state %d", out, want)
 	}
 }
+
+// both runs a test with the caller awaiting its batches, and with detached attempts.
+func both(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	for name, change := range map[string]func(*Config){"awaited": nil, "detached": detached} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, change)
+				f(t, r)
+				r.l.Stop(t.Context())
+			})
+		})
+	}
+}
+
+type routes func(n int) int
+
+// plan is a Plan of some size.
+type plan int
+
+// words are parts.
+type words []string
+
+func (c *Content) in(stream string) *Content { c.Stream = stream; return c }
+
+// counts is a number of events for each record.
+type counts []int

@@ -11,9 +11,9 @@ import (
 // GivenUpPoll is how often a call that waits asks Config.GivenUp.
 const GivenUpPoll = 250 * time.Millisecond
 
-// awaitAttempts waits until everything that is under way has ended, ctx has, or all of it is given
+// await waits until everything that is under way has ended, ctx has, or all of it is given
 // up, and evaluates what has ended.
-func (l *Deliverer) awaitAttempts(ctx context.Context, d *Delivery, out *Outcome) {
+func (l *Deliverer) await(ctx context.Context, d *Delivery, out *Outcome) {
 	l.waitUnlessGivenUp(ctx, d.attempts)
 	d.takeEnded(ctx, false, out)
 	for _, a := range d.attempts {
@@ -45,10 +45,6 @@ func (l *Deliverer) waitUnlessGivenUp(ctx context.Context, open []*attempt) {
 	}
 }
 
-func (l *Deliverer) givenUp(stream string) bool {
-	return l.cfg.GivenUp != nil && l.cfg.GivenUp(stream)
-}
-
 // allGivenUp is givenUp for what is still open.
 func (l *Deliverer) allGivenUp(open []*attempt) bool {
 	for _, a := range open {
@@ -65,22 +61,27 @@ func waitForAll(ctx context.Context, open []*attempt) {
 	if len(open) == 0 {
 		return
 	}
-	if len(open) == 1 {
+	last := len(open) - 1
+	if last == 0 {
 		open[0].waitEnded(ctx)
 		return
 	}
 	var wg sync.WaitGroup
-	for _, a := range open[1:] {
-		wg.Go(func() { a.waitEnded(ctx) })
+	for _, a := range open[:last] {
+		if !a.isDone() {
+			wg.Go(func() { a.waitEnded(ctx) })
+		}
 	}
-	open[0].waitEnded(ctx)
+	open[last].waitEnded(ctx)
 	wg.Wait()
 }
 
 // waitEnded returns when the attempt has ended, or ctx.
 func (a *attempt) waitEnded(ctx context.Context) {
 	if a.done == nil {
-		_ = a.batch.WaitSettled(ctx) // seen by its Done
+		if a.batch != nil {
+			_ = a.batch.WaitSettled(ctx) // seen by its Done
+		}
 		return
 	}
 	select {
@@ -89,15 +90,21 @@ func (a *attempt) waitEnded(ctx context.Context) {
 	}
 }
 
-func (a *attempt) isDone() bool {
-	var done <-chan struct{} = a.done
-	if a.done == nil {
-		done = a.batch.Done()
+// takeEnded takes what became of the attempts that have ended.
+func (d *Delivery) takeEnded(ctx context.Context, late bool, out *Outcome) {
+	open := d.attempts[:0]
+	for _, a := range d.attempts {
+		if !a.isDone() {
+			open = append(open, a)
+			continue
+		}
+		a.evaluateEnded(ctx, late)
+		out.noteResult(&a.result)
+		d.addResult(&a.result)
 	}
-	select {
-	case <-done:
-		return true
-	default:
-		return false
+	clear(d.attempts[len(open):])
+	if d.attempts = open; len(open) == 0 {
+		d.content = nil
 	}
+	d.tidy()
 }

@@ -14,7 +14,8 @@ import (
 // they are. What decides where a record ends is in the body, the configuration and the
 // scope by which the body is known, so that the same body gives the same records.
 func (m *maker) combine(ctx context.Context) error {
-	c, before := m.c, m.lease.Granted()
+	c, lease := m.c, m.arena.lease
+	before := lease.Granted()
 	size := 0
 	for i := range c.Records {
 		size += len(c.Records[i].Data) + 2
@@ -22,18 +23,18 @@ func (m *maker) combine(ctx context.Context) error {
 	if m.rt.Compression != "none" {
 		size /= 2 // more is taken below if it is needed
 	}
-	if err := m.lease.Resize(ctx, before+int64(size)); err != nil {
+	if err := lease.Resize(ctx, before+int64(size)); err != nil {
 		return err
 	}
 	// A larger record saves nothing, and not every stream takes it.
 	limit := min(m.rt.RecordMaxBytes, leastStreamLimit)
 	c.own = c.ownRecords()
 	out := m.rt.combine.Records(c.Records, m.texts, c.own, limit)
-	if err := m.lease.Resize(ctx, before+int64(out.Bytes)); err != nil {
+	if err := lease.Resize(ctx, before+int64(out.Bytes)); err != nil {
 		return err
 	}
-	if m.allowed > 0 { // what was shaped is copied
-		_ = m.lease.Resize(ctx, m.base+int64(out.Bytes)) // less cannot fail
+	if m.arena.allowed > 0 { // what was shaped is copied
+		_ = lease.Resize(ctx, m.arena.base+int64(out.Bytes)) // less cannot fail
 	}
 	c.Records, c.counts, c.Probe, c.Events = out.Records, out.Events, delivery.NoProbe, c
 	if m.rt.TooLarge != config.Reject || len(c.Records) == 0 {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -196,4 +197,30 @@ func (l *lease) reserve(ctx context.Context, n int64) *failure {
 		return goneFailure()
 	}
 	return retryable(ReasonBudget, "no memory for the body at this moment")
+}
+
+// arena is what a body's records are made in, as far as they do not lie in the body.
+type arena struct {
+	body.Arena
+	lease   *lease
+	base    int64 // the lease without the arena
+	allowed int   // bytes of the arena that the lease covers
+}
+
+func newArena(l *lease) arena { return arena{lease: l, base: l.Granted()} }
+
+// admit takes memory for what was made so far and, so that this is rare, for as much again.
+func (a *arena) admit(ctx context.Context) error {
+	if a.Size() <= a.allowed {
+		return nil
+	}
+	a.allowed = 2*a.Size() + minCharge
+	return a.lease.Resize(ctx, a.base+int64(a.allowed))
+}
+
+// settle gives back what was taken ahead.
+func (a *arena) settle(ctx context.Context) {
+	if a.allowed > 0 {
+		_ = a.lease.Resize(ctx, a.base+int64(a.Size())) // less cannot fail
+	}
 }

@@ -35,11 +35,13 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 		err = &broken[0] // nothing can be read
 	}
 	c := &content{Content: delivery.Content{Bytes: in.Bytes, Probe: delivery.NoProbe}, s: s, dest: d, events: len(in.Events)}
+	var unreadable *body.Error
+	policy := d.route.Malformed
 	switch {
 	case err == nil:
 		err = c.addEvents(ctx, &in, broken, l)
-	case d.leavesOut(err):
-		c.leaveOut(PoisonMalformed, d.route.Malformed, unreadableEntry(err, in.Bytes))
+	case errors.As(err, &unreadable) && unreadable.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop):
+		c.leaveOut(PoisonMalformed, policy, unreadableEntry(err, in.Bytes))
 		c.events, err = 1, nil
 	}
 	if err != nil {
@@ -51,29 +53,18 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 	return c, nil
 }
 
-// leavesOut tells whether a body that cannot be read is left out as a whole, and not
-// refused.
-func (d *destination) leavesOut(err error) bool {
-	var e *body.Error
-	policy := d.route.Malformed
-	return errors.As(err, &e) && e.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop)
-}
-
 // maker makes the records of one body. Most payloads are the event as it lies in the body;
 // what has to be rebuilt lies in an arena that lives as long as the records.
 type maker struct {
 	c     *content
 	rt    *route
-	lease *lease
 	keys  keyFinder
 	shape *body.Shape // nil: keys stay as they are
 	dots  *body.Shape // the same for the value of the log key
 	texts []bool      // with combine: which records are text and not JSON
 
-	arena   body.Arena
+	arena   arena
 	scratch []byte
-	base    int64 // the lease without the arena
-	allowed int   // bytes of the arena that the lease covers
 }
 
 // addEvents makes records of the events of a body, or says why the request as a whole is
@@ -85,8 +76,8 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 		names = append(slices.Clone(names), rt.TimeKey)
 	}
 	m := maker{
-		c: c, rt: rt, lease: l, keys: keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}},
-		shape: body.NewShape(names, rt.ReplaceDots), dots: body.NewShape(nil, rt.ReplaceDots), base: l.Granted(),
+		c: c, rt: rt, keys: keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}},
+		shape: body.NewShape(names, rt.ReplaceDots), dots: body.NewShape(nil, rt.ReplaceDots), arena: newArena(l),
 	}
 	c.Records = make([]core.Record, 0, len(in.Events))
 	largest := c.surelyTaken()
@@ -98,7 +89,7 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 			continue
 		}
 		r, text, left := m.record(ev)
-		if err := m.admit(ctx); err != nil {
+		if err := m.arena.admit(ctx); err != nil {
 			return err
 		}
 		if left.policy == config.Reject {
@@ -116,7 +107,7 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 			m.texts = append(m.texts, text)
 		}
 	}
-	m.settle(ctx)
+	m.arena.settle(ctx)
 	if rt.combine == nil {
 		return nil
 	}
@@ -211,21 +202,4 @@ func (m *maker) fits(r *core.Record, text bool) (alone []byte, ok bool) {
 	}
 	alone = m.rt.combine.AppendAlone(nil, r.Data, text)
 	return alone, len(alone)+len(r.PartitionKey) <= most
-}
-
-// admit takes memory for the payloads made so far and, so that this is rare, for as many
-// again.
-func (m *maker) admit(ctx context.Context) error {
-	if m.arena.Size() <= m.allowed {
-		return nil
-	}
-	m.allowed = 2*m.arena.Size() + minCharge
-	return m.lease.Resize(ctx, m.base+int64(m.allowed))
-}
-
-// settle gives back what was taken ahead.
-func (m *maker) settle(ctx context.Context) {
-	if m.allowed > 0 {
-		_ = m.lease.Resize(ctx, m.base+int64(m.arena.Size())) // less cannot fail
-	}
 }
