@@ -87,7 +87,7 @@ func (l *Deliverer) beginAttempts(ctx context.Context, d *Delivery, c *Content, 
 		var err error
 		if l.givenUp(a.stream) {
 			a.missing = listed(a.records, a.numbers)
-		} else if a.batch, err = l.cfg.PutBatch(a.traced(ctx, a.numbers), a.stream, a.records); a.batch == nil {
+		} else if a.batch, err = a.put(ctx, a.records, a.numbers); a.batch == nil {
 			a.notTaken(c, err, listed(a.records, a.numbers))
 		}
 		if a.batch == nil {
@@ -245,7 +245,7 @@ func placeOfProbe(c *Content, numbers []int32) int {
 
 // putAndWait puts records and waits for the last of them. No context ends this.
 func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Record, numbers []int32) {
-	batch, err := a.by.cfg.PutBatch(a.traced(context.Background(), numbers), a.stream, records)
+	batch, err := a.put(context.Background(), records, numbers)
 	if batch == nil {
 		a.notTaken(c, err, listed(records, numbers))
 		return
