@@ -285,11 +285,12 @@ func (pl *pipeline) retireShard(sh *shard) {
 	}
 }
 
-// learnClosed keeps the ranges of closed shards that took parked aggregates. A shard that
+// learnClosed keeps the ranges of closed shards that took parked aggregates, or those of an
+// earlier process. A shard that
 // is in no list of all shards, and older than each of them, was one of a stream that
 // is deleted: no consumer can read there.
 func (pl *pipeline) learnClosed(list []types.Shard) {
-	if len(pl.unresolved) == 0 {
+	if len(pl.unresolved)+len(pl.verification.places) == 0 {
 		return
 	}
 	closed := make(map[string]hashRange, len(list))
@@ -305,20 +306,25 @@ func (pl *pipeline) learnClosed(list []types.Shard) {
 	for _, sh := range pl.shards.byID {
 		oldest, dated = oldest.earlierOrigin(sh.origin), dated && sh.origin != nil
 	}
-	for _, u := range pl.unresolved {
-		id := u.attempt.shardID
+	learn := func(id, sequenceNumber string) {
 		r, known := closed[id]
 		switch {
 		case pl.shards.byID[id] != nil:
-			continue
+			return
 		case known:
-		case pl.listing.hadClosed && dated && oldest.createdAfter(u.attempt.sequenceNumber) && pl.originConfirmed():
-			r = hashRange{empty: true, origin: originOf(u.attempt.sequenceNumber)}
+		case pl.listing.hadClosed && dated && oldest.createdAfter(sequenceNumber) && pl.originConfirmed():
+			r = hashRange{empty: true, origin: originOf(sequenceNumber)}
 		default:
-			continue
+			return
 		}
 		r.until = pl.now + int64(closedRangeTTL)
 		pl.shards.closed[id] = r
+	}
+	for _, u := range pl.unresolved {
+		learn(u.attempt.shardID, u.attempt.sequenceNumber)
+	}
+	for id, sequenceNumber := range pl.verification.places {
+		learn(id, sequenceNumber)
 	}
 }
 

@@ -30,6 +30,7 @@ func WithTrace(t Trace) Option {
 type TracedCall struct {
 	// Stream is the name of the stream.
 	Stream string
+	pl     *pipeline
 	req    *request
 }
 
@@ -68,7 +69,7 @@ func (pl *pipeline) traceSending(req *request) (token uint64) {
 		return 0
 	}
 	defer pl.p.recoverForeign("the trace of calls")
-	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, req: req})
+	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, pl: pl, req: req})
 }
 
 // traceAnswered tells the trace of the end of a call.
@@ -81,7 +82,8 @@ func (pl *pipeline) traceAnswered(token uint64, known bool) {
 }
 
 // uncertainties counts what makes it unknown whether something is stored, or confirmed. If it does
-// not change while an answer is worked in, nothing of that call is uncertain.
+// not change while an answer is worked in, nothing of that call is uncertain. What is looked for
+// is.
 func (pl *pipeline) uncertainties() int {
-	return int(pl.stats.Uncertain+pl.stats.InternalFailures) + len(pl.unresolved)
+	return int(pl.stats.Uncertain+pl.stats.InternalFailures+pl.stats.VerifyOpened) + len(pl.unresolved)
 }

@@ -75,6 +75,9 @@ type verification struct {
 	reader *readback.Reader // nil if read-back is off
 	// confirmed has the last record that each shard has confirmed.
 	confirmed map[*shard]confirmedAt
+	// places are shards that have records of an earlier process, and whose ranges are wanted,
+	// with a sequence number from there.
+	places    map[string]string
 	deniedEnd int64 // until then nothing is read
 	denied    bool  // the log says so
 	useless   bool  // the log says that records cannot be looked for
@@ -104,6 +107,7 @@ func (pl *pipeline) initVerification() {
 	if pl.cfg.verify {
 		pl.verification.reader = pl.newVerifyReader()
 		pl.verification.confirmed = map[*shard]confirmedAt{}
+		pl.verification.places = map[string]string{}
 	}
 }
 
@@ -269,6 +273,10 @@ func (pl *pipeline) noteReadFailed(c *readback.Call, err error) {
 // settleVerified handles what was found out.
 func (pl *pipeline) settleVerified(list []readback.Settled) {
 	for _, s := range list {
+		if d, ok := s.Owner.(*lookup); ok {
+			pl.settleLookup(d, s)
+			continue
+		}
 		u := s.Owner.(*uncertain)
 		switch s.Outcome {
 		case readback.Stored:
@@ -290,6 +298,10 @@ func (pl *pipeline) settleVerified(list []readback.Settled) {
 
 // giveUpVerify handles a record of which it stays open whether it is stored.
 func (pl *pipeline) giveUpVerify(e *readback.Entry) {
+	if d, ok := e.Owner.(*lookup); ok {
+		pl.settleLookup(d, readback.Settled{Entry: e, Outcome: readback.Unknown})
+		return
+	}
 	u := e.Owner.(*uncertain)
 	pl.countVerified(&pl.stats.VerifyGivenUp, MetricVerifyGivenUp, len(u.kr.items))
 	pl.countUncertain(u.kr)
@@ -320,7 +332,7 @@ func (pl *pipeline) giveUpVerified(match func(*kinesisRecord) bool) {
 	}
 	var list []*readback.Entry
 	for _, e := range pl.verification.reader.Entries() {
-		if match(e.Owner.(*uncertain).kr) {
+		if u, ok := e.Owner.(*uncertain); ok && match(u.kr) {
 			list = append(list, e)
 		}
 	}

@@ -239,7 +239,7 @@ func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Rec
 
 // put gives records to the producer. If that takes none of them, all are missing.
 func (a *attempt) put(ctx context.Context, c *Content, records []core.Record, numbers []int32) Batch {
-	batch, err := a.by.cfg.PutBatch(a.traced(ctx, numbers), a.stream, records)
+	batch, err := a.lookAndPut(ctx, records, numbers)
 	if batch == nil {
 		a.missing, a.refused = listed(records, numbers), err
 		a.report = Report{Stream: a.stream, Refused: err, Missing: len(a.missing)}

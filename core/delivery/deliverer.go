@@ -34,6 +34,9 @@ type Config struct {
 	// next one. The producer must have its Options. ReadPlan makes a Plan of its written form.
 	Journal  *journal.Journal
 	ReadPlan func(b []byte) (Plan, error)
+	// LookFor is core.Producer.LookFor. If it is set, records that an earlier process has sent
+	// without an answer are looked for before they are put.
+	LookFor func(ctx context.Context, stream string, list []core.Unanswered) []core.Found
 	// Detached makes attempts go on in goroutines of their own, one for each, whatever
 	// becomes of the caller. Default: the caller puts, waits and evaluates.
 	Detached bool

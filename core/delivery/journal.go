@@ -16,6 +16,7 @@ import (
 type recovered struct {
 	journal  *journal.Journal
 	readPlan func([]byte) (Plan, error)
+	look     bool // for what is uncertain, before it is resent
 
 	mu      sync.Mutex // guards entries
 	entries map[shape][]*journal.Entry
@@ -27,7 +28,7 @@ type shape struct {
 }
 
 func newRecovered(cfg *Config) *recovered {
-	r := &recovered{journal: cfg.Journal, readPlan: cfg.ReadPlan, entries: map[shape][]*journal.Entry{}}
+	r := &recovered{journal: cfg.Journal, readPlan: cfg.ReadPlan, look: cfg.LookFor != nil, entries: map[shape][]*journal.Entry{}}
 	for _, e := range cfg.Journal.Recovered() {
 		id := e.Identity()
 		of := shape{id.Scope, id.Length}
@@ -71,7 +72,7 @@ func (r *recovered) take(scope Scope, content []byte) *Delivery {
 		if e == nil {
 			return nil
 		}
-		if _, ok := e.Take(); !ok {
+		if _, ok := e.Take(r.look); !ok {
 			continue
 		}
 		if d := r.delivery(e); d != nil {

@@ -15,10 +15,11 @@ type Entry struct {
 	j *Journal
 
 	// Guarded by j.mu.
-	state     state
-	gone      bool // nothing is written of it any more
-	recovered bool // from an earlier process, and not taken yet
-	since     time.Time
+	state      state
+	gone       bool              // nothing is written of it any more
+	recovered  bool              // from an earlier process, and not taken yet
+	unanswered []UncertainRecord // see TakeUnanswered
+	since      time.Time
 }
 
 // Begin makes the entry of a content. It is written with what comes next.
@@ -154,8 +155,8 @@ func (j *Journal) endAll(list []*Entry) {
 }
 
 // Take tells whether a recovered entry can be used, which is so once. It returns how many of
-// its records are uncertain.
-func (e *Entry) Take() (uncertain int, ok bool) {
+// its records are uncertain. With look those for which one can look are left to TakeUnanswered.
+func (e *Entry) Take(look bool) (uncertain int, ok bool) {
 	list := e.Uncertain()
 	j := e.j
 	j.mu.Lock()
@@ -165,14 +166,62 @@ func (e *Entry) Take() (uncertain int, ok bool) {
 	}
 	e.recovered = false
 	var seen set
-	for i := range list {
-		for _, n := range list[i].Numbers {
-			seen.add(int(n))
+	known := map[string]bool{}
+	for _, q := range list {
+		switch {
+		case !look || q.Unanswered == nil:
+			for _, n := range q.Numbers {
+				seen.add(int(n))
+			}
+		case !known[q.PartitionKey]: // sent again with its key it is the same, and the first call tells where to look
+			known[q.PartitionKey] = true
+			e.unanswered = append(e.unanswered, q)
 		}
 	}
 	j.stats.Used++
 	j.stats.Uncertain += uint64(seen.n)
 	return seen.n, true
+}
+
+// TakeUnanswered returns, once, the Kinesis records that may be stored and hold records with some of
+// the given numbers, which rise, nil for all, and for which one can look before these are sent again.
+func (e *Entry) TakeUnanswered(numbers []int32) (list []UncertainRecord) {
+	if e == nil {
+		return nil
+	}
+	e.j.mu.Lock()
+	defer e.j.mu.Unlock()
+	if numbers == nil || len(e.unanswered) == 0 {
+		list, e.unanswered = e.unanswered, nil
+		return list
+	}
+	var rest []UncertainRecord
+	for _, q := range e.unanswered {
+		var here, others []int32
+		for _, n := range q.Numbers {
+			if _, has := slices.BinarySearch(numbers, n); has {
+				here = append(here, n)
+			} else {
+				others = append(others, n)
+			}
+		}
+		if q.Numbers = here; len(here) > 0 {
+			list = append(list, q)
+		}
+		if q.Numbers = others; len(others) > 0 {
+			rest = append(rest, q)
+		}
+	}
+	e.unanswered = rest
+	return list
+}
+
+// CountUncertain counts records that are sent again, since it stayed open whether they are
+// stored.
+func (j *Journal) CountUncertain(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stats.Uncertain += uint64(n)
 }
 
 // Usable tells whether Take would return it.
@@ -223,7 +272,11 @@ func (e *Entry) Uncertain() (list []UncertainRecord) {
 		if c == nil {
 			continue
 		}
-		d := decoder{b: c.frame[frameHead : len(c.frame)-frameTail]}
+		body := c.frame[frameHead : len(c.frame)-frameTail]
+		d := decoder{b: body}
+		_, field, _ := readSent(&d, func(*UncertainRecord, uint64, []int32) {})
+		unanswered := readUnanswered(field)
+		d = decoder{b: body}
 		readSent(&d, func(q *UncertainRecord, entry uint64, numbers []int32) {
 			if entry != e.state.id {
 				return
@@ -232,6 +285,9 @@ func (e *Entry) Uncertain() (list []UncertainRecord) {
 			if len(open) > 0 {
 				one := *q
 				one.Numbers = open
+				if q.place < len(unanswered) && unanswered[q.place] != nil && q.ShardID != "" {
+					one.Unanswered = unanswered[q.place].of(q)
+				}
 				list = append(list, one)
 			}
 		})

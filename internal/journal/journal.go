@@ -106,26 +106,27 @@ type Journal struct {
 	syncMu sync.Mutex // before mu
 	synced uint64     // guarded by syncMu: the write up to which all is durable
 
-	mu        sync.Mutex // guards all below, and entries
-	lock      *os.File
-	f         handle
-	header    header
-	enc       encoder // what is not written yet
-	size, due int64   // of the file, and when it is written anew
-	writes    uint64
-	entries   map[uint64]*Entry
-	calls     map[uint64]*call
-	lastID    uint64
-	last      map[place]string  // sequence numbers
-	places    map[string]uint64 // shards of the call that is being written, by their numbers there
-	order     []string          // the same, in their order
-	finished  []*Entry          // the oldest first
-	sweeper   *time.Timer       // nil: there are none
-	failed    error
-	retry     time.Time
-	closed    bool
-	stats     Stats
-	recovered []*Entry
+	mu         sync.Mutex // guards all below, and entries
+	lock       *os.File
+	f          handle
+	header     header
+	enc        encoder // what is not written yet
+	unanswered []byte  // scratch of appendUnanswered
+	size, due  int64   // of the file, and when it is written anew
+	writes     uint64
+	entries    map[uint64]*Entry
+	calls      map[uint64]*call
+	lastID     uint64
+	last       map[place]string  // sequence numbers
+	places     map[string]uint64 // shards of the call that is being written, by their numbers there
+	order      []string          // the same, in their order
+	finished   []*Entry          // the oldest first
+	sweeper    *time.Timer       // nil: there are none
+	failed     error
+	retry      time.Time
+	closed     bool
+	stats      Stats
+	recovered  []*Entry
 }
 
 // Open opens the journal and takes over what an earlier process has left in it. An error

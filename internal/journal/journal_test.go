@@ -122,10 +122,10 @@ func TestEntryIsUsedOnce(t *testing.T) {
 	crash(j)
 	j = mustOpen(t, j.cfg)
 	e := j.Recovered()[0]
-	if _, ok := e.Take(); !ok {
+	if _, ok := e.Take(false); !ok {
 		t.Error("unexpected entry; it cannot be taken")
 	}
-	if _, ok := e.Take(); ok {
+	if _, ok := e.Take(false); ok {
 		t.Error("unexpected entry; it can be taken twice")
 	}
 }
@@ -152,7 +152,7 @@ func TestFinishedEntryIsUsedForTenSecondsAndOnce(t *testing.T) {
 				if tt.want == 0 {
 					return
 				}
-				if _, ok := j.Recovered()[0].Take(); !ok {
+				if _, ok := j.Recovered()[0].Take(false); !ok {
 					t.Fatal("unexpected entry; it cannot be used")
 				}
 				j.Recovered()[0].Finish()
@@ -175,7 +175,7 @@ func TestFinishedEntryIsNotUsedLateInALife(t *testing.T) {
 		crash(j)
 		j = mustOpen(t, j.cfg)
 		time.Sleep(10500 * time.Millisecond)
-		if _, ok := j.Recovered()[0].Take(); ok {
+		if _, ok := j.Recovered()[0].Take(false); ok {
 			t.Error("unexpected entry; it is used more than 10 s after it was finished")
 		}
 	})

@@ -233,7 +233,7 @@ func TestUncertainRecordsAreWhatIsNotSettled(t *testing.T) {
 	if len(got) != 1 || got[0].Stream != "logs" || got[0].ShardID != "shardId-000000000003" || got[0].After != "495" || got[0].PartitionKey != "outer key" || fmt.Sprint(got[0].Numbers) != "[4 6]" {
 		t.Errorf("unexpected uncertain records; got %+v", got)
 	}
-	if n, ok := j.Recovered()[0].Take(); !ok || n != 2 || j.Stats().Uncertain != 2 {
+	if n, ok := j.Recovered()[0].Take(false); !ok || n != 2 || j.Stats().Uncertain != 2 {
 		t.Errorf("unexpected uncertain records; got %d, %v, %d; want 2", n, ok, j.Stats().Uncertain)
 	}
 }

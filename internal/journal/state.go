@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+
+	"github.com/outkpl/outkpl/core"
 )
 
 // state is what is known of an entry, in memory as in the file.
@@ -238,7 +240,7 @@ func (m *image) applySettled(d *decoder) bool {
 
 func (m *image) applySent(d *decoder, frame []byte) bool {
 	c := &call{frame: frame}
-	id, ok := readSent(d, func(_ *UncertainRecord, entry uint64, _ []int32) {
+	id, _, ok := readSent(d, func(_ *UncertainRecord, entry uint64, _ []int32) {
 		s := m.states[entry]
 		if s == nil {
 			return
@@ -276,11 +278,15 @@ type UncertainRecord struct {
 	PartitionKey string
 	// Numbers are those of the entry's records that are in it, in their order there.
 	Numbers []int32
+	// Unanswered is what is needed to look for it, nil if it cannot be looked for.
+	Unanswered *core.Unanswered
+
+	place int // among the Kinesis records of its call
 }
 
 // readSent reads a frame of kindSent. It calls add for the records of each entry in each
 // Kinesis record.
-func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []int32)) (id uint64, ok bool) {
+func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []int32)) (id uint64, unanswered []byte, ok bool) {
 	id = d.uint()
 	q := UncertainRecord{Sent: time.UnixMilli(int64(d.uint())), Stream: string(d.bytes())}
 	type place struct{ id, after string }
@@ -288,8 +294,8 @@ func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []i
 	for range d.int(len(d.b)) {
 		places = append(places, place{string(d.bytes()), string(d.bytes())})
 	}
-	for range d.int(len(d.b)) {
-		q.ShardID, q.After = "", ""
+	for k := range d.int(len(d.b)) {
+		q.ShardID, q.After, q.place = "", "", k
 		if i := d.int(len(places)); i > 0 {
 			q.ShardID, q.After = places[i-1].id, places[i-1].after
 		}
@@ -315,11 +321,13 @@ func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []i
 			}
 		}
 	}
-	// What follows is for later versions of this frame: a tag, a length and as many bytes.
+	// Other fields are those of later versions: a tag, a length and as many bytes.
 	for len(d.b) > 0 {
-		_, _ = d.uint(), d.bytes()
+		if tag, field := d.uint(), d.bytes(); tag == fieldUnanswered {
+			unanswered = field
+		}
 	}
-	return id, !d.bad && id != 0
+	return id, unanswered, !d.bad && id != 0
 }
 
 // frameReader goes through the frames of a file.

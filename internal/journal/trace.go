@@ -66,6 +66,9 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 		e.text(c.PartitionKey(i))
 		j.appendUserRecords(c, i, id, kept)
 	}
+	if kept.entries > 0 {
+		j.appendUnanswered(c)
+	}
 	if kept.entries == 0 || !e.end() {
 		e.b = e.b[:start]
 		return 0

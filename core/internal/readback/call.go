@@ -29,6 +29,41 @@ type position struct {
 	// without both: with the first record of the shard
 }
 
+// covers tells whether all that comes after o comes after p, as far as that is known.
+func (p position) covers(o position) bool {
+	switch {
+	case p == position{}:
+		return true
+	case p.after != "":
+		return o.after != "" && !lessNumber(o.after, p.after)
+	default:
+		return !o.since.IsZero() && !o.since.Before(p.since)
+	}
+}
+
+// earlier returns a position that covers both.
+func (p position) earlier(o position) position {
+	if p == (position{}) || o == (position{}) {
+		return position{}
+	}
+	first := p
+	if p.since.IsZero() || !o.since.IsZero() && o.since.Before(p.since) {
+		first.since = o.since
+	}
+	switch {
+	case p.after == "" || o.after == "":
+		first.after = ""
+	case lessNumber(o.after, p.after):
+		first.after = o.after
+	}
+	return first
+}
+
+// lessNumber compares sequence numbers, which are decimal.
+func lessNumber(a, b string) bool {
+	return len(a) < len(b) || len(a) == len(b) && a < b
+}
+
 // Call is one read of a shard: GetRecords, with GetShardIterator before it if need be.
 type Call struct {
 	// Shard is the id of the shard.

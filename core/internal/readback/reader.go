@@ -5,6 +5,7 @@ package readback
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
@@ -62,8 +63,11 @@ type Entry struct {
 	Began, Ended int64
 	// Until is when the search ends without a result.
 	Until int64
-	// Bytes is the size of the record.
-	Bytes int
+	// Earlier tells that an earlier process made the calls: only After and Since tell when. Began
+	// is before all moments of this process then.
+	Earlier bool
+	// Bytes is the size of the record, or what it takes in memory; Size is the size then.
+	Bytes, Size int
 	// Owner belongs to the caller.
 	Owner any
 
@@ -124,7 +128,7 @@ func (r *Reader) Entries() []*Entry { return r.entries }
 type shard struct {
 	id      string
 	entries map[*Entry]struct{}
-	byKey   map[string]*Entry
+	byKey   map[string][]*Entry // several may have parts of one record
 
 	// The session.
 	began    int64    // everything stored since then has been read or will be
@@ -172,7 +176,7 @@ func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 func (r *Reader) attach(e *Entry, id string, now int64) *Settled {
 	s := r.shards[id]
 	if s == nil {
-		s = &shard{id: id, entries: map[*Entry]struct{}{}, byKey: map[string]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst)}
+		s = &shard{id: id, entries: map[*Entry]struct{}{}, byKey: map[string][]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst)}
 		r.shards[id] = s
 	}
 	s.lastUsed = now
@@ -183,21 +187,24 @@ func (r *Reader) attach(e *Entry, id string, now int64) *Settled {
 		return &Settled{Entry: e, Outcome: Stored, InShard: id, Number: number}
 	}
 	fresh := len(s.entries) == 0
-	s.entries[e], s.byKey[e.Key] = struct{}{}, e
+	s.entries[e] = struct{}{}
+	s.byKey[e.Key] = append(s.byKey[e.Key], e)
 	e.shards = append(e.shards, s)
 	if s.average == 0 {
-		s.average = float64(max(e.Bytes, 1))
+		s.average = float64(max(e.Bytes, e.Size, 1))
 	}
 	s.next = now
-	if fresh || e.Began < s.began {
+	own := position{since: e.Since}
+	if id == e.Shard && e.After != "" {
+		own.after = e.After
+	}
+	switch {
+	case fresh:
+		s.began, s.from, s.seen = e.Began, own, nil
+		s.restart()
+	case e.Began < s.began, e.Earlier && !s.from.covers(own):
 		// What is read for the others begins too late for this one.
-		s.began, s.from = e.Began, position{since: e.Since}
-		if id == e.Shard && e.After != "" {
-			s.from = position{after: e.After, since: e.Since}
-		}
-		if fresh {
-			s.seen = nil
-		}
+		s.began, s.from = min(e.Began, s.began), s.from.earlier(own)
 		s.restart()
 	}
 	if s.ended {
@@ -227,7 +234,9 @@ func (r *Reader) Remove(e *Entry) {
 	}
 	for _, s := range e.shards {
 		delete(s.entries, e)
-		if s.byKey[e.Key] == e {
+		if list := slices.DeleteFunc(s.byKey[e.Key], func(o *Entry) bool { return o == e }); len(list) > 0 {
+			s.byKey[e.Key] = list
+		} else {
 			delete(s.byKey, e.Key)
 		}
 		if len(s.entries) == 0 {
@@ -349,7 +358,7 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 		s.average = (s.average + 3*float64(res.bytes)/float64(res.records)) / 4
 	}
 	for _, f := range res.keys {
-		if e := s.byKey[f.key]; e != nil {
+		for _, e := range slices.Clone(s.byKey[f.key]) {
 			settled = append(settled, Settled{Entry: e, Outcome: Stored, InShard: s.id, Number: f.number})
 			r.Remove(e)
 		}
@@ -357,18 +366,18 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 	if c.epoch != s.epoch || len(s.entries) == 0 {
 		return settled // the session is another one, or over
 	}
-	s.remember(res.keys, now)
 	s.iterator, s.next = res.next, now
 	if res.last != "" {
 		s.last = res.last
 	}
+	s.remember(res.keys, now)
 	if res.next == "" {
 		s.ended, s.children = true, res.children
 		for e := range s.entries {
-			any := false
+			some := false
 			for i := range s.children {
 				if ch := &s.children[i]; ch.mayContain(e.Hash) {
-					any = true
+					some = true
 					if hit := r.attach(e, ch.id, now); hit != nil {
 						settled = append(settled, *hit)
 						r.Remove(e)
@@ -376,12 +385,12 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 					}
 				}
 			}
-			if !any {
+			if !some {
 				settled = append(settled, Settled{Entry: e, Outcome: Unknown})
 				r.Remove(e)
 			}
 		}
-		return settled
+		return append(settled, r.missing(s)...) // the children may have been read before, for others
 	}
 	if res.tip {
 		s.tip = c.began
@@ -399,8 +408,9 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 // remember keeps the keys that were read, for entries that come later.
 func (s *shard) remember(keys []found, now int64) {
 	if len(s.seen)+len(keys) > maxSeen {
-		// All this was stored before now, so that no call that begins later has stored it.
-		s.seen, s.began = nil, now
+		// All this was stored before now, so that no call that begins later has stored it, and
+		// none of it is what the entries that are there look for.
+		s.seen, s.began, s.from.after = nil, now, s.last
 		return
 	}
 	if s.seen == nil {

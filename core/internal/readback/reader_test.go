@@ -98,7 +98,7 @@ func (w *world) GetShardIterator(_ context.Context, in *kinesis.GetShardIterator
 	switch in.ShardIteratorType {
 	case types.ShardIteratorTypeAfterSequenceNumber:
 		var n int
-		fmt.Sscan(*in.StartingSequenceNumber, &n)
+		_, _ = fmt.Sscan(*in.StartingSequenceNumber, &n)
 		for pos < len(s.records) && s.records[pos].number <= n {
 			pos++
 		}
@@ -114,7 +114,7 @@ func (w *world) GetShardIterator(_ context.Context, in *kinesis.GetShardIterator
 func (w *world) GetRecords(_ context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	var id string
 	var pos int
-	fmt.Sscan(*in.ShardIterator, &id, &pos)
+	_, _ = fmt.Sscan(*in.ShardIterator, &id, &pos)
 	w.reads[id] = append(w.reads[id], w.now)
 	if w.rng.Float64() < w.fails {
 		return nil, apiError([]string{"ProvisionedThroughputExceededException", "ExpiredIteratorException", "InternalFailure"}[w.rng.IntN(3)])
@@ -156,15 +156,16 @@ func TestOutcomesAreRightWhateverHappens(t *testing.T) {
 			w.fails = 0.15
 		}
 		stored := map[string]bool{}
-		began := map[string]*Entry{}
+		began := map[*Entry]bool{}
+		var past []Entry                 // what an earlier process may have put
 		confirmed := map[string]string{} // by shard
 		check := func(list []Settled) {
 			for _, s := range list {
-				e := began[s.Key]
-				if e == nil || e != s.Entry {
+				e := s.Entry
+				if !began[e] {
 					t.Fatalf("seed %d: entry %s has a second outcome", seed, s.Key)
 				}
-				delete(began, s.Key)
+				delete(began, e)
 				outcomes[s.Outcome]++
 				switch s.Outcome {
 				case Stored:
@@ -219,8 +220,19 @@ func TestOutcomesAreRightWhateverHappens(t *testing.T) {
 				}
 				e.Ended = w.now + int64(w.rng.IntN(400))*int64(time.Millisecond)
 				e.Until = w.now + 60*second
-				began[key] = e
+				began[e] = true
 				check(r.Add(e, w.now))
+				old := Entry{Key: key, Shard: root, Hash: e.Hash, After: e.After, Since: e.Since, Earlier: true, Bytes: 300}
+				past = append(past, old)
+			}
+			// Several contents have parts of one record of an earlier process.
+			if step < 2500 && len(past) > 0 && w.rng.IntN(60) == 0 {
+				for range 1 + w.rng.IntN(3) {
+					e := past[w.rng.IntN(len(past))]
+					e.Ended, e.Until = w.now, w.now+60*second
+					began[&e] = true
+					check(r.Add(&e, w.now))
+				}
 			}
 			calls = slices.DeleteFunc(calls, func(p pending) bool {
 				if p.at > w.now {
@@ -235,7 +247,7 @@ func TestOutcomesAreRightWhateverHappens(t *testing.T) {
 					calls = append(calls, pending{c, res, w.now + int64(w.rng.IntN(300))*int64(time.Millisecond)})
 				}
 				for _, e := range r.Late(w.now) {
-					delete(began, e.Key)
+					delete(began, e)
 					outcomes[Unknown]++
 				}
 			}
@@ -303,5 +315,83 @@ func TestShardsThatCannotBeReadEndTheSearch(t *testing.T) {
 	}
 	if code(errors.New("x")) != "" {
 		t.Error("unexpected code of an error without one")
+	}
+}
+
+// Records of an earlier process are looked for from the earliest place on, in whatever order they
+// come, also after more keys were read than are remembered.
+func TestEarlierEntriesAreLookedForFromTheEarliestOn(t *testing.T) {
+	for _, overflow := range []bool{false, true} {
+		w := newWorld(1)
+		r := New(Config{Settle: second, Calls: 5, Concurrent: 4})
+		start := time.Unix(0, w.now)
+		var list []Entry
+		for i := range 6 {
+			key := fmt.Sprintf("%016d", i)
+			list = append(list, Entry{Key: key, Shard: "shard-0", After: fmt.Sprint(w.number), Since: start, Earlier: true, Bytes: 10})
+			w.put(1, key, 300)
+			for n := range 10 {
+				w.put(1, fmt.Sprintf("other-%d-%08d", i, n), 300)
+			}
+			if overflow && i == 2 {
+				for n := range maxSeen {
+					w.put(1, fmt.Sprintf("many-%011d", n), 20)
+				}
+			}
+		}
+		stored := 0
+		note := func(list []Settled) {
+			for _, s := range list {
+				if s.Outcome != Stored {
+					t.Errorf("overflow %t: unexpected outcome %d of %s", overflow, s.Outcome, s.Key)
+				}
+				stored++
+			}
+		}
+		for _, i := range []int{4, 1, 1, 5, 0, 3, 2, 0} {
+			e := list[i]
+			e.Ended, e.Until = w.now, w.now+100*second
+			note(r.Add(&e, w.now))
+			if c := r.Next(w.now); c != nil {
+				c.limit = min(c.limit, 3)
+				note(r.Done(c, c.Do(context.Background(), w, aws.String("s"), nil), w.now))
+			}
+			w.now += second / 10
+		}
+		for range 2000 {
+			w.now += second / 10
+			if c := r.Next(w.now); c != nil {
+				note(r.Done(c, c.Do(context.Background(), w, aws.String("s"), nil), w.now))
+			}
+		}
+		if stored != 8 || r.Len() != 0 {
+			t.Errorf("overflow %t: unexpected outcomes; got %d stored, %d open; want 8, 0", overflow, stored, r.Len())
+		}
+	}
+}
+
+func TestPositionsAreCompared(t *testing.T) {
+	a, b := time.Unix(1, 0), time.Unix(2, 0)
+	for _, c := range []struct {
+		p, o    position
+		covers  bool
+		earlier position
+	}{
+		{position{}, position{after: "5"}, true, position{}},
+		{position{after: "5"}, position{}, false, position{}},
+		{position{after: "5", since: b}, position{after: "10", since: a}, true, position{after: "5", since: a}},
+		{position{after: "10", since: a}, position{after: "5", since: b}, false, position{after: "5", since: a}},
+		{position{after: "10", since: b}, position{since: a}, false, position{since: a}},
+		{position{since: a}, position{after: "10", since: b}, true, position{since: a}},
+		{position{since: b}, position{after: "10", since: a}, false, position{since: a}},
+		{position{since: a}, position{since: a}, true, position{since: a}},
+		{position{since: a}, position{after: "1"}, false, position{since: a}},
+	} {
+		if got := c.p.covers(c.o); got != c.covers {
+			t.Errorf("unexpected cover of %+v by %+v; got %t", c.o, c.p, got)
+		}
+		if got := c.p.earlier(c.o); got != c.earlier {
+			t.Errorf("unexpected earlier of %+v and %+v; got %+v; want %+v", c.p, c.o, got, c.earlier)
+		}
 	}
 }

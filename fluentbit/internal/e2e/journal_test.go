@@ -17,12 +17,16 @@ import (
 
 // TestKillWithJournal ends the host with SIGKILL at random moments. With filesystem storage
 // and a journal nothing may be lost, and an event may be doubled only if it was sent without
-// an answer when the host was killed, or if the host has read its line twice, which its time
-// of reading shows.
+// an answer when the host was killed, and with read-back not even then, or if the host has read
+// its line twice, which its time of reading shows.
 func TestKillWithJournal(t *testing.T) {
 	const kills, each = 20, 600
-	for _, workers := range []int{0, 8} {
-		t.Run(fmt.Sprintf("%d times/workers %d", kills, workers), func(t *testing.T) {
+	for _, c := range []struct {
+		workers int
+		verify  string
+	}{{0, "off"}, {8, "off"}, {0, "on"}, {8, "on"}} {
+		workers := c.workers
+		t.Run(fmt.Sprintf("%d times/workers %d/read-back %s", kills, workers, c.verify), func(t *testing.T) {
 			t.Parallel()
 			r := row{confirmed: -1}
 			table.add(t, &r)
@@ -35,7 +39,7 @@ func TestKillWithJournal(t *testing.T) {
 			h := newHost(t, settings{
 				service: []string{"storage.path: " + t.TempDir()},
 				inputs:  [][]string{tail(f.path, "storage.type: filesystem", "db: "+filepath.Join(t.TempDir(), "tail.db"), "db.sync: normal")},
-				outputs: [][]string{output(srv.URL(), "logs", workers, "alias: mine", "journal_dir: "+dir, "time_key: read", "time_key_format: '%s.%9N'",
+				outputs: [][]string{output(srv.URL(), "logs", workers, "alias: mine", "journal_dir: "+dir, "verify_uncertain: "+c.verify, "time_key: read", "time_key_format: '%s.%9N'",
 					"aggregation_max_count: 10", "collection_max_count: 5", "max_in_flight: 2")},
 			})
 			rng := rand.New(rand.NewPCG(5, uint64(workers)))
@@ -85,6 +89,9 @@ func TestKillWithJournal(t *testing.T) {
 			r.note = fmt.Sprintf("%d kills, %d contents known afterwards, %d records uncertain; doubled: %d of these, %d that the host has read twice", kills, known, uncertain, ours, reread)
 			if known == 0 {
 				t.Error("no content was under way at a kill; the test has shown nothing")
+			}
+			if c.verify == "on" && ours > 0 {
+				t.Errorf("unexpected duplicates with read-back; got %d of the same reading; want none", ours)
 			}
 			if ours > uncertain {
 				t.Errorf("unexpected duplicates; got %d of the same reading; want at most the %d records uncertain", ours, uncertain)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/ledger"
@@ -37,10 +38,18 @@ func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 		Journal:         in.journal,
 		ReadPlan:        readPlan,
 	}
+	if p, ok := in.producer.(looker); ok && in.cfg.Producer.VerifyUncertain {
+		cfg.LookFor = p.LookFor
+	}
 	if in.hostStopping != nil {
 		cfg.GivenUp = in.givenUp
 	}
 	return delivery.New(cfg)
+}
+
+// looker is a Producer that looks for records in its streams.
+type looker interface {
+	LookFor(ctx context.Context, stream string, list []core.Unanswered) []core.Found
 }
 
 func ledgerLimits(cfg *Config) ledger.Limits {

@@ -20,6 +20,7 @@ import (
 // mortal is a client of a process that can be killed: nothing leaves it afterwards.
 type mortal struct {
 	core.Client
+	core.ReadClient
 	dead *atomic.Bool
 }
 
@@ -50,7 +51,7 @@ func startProcess(t *testing.T, s *kinesistest.Server, dir, name string, kv ...s
 		Name:   name,
 		Logger: slog.New(slog.NewTextHandler(p.log, nil)),
 		NewProducer: func(cfg *Config, logger *slog.Logger) (Producer, error) {
-			made, err := core.New(mortal{s.Client(), p.dead}, append(producerOptions(cfg, logger), core.WithRetryBackoff(1e6, 1e7))...)
+			made, err := core.New(mortal{s.Client(), s.Client(), p.dead}, append(producerOptions(cfg, logger), core.WithRetryBackoff(1e6, 1e7))...)
 			return coreProducer{made}, err
 		},
 	})
@@ -254,5 +255,42 @@ func TestJournalThatCannotBeUsedKeepsNothingFromStarting(t *testing.T) {
 			t.Errorf("%s: unexpected log; got:\n%s", dir, text)
 		}
 		untilOK(t, p.Instance, "tag", chunkFromTo(t, 0, 3))
+	}
+}
+
+// With read-back, what was sent without an answer is looked for.
+func TestChunkSentWithoutAnAnswerAtAKillIsLookedFor(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		effect    kinesistest.Effect
+		verify    string
+		events    int
+		uncertain uint64
+	}{
+		{"stored", kinesistest.Effect{HangReply: true}, "on", 60, 0},
+		{"not stored", kinesistest.Hang(), "on", 60, 0},
+		{"stored, without read-back", kinesistest.Effect{HangReply: true}, "off", 120, 60},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := kinesistest.New(kinesistest.WithStream("logs", 2))
+			kv := []string{"aggregation", "on", "verify_uncertain", c.verify}
+			a := startProcess(t, s, t.TempDir(), "kpl.0", kv...)
+			hang := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.effect})
+			chunk := chunkFromTo(t, 0, 60)
+			if code := a.Flush("tag", chunk); code != Retry {
+				t.Fatalf("unexpected answer; got %v; want retry", code)
+			}
+			dir := a.kill(t)
+			hang.Remove()
+			b := startProcess(t, s, dir, "kpl.0", kv...)
+			untilOK(t, b.Instance, "tag", chunk)
+			if n := len(consumed(t, s, "logs")); n != c.events {
+				t.Errorf("unexpected events; got %d; want %d", n, c.events)
+			}
+			if n := b.journal.Stats().Uncertain; n != c.uncertain {
+				t.Errorf("unexpected records uncertain; got %d; want %d", n, c.uncertain)
+			}
+		})
 	}
 }

@@ -23,6 +23,7 @@ import (
 // mortal is a client of a process that can be killed: nothing leaves it afterwards.
 type mortal struct {
 	core.Client
+	core.ReadClient
 	dead *atomic.Bool
 }
 
@@ -49,7 +50,7 @@ type lives struct {
 func newLives(t *testing.T, flags ...string) *lives {
 	t.Helper()
 	l := &lives{rig: &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 4))}, flags: flags, dir: t.TempDir()}
-	l.rig.wrap = func(c core.Client) core.Client { return mortal{c, l.dead} }
+	l.rig.wrap = func(c core.Client) core.Client { return mortal{c, l.kinesis.Client(), l.dead} }
 	l.begin()
 	return l
 }
@@ -203,5 +204,40 @@ func TestSecondProcessOverOneJournalGoesOnWithout(t *testing.T) {
 	second.stop()
 	if !strings.Contains(text.String(), "in use by another process") || !strings.Contains(text.String(), "at least once") {
 		t.Errorf("unexpected log; want a line that says why there is no journal; got:\n%s", text.String())
+	}
+}
+
+// With read-back, what was sent without an answer is looked for.
+func TestBodySentWithoutAnAnswerAtAKillIsLookedFor(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		effect    kinesistest.Effect
+		verify    string
+		events    int
+		uncertain uint64
+	}{
+		{"stored", kinesistest.Effect{HangReply: true}, "true", 100, 0},
+		{"not stored", kinesistest.Hang(), "true", 100, 0},
+		{"stored, without read-back", kinesistest.Effect{HangReply: true}, "false", 200, 100},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLives(t, "--route.partition_key=n", "--producer.verify_uncertain="+c.verify)
+			defer func() { l.stop() }()
+			hang := l.kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: c.effect})
+			body := ndjson(0, 100)
+			if rp := l.post(t.Context(), "/", body); rp.status == 200 {
+				t.Fatal("unexpected answer 200")
+			}
+			hang.Remove()
+			l.die()
+			l.deliver(body)
+			if n := len(l.kinesis.Consume("logs").Records); n != c.events {
+				t.Errorf("unexpected events; got %d; want %d", n, c.events)
+			}
+			if st := l.server.Stats(); st.Journal.Used != 1 || st.Journal.Uncertain != c.uncertain {
+				t.Errorf("unexpected journal; got %+v; want one body used, %d records uncertain", st.Journal, c.uncertain)
+			}
+		})
 	}
 }

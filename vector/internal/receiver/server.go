@@ -161,7 +161,12 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 // same body has less to do.
 func (s *Server) newDeliverer() *delivery.Deliverer {
 	l := s.cfg.Ledger
+	lookFor := s.producer.LookFor
+	if !s.cfg.Producer.VerifyUncertain {
+		lookFor = nil
+	}
 	return delivery.New(delivery.Config{
+		LookFor: lookFor,
 		PutBatch: func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
 			return s.putBatch(ctx, stream, records)
 		},

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"testing"
+)
+
+// A field that breaks off, of whatever length, is as none, and reading it does not fail.
+func TestUnansweredRecordsThatBreakOffAreNone(t *testing.T) {
+	one := append([]byte{lookThere | lookAfter, 2, '4', '9', 7}, make([]byte, 48)...)
+	one[5], one[21], one[37] = 1, 2, 3
+	field := append(append([]byte{0}, one...), append([]byte{lookThere | lookPlace, 7}, make([]byte, 48)...)...)
+	list := readUnanswered(field)
+	if len(list) != 3 || list[0] != nil || list[1] == nil || list[2] == nil {
+		t.Fatalf("unexpected records: %+v", list)
+	}
+	q := &UncertainRecord{Stream: "logs", ShardID: "shard", After: "50", PartitionKey: "key"}
+	if d := list[1].of(q); d.After != "49" || d.Since.UnixMilli() != 7 || d.Hash.Hi != 1 || d.First.Hi != 2 || d.Last.Hi != 3 || d.Stream != "logs" || d.ShardID != "shard" || d.PartitionKey != "key" {
+		t.Errorf("unexpected record: %+v", d)
+	}
+	if d := list[2].of(q); d.After != "50" {
+		t.Errorf("unexpected place; got %q; want that of the shard", d.After)
+	}
+	for n := range field {
+		for i, d := range readUnanswered(field[:n]) {
+			if d != nil && (i == 0 || *d != *list[i]) {
+				t.Errorf("cut at %d: unexpected record %d: %+v", n, i, d)
+			}
+		}
+	}
+}
