@@ -3,6 +3,7 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -613,7 +614,7 @@ func TestALateCopyHasTheSameKey(t *testing.T) {
 			all := s.Records(stream)
 			if !both {
 				checkDelivered(t, s, records)
-			} else if len(all) != 2 || all[0].PartitionKey != all[1].PartitionKey || string(all[0].Data) != string(all[1].Data) {
+			} else if len(all) != 2 || all[0].PartitionKey != all[1].PartitionKey || !bytes.Equal(all[0].Data, all[1].Data) {
 				t.Errorf("unexpected records: %d; want two with the same key and bytes", len(all))
 			}
 			checkVerified(t, p, 20, 10, 10, 0)

@@ -3,6 +3,7 @@
 package core
 
 import (
+	"bytes"
 	"regexp"
 	"testing"
 
@@ -73,14 +74,14 @@ func TestOnlyARecordThatMayBeWrappedAloneIs(t *testing.T) {
 			data, key := sentData(t, req, 0)
 			want := c.wrapped && on
 			users, ok := aggregation.Deaggregate("", "", data)
-			if isOne := ok && string(data) != string(c.record.Data); kr.wrapped != want || isOne != want {
+			if isOne := ok && !bytes.Equal(data, c.record.Data); kr.wrapped != want || isOne != want {
 				t.Errorf("%s, read-back %t: unexpected record; got wrapped %t, aggregate of one %t; want %t", c.name, on, kr.wrapped, isOne, want)
 			}
 			if want {
 				if !regexp.MustCompile(`^[A-Za-z0-9]{16}$`).MatchString(key) {
 					t.Errorf("%s: unexpected key of the aggregate %q; want 16 characters", c.name, key)
 				}
-				if len(users) != 1 || string(users[0].Data) != string(c.record.Data) {
+				if len(users) != 1 || !bytes.Equal(users[0].Data, c.record.Data) {
 					t.Errorf("%s: unexpected user records in the aggregate; got %d; want the one submitted", c.name, len(users))
 				}
 				if res := kcl.Read(data, kr.shard.start, kr.shard.end); res.Dropped() {
@@ -89,7 +90,7 @@ func TestOnlyARecordThatMayBeWrappedAloneIs(t *testing.T) {
 			} else if c.record.PartitionKey != "" && key != c.record.PartitionKey {
 				t.Errorf("%s, read-back %t: unexpected key; got %q; want the record's", c.name, on, key)
 			}
-			if again, same := sentAgain(req); string(again) != string(data) || same != key {
+			if again, same := sentAgain(req); !bytes.Equal(again, data) || same != key {
 				t.Errorf("%s: the record is sent again with other bytes or another key", c.name)
 			}
 		}

@@ -61,8 +61,12 @@ func verifyRound(t *testing.T, seed uint64) (records, doubled int, stats core.St
 	s := kinesistest.New(kinesistest.WithStream(stream, 4), kinesistest.WithLimits(kinesistest.AWSLimits),
 		kinesistest.WithClock(func() time.Time { return time.Now().Add(skew) }))
 	for i, e := range []kinesistest.Effect{
-		kinesistest.LoseReply(), {HangReply: true}, kinesistest.Hang(), kinesistest.Reset(), kinesistest.Status(500), kinesistest.Status(503),
-		{EntryCode: "InternalFailure", EntryShare: 0.5}, {EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5}, kinesistest.Delay(200 * time.Millisecond),
+		kinesistest.LoseReply(),
+		{HangReply: true},
+		kinesistest.Hang(), kinesistest.Reset(), kinesistest.Status(500), kinesistest.Status(503),
+		{EntryCode: "InternalFailure", EntryShare: 0.5},
+		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.5},
+		kinesistest.Delay(200 * time.Millisecond),
 	} {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.02, Seed: seed*100 + uint64(i), Effect: e})
 	}
