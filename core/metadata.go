@@ -52,10 +52,10 @@ func (pl *pipeline) recheckRecordLimit(refused []*kinesisRecord) {
 	}
 }
 
-// learnRecordLimit takes in a limit that Kinesis named when it refused a record: until the metadata
+// lowerRecordLimit takes in a limit that Kinesis named when it refused a record: until the metadata
 // come, a receiver would go on making records that are refused. The metadata have the last word,
 // since the refusal may be older than a raised limit.
-func (pl *pipeline) learnRecordLimit(limit int) {
+func (pl *pipeline) lowerRecordLimit(limit int) {
 	if limit < pl.meta.maxRecordBytes {
 		pl.meta.maxRecordBytes = limit
 		pl.describeSoon()

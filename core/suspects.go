@@ -68,7 +68,7 @@ func (pl *pipeline) refusedAlone(kr *kinesisRecord, p proof, v classification, a
 	switch {
 	case v.reason != ReasonNone && p.strikes >= pl.strikesNeeded(kr, v) && pl.now-s.since >= int64(leastSuspicion) && !pl.mayBeAboveLimit(kr, v, s.since):
 		if v.reason == ReasonTooLarge && v.recordLimit > 0 {
-			pl.learnRecordLimit(v.recordLimit)
+			pl.lowerRecordLimit(v.recordLimit)
 		}
 		pl.failCulprit(kr, v, a)
 		return
