@@ -10,9 +10,8 @@ import (
 func (pl *pipeline) sendUnaggregated(it *item, sh *shard) {
 	kr := pl.newRecord()
 	kr.shard = sh
-	kr.chooseUnkeyedHash(it)
 	if it.has(itemUnkeyed) {
-		pl.aggregates.sticky = nil // the next one selects a shard
+		pl.joinUnkeyedRun(kr, it)
 	}
 	kr.addItem(it)
 	kr.deadline = pl.now + pl.bufferedNanos
@@ -179,8 +178,9 @@ func (pl *pipeline) detachAggregate(sh *shard) *kinesisRecord {
 type openAggregates struct {
 	open      openList
 	sticky    *shard // which gets the unkeyed records; see stickyShard
-	maxBytes  int    // AggregationMaxBytes, or less; see limitAggregates
-	growBytes int    // likewise AggregationGrowBytes
+	run       unkeyedRun
+	maxBytes  int // AggregationMaxBytes, or less; see limitAggregates
+	growBytes int // likewise AggregationGrowBytes
 }
 
 // openList is the list of shards with an open aggregate, and their share of the

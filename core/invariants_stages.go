@@ -76,7 +76,7 @@ func (a *audit) auditRecord(p place, kr *kinesisRecord) error {
 //
 //go:norace
 func (a *audit) auditSize(p place, kr *kinesisRecord) error {
-	least, exact := kr.outerKeyLen(), kr.agg.Len() == len(kr.items)
+	least, exact := kr.outerKeyLen(), kr.counted() == len(kr.items)
 	for _, it := range kr.items {
 		least += int(it.dataBytes)
 	}

@@ -7,41 +7,45 @@ import (
 )
 
 // kinesisRecord is one entry of a PutRecords call in the making: an aggregate,
-// or one user record.
+// or one user record. What each stage asks for comes first: it fits in two lines of the
+// processor's cache, and without aggregation there is one of these for each user record.
 type kinesisRecord struct {
 	items []*item
-	agg   aggregation.Builder
+	// shard is the predicted shard, nil if there is no prediction. A record
+	// without prediction has one user record only: consumers drop an aggregate
+	// that mixes shards as a whole.
+	shard    *shard
+	outer    aggregation.HashKey // routes the whole Kinesis record: where its first item belongs
+	size     int                 // data plus outer partition key, in bytes; until it is encoded a bound
+	deadline int64               // when the request that carries it must leave
+
+	expires       int64 // when the first of its items does, 0 for never
+	reservedBytes int   // the bytes of tokens taken for it
+	aloneUnits    int   // payload units of its user records one by one, once it is encoded
+	// agg is made when several items are counted: streams without aggregation never need it.
+	agg *aggregation.Builder
 	// wrapped: what Kinesis stores is an aggregate, and not a user record as it is. An
 	// aggregate in a shard that does not contain its records is dropped by consumers, a
 	// user record never is. Several records always are an aggregate.
 	wrapped bool
+	queued  bool // in its shard's queue, while still open (strict ordering)
 	// With read-back, an aggregate has a key of its own, by which it is found again; and a
 	// user record that is alone is wrapped to carry it, if the aggregate has no more than
 	// wrapBytes. The key stays as long as the bytes do.
 	keyed     bool
+	uncertain bool // a call may have stored it
+	// unkeyedHash is the explicit hash key of the unkeyed records in here. All of
+	// them share it, and so one entry of the key table.
+	hasUnkeyedHash bool
+	unkeyedHash    aggregation.HashKey
+
 	wrapBytes int    // 0: a record that is alone is not wrapped
 	key       string // empty until it is encoded
 	// Where to look for it: in what was stored after sentAt, which comes after the sequence
 	// number sentAfter if that is not empty. See verify.go.
 	sentAt    int64 // when the first call began that may have stored it; 0 if none has
 	sentAfter string
-	uncertain bool // a call may have stored it
-	// shard is the predicted shard, nil if there is no prediction. A record
-	// without prediction has one user record only: consumers drop an aggregate
-	// that mixes shards as a whole.
-	shard *shard
-	// unkeyedHash is the explicit hash key of the unkeyed records in here. All of
-	// them share it, and so one entry of the key table.
-	unkeyedHash    aggregation.HashKey
-	hasUnkeyedHash bool
-	outer          aggregation.HashKey // routes the whole Kinesis record: where its first item belongs
-	size           int                 // data plus outer partition key, in bytes; until it is encoded a bound
-	aloneUnits     int                 // payload units of its user records one by one, once it is encoded
-	reservedBytes  int                 // the bytes of tokens taken for it
-	deadline       int64               // when the request that carries it must leave
-	due            int64               // while it waits for a retry
-	expires        int64               // when the first of its items does, 0 for never
-	queued         bool                // in its shard's queue, while still open (strict ordering)
+	due       int64 // while it waits for a retry
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -104,6 +108,7 @@ func (kr *kinesisRecord) explicit(it *item) (aggregation.HashKey, bool) {
 
 // sizeWith returns what the size would be with the item added to others.
 func (kr *kinesisRecord) sizeWith(it *item) int {
+	kr.countItems()
 	r := it.record()
 	if ehk, ok := kr.explicit(it); ok {
 		return kr.agg.SizeWithExplicit(it.partitionKey(), ehk, r.Data) + kr.outerKeyLen()
@@ -152,7 +157,15 @@ func earlier(a, b int64) int64 {
 	return a
 }
 
-// addItem puts the item in. Those before must have been counted.
+// counted returns how many of the items the aggregate has.
+func (kr *kinesisRecord) counted() int {
+	if kr.agg == nil {
+		return 0
+	}
+	return kr.agg.Len()
+}
+
+// addItem puts the item in, and makes the size exact.
 func (kr *kinesisRecord) addItem(it *item) {
 	if len(kr.items) == 0 {
 		kr.outer = kr.hashOf(it)
@@ -160,16 +173,23 @@ func (kr *kinesisRecord) addItem(it *item) {
 	kr.items = append(kr.items, it)
 	kr.chooseWrapped()
 	kr.expires = earlier(kr.expires, it.batch.expires)
+	if !kr.wrapped { // it may stay alone
+		kr.size = it.sizeAlone()
+		return
+	}
 	kr.countItems()
 }
 
 // countItems makes the aggregate of the items, as far as it is not made yet, and the size
 // exact.
 func (kr *kinesisRecord) countItems() {
-	if rest := kr.items[kr.agg.Len():]; len(rest) > 1 {
+	if rest := kr.items[kr.counted():]; len(rest) > 1 {
 		fetchKeys(rest)
 	}
-	kr.countItemsWith(&kr.agg)
+	if kr.agg == nil {
+		kr.agg = new(aggregation.Builder)
+	}
+	kr.countItemsWith(kr.agg)
 }
 
 func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
@@ -204,8 +224,8 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 		}
 		return data, buf, kr.items[0].partitionKey()
 	}
-	agg := &kr.agg
-	if agg.Len() == 0 {
+	agg := kr.agg
+	if kr.counted() == 0 {
 		agg = spare
 		kr.countItemsWith(agg)
 	}
@@ -227,7 +247,9 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 func (kr *kinesisRecord) resetRecord() {
 	clear(kr.items)
 	items := kr.items[:0]
-	kr.agg.Reset()
+	if kr.agg != nil {
+		kr.agg.Reset()
+	}
 	*kr = kinesisRecord{items: items, agg: kr.agg}
 }
 

@@ -14,9 +14,15 @@ func (pl *pipeline) limit(kr *kinesisRecord) {
 		pl.collect(kr)
 		return
 	}
-	kr.shard.queue = append(kr.shard.queue, kr)
-	if len(kr.shard.queue) == 1 {
-		pl.admitQueue(kr.shard)
+	sh := kr.shard
+	if len(sh.queue) == 0 && pl.cfg.ordering != OrderingStrict && !pl.hasExpired(kr) && pl.waitTime(kr) == 0 {
+		pl.reserveTokens(kr) // as a rule nothing waits
+		pl.collect(kr)
+		return
+	}
+	sh.queue = append(sh.queue, kr)
+	if len(sh.queue) == 1 {
+		pl.admitQueue(sh)
 	}
 }
 

@@ -57,10 +57,15 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		// return to the head of its queue in their order.
 		worst := classification{}
 		before := pl.stats.KinesisRecords
+		var stored []attemptNode // in one piece of memory, as the texts of the answer are
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
-				pl.recordStored(kr, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
+				if stored == nil {
+					stored = make([]attemptNode, 0, i+1)
+				}
+				stored = append(stored, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
+				pl.recordStored(kr, &stored[len(stored)-1])
 				continue
 			}
 			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
@@ -84,7 +89,7 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 }
 
 // recordStored handles a record that Kinesis has taken, in whatever shard.
-func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
+func (pl *pipeline) recordStored(kr *kinesisRecord, a *attemptNode) {
 	pl.stats.KinesisRecords++
 	pl.stats.KinesisBytes += uint64(kr.size)
 	pl.retries.budget.earnRetry(len(pl.retries.waiting))
@@ -97,9 +102,9 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 	}
 	sh := kr.shard
 	foreign := pl.isForeignAnswer(kr, a)
-	contradiction := !foreign && pl.placementMismatch(kr, &a)
+	contradiction := !foreign && pl.placementMismatch(kr, a)
 	if pl.cfg.verify && !foreign {
-		if actual := pl.shards.byID[a.shardID]; actual != nil {
+		if actual := pl.answeringShard(kr, a); actual != nil {
 			pl.noteConfirmed(actual, a.sequenceNumber)
 		}
 	}
@@ -119,13 +124,13 @@ func (pl *pipeline) recordStored(kr *kinesisRecord, a attemptNode) {
 		pl.confirmRecord(kr, a)
 		return
 	}
-	if r, known := pl.rangeOf(a); known && !contradiction {
-		pl.reconcile(kr, a, r)
+	if r, known := pl.rangeOf(*a); known && !contradiction {
+		pl.reconcile(kr, *a, r)
 		return
 	}
 	// Either the shard is younger than the map, or the map is that of another stream
 	// of the same name. In the second case only a map fetched from now on will do.
-	pl.parkUnresolved(kr, a, foreign || contradiction)
+	pl.parkUnresolved(kr, *a, foreign || contradiction)
 }
 
 // countUncertain counts records that may be stored twice.

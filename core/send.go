@@ -23,7 +23,7 @@ type request struct {
 	// Memory that is used again by later requests.
 	blob     []byte  // the aggregates, one after the other
 	decimal  []byte  // the explicit hash keys, likewise
-	digits   []uint8 // how long each of them is
+	digits   []uint8 // how long each of them is; 0: it is that of the record before
 	keys     []string
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte            // scratch
@@ -144,16 +144,20 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 	if need := len(r.records) * decimals; cap(r.decimal) < need {
 		r.decimal = make([]byte, 0, need)
 	}
-	for _, kr := range r.records {
+	for i, kr := range r.records {
 		before := len(r.decimal)
-		r.decimal = kr.outer.AppendDecimal(r.decimal)
+		if i == 0 || kr.outer != r.records[i-1].outer { // a key's records come in runs
+			r.decimal = kr.outer.AppendDecimal(r.decimal)
+		}
 		r.digits = append(r.digits, uint8(len(r.decimal)-before))
 	}
 	// One string has all decimals; keys and entries point into it.
-	all := string(r.decimal)
+	all, decimal := string(r.decimal), ""
 	for _, n := range r.digits {
-		r.keys = append(r.keys, all[:n], "")
-		all = all[n:]
+		if n > 0 {
+			decimal, all = all[:n], all[n:]
+		}
+		r.keys = append(r.keys, decimal, "")
 	}
 	r.makeVerifyKeys()
 	fetched := 0

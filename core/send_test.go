@@ -55,8 +55,8 @@ func TestEncoderKeepsNoTablesOfHugeAggregates(t *testing.T) {
 		if kr.size != len(data)+len(key) {
 			t.Errorf("unexpected size of an aggregate of %d; got %d; want %d", c.records, kr.size, len(data)+len(key))
 		}
-		if spare.Len() != 0 || kr.agg.Len() != 0 {
-			t.Errorf("unexpected user records left in the builders after %d; got %d, %d; want none", c.records, spare.Len(), kr.agg.Len())
+		if spare.Len() != 0 || kr.counted() != 0 {
+			t.Errorf("unexpected user records left in the builders after %d; got %d, %d; want none", c.records, spare.Len(), kr.counted())
 		}
 		if kept := !reflect.ValueOf(spare).IsZero(); kept != c.kept {
 			t.Errorf("unexpected memory after %d user records; got kept %v; want %v", c.records, kept, c.kept)

@@ -89,11 +89,20 @@ func (o *origin) differsFrom(other *origin) bool {
 	return o != nil && other != nil && (o.second-other.second > originSlack || other.second-o.second > originSlack)
 }
 
+// answeringShard returns the shard that an answer names, nil if it is not in the map. As a
+// rule it is the predicted one.
+func (pl *pipeline) answeringShard(kr *kinesisRecord, a *attemptNode) *shard {
+	if sh := kr.shard; sh != nil && sh.current && sh.id != "" && sh.id == a.shardID {
+		return sh
+	}
+	return pl.shards.byID[a.shardID]
+}
+
 // isForeignAnswer reports whether an answer's sequence number was not given by the shard that
 // has this id in the map. Then the map is of another stream of the same name, most
 // likely.
-func (pl *pipeline) isForeignAnswer(kr *kinesisRecord, a attemptNode) bool {
-	sh := pl.shards.byID[a.shardID]
+func (pl *pipeline) isForeignAnswer(kr *kinesisRecord, a *attemptNode) bool {
+	sh := pl.answeringShard(kr, a)
 	if sh == nil || sh.origin == nil || len(a.sequenceNumber) != sequenceNumberDigits {
 		return false
 	}

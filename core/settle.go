@@ -99,10 +99,9 @@ func (pl *pipeline) closeBatch(b *Batch) {
 }
 
 // confirmRecord settles every user record of a stored Kinesis record.
-func (pl *pipeline) confirmRecord(kr *kinesisRecord, a attemptNode) {
-	node := &a
+func (pl *pipeline) confirmRecord(kr *kinesisRecord, a *attemptNode) {
 	for _, it := range kr.items {
-		pl.noteAttempt(it, node)
+		pl.noteAttempt(it, a)
 	}
 	for _, it := range kr.items {
 		pl.settle(it, nil)

@@ -59,7 +59,7 @@ func (s *shard) waitEstimate(now int64) int64 {
 
 // estimateSample is how many records of a queue stand for all of it. Without
 // aggregation a queue may have 100,000, and the estimate is made for each record.
-const estimateSample = 16
+const estimateSample = 4
 
 // closeOpen takes the open aggregate off the shard.
 func (s *shard) closeOpen() {

@@ -115,7 +115,7 @@ func TestShardsOfANewMapWaitForDrainingShards(t *testing.T) {
 		}
 		for i, kr := range slices.Clone(req.records) {
 			a := attemptNode{Attempt: &Attempt{}, shardID: kr.shard.id}
-			pl.confirmRecord(kr, a)
+			pl.confirmRecord(kr, &a)
 			want := 3 - i
 			if got := blockers(); !slices.Equal(got, []int{want}) || len(pl.ordering.draining) != want {
 				t.Errorf("unexpected blockers after %d answers; got %v, %d shards draining; want %d", i+1, got, len(pl.ordering.draining), want)
@@ -146,7 +146,7 @@ func TestShardThatStandsForAllWaitsAndIsWaitedFor(t *testing.T) {
 			t.Fatalf("unexpected queue %+v; want one with 3 records that waits for 4", pl.ordering.sole)
 		}
 		for _, kr := range slices.Clone(req.records) {
-			pl.confirmRecord(kr, attemptNode{Attempt: &Attempt{}})
+			pl.confirmRecord(kr, &attemptNode{Attempt: &Attempt{}})
 		}
 		pl.admitFreed()
 		sole := pl.ordering.sole

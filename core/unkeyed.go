@@ -5,8 +5,10 @@ package core
 import (
 	"math/bits"
 	"math/rand/v2"
+	"time"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/pace"
 )
 
 // Records without a partition key (unkeyed) may go to any shard.
@@ -36,6 +38,53 @@ func (pl *pipeline) stickyShard(m *shardMap) *shard {
 	}
 	pl.aggregates.sticky = best
 	return best
+}
+
+// unkeyedRun are unkeyed records in a row that are not aggregated and go to one shard. They
+// share a hash key: to select a shard and a key for each costs more than all else that
+// a record needs here.
+type unkeyedRun struct {
+	shard          *shard
+	hash           aggregation.HashKey
+	records, bytes int
+}
+
+// A run ends with so many records or bytes. It is short, since shards are to share the load
+// at any moment. In a shard that has records that wait it is no longer than what the shard
+// takes between two looks at it.
+const (
+	maxRunRecords = 16
+	maxRunBytes   = PutPayloadUnit
+)
+
+// runLimits returns at how many records and bytes a run ends.
+func (s *shard) runLimits() (records, bytes int) {
+	if len(s.queue) == 0 {
+		return maxRunRecords, maxRunBytes
+	}
+	const quantum = float64(wakeQuantum) / float64(time.Second)
+	share := s.pace.Share()
+	return int(share * quantum * pace.ShardRecords), int(share * quantum * pace.ShardBytes)
+}
+
+// joinUnkeyedRun gives a Kinesis record of one unkeyed item the hash key of the run that it
+// belongs to, and ends the run if the next one has to select a shard.
+func (pl *pipeline) joinUnkeyedRun(kr *kinesisRecord, it *item) {
+	r := &pl.aggregates.run
+	if r.records == 0 || r.shard != kr.shard || kr.shard == nil {
+		kr.chooseUnkeyedHash(it)
+		*r = unkeyedRun{shard: kr.shard, hash: kr.unkeyedHash}
+	}
+	kr.hasUnkeyedHash, kr.unkeyedHash = true, r.hash
+	r.records++
+	r.bytes += it.sizeAlone()
+	if kr.shard != nil {
+		if records, bytes := kr.shard.runLimits(); r.records < records && r.bytes < bytes {
+			return
+		}
+	}
+	*r = unkeyedRun{}
+	pl.aggregates.sticky = nil
 }
 
 // stickyCandidates is how many shards are compared. A few random candidates

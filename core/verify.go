@@ -283,7 +283,7 @@ func (pl *pipeline) settleVerified(list []readback.Settled) {
 			pl.countVerified(&pl.stats.VerifyStored, MetricVerifyStored, len(u.kr.items))
 			a := u.a
 			a.End = pl.p.start.Add(time.Duration(pl.now))
-			pl.recordStored(u.kr, attemptNode{Attempt: &a, shardID: s.InShard, sequenceNumber: s.Number})
+			pl.recordStored(u.kr, &attemptNode{Attempt: &a, shardID: s.InShard, sequenceNumber: s.Number})
 		case readback.Missing:
 			pl.countVerified(&pl.stats.VerifyMissing, MetricVerifyMissing, len(u.kr.items))
 			if s.ReadTo != "" {

@@ -15,7 +15,7 @@ import (
 // in that range. Otherwise all of them are resent.
 func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
 	if !slices.ContainsFunc(kr.items, func(it *item) bool { return !r.rangeContains(kr.hashOf(it)) }) {
-		pl.confirmRecord(kr, a)
+		pl.confirmRecord(kr, &a)
 		return
 	}
 	wrong := a.withCode(codeWrongShard, "not all records of the aggregate are in the range of the shard that took it, so consumers drop it; it is resent")
