@@ -63,6 +63,7 @@ func leave(t *testing.T, s *kinesistest.Server, e kinesistest.Effect, opts ...co
 	l := &lastWords{unanswered: map[uint64][]core.Unanswered{}}
 	p := newProducer(t, s.Client(), append([]core.Option{core.WithVerifyUncertain(true), core.WithTrace(l)}, opts...)...)
 	wait(t, put(t, p, batchOf("before", 40)))
+	synctest.Wait() // the trace is told after the batch
 	if got := l.all(); len(got) != 0 {
 		t.Fatalf("unexpected records after an answer: %+v", got)
 	}

@@ -168,6 +168,8 @@ func (j *Journal) open() error {
 	if kind := networkFileSystem(j.dir); kind != "" {
 		j.log.Warn("the journal is on a network file system; it is exact only as far as that keeps locks and writes", "folder", j.dir, "file_system", kind)
 	}
+	j.mu.Lock() // the sweeper may begin at once
+	defer j.mu.Unlock()
 	err = j.takeOver()
 	if err == nil {
 		err = j.rewrite() // from here on the entries are ours alone
@@ -629,7 +631,7 @@ func (j *Journal) syncNow() {
 	j.synced = upTo
 }
 
-// armSweeper is called with mu held, or before there is anybody else.
+// armSweeper is called with mu held.
 func (j *Journal) armSweeper() {
 	if len(j.finished) == 0 || j.sweeper != nil || j.closed {
 		return
