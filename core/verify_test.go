@@ -39,6 +39,14 @@ func (v *verified) Write(p []byte) (int, error) {
 	return v.log.Write(p)
 }
 
+// logged returns the log as it is once everybody rests: a line is written after the lock is given back.
+func (v *verified) logged() string {
+	synctest.Wait()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.log.String()
+}
+
 func newVerified(t *testing.T, s *kinesistest.Server, opts ...core.Option) *verified {
 	t.Helper()
 	v := &verified{s: s}
@@ -299,8 +307,8 @@ func TestWithoutPermissionToReadThereIsOneWarning(t *testing.T) {
 					t.Errorf("unexpected outcome %v after %v; want it as without read-back", b.Err(), took)
 				}
 			}
-			if n := strings.Count(p.log.String(), "cannot be looked for"); n != 1 {
-				t.Errorf("unexpected number of warnings; got %d; want 1:\n%s", n, p.log.String())
+			if n := strings.Count(p.logged(), "cannot be looked for"); n != 1 {
+				t.Errorf("unexpected number of warnings; got %d; want 1:\n%s", n, p.logged())
 			}
 			time.Sleep(11 * time.Minute)
 			denied.Remove()
@@ -308,7 +316,7 @@ func TestWithoutPermissionToReadThereIsOneWarning(t *testing.T) {
 			records := batchOf("after", 50)
 			wait(t, put(t, p.Producer, records))
 			closeProducer(t, p.Producer)
-			if st := p.Stats(); st.VerifyStored != 50 || !strings.Contains(p.log.String(), "can be looked for again") {
+			if st := p.Stats(); st.VerifyStored != 50 || !strings.Contains(p.logged(), "can be looked for again") {
 				t.Errorf("unexpected counts when reads are allowed again: %+v", st)
 			}
 		})
@@ -493,8 +501,8 @@ func TestAutoStreamsAreLeftAlone(t *testing.T) {
 		if st := checkAccounts(t, p.Producer); st.VerifyOpened != 0 || st.Uncertain == 0 || s.Calls("GetRecords") != 0 {
 			t.Errorf("unexpected counts %+v, reads %d; want none looked for", st, s.Calls("GetRecords"))
 		}
-		if n := strings.Count(p.log.String(), "cannot be looked for"); n != 1 {
-			t.Errorf("unexpected number of log lines; got %d; want 1:\n%s", n, p.log.String())
+		if n := strings.Count(p.logged(), "cannot be looked for"); n != 1 {
+			t.Errorf("unexpected number of log lines; got %d; want 1:\n%s", n, p.logged())
 		}
 	})
 }
