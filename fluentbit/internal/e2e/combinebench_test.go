@@ -104,7 +104,7 @@ func TestCombineBench(t *testing.T) {
 		}
 	}
 	var report bytes.Buffer
-	fmt.Fprintf(&report, "\n| %-50s | units | × floor |    MB | calls | CPU s | seconds | RSS MB |\n|%s|---:|---:|---:|---:|---:|---:|---:|\n", "row", strings.Repeat("-", 52))
+	fmt.Fprintf(&report, "\n| %-50s | units | × floor |    MB | × floor | calls | CPU s | seconds | RSS MB |\n|%s|---:|---:|---:|---:|---:|---:|---:|---:|\n", "row", strings.Repeat("-", 52))
 	for _, c := range cells {
 		median := func(of func(fillRun) float64) float64 {
 			list := make([]float64, len(c.runs))
@@ -115,13 +115,14 @@ func TestCombineBench(t *testing.T) {
 			return list[len(list)/2]
 		}
 		units := median(func(r fillRun) float64 { return float64(r.units) })
-		factor := ""
+		stored := median(func(r fillRun) float64 { return float64(r.bytes) })
+		factor, factorStored := "", ""
 		if c.keyed && c.dir == dir {
 			flushes := int(median(func(r fillRun) float64 { return float64(r.flushes) }))
-			floor := fillFloor(t, combineParts(t, partsOf(chunks, flushes), c.compression), c.workers, true)
-			factor = fmt.Sprintf("%.3f", units/float64(floor))
+			floor, floorStored := fillFloor(t, combineParts(t, partsOf(chunks, flushes), c.compression), c.workers, true)
+			factor, factorStored = fmt.Sprintf("%.3f", units/float64(floor)), fmt.Sprintf("%.3f", stored/float64(floorStored))
 		}
-		fmt.Fprintf(&report, "| %-50s | %5.0f | %7s | %5.2f | %5.0f | %5.2f | %7.1f | %6.0f |\n", c.name, units, factor, median(func(r fillRun) float64 { return float64(r.bytes) / 1e6 }),
+		fmt.Fprintf(&report, "| %-50s | %5.0f | %7s | %6.2f | %7s | %5.0f | %5.2f | %7.1f | %6.0f |\n", c.name, units, factor, stored/1e6, factorStored,
 			median(func(r fillRun) float64 { return float64(r.calls) }), median(func(r fillRun) float64 { return r.cpu }), median(func(r fillRun) float64 { return r.took }),
 			median(func(r fillRun) float64 { return r.memory }))
 	}

@@ -78,7 +78,7 @@ func TestFill(t *testing.T) {
 				return list[len(list)/2]
 			}
 			flushes := int(median(func(r fillRun) float64 { return float64(r.flushes) }))
-			floor := fillFloor(t, partsOf(chunks, flushes), workers, keyed)
+			floor, _ := fillFloor(t, partsOf(chunks, flushes), workers, keyed)
 			units := median(func(r fillRun) float64 { return float64(r.units) })
 			factor := units / float64(floor)
 			t.Logf("keys %-5t workers %2d: units %5.0f, floor %5d, %.3f times; calls %4.0f; flushes %4d, p50 %4.0f ms, p99 %4.0f ms; %.2f s; %.2f CPU s; %3.0f MB",
@@ -224,8 +224,8 @@ func partsOf(chunks [][]core.Record, flushes int) (parts [][]core.Record) {
 }
 
 // fillFloor is what the chunks cost at least if the workers deliver as many at a time as
-// there are of them.
-func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) uint64 {
+// there are of them: PUT units, and bytes stored.
+func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) (units, bytes uint64) {
 	t.Helper()
 	srv := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly(), kinesistest.WithLimits(kinesistest.Limits{}))
 	p, err := core.New(srv.Client(), core.WithRateLimit(1_000_000))
@@ -250,5 +250,6 @@ func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) ui
 	if err := p.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
-	return p.Stats().PutPayloadUnits
+	st := p.Stats()
+	return st.PutPayloadUnits, st.KinesisBytes
 }
