@@ -46,6 +46,9 @@ func TestFill(t *testing.T) {
 	if v := os.Getenv("E2E_MORE"); v != "" {
 		more = strings.Split(v, ";")
 	}
+	if os.Getenv("E2E_UNPACED") != "" {
+		more = append(more, "rate_limit: 1000000")
+	}
 	read := "512k"
 	if v := os.Getenv("E2E_READ"); v != "" {
 		read = v
@@ -63,7 +66,8 @@ func TestFill(t *testing.T) {
 			}
 			var runs []fillRun
 			for range rounds {
-				runs = append(runs, runFill(t, dir, read, workers, lines))
+				srv, ca := fillServer(t)
+				runs = append(runs, runFill(t, srv, fillInput(dir, read), output(srv.URL(), "logs", workers, append([]string{"ca_file: " + ca}, lines...)...)))
 			}
 			median := func(of func(fillRun) float64) float64 {
 				list := make([]float64, len(runs))
@@ -74,7 +78,7 @@ func TestFill(t *testing.T) {
 				return list[len(list)/2]
 			}
 			flushes := int(median(func(r fillRun) float64 { return float64(r.flushes) }))
-			floor := fillFloor(t, partsOf(chunks, flushes), workers, keyed)
+			floor, _ := fillFloor(t, partsOf(chunks, flushes), workers, keyed)
 			units := median(func(r fillRun) float64 { return float64(r.units) })
 			factor := units / float64(floor)
 			t.Logf("keys %-5t workers %2d: units %5.0f, floor %5d, %.3f times; calls %4.0f; flushes %4d, p50 %4.0f ms, p99 %4.0f ms; %.2f s; %.2f CPU s; %3.0f MB",
@@ -94,41 +98,51 @@ const (
 )
 
 type fillRun struct {
-	units, calls int64
-	flushes      int
-	p50, p99     float64 // milliseconds of a flush
-	took, cpu    float64 // seconds
-	memory       float64 // most resident MB
+	units, calls, bytes int64
+	flushes             int
+	p50, p99            float64 // milliseconds of a flush
+	took, cpu           float64 // seconds
+	memory              float64 // most resident MB
 }
 
-// runFill delivers all files once.
-func runFill(t *testing.T, dir, read string, workers int, lines []string) (r fillRun) {
+// fillServer has a stream of 16 shards with the limits of AWS, and answers after a round
+// trip of 10 to 20 ms. ca is the file of its certificate.
+func fillServer(t *testing.T) (srv *kinesistest.Server, ca string) {
+	t.Helper()
 	limits := kinesistest.AWSLimits
 	if os.Getenv("E2E_UNPACED") != "" {
-		limits, lines = kinesistest.Limits{}, append([]string{"rate_limit: 1000000"}, lines...)
+		limits = kinesistest.Limits{}
 	}
-	srv := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithTLS(), kinesistest.WithCountOnly(), kinesistest.WithLimits(limits))
+	srv = kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithTLS(), kinesistest.WithCountOnly(), kinesistest.WithLimits(limits))
 	srv.Intercept(func(*kinesistest.Call) *kinesistest.Effect {
 		return &kinesistest.Effect{Delay: 10*time.Millisecond + time.Duration(rand.Int64N(int64(10*time.Millisecond)))}
 	})
 	if err := srv.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer srv.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
+	t.Cleanup(func() { _ = srv.Close() })
+	ca = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, srv.CertPEM(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := newHost(t, settings{
-		grace:   60,
-		inputs:  [][]string{{"name: tail", "path: " + dir + "/*.log", "tag: app.*", "parser: e2e_json", "read_from_head: on", "refresh_interval: 60", "buffer_chunk_size: " + read, "buffer_max_size: 2M"}},
-		outputs: [][]string{output(srv.URL(), "logs", workers, append([]string{"ca_file: " + ca}, lines...)...)},
-	})
+	return srv, ca
+}
+
+func fillInput(dir, read string) []string {
+	return []string{"name: tail", "path: " + dir + "/*.log", "tag: app.*", "parser: e2e_json", "read_from_head: on", "refresh_interval: 60", "buffer_chunk_size: " + read, "buffer_max_size: 2M"}
+}
+
+// runFill delivers all events of the input once.
+func runFill(t *testing.T, srv *kinesistest.Server, input, lines []string) (r fillRun) {
+	t.Helper()
+	defer srv.Close()
+	h := newHost(t, settings{grace: 60, inputs: [][]string{input}, outputs: [][]string{lines}})
 	trace := filepath.Join(h.dir, "flushes")
 	h.env = []string{"KPL_FLUSHES=" + trace}
 	begun := time.Now()
 	h.start()
-	h.until("delivery of all events", func() bool { return h.metric("fluentbit_output_proc_records_total", "kpl") == fillTags*fillEvents })
+	name := strings.TrimPrefix(lines[0], "name: ")
+	h.until("delivery of all events", func() bool { return h.metric("fluentbit_output_proc_records_total", name) == fillTags*fillEvents })
 	r.took = time.Since(begun).Seconds()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
 	if err != nil {
@@ -144,7 +158,7 @@ func runFill(t *testing.T, dir, read string, workers int, lines []string) (r fil
 	s := h.cmd.ProcessState
 	r.cpu = (s.UserTime() + s.SystemTime()).Seconds()
 	st := srv.Stats()
-	r.units, r.calls = st.PayloadUnits, st.Calls["PutRecords"]
+	r.units, r.calls, r.bytes = st.PayloadUnits, st.Calls["PutRecords"], st.Bytes
 	text, _ := os.ReadFile(trace) // there is none without the tag kpltrial
 	var times []float64
 	for line := range strings.Lines(string(text)) {
@@ -210,8 +224,8 @@ func partsOf(chunks [][]core.Record, flushes int) (parts [][]core.Record) {
 }
 
 // fillFloor is what the chunks cost at least if the workers deliver as many at a time as
-// there are of them.
-func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) uint64 {
+// there are of them: PUT units, and bytes stored.
+func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) (units, bytes uint64) {
 	t.Helper()
 	srv := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly(), kinesistest.WithLimits(kinesistest.Limits{}))
 	p, err := core.New(srv.Client(), core.WithRateLimit(1_000_000))
@@ -236,5 +250,6 @@ func fillFloor(t *testing.T, chunks [][]core.Record, workers int, keyed bool) ui
 	if err := p.Close(context.Background()); err != nil {
 		t.Error(err)
 	}
-	return p.Stats().PutPayloadUnits
+	st := p.Stats()
+	return st.PutPayloadUnits, st.KinesisBytes
 }
