@@ -92,7 +92,9 @@ type Ledger[T Entry] struct {
 // unlock gives mu up, and tells entries that they are forgotten.
 func (l *Ledger[T]) unlock() {
 	list := l.forgotten
-	l.forgotten = nil
+	if list != nil {
+		l.forgotten = nil
+	}
 	l.mu.Unlock()
 	for _, e := range list {
 		if f, ok := any(e).(Forgettable); ok {
@@ -107,13 +109,14 @@ func (l *Ledger[T]) forget(e *entry[T]) {
 	l.forgotten = append(l.forgotten, e.value)
 }
 
-// shape is what of an Identity costs nothing to find out.
+// shape is what of an Identity costs nothing to find out. It leaves out the fingerprint,
+// which is nearly always the same and would only take time to hash.
 type shape struct {
-	scope  Scope
+	name   string
 	length int
 }
 
-func (id *Identity) shape() shape { return shape{id.Scope, id.Length} }
+func (id *Identity) shape() shape { return shape{id.Scope.Name, id.Length} }
 
 // head is what a row of parts and all that it may grow to have in common. It costs one
 // part to find out, and is no proof of anything.
@@ -182,14 +185,14 @@ func New[T Entry](limits Limits) *Ledger[T] {
 }
 
 // Take removes and returns the oldest entry for the content. Without an entry of
-// the same scope and length it does not look at the bytes. It keeps no reference
+// the same name and length it does not look at the bytes. It keeps no reference
 // to content.
 func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 	var none T
 	now := time.Now()
 	l.mu.Lock()
 	l.expire(now)
-	if l.shapes[shape{scope, len(content)}] == 0 {
+	if l.shapes[shape{scope.Name, len(content)}] == 0 {
 		l.stats.Misses++
 		l.unlock()
 		return none, false
@@ -212,7 +215,7 @@ func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 func (l *Ledger[T]) Has(scope Scope, content []byte) bool {
 	l.mu.Lock()
 	l.expire(time.Now())
-	none := l.shapes[shape{scope, len(content)}] == 0
+	none := l.shapes[shape{scope.Name, len(content)}] == 0
 	l.unlock()
 	if none {
 		return false
