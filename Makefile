@@ -40,7 +40,7 @@ help: ## List the targets
 .PHONY: build plugin host programs demo
 build: plugin host programs ## Build the plugin, the host program and the programs into build/
 
-programs: | check-tools ## Build kpl-http, kplcat and kpl-replay, which need no cgo, into build/
+programs: | check-tools ## Build kpl-http, kplcat, kpl-replay and kpl-local, which need no cgo, into build/
 	CGO_ENABLED=0 go build -trimpath -o build/ ./cmd/...
 
 plugin: $(SO) ## Build build/out_kpl.so

@@ -59,7 +59,7 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	}
 	shared, err := awsclient.Load(ctx, o.client())
 	if err != nil {
-		return exitError, err
+		return exitError, printFindings(stdout, []doctor.Finding{unusableSettings(err)}, o.json)
 	}
 	client, ok := shared.Kinesis().(doctor.Client)
 	if !ok {
@@ -89,6 +89,16 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 		}
 	}
 	return exitOK, nil
+}
+
+// unusableSettings is what is found if there are no settings to go on with.
+func unusableSettings(err error) doctor.Finding {
+	f := doctor.Finding{Check: "settings", Level: doctor.Fail, Detail: err.Error()}
+	if errors.Is(err, awsclient.ErrNoRegion) {
+		f.Check, f.Detail = "region", "none is set, so nothing can be called"
+		f.Advice = "set --region, AWS_REGION or the region of the profile, or give the stream by its ARN"
+	}
+	return f
 }
 
 // identity asks STS with the settings and credentials of the Kinesis client.

@@ -188,7 +188,7 @@ var readFlags = slices.Concat([]flag{
 		},
 		Field: func(o *options) any { return &o.input },
 	},
-}, awsFlags(), []flag{
+}, formFlags, awsFlags(), []flag{
 	{
 		Spec:  option.Spec{Name: "completion", Arg: "SHELL", Enum: option.Shells(), Group: groupOther, Doc: "Print a completion script for bash, zsh or fish."},
 		Field: func(o *options) any { return &o.completion },
@@ -221,7 +221,7 @@ var doctorFlags = slices.Concat([]flag{
 func completion(shell string) string {
 	p := option.Program{
 		Name: "kplcat", Use: "kplcat --completion", Files: true, Flags: option.Specs(readFlags),
-		Commands: []option.Spec{{Name: "doctor", Doc: "Check the way to a stream"}},
+		Commands: []option.Spec{{Name: "doctor", Doc: "Check the way to a stream"}, {Name: "top", Doc: "Show what comes into streams"}},
 	}
 	return p.Completion(shell)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/outkpl/outkpl/internal/option"
 )
@@ -48,20 +49,25 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if len(args) > 0 && args[0] == "doctor" {
 		return runDoctor(ctx, args[1:], stdout)
 	}
+	if len(args) > 0 && args[0] == "top" {
+		return runTop(ctx, args[1:], stdin, stdout, stderr)
+	}
 	o, err := parseOptions(args)
 	if err != nil {
 		return exitUsage, err
 	}
 	switch {
 	case o.help:
-		return exitOK, writeString(stdout, manualHead+option.Help(option.Specs(readFlags))+manualTail)
+		return exitOK, writeString(stdout, manualHead+option.Help(option.Specs(readFlags))+manualTemplates+manualTail)
 	case o.version:
 		return exitOK, writeString(stdout, version()+"\n")
 	case o.completion != "":
 		return exitOK, writeString(stdout, completion(o.completion))
 	}
-	warn := newWarner(stderr)
-	v, err := newView(o, stdout)
+	wait := newWaiting(o, stderr, time.Now())
+	defer wait.end()
+	warn := newWarner(wait.over(stderr))
+	v, err := newView(o, stdout, wait)
 	if err != nil {
 		return exitError, err
 	}
@@ -80,6 +86,7 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		err = errors.Join(err, v.finish())
 	}
 	warn.flush()
+	wait.end()
 	if !o.quiet && !brokenPipe(err) && (err == nil || v.records > 0) {
 		v.summary(stderr)
 	}

@@ -3,12 +3,14 @@
 package main
 
 const manualHead = `kplcat shows what is in a Kinesis stream: every shard, aggregates of the KPL
-disaggregated, one line of JSON for each user record.
+disaggregated, one line for each user record: of JSON, or on a terminal of time,
+shard, key and text.
 
 Usage:
   kplcat [flags] STREAM         STREAM is a name or an ARN
   kplcat [flags] FILE... | -    blobs from files (paths with a /) or standard input
   kplcat doctor [flags] STREAM  what stands between you and the stream
+  kplcat top [flags] STREAM...  what comes in, by stream, shard and key
 
 Examples:
   kplcat logs                                 everything there is
@@ -24,7 +26,11 @@ Examples:
 
 const manualTail = `
 Output:
-  One JSON object a line, its fields in this order:
+  On a terminal a line has time (UTC), shard, partition key and payload; control
+  characters are escaped, bytes that are not text are in base64, and what consumers
+  built on the KCL do not get is marked in brackets.
+  With --format json, or if the output is no terminal, one JSON object a line, its
+  fields in this order:
     shard              id of the shard; left out if it is not known
     source             file and line or document, for blobs from files
     sequence           sequence number of the Kinesis record

@@ -24,6 +24,7 @@ import (
 type options struct {
 	help, version bool
 	completion    string
+	form
 
 	stream, arn string
 	files       []string // of blobs; "-" is standard input; nil: read a stream
@@ -68,6 +69,7 @@ func parseOptions(args []string) (*options, error) {
 	problems = append(problems, o.source(given, rest)...)
 	problems = append(problems, o.timeRange(given, time.Now())...)
 	problems = append(problems, conflicts(given, o)...)
+	problems = append(problems, o.checkForm(given)...)
 	if given.Has("events") && !given.Has("decompress") {
 		o.decompress = "auto"
 	}

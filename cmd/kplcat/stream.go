@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -40,6 +41,9 @@ func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
 		Handle: func(b reader.Batch) error {
 			for i := range b.Records {
 				r := &b.Records[i]
+				if at := aws.ToTime(r.ApproximateArrivalTimestamp); at.After(v.latest) {
+					v.latest = at
+				}
 				if err := v.add(record{
 					shard: b.Shard, sequence: aws.ToString(r.SequenceNumber), arrival: aws.ToTime(r.ApproximateArrivalTimestamp),
 					key: aws.ToString(r.PartitionKey), data: r.Data,
@@ -57,21 +61,44 @@ func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
 	} else {
 		c.BytesPerSecond = readBytesPerSecond // emulators have no such limit
 	}
-	if v.stats != nil && o.interval > 0 {
-		c.Every = o.interval
-		c.Tick = func() error {
-			if err := v.stats.print(v.out, o); err != nil {
+	setTicks(&c, o, v)
+	return explain(reader.Run(ctx, c), o)
+}
+
+// setTicks has the table of --interval printed, and the line of waiting renewed.
+func setTicks(c *reader.Config, o *options, v *view) {
+	table := func() error {
+		if err := v.stats.print(v.out, o); err != nil {
+			return err
+		}
+		if o.stats == "table" {
+			if err := v.out.WriteByte('\n'); err != nil {
 				return err
 			}
-			if o.stats == "table" {
-				if err := v.out.WriteByte('\n'); err != nil {
-					return err
-				}
-			}
-			return v.flush()
 		}
+		return v.flush()
 	}
-	return explain(reader.Run(ctx, c), o)
+	interval := o.interval
+	if v.stats == nil {
+		interval = 0
+	}
+	if v.wait.term == nil {
+		c.Every, c.Tick = interval, table
+		return
+	}
+	c.Every = time.Second
+	next := v.began.Add(interval)
+	c.Tick = func() error {
+		now := time.Now()
+		if interval > 0 && !now.Before(next) {
+			next = now.Add(interval)
+			return table()
+		}
+		v.wait.say((&progress{
+			records: v.records, users: v.users, shown: v.shown, shards: len(v.shards), arrival: v.latest, follow: o.follow, counting: v.stats != nil,
+		}).text(now), now)
+		return nil
+	}
 }
 
 // isEmulator tells emulators from AWS and its VPC endpoints, which speak TLS.

@@ -39,6 +39,8 @@ type record struct {
 type view struct {
 	o     *options
 	out   *bufio.Writer
+	print printer // nil: JSON
+	wait  *waiting
 	line  []byte
 	open  decompressor
 	began time.Time
@@ -51,10 +53,11 @@ type view struct {
 	misplaced                                  int // user records of misplacedAggregates
 	misplacedAggregates, outOfRange, kclErrors int
 	shards                                     map[string]struct{}
+	latest                                     time.Time // arrival
 }
 
-func newView(o *options, stdout io.Writer) (*view, error) {
-	v := &view{o: o, out: bufio.NewWriterSize(stdout, 64<<10), open: decompressor{mode: o.decompress, form: o.events}, began: time.Now(), shards: map[string]struct{}{}}
+func newView(o *options, stdout io.Writer, wait *waiting) (*view, error) {
+	v := &view{o: o, out: bufio.NewWriterSize(wait.over(stdout), 64<<10), print: newPrinter(o, stdout), wait: wait, open: decompressor{mode: o.decompress, form: o.events}, began: time.Now(), shards: map[string]struct{}{}}
 	if o.stats != "" {
 		v.stats = newStatistics()
 	}
@@ -176,6 +179,17 @@ func (v *view) showPayload(r *record, u *aggregation.UserRecord, sub int, m mark
 		}
 		return v.count()
 	}
+	if v.print != nil {
+		b, err := v.print(v.line[:0], &shown{r, u, sub, m, number, payload, format})
+		if err != nil {
+			return err
+		}
+		v.line = b
+		if _, err := v.out.Write(b); err != nil {
+			return err
+		}
+		return v.count()
+	}
 	b := append(v.line[:0], '{')
 	b = field(b, "shard", r.shard.ID)
 	b = field(b, "source", r.source)
@@ -187,7 +201,7 @@ func (v *view) showPayload(r *record, u *aggregation.UserRecord, sub int, m mark
 		b = appendInt(append(comma(b), `"event":`...), int64(number))
 	}
 	if !r.arrival.IsZero() {
-		b = field(b, "arrival", r.arrival.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+		b = field(b, "arrival", r.arrival.UTC().Format(timeForm))
 	}
 	if utf8.ValidString(u.PartitionKey) {
 		b = appendString(append(comma(b), `"key":`...), u.PartitionKey)

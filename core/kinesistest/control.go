@@ -130,6 +130,7 @@ func (s *Server) updateMaxRecordSizeOp(in *kinesis.UpdateMaxRecordSizeInput) *fa
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.maxRecord = kib << 10
+	s.journal.addSettings(st)
 	return nil
 }
 
@@ -144,5 +145,6 @@ func (s *Server) updateDistributionOp(in *kinesis.UpdateStreamRecordDistribution
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.distribution = in.RecordDistributionStrategy
+	s.journal.addSettings(st)
 	return nil
 }

@@ -234,6 +234,7 @@ func (s *Server) commit(r *request, res []types.PutRecordsResultEntry) (failed i
 		sh.stats.PayloadUnits += payloadUnits(n)
 		if keep != nil {
 			sh.records = append(sh.records, keep.record(sh.id, seqs[i], e, now))
+			s.journal.addRecord(st.name, sh, &sh.records[len(sh.records)-1])
 		}
 		res[i].SequenceNumber, res[i].ShardId = &seqs[i], &sh.id
 	}

@@ -58,25 +58,8 @@ type span struct{ start, end hashKey }
 // Called with the stream's lock held for writing.
 func (s *Server) reshard(st *stream, parents []*shard, spans []span) {
 	apply := func(now time.Time) {
-		open := slices.DeleteFunc(slices.Clone(st.open), func(sh *shard) bool { return slices.Contains(parents, sh) })
-		for _, p := range parents {
-			p.mu.Lock()
-			p.lastSeq = string(p.appendSeq(nil))
-			p.mu.Unlock()
-			p.slot, p.closedAt = -1, now
-		}
-		for _, sp := range spans {
-			var from []*shard
-			for _, p := range parents {
-				if !p.end.less(sp.start) && !sp.end.less(p.start) {
-					from = append(from, p)
-				}
-			}
-			sh := newShard(len(st.all), sp.start, sp.end, max(now.Unix(), st.second), now, from...)
-			st.all = append(st.all, sh)
-			open = append(open, sh)
-		}
-		st.setOpen(open)
+		st.replace(parents, spans, now)
+		s.journal.addReshard(st, parents, spans, now)
 	}
 	switch {
 	case s.cfg.manualReshard:
@@ -86,6 +69,30 @@ func (s *Server) reshard(st *stream, parents []*shard, spans []span) {
 	default:
 		apply(s.cfg.now())
 	}
+}
+
+// replace closes the parents and opens shards with the given ranges. Called with the
+// stream's lock held for writing.
+func (st *stream) replace(parents []*shard, spans []span, now time.Time) {
+	open := slices.DeleteFunc(slices.Clone(st.open), func(sh *shard) bool { return slices.Contains(parents, sh) })
+	for _, p := range parents {
+		p.mu.Lock()
+		p.lastSeq = string(p.appendSeq(nil))
+		p.mu.Unlock()
+		p.slot, p.closedAt = -1, now
+	}
+	for _, sp := range spans {
+		var from []*shard
+		for _, p := range parents {
+			if !p.end.less(sp.start) && !sp.end.less(p.start) {
+				from = append(from, p)
+			}
+		}
+		sh := newShard(len(st.all), sp.start, sp.end, max(now.Unix(), st.second), now, from...)
+		st.all = append(st.all, sh)
+		open = append(open, sh)
+	}
+	st.setOpen(open)
 }
 
 // lockIdle finds a stream for a reshard and locks it, unless it is not ACTIVE.

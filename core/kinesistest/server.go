@@ -5,6 +5,7 @@ package kinesistest
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type Server struct {
 	flight     gauge // puts
 	faults     faultList
 	putStates  sync.Pool // of *putState
+	journal    *journal  // nil: none
 
 	mu      sync.RWMutex // guards streams, deleted and past
 	streams map[string]*stream
@@ -49,6 +51,7 @@ type config struct {
 	tls           bool
 	jsonOnly      *failure
 	streams       []namedStream
+	journal       io.Writer
 }
 
 type namedStream struct {
@@ -145,6 +148,9 @@ func New(opts ...Option) *Server {
 	for _, o := range opts {
 		o.apply(&s.cfg)
 	}
+	if s.cfg.journal != nil {
+		s.journal = &journal{w: s.cfg.journal}
+	}
 	for _, ns := range s.cfg.streams {
 		if f := s.createStream(ns.name, ns.cfg, 0); f != nil {
 			panic("kinesistest: cannot create stream " + ns.name + ": " + f.message)
@@ -214,6 +220,9 @@ func (s *Server) do(ctx context.Context, r *request) (out smithy.Serializable, f
 		}
 	}
 	out, f = s.run(r)
+	if err := s.journal.flush(); err != nil && f == nil {
+		out, f = nil, fail("InternalFailure", "The journal cannot be written: %s", err)
+	}
 	if r.effect != nil {
 		return r.effect.after(ctx, out, f)
 	}

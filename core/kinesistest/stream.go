@@ -169,6 +169,10 @@ func (s *Server) CreateStream(name string, cfg StreamConfig) error {
 }
 
 func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration) *failure {
+	return s.createStreamAt(name, cfg, takes, s.cfg.now())
+}
+
+func (s *Server) createStreamAt(name string, cfg StreamConfig, takes time.Duration, now time.Time) *failure {
 	if name == "" || len(name) > 128 {
 		return validation("Value '%s' at 'streamName' failed to satisfy constraint: Member must have length between 1 and 128", name)
 	}
@@ -190,7 +194,6 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 	if kib < minMaxRecordKiB || kib > maxMaxRecordKiB {
 		return validation("Value '%d' at 'maxRecordSizeInKiB' failed to satisfy constraint: Member must be between %d and %d", kib, minMaxRecordKiB, maxMaxRecordKiB)
 	}
-	now := s.cfg.now()
 	st := &stream{
 		name: name, arn: s.ARN(name),
 		generation: s.generation.Add(1), created: now,
@@ -218,6 +221,7 @@ func (s *Server) createStream(name string, cfg StreamConfig, takes time.Duration
 	st.all = append([]*shard(nil), open...)
 	st.setOpen(open)
 	s.streams[name] = st
+	s.journal.addStream(st)
 	return nil
 }
 
@@ -228,7 +232,9 @@ func (s *Server) DeleteStream(name string) error {
 	return s.goError("DeleteStream", s.deleteStream(name))
 }
 
-func (s *Server) deleteStream(name string) *failure {
+func (s *Server) deleteStream(name string) *failure { return s.deleteStreamAt(name, s.cfg.now()) }
+
+func (s *Server) deleteStreamAt(name string, now time.Time) *failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.streams[name]
@@ -237,12 +243,13 @@ func (s *Server) deleteStream(name string) *failure {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.deletedAt = s.cfg.now()
+	st.deletedAt = now
 	delete(s.streams, name)
 	s.deleted[name] = max(st.second, st.deletedAt.Unix())
 	if s.cfg.listShardsLag > 0 {
 		s.past[name] = append(s.past[name], st)
 	}
+	s.journal.add(&change{Delete: name, At: now})
 	return nil
 }
 
@@ -274,6 +281,7 @@ func (s *Server) update(what, name string, change func(*stream)) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	change(st)
+	s.journal.addSettings(st)
 	return nil
 }
 

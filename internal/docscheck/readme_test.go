@@ -3,48 +3,53 @@
 package docscheck
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 )
 
-// readmeChecks are the checks of the code blocks of README.md, by section and in order.
-var readmeChecks = map[string][]func(*testing.T, *clone, string){
-	"Two commands":        {checkTwoCommands},
-	"Start in 60 seconds": {checkStart, checkConfiguration},
-	"The same over HTTP":  {checkHTTP},
-	"IAM":                 {checkPolicy},
-	"As a Go library":     {checkLibrary},
+// checks are those of the code blocks of a page, by section and in order.
+type checks map[string][]func(*testing.T, *clone, string)
+
+// pageChecks are the pages whose code blocks all do what they say.
+var pageChecks = map[string]checks{
+	"README.md": {
+		"Two commands":              {checkTwoCommands},
+		"Sixty seconds without AWS": {checkSixtySeconds, checkSmallHost, checkFluentBit},
+	},
+	"docs/library.md": {
+		"The Go library":           {checkGoGet},
+		"One record and its place": {checkLibrary},
+	},
 }
 
-// Each code block of README.md does what it says, from top to bottom as for a reader.
+// Each code block of these pages does what it says, from top to bottom as for a reader.
 // One that is not to be run (a picture, the output of something) is fenced as text.
-func TestCodeBlocksOfReadmeWork(t *testing.T) {
+func TestCodeBlocksOfReadmeAndLibraryWork(t *testing.T) {
 	c := newClone(t)
-	seen := map[string]int{}
-	for _, b := range blocks(read(t, filepath.Join(root, "README.md"))) {
-		if b.info == "text" {
-			continue
+	for _, page := range []string{"README.md", "docs/library.md"} {
+		checks, seen := pageChecks[page], map[string]int{}
+		for _, b := range blocks(read(t, filepath.Join(root, page))) {
+			if b.info == "text" {
+				continue
+			}
+			n := seen[b.section]
+			seen[b.section]++
+			if n >= len(checks[b.section]) {
+				t.Errorf("%s:%d: unexpected code block under %q; want a check in pageChecks, or a fence with the word text", page, b.line, b.section)
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, %s, line %d", page, b.section, b.line), func(t *testing.T) { checks[b.section][n](t, c, b.text) })
 		}
-		n := seen[b.section]
-		seen[b.section]++
-		if n >= len(readmeChecks[b.section]) {
-			t.Errorf("README.md:%d: unexpected code block under %q; want a check in readmeChecks, or a fence with the word text", b.line, b.section)
-			continue
-		}
-		t.Run(fmt.Sprintf("%s, line %d", b.section, b.line), func(t *testing.T) { readmeChecks[b.section][n](t, c, b.text) })
-	}
-	for section, list := range readmeChecks {
-		if seen[section] < len(list) {
-			t.Errorf("README.md: unexpected number of code blocks under %q; got %d; want %d", section, seen[section], len(list))
+		for section, list := range checks {
+			if seen[section] < len(list) {
+				t.Errorf("%s: unexpected number of code blocks under %q; got %d; want %d", page, section, seen[section], len(list))
+			}
 		}
 	}
 }
@@ -81,7 +86,7 @@ done
 echo 'configuration test is successful'
 `
 
-func checkStart(t *testing.T, c *clone, text string) {
+func checkFluentBit(t *testing.T, c *clone, text string) {
 	need(t, "bash", "make", "cc", "nm")
 	scripts := []string{fluentBitStub}
 	bin := os.Getenv("FLUENT_BIT")
@@ -90,123 +95,95 @@ func checkStart(t *testing.T, c *clone, text string) {
 		scripts = append(scripts, `exec "$FLUENT_BIT" "$@" --dry-run 2>&1`)
 	}
 	for _, script := range scripts {
-		out := c.bash(t, text, program(t, "fluent-bit", script), "FLUENT_BIT="+bin)
+		out := c.bash(t, text, program(t, "fluent-bit", script), "FLUENT_BIT="+bin, "AWS_REGION=eu-west-1")
 		if !strings.Contains(out, "configuration test is successful") {
 			t.Errorf("unexpected output; got:\n%s\nwant that the configuration is good", out)
 		}
 	}
-	c.wantBuilt(t, text)
 }
 
-func checkConfiguration(t *testing.T, _ *clone, text string) {
-	comments := regexp.MustCompile(`(?m)^ *#.*\n`)
-	want := comments.ReplaceAllString(read(t, filepath.Join(root, "conf", "fluent-bit.conf")), "")
-	if strings.TrimSpace(text) != strings.TrimSpace(want) {
-		t.Errorf("unexpected configuration; got:\n%s\nwant conf/fluent-bit.conf without its comments:\n%s", text, want)
-	}
-}
-
-// The server listens elsewhere than README.md says, because that port may be taken, and
-// writes into another Kinesis.
-func checkHTTP(t *testing.T, c *clone, text string) {
+// The local Kinesis and kpl-http listen elsewhere than README.md says, because those ports
+// may be taken, and another file is sent than one of the machine.
+func checkSixtySeconds(t *testing.T, c *clone, text string) {
 	need(t, "bash", "make", "cc", "nm", "curl")
-	parts := regexp.MustCompile(`(?m)^.* --config .*$`).FindStringIndex(text)
-	address := regexp.MustCompile(`http://([\d.:]+)/`).FindStringSubmatch(text)
-	if parts == nil || address == nil {
-		t.Fatalf("unexpected block; got:\n%s\nwant a line that starts the server and one that sends events", text)
+	kinesis, listen := freeAddress(t), freeAddress(t)
+	if conf := read(t, filepath.Join(root, "conf", "kpl-http.yaml")); !strings.Contains(conf, "  listen: 127.0.0.1:8080 ") {
+		t.Error("unexpected conf/kpl-http.yaml; want that it listens where README.md says")
 	}
-	before, server, after := text[:parts[0]], text[parts[0]:parts[1]], text[parts[1]:]
-	if conf := read(t, filepath.Join(root, "conf", "kpl-http.yaml")); !strings.Contains(conf, "  listen: "+address[1]+" ") {
-		t.Errorf("unexpected address %s; want that of conf/kpl-http.yaml", address[1])
+	home := t.TempDir() // of the settings of curl
+	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \" %{http_code}\\n\"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	k := startKinesis(t)
-	env := []string{"KPL_HTTP_AWS_ENDPOINT=" + k.URL(), "KPL_HTTP_SERVER_LISTEN=127.0.0.1:0", "KPL_HTTP_SERVER_ADMIN_LISTEN=off"}
-	c.bash(t, before, env...)
+	const lines = 1000
+	file := filepath.Join(t.TempDir(), "a.log")
+	var b bytes.Buffer
+	for i := range lines {
+		fmt.Fprintf(&b, "line %d of a log\n", i)
+	}
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := strings.NewReplacer("/var/log/dpkg.log", file, "127.0.0.1:4567", kinesis, "127.0.0.1:8080", listen,
+		"build/kpl-local ", "build/kpl-local --listen "+kinesis+" ").Replace(text)
+	if strings.Count(script, file) != 1 || strings.Count(script, kinesis) != 2 || strings.Count(script, listen) != 1 {
+		t.Fatalf("unexpected block; got:\n%s\nwant one log file, the local Kinesis twice, and kpl-http", text)
+	}
+	const end = "\nkill $(jobs -p)\nwait\n"
+	out := c.bash(t, "set -m\n"+script+end, "CURL_HOME="+home, "KPL_HTTP_SERVER_LISTEN="+listen, "KPL_HTTP_SERVER_ADMIN_LISTEN=off")
+	for _, want := range []string{" 200\n", "line 0 of a log", "line 4 of a log", fmt.Sprintf(" %d ", lines)} {
+		if !strings.Contains(out, want) {
+			t.Errorf("unexpected output; got:\n%s\nwant %q in it", out, want)
+		}
+	}
+	if strings.Contains(out, "line 5 of a log") {
+		t.Errorf("unexpected output; got:\n%s\nwant five lines", out)
+	}
 	c.wantBuilt(t, text)
+	// What it wrote is there for the next start, as the text says.
+	again := regexp.MustCompile(`(?m)^build/kpl-local .*$`).FindString(script)
+	stats := regexp.MustCompile(`(?m)^build/kplcat --stats.*$`).FindString(script)
+	exports := regexp.MustCompile(`(?m)^export .*$`).FindAllString(script, -1)
+	out = c.bash(t, strings.Join(exports, "\n")+"\nset -m\n"+again+"\nuntil curl -s -o /dev/null http://"+kinesis+"/; do sleep 0.1; done\n"+stats+end, "CURL_HOME="+home)
+	if !strings.Contains(out, fmt.Sprintf(" %d ", lines)) {
+		t.Errorf("unexpected output after another start; got:\n%s\nwant %d user records", out, lines)
+	}
+}
 
-	cmd := c.command(t, env, "bash", "-c", "exec "+server)
-	stderr, err := cmd.StderrPipe()
+// freeAddress is one that nobody listened at a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cmd.Process.Kill() }()
-	var log bytes.Buffer
-	listen := ""
-	lines := bufio.NewScanner(stderr)
-	for listen == "" && lines.Scan() {
-		log.WriteString(lines.Text() + "\n")
-		if m := regexp.MustCompile(`msg=serving listen=(\S+)`).FindStringSubmatch(lines.Text()); m != nil {
-			listen = m[1]
-		}
-	}
-	if listen == "" {
-		t.Fatalf("the server did not start: %v\n%s", cmd.Wait(), log.Bytes())
-	}
-	ended := make(chan struct{})
-	go func() { // ends with the server
-		defer close(ended)
-		for lines.Scan() {
-			log.WriteString(lines.Text() + "\n")
-		}
-	}()
-
-	const events = "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n"
-	if err := os.WriteFile(filepath.Join(c.dir, "events.ndjson"), []byte(events), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	home := t.TempDir() // of the settings of curl
-	if err := os.WriteFile(filepath.Join(home, ".curlrc"), []byte("silent\nshow-error\nnoproxy = \"*\"\nwrite-out = \" %{http_code}\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out := c.bash(t, strings.ReplaceAll(after, address[1], listen), "CURL_HOME="+home)
-	if !strings.HasSuffix(out, " 200") {
-		t.Errorf("unexpected answer; got %s; want status 200", out)
-	}
-	got := map[string]int{}
-	for _, r := range k.Consume("logs").Records {
-		got[string(r.Data)]++
-	}
-	if want := map[string]int{`{"n":1}`: 1, `{"n":2}`: 1, `{"n":3}`: 1}; !reflect.DeepEqual(got, want) {
-		t.Errorf("unexpected events behind the answer; got %v; want %v", got, want)
-	}
-
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-ended
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("unexpected end of the server; got %v; want exit code 0\n%s", err, log.Bytes())
-	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
-// Of conf/iam, which internal/shipcheck looks at, the name and the condition are left out.
-func checkPolicy(t *testing.T, _ *clone, text string) {
-	type policy struct {
-		Version   string
-		Statement []struct {
-			Effect   string
-			Action   any
-			Resource string
-		}
-	}
-	var got, want policy
-	d := json.NewDecoder(strings.NewReader(strings.NewReplacer("REGION", "eu-west-1", "ACCOUNT", "123456789012", "stream/NAME", "stream/logs",
-		"key/ID", "key/11111111-2222-3333-4444-555555555555").Replace(text)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&got); err != nil {
-		t.Fatalf("cannot read the policy: %v", err)
-	}
-	if d.More() {
-		t.Error("unexpected text behind the policy; want none")
-	}
-	if err := json.Unmarshal([]byte(read(t, filepath.Join(root, "conf", "iam", "producer.json"))), &want); err != nil {
+// The environment is that of the block before it.
+func checkSmallHost(t *testing.T, c *clone, text string) {
+	need(t, "bash", "make", "cc", "nm")
+	k := startKinesis(t)
+	file := filepath.Join(t.TempDir(), "a.log")
+	if err := os.WriteFile(file, []byte("first\nsecond\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("unexpected policy; got %v; want that of conf/iam/producer.json: %v", got, want)
+	script := strings.ReplaceAll(text, "/var/log/dpkg.log", file)
+	if script == text {
+		t.Fatalf("unexpected block; got:\n%s\nwant one with a log file", text)
+	}
+	out := c.bash(t, script, "AWS_REGION=eu-west-1", "AWS_ENDPOINT_URL_KINESIS="+k.URL())
+	if got := k.Consume("logs").Records; len(got) != 2 || !strings.Contains(string(got[0].Data), "first") {
+		t.Errorf("unexpected records; got %d; want the two lines; output:\n%s", len(got), out)
+	}
+	c.wantBuilt(t, text)
+}
+
+func checkGoGet(t *testing.T, c *clone, text string) {
+	list := c.command(t, []string{"GOFLAGS=-mod=mod"}, "go", "list", strings.TrimPrefix(strings.TrimSpace(text), "go get "))
+	out, err := list.Output()
+	if err != nil || strings.TrimSpace(text) != "go get "+strings.TrimSpace(string(out)) {
+		t.Errorf("unexpected command %q; got %q (%v); want a package of this module", text, out, err)
 	}
 }
 

@@ -35,10 +35,10 @@ func TestTargets(t *testing.T) {
 	for _, x := range targets() {
 		names[x.file()] = true
 	}
-	if len(names) != 20 {
-		t.Errorf("unexpected number of files; got %d; want 2 plugins and 3 programs for 6 platforms", len(names))
+	if len(names) != 26 {
+		t.Errorf("unexpected number of files; got %d; want 2 plugins and 4 programs for 6 platforms", len(names))
 	}
-	for _, name := range []string{"out_kpl_linux_amd64.so", "out_kpl_linux_arm64.so", "kpl-http_windows_arm64.exe", "kplcat_darwin_arm64", "kpl-replay_linux_amd64"} {
+	for _, name := range []string{"out_kpl_linux_amd64.so", "out_kpl_linux_arm64.so", "kpl-http_windows_arm64.exe", "kplcat_darwin_arm64", "kpl-replay_linux_amd64", "kpl-local_darwin_amd64"} {
 		if !names[name] {
 			t.Errorf("%s is missing", name)
 		}

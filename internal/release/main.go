@@ -92,7 +92,7 @@ func (r *release) empty() error {
 	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err
 	}
-	for _, pattern := range []string{"out_kpl_*", "kpl-http_*", "kplcat_*", "kpl-replay_*", sumsFile} {
+	for _, pattern := range []string{"out_kpl_*", "kpl-http_*", "kplcat_*", "kpl-replay_*", "kpl-local_*", sumsFile} {
 		old, err := filepath.Glob(filepath.Join(r.out, pattern))
 		if err != nil {
 			return err

@@ -39,6 +39,7 @@ func targets() []target {
 				target{"kpl-http", "./cmd/kpl-http", goos, arch, false},
 				target{"kplcat", "./cmd/kplcat", goos, arch, false},
 				target{"kpl-replay", "./cmd/kpl-replay", goos, arch, false},
+				target{"kpl-local", "./cmd/kpl-local", goos, arch, false},
 			)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/outkpl/outkpl/fluentbit/internal/plugin"
-	"github.com/outkpl/outkpl/internal/option"
 )
 
 // section is one block of a configuration: its kind in lower case, singular, and
@@ -52,8 +51,13 @@ func read(t *testing.T, name string) []string {
 // key and a value on each line.
 func classic(t *testing.T, name string) []section {
 	t.Helper()
+	return classicLines(t, name, read(t, name))
+}
+
+func classicLines(t *testing.T, name string, lines []string) []section {
+	t.Helper()
 	var out []section
-	for i, line := range read(t, name) {
+	for i, line := range lines {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || line[0] == '#':
@@ -111,56 +115,6 @@ func TestTwinsSayTheSame(t *testing.T) {
 		if a[i].kind != b[i].kind || !slices.Equal(a[i].props, b[i].props) {
 			t.Errorf("the twins differ;\n.conf has %v\n.yaml has %v", a[i], b[i])
 		}
-	}
-}
-
-// The README shows the configuration that is tested, without its comments.
-func TestReadmeShowsTheConfiguration(t *testing.T) {
-	var want []string
-	for _, line := range read(t, "fluent-bit.conf") {
-		if s := strings.TrimSpace(line); s != "" && s[0] != '#' {
-			want = append(want, strings.Join(strings.Fields(s), " "))
-		}
-	}
-	var readme []string
-	for _, line := range read(t, "../README.md") {
-		if s := strings.Join(strings.Fields(line), " "); s != "" {
-			readme = append(readme, s)
-		}
-	}
-	at := slices.Index(readme, want[0])
-	if at < 0 || at+len(want) > len(readme) || !slices.Equal(readme[at:at+len(want)], want) {
-		t.Errorf("unexpected configuration in README.md; want the lines of conf/fluent-bit.conf without comments:\n%s", strings.Join(want, "\n"))
-	}
-}
-
-// The table in the README shows some options as docs/options.md does.
-func TestReadmeShowsOptionsAsTheyAre(t *testing.T) {
-	rows := map[string]bool{"": true}
-	for _, line := range strings.Split(option.RowHead, "\n") {
-		rows[line] = true
-	}
-	for _, o := range plugin.Options() {
-		rows[o.Row(option.FluentBit)] = true
-	}
-	shown := 0
-	section := ""
-	for _, line := range read(t, "../README.md") {
-		if strings.HasPrefix(line, "## ") {
-			section = line
-		}
-		if section != "## Options" || !strings.HasPrefix(line, "|") {
-			continue
-		}
-		if shown++; !rows[line] {
-			t.Errorf("unexpected row in the table of options in README.md; want it as in docs/options.md:\n%s", line)
-		}
-	}
-	if shown < 10 {
-		t.Errorf("unexpected table of options in README.md; got %d rows; want the most used options", shown)
-	}
-	if !slices.ContainsFunc(read(t, "../README.md"), func(l string) bool { return strings.Contains(l, "(docs/options.md)") }) {
-		t.Error("README.md does not lead to docs/options.md")
 	}
 }
 

@@ -85,25 +85,5 @@ missing, and the options ` + "`stream_missing` and `partition_key_missing`" + ` 
 const moving = `
 ## Moving over
 
-From either output: load the plugin (` + "`-e out_kpl.so`, or `plugins_file`" + `), change ` + "`name`" + ` to ` + "`kpl`" + ` and keep the other keys. What is
-different then:
-
-| | From ` + "`kinesis_streams` (C) | From `kinesis`" + ` (Go) |
-|---|---|---|
-| Consumers | Events are aggregated: they need KCL or a de-aggregation library. Otherwise ` + "`aggregation off`" + ` | The same; there it was off unless the word was ` + "`true`" + ` |
-| ` + "`workers`" + ` | Write ` + "`workers 1`" + ` or more; it was 1 by itself, and is 0 here, as for all such plugins | The same; more than one is safe here |
-| ` + "`retry_limit`" + ` | The host gives up after one retry unless ` + "`no_limits`" + ` is set, as before | The same |
-| End of an event | ` + "`append_newline on`" + ` if consumers rely on the newline | As before |
-| ` + "`time_key_format`" + ` | ` + "`%L` has three digits, write `%9N`" + ` for nine; ` + "`%Z`" + ` is UTC, not GMT | UTC instead of local time; the time of the event instead of that of the flush |
-| JSON | UTF-8 instead of ` + "`\\u`" + ` escapes, which is the same text; NaN is null | The order of the event instead of sorted keys; ` + "`<`, `>`, `&`" + ` as they are; 1.0 instead of 1 |
-| ` + "`log_key`" + ` | Matches the whole name, one record for each event | Events without the key are sent whole, not dropped |
-| Empty events | Dropped, as before, and counted | Dropped and counted; ` + "`empty_events keep`" + ` sends them as before |
-| Equal keys | The last one counts, as before | One name once; it was so |
-| ` + "`partition_key`" + ` | New | Numbers and booleans count, an event without it is unkeyed, without a line in the log for each event |
-| ` + "`compression`" + ` | The same formats and zlib; of the record, before aggregation | The same |
-| Too large | ` + "`oversize drop`" + ` does what it did; the default reports an error. With compression it was cut: ` + "`truncate`" + ` | ` + "`oversize truncate`" + ` does what it did, but leaves valid JSON |
-| Connection | ` + "`port`" + ` goes into ` + "`endpoint`" + ` as host:port; ` + "`tls.*`, `net.*`" + ` do nothing here (and the host refuses ` + "`tls on`" + `): ` + "`ca_file`, `verify_certificate`, `connect_timeout`, `http_request_timeout`" + ` | The SDK's variables count; ` + "`FLB_LOG_LEVEL`, `SEND_FAILURE_TIMEOUT` and `EKS_POD_EXECUTION_ROLE`" + ` do not: see the ` + "`log_level`" + ` of the output, ` + "`flush_timeout`, `role_arn`" + ` |
-| Events in a record | ` + "`simple_aggregation on`" + ` is ` + "`combine lines`" + `, per partition key; its records are aggregated unless ` + "`aggregation off`" + ` | ` + "`combine`" + ` is new |
-| Gone | nothing | ` + "`experimental_concurrency*`" + `: ignored with a warning, see ` + "`workers`" + ` |
-| Permissions | ` + "`kinesis:ListShards` and `kinesis:DescribeStreamSummary`" + ` beside ` + "`kinesis:PutRecords`" + ` | The same |
+From ` + "`kinesis_streams` or `kinesis`" + `: [migration.md](migration.md) has the order of steps, a table of options for each, and what is different.
 `

@@ -72,6 +72,9 @@ func classify(err error) class {
 	return fatal
 }
 
+// Throttled reports whether a call was refused because there were too many.
+func Throttled(err error) bool { return err != nil && classify(err) == throttled }
+
 // NoCredentials reports whether a call failed before it was sent, because no
 // credentials were found. The SDK has no type for that; the chain of errors can
 // hold the answer of another service.
