@@ -18,6 +18,9 @@ type input struct {
 	spans []span
 	arena []byte
 	texts []bool // without spans: which events are text; nil for none
+	// more tells that further events may come, so that the last record is not made. All
+	// events have one stream and one key then.
+	more bool
 	// sizes returns how many bytes the events of a record of a stream may have, and how
 	// many with its key. It is asked once for each stream.
 	sizes func(stream int32) (size, total int)
@@ -72,6 +75,7 @@ type combiner struct {
 	recs    []core.Record // of a Builder
 	groups  []group       // of two events and more
 	events  []place
+	last    int32 // the first event of the record that has the last one
 	table   []bucket
 	cleared bool    // table is
 	unkeyed []int32 // by stream: the first event of the open group without a key, plus one
@@ -135,19 +139,22 @@ func (c *Combine) give(w *combiner) {
 	c.work.Put(w)
 }
 
-// combine is the pass: it groups the events of in, then makes a record of each group. It
-// may take in.recs for the records.
-func (w *combiner) combine(c *Combine, out *Combined, in *input) {
+// combine is the pass: it groups the events of in, then makes a record of each group, up to
+// the event end. It may take in.recs for the records.
+func (w *combiner) combine(c *Combine, out *Combined, in *input) (end int) {
 	records := w.group(c, in)
 	if records == len(in.recs) && in.spans != nil && c.pack.codec == codecNone {
 		// Each is the record that it has to be.
 		out.lent, out.single = true, true
 		out.Records, in.recs = in.recs, out.Records
-		return
+		return len(out.Records)
+	}
+	if end = len(w.events); in.more {
+		end = int(w.last)
 	}
 	out.Records = slices.Grow(out.Records, records)
 	out.Events = slices.Grow(out.Events, records)
-	for i := range w.events {
+	for i := range w.events[:end] {
 		switch p := w.events[i].group; {
 		case p > 0:
 			g := &w.groups[p-1]
@@ -156,6 +163,7 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) {
 			w.emit(c, out, in, false, i, 1, in.size(c, i))
 		}
 	}
+	return end
 }
 
 // group finds out which events make a record, and returns how many records there are.
@@ -168,6 +176,7 @@ func (w *combiner) group(c *Combine, in *input) (records int) {
 	clear(w.sizes)
 	again, unkeyed := w.keysComeAgain(in)
 	if !again && !unkeyed {
+		w.last = int32(len(in.recs)) - 1
 		return len(in.recs)
 	}
 	w.cleared = false
@@ -199,6 +208,7 @@ func (w *combiner) group(c *Combine, in *input) (records int) {
 			w.table[slot/ways].head[slot%ways] = last + 1
 		}
 	}
+	w.last = last
 	return records
 }
 

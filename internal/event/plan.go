@@ -185,6 +185,7 @@ func (b *Builder) Follow(s *Shaper, p *Plan) {
 	b.plan = p
 	if s.combine != nil {
 		s.combine.takeSpare(b)
+		b.early = s.early()
 	}
 	for i, name := range p.streams {
 		b.indexStream(name, int32(i))
