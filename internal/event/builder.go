@@ -81,6 +81,8 @@ type Builder struct {
 
 	out      Combined // of recs, with Config.Combine
 	combined bool     // out is made
+	early    int      // the length of arena from which on full records are made; 0: all are made at the end
+	done     int      // events of these
 
 	group      []byte // body of the last group start, empty outside of groups
 	groupJSON  []byte // the text of group, made on demand
@@ -130,10 +132,11 @@ func (b *Builder) Reset() {
 	b.spans = b.spans[:0]
 	clear(b.recs)
 	b.recs = b.recs[:0]
-	if b.combined {
+	if b.combined || b.done > 0 {
 		b.out.reset()
 		b.combined = false
 	}
+	b.early, b.done = 0, 0
 	b.own.reset()
 	b.plan, b.routed = nil, false
 	clear(b.streamIndex)
@@ -142,15 +145,29 @@ func (b *Builder) Reset() {
 // Grow makes room for n more bytes. The length of a chunk and a quarter is a good
 // guess before its first event; it saves copying while the arena grows.
 func (b *Builder) Grow(n int) {
-	b.arena = slices.Grow(b.arena, n)
+	if b.early > 0 { // most of them do not stay
+		n = min(n, b.early+b.early/4)
+	}
+	if len(b.arena) > 0 {
+		b.arena = slices.Grow(b.arena, n)
+	} else if cap(b.arena) < n {
+		b.arena = make([]byte, 0, n) // slices.Grow would write to all of it
+	}
+	if b.spans == nil {
+		b.spans = make([]span, 0, n/bytesPerSpan)
+	}
 }
+
+// bytesPerSpan is for how many bytes Grow makes room for an event. Few are larger, and the
+// memory for others is small beside that for their bytes.
+const bytesPerSpan = 512
 
 // Len is the number of records; with Config.Combine that of events, until Records.
 func (b *Builder) Len() int {
 	if b.combined {
 		return len(b.out.Records)
 	}
-	return len(b.spans)
+	return b.done + len(b.spans)
 }
 
 // Size is the number of bytes of all payloads and of the keys taken from events.
@@ -178,6 +195,9 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 	}
 	if b.combined {
 		panic("event: Add after Records, without Reset, of combined events")
+	}
+	if b.early > 0 && len(b.arena) >= b.early {
+		b.combineFull(s.combine)
 	}
 	f := fields{ev: ev, group: b.group}
 	route := b.route(s, tag, &f)
@@ -295,6 +315,9 @@ func warning(on bool, o Outcome) Outcome {
 }
 
 func (b *Builder) setTag(s *Shaper, tag string) {
+	if len(b.spans) > 0 {
+		b.early = 0 // the key may be another one from here on
+	}
 	if b.shaper != s {
 		// Nothing that another Shaper has decided counts for this one.
 		b.z, b.groupJSON = compressor{}, b.groupJSON[:0]

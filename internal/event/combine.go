@@ -4,6 +4,7 @@ package event
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -314,22 +315,68 @@ func (c *Combine) giveSpare(b *Builder) {
 
 // combineRecords is the pass of a Builder.
 func (b *Builder) combineRecords(c *Combine) {
-	p, s := b.planned(), b.shaper
-	w := c.take()
-	defer c.give(w)
-	in := input{
-		recs: b.listRecords(w.recs[:0]), spans: b.spans, arena: b.arena, sure: s.surelyFits(),
-		limit: func(stream int32) int { return b.recordLimit(s, stream) },
-		sizes: func(stream int32) (size, total int) {
-			own := c.size == 0 && p.ownRecords(s, stream)
-			return c.sizes(own, s.surelyFits(), func() int { return b.recordLimit(s, stream) })
-		},
-	}
-	w.combine(c, &b.out, &in)
-	clear(in.recs) // lets go of the events
-	w.recs = in.recs[:0]
+	b.pass(c, false)
 	b.combined = true
 	c.giveSpare(b)
+}
+
+// early is the first length of the arena at which a Builder looks for records that are
+// full, or 0 if it makes all of them at the end. To make them early saves memory, and their
+// events are still in the caches of the processor. It changes nothing of them where all
+// events of a chunk have one stream and one key, since only the last record can get
+// another event then. The pieces of a large event have a key of their own.
+func (s *Shaper) early() int {
+	if s.pack.codec == codecNone || s.streams != nil || s.key.source == keyField || s.key.source == keyTemplate || s.oversize == oversizeSplit {
+		return 0
+	}
+	return cmp.Or(s.combine.size, DefaultCombineSize)
+}
+
+// combineFull makes the records that are full, and forgets their events.
+func (b *Builder) combineFull(c *Combine) {
+	size, _ := b.combineSizes(c, 0)
+	if len(b.arena) >= size {
+		first := b.pass(c, true)
+		at := b.spans[first].start
+		b.arena = b.arena[:copy(b.arena, b.arena[at:])]
+		n := copy(b.spans, b.spans[first:])
+		clear(b.spans[n:]) // lets go of keys
+		b.spans = b.spans[:n]
+		for i := range b.spans {
+			sp := &b.spans[i]
+			sp.start, sp.keyEnd, sp.end = sp.start-at, sp.keyEnd-at, sp.end-at
+		}
+		b.done += first
+		size += len(b.arena)
+	}
+	b.early = size
+}
+
+// pass makes records of the events in b, but of the last one, and returns its first event,
+// if more may come that belong to it.
+func (b *Builder) pass(c *Combine, more bool) (first int) {
+	w := c.take()
+	defer c.give(w)
+	s := b.shaper
+	if len(b.out.Records) == 0 {
+		// If nothing is combined they stay there, in memory that was used for that before.
+		w.recs, b.out.Records = b.out.Records, w.recs
+	}
+	in := input{
+		recs: b.listRecords(w.recs[:0]), spans: b.spans, arena: b.arena, sure: s.surelyFits(), more: more,
+		limit: func(stream int32) int { return b.recordLimit(s, stream) },
+		sizes: func(stream int32) (size, total int) { return b.combineSizes(c, stream) },
+	}
+	first = w.combine(c, &b.out, &in)
+	clear(in.recs) // lets go of the events
+	w.recs = in.recs[:0]
+	return first
+}
+
+// combineSizes are those of the records of a stream.
+func (b *Builder) combineSizes(c *Combine, stream int32) (size, total int) {
+	own := c.size == 0 && b.planned().ownRecords(b.shaper, stream)
+	return c.sizes(own, b.shaper.surelyFits(), func() int { return b.recordLimit(b.shaper, stream) })
 }
 
 // finishAlone makes the event of sp a complete record, since it may be too large for one.

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"encoding/binary"
 	"slices"
 	"unsafe"
 
@@ -18,6 +19,9 @@ type input struct {
 	spans []span
 	arena []byte
 	texts []bool // without spans: which events are text; nil for none
+	// more tells that further events may come, so that the last record is not made. All
+	// events have one stream and one key then.
+	more bool
 	// sizes returns how many bytes the events of a record of a stream may have, and how
 	// many with its key. It is asked once for each stream.
 	sizes func(stream int32) (size, total int)
@@ -72,6 +76,7 @@ type combiner struct {
 	recs    []core.Record // of a Builder
 	groups  []group       // of two events and more
 	events  []place
+	last    int32 // the first event of the record that has the last one
 	table   []bucket
 	cleared bool    // table is
 	unkeyed []int32 // by stream: the first event of the open group without a key, plus one
@@ -135,19 +140,22 @@ func (c *Combine) give(w *combiner) {
 	c.work.Put(w)
 }
 
-// combine is the pass: it groups the events of in, then makes a record of each group. It
-// may take in.recs for the records.
-func (w *combiner) combine(c *Combine, out *Combined, in *input) {
+// combine is the pass: it groups the events of in, then makes a record of each group, up to
+// the event end. It may take in.recs for the records.
+func (w *combiner) combine(c *Combine, out *Combined, in *input) (end int) {
 	records := w.group(c, in)
 	if records == len(in.recs) && in.spans != nil && c.pack.codec == codecNone {
 		// Each is the record that it has to be.
 		out.lent, out.single = true, true
 		out.Records, in.recs = in.recs, out.Records
-		return
+		return len(out.Records)
+	}
+	if end = len(w.events); in.more {
+		end = int(w.last)
 	}
 	out.Records = slices.Grow(out.Records, records)
 	out.Events = slices.Grow(out.Events, records)
-	for i := range w.events {
+	for i := range w.events[:end] {
 		switch p := w.events[i].group; {
 		case p > 0:
 			g := &w.groups[p-1]
@@ -156,6 +164,7 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) {
 			w.emit(c, out, in, false, i, 1, in.size(c, i))
 		}
 	}
+	return end
 }
 
 // group finds out which events make a record, and returns how many records there are.
@@ -168,6 +177,7 @@ func (w *combiner) group(c *Combine, in *input) (records int) {
 	clear(w.sizes)
 	again, unkeyed := w.keysComeAgain(in)
 	if !again && !unkeyed {
+		w.last = int32(len(in.recs)) - 1
 		return len(in.recs)
 	}
 	w.cleared = false
@@ -199,6 +209,7 @@ func (w *combiner) group(c *Combine, in *input) (records int) {
 			w.table[slot/ways].head[slot%ways] = last + 1
 		}
 	}
+	w.last = last
 	return records
 }
 
@@ -225,22 +236,35 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 	if n < leastSampled {
 		return true, false
 	}
-	found := 0
+	first := n / sampledShare
+	found, inSample, judged, whole := 0, 0, false, false
+	var before uint64 // what the key before this one ends with
 	for i := range in.recs {
 		r := &in.recs[i]
 		if !isKeyed(r) {
-			unkeyed = true
+			unkeyed, before = true, 0
 			continue
 		}
-		stream := in.stream(i)
-		head := int32(i - 1)
-		if i == 0 || !in.same(head, r, stream) {
-			h := keyHash(r, stream)
-			if i >= n/sampledShare && h%sampledShare != 0 {
-				continue
+		h, last := sampleHash(r)
+		stream, head := in.stream(i), int32(i-1)
+		if i == 0 || last != before || !in.same(head, r, stream) {
+			before = last
+			if i >= first && !judged {
+				judged = true
+				whole = inSample*8*sampledShare < first || inSample*2 > first
+			}
+			if whole {
+				h = keyHash(r, stream) << 32
+			}
+			if h >= 1<<64/sampledShare {
+				if i >= first {
+					continue
+				}
+			} else if i < first {
+				inSample++
 			}
 			var slot int32
-			if slot, head = w.find(in, r, stream, h, n/sampledShare*2); head < 0 {
+			if slot, head = w.find(in, r, stream, keyHash(r, stream), 2*first); head < 0 {
 				w.table[slot/ways].head[slot%ways] = int32(i) + 1
 				continue
 			}
@@ -250,6 +274,30 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 		}
 	}
 	return false, unkeyed
+}
+
+// sampleHash says by which of its keys the sample is chosen, and what the key ends with. It
+// takes a fraction of the time of keyHash, since it looks at three words of a key: its first,
+// its last, and one between. If it chooses far too few or too many of the first events,
+// keyHash chooses in its place.
+func sampleHash(r *core.Record) (h, last uint64) {
+	const odd = 0x9e3779b97f4a7c15
+	s := unsafe.Slice(unsafe.StringData(r.PartitionKey), len(r.PartitionKey))
+	n := len(s)
+	switch {
+	case r.ExplicitHashKey != "":
+		return keyHash(r, 0) << 32, 0
+	case n >= 8:
+		last = binary.LittleEndian.Uint64(s[n-8:])
+		h = (binary.LittleEndian.Uint64(s)*odd ^ binary.LittleEndian.Uint64(s[n/2-4:])) * odd
+	case n >= 4:
+		last = uint64(binary.LittleEndian.Uint32(s[n-4:]))
+		h = uint64(binary.LittleEndian.Uint32(s)) * odd
+	default:
+		last = uint64(s[n-1])<<8 | uint64(s[0])
+		h = uint64(s[n/2]) * odd
+	}
+	return (h ^ last) * odd, last // the upper bits depend on all of them
 }
 
 // join adds event i to the group of the event head, if it has room.

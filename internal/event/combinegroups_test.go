@@ -3,9 +3,11 @@
 package event
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/outkpl/outkpl/core"
@@ -119,6 +121,9 @@ func TestKeysAreLookedForWhereTheyComeAgain(t *testing.T) {
 		{"1 of 40 keys at each place", func(i int) string { return unique(i % 40) }, 40, 40},
 		{"a round of 1,200 keys", func(i int) string { return unique(i % 1200) }, 1200, 1300},
 		{"a round of 4,500 keys", func(i int) string { return unique(i % 4500) }, 4500, 5500},
+		{"a round of 4,500 keys with ends and middle in common", func(i int) string {
+			return fmt.Sprintf("beginning/%08d/ and a middle %s tail", i%4500, strings.Repeat("-", 20))
+		}, 4500, 5500},
 		{"4,500 keys at random", func(int) string { return unique(r.IntN(4500)) }, 3800, 5000},
 		{"every other event has one key", func(i int) string {
 			if i%2 == 0 {
@@ -132,6 +137,7 @@ func TestKeysAreLookedForWhereTheyComeAgain(t *testing.T) {
 			}
 			return unique(i)
 		}, n/2 + 100, n/2 + 100},
+		{"a round of 900 short keys", func(i int) string { return strconv.Itoa(i % 900) }, 900, 1000},
 		{"no key", func(int) string { return "" }, 1, 1},
 	} {
 		recs := make([]core.Record, n)

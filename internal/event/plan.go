@@ -12,7 +12,7 @@ import (
 // Combine and Compression make of events. It is raised whenever the same events would give
 // other records, or be cut into others: what is remembered by numbers of records would
 // mean others.
-const EncoderVersion = 3
+const EncoderVersion = 4
 
 // Plan holds what is decided while a chunk is read and does not follow from its
 // bytes and the Shaper: which streams there was room for, how large their records may be,
@@ -185,6 +185,7 @@ func (b *Builder) Follow(s *Shaper, p *Plan) {
 	b.plan = p
 	if s.combine != nil {
 		s.combine.takeSpare(b)
+		b.early = s.early()
 	}
 	for i, name := range p.streams {
 		b.indexStream(name, int32(i))

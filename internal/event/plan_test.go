@@ -182,7 +182,7 @@ func TestEncoderVersionStandsForTheRecords(t *testing.T) {
 			fmt.Fprintf(h, "%d %s", len(r), r)
 		}
 	}
-	const version, want = 3, "4779ca1144a87ed3"
+	const version, want = 4, "4779ca1144a87ed3"
 	if got := fmt.Sprintf("%x", h.Sum(nil)[:8]); got != want || EncoderVersion != version {
 		t.Errorf("unexpected records of EncoderVersion %d; got %s; want version %d, %s", EncoderVersion, got, version, want)
 	}
