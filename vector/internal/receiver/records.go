@@ -30,6 +30,7 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 	d.route.counters.bodyBytes.Add(uint64(in.Unpacked))
 	if err == nil {
 		defer s.decoder.Reuse(in.Events)
+		l.keepPacked(in.Bytes)
 	}
 	if err == nil && len(broken) > 0 && len(broken) == len(in.Events) {
 		err = &broken[0] // nothing can be read
@@ -79,7 +80,7 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 		c: c, rt: rt, keys: keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}},
 		shape: body.NewShape(names, rt.ReplaceDots), dots: body.NewShape(nil, rt.ReplaceDots), arena: newArena(l),
 	}
-	c.Records = make([]core.Record, 0, len(in.Events))
+	c.Records = c.s.spares.table(len(in.Events))
 	largest := c.surelyTaken()
 	for i := range in.Events {
 		ev := &in.Events[i]
@@ -115,6 +116,7 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 	}
 	m.arena.settle(ctx)
 	if rt.combine == nil {
+		l.table = c.Records
 		return nil
 	}
 	return m.combine(ctx)
