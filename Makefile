@@ -57,7 +57,7 @@ $(HOST): $(wildcard fluentbit/internal/host/*.c fluentbit/internal/host/*.h) | c
 	mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/internal/host/*.c -lpthread -ldl
 
-.PHONY: test check-build race fuzz bench chaos soak
+.PHONY: test check-build race fuzz bench bench-kpl bench-ratios chaos soak
 test: build check-build consumers $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
 	@rm -f $(JVM_COUNTS)
 	JVM_COUNTS=$(JVM_COUNTS) OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 15m ./...
@@ -93,6 +93,13 @@ bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compa
 	go test -run '^$$' -bench '$(BENCH)' ./aggregation/... ./core/... ./internal/event ./internal/ledger ./internal/pace ./fluentbit/internal/plugin/... ./vector/...
 	@[[ -x $(AIOKPL) ]] || { python3 -m venv build/aiokpl && $(AIOKPL) -m pip install -q aiokpl==0.2.0; } || rm -rf build/aiokpl
 	go run ./internal/peerbench -python "$$(ls $(AIOKPL) 2>/dev/null)"
+
+bench-ratios: check-tools ## Show which ratios of benchmarks are more than a tenth above internal/benchcheck/baseline.txt; UPDATE=1 writes that
+	{ go test -run '^$$' -bench 'Ratio|^BenchmarkBody$$' -count 3 ./core ./vector/internal/body ./vector/internal/receiver && \
+		go test -run '^$$' -bench '^BenchmarkCombine$$/^yardstick$$' -count 3 ./internal/event; } | go run ./internal/benchcheck $(if $(UPDATE),-update)
+
+bench-kpl: check-tools jvm ## Compare with the real KPL in KPL_ROUNDS (1) rounds: CPU, Kinesis records, latency, memory
+	go run ./internal/peerbench -kpl $(or $(KPL_ROUNDS),1)
 
 chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, then CHAOS_RECORDS (1000000) more
 	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core

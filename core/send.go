@@ -78,6 +78,7 @@ func (pl *pipeline) startRequest(req *request) {
 
 func (pl *pipeline) send(req *request) {
 	defer pl.p.work.Done()
+	reserveStack()
 	start := time.Now()
 	entries, defect := req.encodeGuarded()
 	var out *kinesis.PutRecordsOutput
@@ -90,6 +91,18 @@ func (pl *pipeline) send(req *request) {
 	known := pl.endCall(req, out, err, defect, start, time.Now())
 	pl.traceAnswered(token, known) // the outcome function has been called
 }
+
+// reserveStack gives a new goroutine the stack that the SDK needs for a call. Otherwise it
+// would grow step by step, and be copied each time.
+//
+//go:noinline
+func reserveStack() {
+	var frame [24 << 10]byte
+	touchFrame(&frame)
+}
+
+//go:noinline
+func touchFrame(frame *[24 << 10]byte) { frame[0] = 1 }
 
 // endCall works what became of a call into its records. It returns whether it is known of
 // each of them whether it is stored.

@@ -83,20 +83,26 @@ func (cborWire) appendPutRecords(buf []byte, in *kinesis.PutRecordsInput) []byte
 			members++
 		}
 		buf = cbor.AppendMap(buf, members)
-		buf = cbor.AppendText(buf, "Data")
-		buf = cbor.AppendBytes(buf, r.Data)
-		buf = appendText(buf, "ExplicitHashKey", r.ExplicitHashKey)
-		buf = appendText(buf, "PartitionKey", r.PartitionKey)
+		buf = cbor.AppendBytes(append(buf, names.data...), r.Data)
+		buf = appendText(buf, names.explicitHashKey, r.ExplicitHashKey)
+		buf = appendText(buf, names.partitionKey, r.PartitionKey)
 	}
-	buf = appendText(buf, "StreamARN", in.StreamARN)
-	return appendText(buf, "StreamName", in.StreamName)
+	buf = appendText(buf, names.streamARN, in.StreamARN)
+	return appendText(buf, names.streamName, in.StreamName)
 }
+
+// names are the names of members as they are on the wire. Each record has three.
+var names = struct{ data, explicitHashKey, partitionKey, streamARN, streamName string }{
+	nameOf("Data"), nameOf("ExplicitHashKey"), nameOf("PartitionKey"), nameOf("StreamARN"), nameOf("StreamName"),
+}
+
+func nameOf(member string) string { return string(cbor.AppendText(nil, member)) }
 
 func appendText(buf []byte, name string, value *string) []byte {
 	if value == nil {
 		return buf
 	}
-	return cbor.AppendText(cbor.AppendText(buf, name), *value)
+	return cbor.AppendText(append(buf, name...), *value)
 }
 
 func (w cborWire) serialize(_ context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {

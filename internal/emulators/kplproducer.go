@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 )
@@ -46,6 +47,26 @@ func RunKPL(ctx context.Context, c KPLConfig, records []Record) ([]KPLResult, er
 		err = fmt.Errorf("cannot run the KPL: got %d results for %d records", len(results), len(records))
 	}
 	return results, err
+}
+
+// BenchKPL is the command that loads the real KPL, with a JVM as it is by default; see
+// BenchKPL.java for the arguments behind the port, the stream and the folder.
+func BenchKPL(ctx context.Context, port, stream string, args ...string) (*exec.Cmd, error) {
+	java, target, err := findJVM()
+	if err != nil {
+		return nil, fmt.Errorf("cannot run the KPL: %w", err)
+	}
+	folder := filepath.Join(target, "kpl")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot run the KPL: %w", err)
+	}
+	call := jvmCall{class: "BenchKPL", args: append([]string{port, stream, folder}, args...)}
+	path, err := call.classPath(target)
+	if err != nil {
+		return nil, fmt.Errorf("cannot run the KPL: %w", err)
+	}
+	flags := []string{"-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", path, "outkpl." + call.class}
+	return exec.CommandContext(ctx, java, append(flags, call.args...)...), nil
 }
 
 // FeedKPL is [RunKPL] with records that come one by one, as fast as the sequence gives them. To

@@ -8,6 +8,9 @@
 // limit on the pace.
 //
 //	go run ./internal/peerbench [-records N] [-python PATH]
+//
+// With -kpl it compares with the real KPL instead, in as many rounds: over TLS, with 16
+// shards, records that come one by one, the load of a producer, and its latency and memory.
 package main
 
 import (
@@ -41,20 +44,40 @@ func main() {
 	records := flag.Int("records", 1_000_000, "records for this producer; aiokpl gets a thirtieth of them")
 	python := flag.String("python", "", "python3 that has aiokpl; empty leaves aiokpl out")
 	client := flag.String("client", "", "used by the program itself: send to this endpoint")
+	rounds := flag.Int("kpl", 0, "rounds beside the real KPL; 0: none")
+	load := flag.String("load", "", "used by the program itself: load this endpoint")
+	batch := flag.Int("batch", 1, "likewise: records in a batch")
 	flag.Parse()
-	if err := run(*records, *python, *client); err != nil {
+	if err := credentials(); err != nil {
+		fmt.Fprintln(os.Stderr, "peerbench:", err)
+		os.Exit(1)
+	}
+	var err error
+	switch {
+	case *load != "":
+		err = sendLoad(*load, *batch, flag.Args())
+	case *rounds > 0:
+		err = besideKPL(*rounds)
+	default:
+		err = run(*records, *python, *client)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "peerbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(records int, python, client string) error {
-	// The fake checks no signature.
+// credentials sets some; the fake checks no signature.
+func credentials() error {
 	for _, kv := range [][2]string{{"AWS_ACCESS_KEY_ID", "test"}, {"AWS_SECRET_ACCESS_KEY", "test"}, {"AWS_REGION", "us-east-1"}} {
 		if err := os.Setenv(kv[0], kv[1]); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func run(records int, python, client string) error {
 	if client != "" {
 		return send(client, records)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
@@ -128,6 +129,12 @@ type lease struct {
 	b      *budget
 	n      int64
 	shares atomic.Int32 // owners besides the first
+
+	// What of the memory is kept for other bodies behind the last release; nil: nothing. The
+	// handler sets it before it shares the lease.
+	spares *spares
+	body   []byte
+	table  []core.Record
 }
 
 // resize brings the lease to n bytes. Only growing can fail.
@@ -151,9 +158,25 @@ func (l *lease) Hold() { l.shares.Add(1) }
 
 // Release implements delivery.Memory.
 func (l *lease) Release() {
-	if l.shares.Add(-1) < 0 && l.n > 0 {
+	if l.shares.Add(-1) >= 0 {
+		return
+	}
+	if l.spares != nil {
+		l.spares.keep(l.body, l.table)
+		l.body, l.table = nil, nil
+	}
+	if l.n > 0 {
 		l.b.give(l.n)
 		l.n = 0
+	}
+}
+
+// keepPacked keeps the body as it was read for other bodies, if what was made of it lies
+// elsewhere: it is not in the lease any more.
+func (l *lease) keepPacked(unpacked []byte) {
+	if l.spares != nil && len(unpacked) > 0 && !within(unpacked, l.body) {
+		l.spares.keep(l.body, nil)
+		l.body = nil
 	}
 }
 

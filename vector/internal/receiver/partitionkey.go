@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/vector/internal/body"
@@ -69,13 +70,8 @@ func accessorPath(s string) []string {
 type keyFinder struct {
 	rule    keyRule
 	fields  body.Options // with the Path that the events were split with
-	scratch []byte
-	// seen saves memory and copies where few keys are shared by many events.
-	seen map[string]string
+	scratch []byte       // for keys with escapes
 }
-
-// maxSeenKeys bounds keyFinder.seen.
-const maxSeenKeys = 4096
 
 // find returns the key, or "" if the event has none or none is asked for.
 func (k *keyFinder) find(ev *body.Event) string {
@@ -89,18 +85,15 @@ func (k *keyFinder) find(ev *body.Event) string {
 	if !ok || kind != body.ValueString && kind != body.ValueNumber && kind != body.ValueBool {
 		return ""
 	}
-	value = cutKey(value)
-	if s, ok := k.seen[string(value)]; ok {
-		return s
+	if value = cutKey(value); len(value) == 0 {
+		return ""
 	}
-	s := string(value)
-	if len(k.seen) < maxSeenKeys {
-		if k.seen == nil {
-			k.seen = map[string]string{}
-		}
-		k.seen[s] = s
+	if &value[0] == &k.scratch[:1][0] {
+		return string(value)
 	}
-	return s
+	// It lies in the event, or in memory of its own. Both stay as they are for as long as the
+	// record needs its data, and so the key is no copy.
+	return unsafe.String(&value[0], len(value))
 }
 
 // cutKey cuts a key at the length that Kinesis takes.

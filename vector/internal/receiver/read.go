@@ -109,6 +109,11 @@ func (u *upload) readBody() ([]byte, *failure) {
 	if length < 0 {
 		room = readStep
 	}
+	buf := u.q.s.spares.body(int(room))
+	if int64(cap(buf)) > lease.Most() {
+		buf = nil
+	}
+	room = max(room, int64(cap(buf)))
 	// With a known length everything that the body is likely to need is asked for at
 	// once. To ask for more with some taken makes requests wait for each other.
 	need := room
@@ -122,7 +127,9 @@ func (u *upload) readBody() ([]byte, *failure) {
 	p := u.paced()
 	u.reading = p
 	defer p.done()
-	buf := make([]byte, 0, room)
+	if buf == nil {
+		buf = make([]byte, 0, room)
+	}
 	for {
 		if len(buf) == cap(buf) {
 			if int64(len(buf)) > limit {
@@ -144,6 +151,7 @@ func (u *upload) readBody() ([]byte, *failure) {
 		case int64(len(buf)) > limit:
 			return nil, tooLarge
 		case errors.Is(err, io.EOF):
+			lease.body = buf
 			return buf, nil
 		case errors.Is(err, errSlow):
 			f := retryable(ReasonSlow, "the body arrived too slowly")

@@ -30,6 +30,7 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 	d.route.counters.bodyBytes.Add(uint64(in.Unpacked))
 	if err == nil {
 		defer s.decoder.Reuse(in.Events)
+		l.keepPacked(in.Bytes)
 	}
 	if err == nil && len(broken) > 0 && len(broken) == len(in.Events) {
 		err = &broken[0] // nothing can be read
@@ -79,7 +80,7 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 		c: c, rt: rt, keys: keyFinder{rule: d.key, fields: body.Options{Path: d.key.path}},
 		shape: body.NewShape(names, rt.ReplaceDots), dots: body.NewShape(nil, rt.ReplaceDots), arena: newArena(l),
 	}
-	c.Records = make([]core.Record, 0, len(in.Events))
+	c.Records = c.s.spares.table(len(in.Events))
 	largest := c.surelyTaken()
 	for i := range in.Events {
 		ev := &in.Events[i]
@@ -88,7 +89,11 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 			broken = broken[1:]
 			continue
 		}
-		r, text, left := m.record(ev)
+		// The record is made in its place, since to copy it costs as much as to make it.
+		at := len(c.Records)
+		c.Records = c.Records[:at+1]
+		r := &c.Records[at]
+		text, left := m.record(r, ev)
 		if err := m.arena.admit(ctx); err != nil {
 			return err
 		}
@@ -96,19 +101,22 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 			return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", i, left.why))
 		}
 		if left.policy != "" {
-			c.leaveGap(left.why, left.policy, deadletter.Entry{Reason: left.why.String(), PartitionKey: r.PartitionKey, Data: r.Data})
+			l := deadletter.Entry{Reason: left.why.String(), PartitionKey: r.PartitionKey, Data: r.Data}
+			*r = core.Record{}
+			c.Records = c.Records[:at]
+			c.leaveGap(left.why, left.policy, l)
 			continue
 		}
 		if n := len(r.Data) + len(r.PartitionKey); rt.TooLarge == config.Reject && n > largest {
-			c.Probe, largest = len(c.Records), n
+			c.Probe, largest = at, n
 		}
-		c.Records = append(c.Records, r)
 		if rt.combine != nil {
 			m.texts = append(m.texts, text)
 		}
 	}
 	m.arena.settle(ctx)
 	if rt.combine == nil {
+		l.table = c.Records
 		return nil
 	}
 	return m.combine(ctx)
@@ -120,16 +128,17 @@ type leftOut struct {
 	why    PoisonReason
 }
 
-// record makes the record of an event, and tells whether it is text. If the event can never
-// be stored, the record is what a dead letter keeps.
-func (m *maker) record(ev *body.Event) (r core.Record, text bool, left leftOut) {
+// record makes the record of an event in r, which is empty, and tells whether it is text. If
+// the event can never be stored, the record is what a dead letter keeps.
+func (m *maker) record(r *core.Record, ev *body.Event) (text bool, left leftOut) {
 	if ev.Kind == body.EventMetric || ev.Kind == body.EventTrace {
 		policy := m.c.s.cfg.Native.Metrics
 		if ev.Kind == body.EventTrace {
 			policy = m.c.s.cfg.Native.Traces
 		}
 		if policy != config.AsJSON {
-			return core.Record{Data: ev.Data}, false, leftOut{policy, PoisonNotLog}
+			r.Data = ev.Data
+			return false, leftOut{policy, PoisonNotLog}
 		}
 		ev.Kind = body.EventJSON
 	}
@@ -137,15 +146,15 @@ func (m *maker) record(ev *body.Event) (r core.Record, text bool, left leftOut) 
 	r.Data, text = m.payload(ev)
 	if len(m.keys.rule.path) > 0 && r.PartitionKey == "" {
 		if m.rt.missing.constant == "" && m.rt.PartitionKeyMissing != config.Unkeyed {
-			return r, text, leftOut{m.rt.PartitionKeyMissing, PoisonKeyMissing}
+			return text, leftOut{m.rt.PartitionKeyMissing, PoisonKeyMissing}
 		}
 		r.PartitionKey = m.rt.missing.constant
 	}
-	if alone, ok := m.fits(&r, text); !ok {
+	if alone, ok := m.fits(r, text); !ok {
 		r.Data = alone
-		return r, text, leftOut{m.rt.TooLarge, PoisonTooLarge}
+		return text, leftOut{m.rt.TooLarge, PoisonTooLarge}
 	}
-	return r, text, leftOut{}
+	return text, leftOut{}
 }
 
 // payload is the event, or the value of the log key, shaped and compressed. It tells

@@ -32,7 +32,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 
 // serveRequest takes the events of one request, over HTTP or gRPC.
 func (s *Server) serveRequest(q *request) {
-	q.s, q.id, q.begin, q.lease = s, requestID(q.r), time.Now(), &lease{b: s.budget}
+	q.s, q.id, q.begin, q.lease = s, requestID(q.r), time.Now(), &lease{b: s.budget, spares: &s.spares}
 	s.counters.inFlight.Add(1)
 	defer s.counters.inFlight.Add(-1)
 	defer q.lease.Release()
@@ -65,6 +65,7 @@ func (q *request) ingest() (res result) {
 			q.s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", q.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			res = result{failure: retryable(ReasonInternal, "internal error")}
 			res.failure.close = true
+			q.lease.spares = nil // what refers to its memory is unknown
 		}
 	}()
 	dest, f := q.checkRequest()

@@ -57,6 +57,7 @@ type Server struct {
 	fallback    *route
 	budget      *budget
 	decoder     body.Decoder
+	spares      spares
 
 	deliverer *delivery.Deliverer
 	counters  counters
@@ -95,6 +96,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		adminMux: http.NewServeMux(),
 		serveErr: make(chan error, 3),
 	}
+	s.spares.draining = s.draining.Load
 	s.putBatch = func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
 		b, err := producer.PutBatch(ctx, stream, records)
 		if b == nil {
