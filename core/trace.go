@@ -2,7 +2,11 @@
 
 package core
 
-import "context"
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
 
 // Trace is told of each call of PutRecords before it is made, and once all that its answer
 // settles has been told to the function of WithOutcomeFunc. So it can keep a record of what
@@ -28,10 +32,10 @@ func WithTrace(t Trace) Option {
 // TracedCall is a call of PutRecords that is about to be made. It is valid until Sending
 // returns.
 type TracedCall struct {
-	// Stream is the name of the stream.
-	Stream string
-	pl     *pipeline
-	req    *request
+	// Stream is the name of the stream, StreamARN its ARN if the caller has named it by that.
+	Stream, StreamARN string
+	pl                *pipeline
+	req               *request
 }
 
 // Len returns the number of Kinesis records.
@@ -69,7 +73,7 @@ func (pl *pipeline) traceSending(req *request) (token uint64) {
 		return 0
 	}
 	defer pl.p.recoverForeign("the trace of calls")
-	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, pl: pl, req: req})
+	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, StreamARN: aws.ToString(pl.stream.arn), pl: pl, req: req})
 }
 
 // traceAnswered tells the trace of the end of a call.

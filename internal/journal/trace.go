@@ -68,6 +68,10 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	}
 	if kept.entries > 0 {
 		j.appendUnanswered(c)
+		if c.StreamARN != "" {
+			e.uint(fieldARN)
+			e.text(c.StreamARN)
+		}
 	}
 	if kept.entries == 0 || !e.end() {
 		e.b = e.b[:start]
