@@ -94,8 +94,9 @@ bench: check-tools ## Run the benchmarks whose names match BENCH (.), then compa
 	@[[ -x $(AIOKPL) ]] || { python3 -m venv build/aiokpl && $(AIOKPL) -m pip install -q aiokpl==0.2.0; } || rm -rf build/aiokpl
 	go run ./internal/peerbench -python "$$(ls $(AIOKPL) 2>/dev/null)"
 
-chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, then CHAOS_RECORDS (1000000) more
+chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, as long with journal, read-back and kills, then CHAOS_RECORDS (1000000) more
 	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core
+	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaosWithJournalAndReadBack$$' ./core/delivery
 	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
 
 # gcc of Debian 12 makes a plugin that needs glibc 2.34, as Amazon Linux 2023 has.
