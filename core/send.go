@@ -88,7 +88,7 @@ func (pl *pipeline) send(req *request) {
 		out, err = pl.putRecords(entries)
 	}
 	known := pl.endCall(req, out, err, defect, start, time.Now())
-	pl.traceAnswered(token, known) // the outcome function has been called
+	pl.traceAnswered(token, known) // of what is confirmed it has been told
 }
 
 // endCall works what became of a call into its records. It returns whether it is known of
