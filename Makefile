@@ -101,8 +101,9 @@ bench-ratios: check-tools ## Show which ratios of benchmarks are more than a ten
 bench-kpl: check-tools jvm ## Compare with the real KPL in KPL_ROUNDS (1) rounds: CPU, Kinesis records, latency, memory
 	go run ./internal/peerbench -kpl $(or $(KPL_ROUNDS),1)
 
-chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, then CHAOS_RECORDS (1000000) more
+chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, as long with journal, read-back and kills, then CHAOS_RECORDS (1000000) more
 	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core
+	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaosWithJournalAndReadBack$$' ./core/delivery
 	CHAOS_RECORDS=$(CHAOS_RECORDS) go test -v -count=1 -timeout 30m -run '^TestNothingIsLostUnderFaults$$' ./core
 
 # gcc of Debian 12 makes a plugin that needs glibc 2.34, as Amazon Linux 2023 has.

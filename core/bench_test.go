@@ -78,18 +78,34 @@ func BenchmarkPutBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkReadBack is what read-back costs while no answer is lost.
+// BenchmarkReadBack is what read-back costs while no answer is lost: with one caller, and with
+// two batches in flight.
 func BenchmarkReadBack(b *testing.B) {
-	for _, on := range []bool{false, true} {
-		b.Run(fmt.Sprintf("on=%t", on), func(b *testing.B) {
+	for _, c := range []struct {
+		inFlight int
+		on       bool
+	}{{1, false}, {1, true}, {2, false}, {2, true}} {
+		b.Run(fmt.Sprintf("in flight=%d/on=%t", c.inFlight, c.on), func(b *testing.B) {
 			s := kinesistest.New(kinesistest.WithStream(stream, 16), kinesistest.WithCountOnly())
-			p := newProducer(b, s.Client(), core.WithRateLimit(1_000_000), core.WithLinger(0), core.WithVerifyUncertain(on))
+			opts := []core.Option{core.WithRateLimit(1_000_000), core.WithVerifyUncertain(c.on)}
+			if c.inFlight == 1 {
+				opts = append(opts, core.WithLinger(0)) // there is nobody to wait for
+			}
+			p := newProducer(b, s.Client(), opts...)
 			records := benchRecords(benchBatch, benchBatch)
 			b.SetBytes(200)
 			b.ReportAllocs()
+			var open []*core.Batch
 			for n := 0; n < b.N; n += benchBatch {
-				wait(b, put(b, p, records[:min(benchBatch, b.N-n)]))
+				if open = append(open, put(b, p, records[:min(benchBatch, b.N-n)])); len(open) == c.inFlight {
+					wait(b, open[0])
+					open = open[1:]
+				}
 			}
+			for _, batch := range open {
+				wait(b, batch)
+			}
+			b.ReportMetric(float64(s.Stats().Records)/float64(b.N)*1000, "kinesis_records/k")
 		})
 	}
 }

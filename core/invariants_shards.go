@@ -134,8 +134,10 @@ func (a *audit) beyondQueues(f func(*kinesisRecord) error) error {
 	}
 	if pl.verification.reader != nil {
 		for _, e := range pl.verification.reader.Entries() {
-			if err := f(e.Owner.(*uncertain).kr); err != nil {
-				return err
+			if u, ok := e.Owner.(*uncertain); ok { // else it is of an earlier process
+				if err := f(u.kr); err != nil {
+					return err
+				}
 			}
 		}
 	}

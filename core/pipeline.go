@@ -141,6 +141,7 @@ func (pl *pipeline) unlock() {
 		l.writeTo(pl.cfg.logger)
 	}
 	pl.p.notifyObserver(observed) // before the callers that wait look
+	pl.p.traceConfirmed(settled.confirmed)
 	pl.p.callOutcomes(settled.items)
 	for _, b := range settled.batches {
 		b.finishBatch()

@@ -21,10 +21,11 @@ type Producer struct {
 	start    time.Time
 	buffer   *buffer
 
-	observations sync.Pool // of *[]Observation
-	settledItems sync.Pool // of *[]*item
-	outcomes     sync.Pool // of *[]Outcome
-	records      sync.Pool // of *kinesisRecord
+	observations  sync.Pool // of *[]Observation
+	settledItems  sync.Pool // of *[]*item
+	confirmedRuns sync.Pool // of *[]ConfirmedRun
+	outcomes      sync.Pool // of *[]Outcome
+	records       sync.Pool // of *kinesisRecord
 
 	ctx        context.Context // ends calls and loops
 	cancel     context.CancelFunc

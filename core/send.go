@@ -89,7 +89,7 @@ func (pl *pipeline) send(req *request) {
 		out, err = pl.putRecords(entries)
 	}
 	known := pl.endCall(req, out, err, defect, start, time.Now())
-	pl.traceAnswered(token, known) // the outcome function has been called
+	pl.traceAnswered(token, known) // of what is confirmed it has been told
 }
 
 // reserveStack gives a new goroutine the stack that the SDK needs for a call. Otherwise it

@@ -49,7 +49,8 @@ func (o *openBatches) removeBatch(b *Batch, now int64) {
 
 // settledNow is what unlock gives back, and what it reports after the lock.
 type settledNow struct {
-	items          []*item // for the outcome function
+	items          []*item        // for the outcome function
+	confirmed      []ConfirmedRun // for the trace
 	batches        []*Batch
 	drained        []chan struct{} // of flushes
 	bytes, records int             // room in the buffer
@@ -105,6 +106,9 @@ func (pl *pipeline) confirmRecord(kr *kinesisRecord, a *attemptNode) {
 	}
 	for _, it := range kr.items {
 		pl.settle(it, nil)
+	}
+	if pl.cfg.trace != nil {
+		pl.noteConfirmedRuns(kr, a)
 	}
 	pl.recycle(kr)
 }

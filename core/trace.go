@@ -2,10 +2,14 @@
 
 package core
 
-import "context"
+import (
+	"context"
 
-// Trace is told of each call of PutRecords before it is made, and once all that its answer
-// settles has been told to the function of WithOutcomeFunc. So it can keep a record of what
+	"github.com/aws/aws-sdk-go-v2/aws"
+)
+
+// Trace is told of each call of PutRecords before it is made, of the records that are
+// confirmed, and of the end of the call. So it can keep a record of what
 // may be in Kinesis and what is, which outlives the process. Batches are recognized by
 // their Tag.
 //
@@ -14,10 +18,22 @@ import "context"
 type Trace interface {
 	// Sending is called before a call. What it returns is given to Answered.
 	Sending(c *TracedCall) (token uint64)
-	// Answered is called after it. known tells that for each Kinesis record of the call it
-	// is known whether it is stored, and that the outcome function knows of those that are
-	// confirmed.
+	// Confirmed is called for records that are confirmed, before Done of their batches is
+	// closed. It must not keep the slice.
+	Confirmed(runs []ConfirmedRun)
+	// Answered is called after a call. known tells that for each Kinesis record of the call it
+	// is known whether it is stored, and that Confirmed was called for those that are confirmed.
 	Answered(token uint64, known bool)
+}
+
+// ConfirmedRun are user records of one batch, behind each other in it, that are stored in one
+// Kinesis record.
+type ConfirmedRun struct {
+	Batch *Batch
+	// First is the number of the first of them in the batch, N how many there are.
+	First, N int
+	// ShardID and SequenceNumber say where they are; see Result.
+	ShardID, SequenceNumber string
 }
 
 // WithTrace sets what is told of calls. Default: nothing, at no cost.
@@ -28,10 +44,10 @@ func WithTrace(t Trace) Option {
 // TracedCall is a call of PutRecords that is about to be made. It is valid until Sending
 // returns.
 type TracedCall struct {
-	// Stream is the name of the stream.
-	Stream string
-	pl     *pipeline
-	req    *request
+	// Stream is the name of the stream, StreamARN its ARN if the caller has named it by that.
+	Stream, StreamARN string
+	pl                *pipeline
+	req               *request
 }
 
 // Len returns the number of Kinesis records.
@@ -43,14 +59,24 @@ func (c *TracedCall) ShardID(i int) string { return c.req.records[i].shardID() }
 // PartitionKey returns the outer partition key of Kinesis record i.
 func (c *TracedCall) PartitionKey(i int) string { return c.req.keys[2*i+1] }
 
-// UserRecords returns the number of user records in Kinesis record i.
-func (c *TracedCall) UserRecords(i int) int { return len(c.req.records[i].items) }
+// UserRecords calls f for the user records of Kinesis record i, in their order there: the tag of their
+// batch, and n numbers in there from first on.
+func (c *TracedCall) UserRecords(i int, f func(tag any, first, n int)) {
+	items := c.req.records[i].items
+	for len(items) > 0 {
+		n := runOf(items)
+		f(items[0].batch.tag, int(items[0].index), n)
+		items = items[n:]
+	}
+}
 
-// UserRecord returns user record k of Kinesis record i: the tag of its batch, and its number
-// in there.
-func (c *TracedCall) UserRecord(i, k int) (tag any, index int) {
-	it := c.req.records[i].items[k]
-	return it.batch.tag, int(it.index)
+// runOf is how many of the items at the beginning are behind each other in one batch.
+func runOf(items []*item) int {
+	n := 1
+	for b, next := items[0].batch, items[0].index+1; n < len(items) && items[n].index == next && items[n].batch == b; next++ {
+		n++
+	}
+	return n
 }
 
 type batchTagKey struct{}
@@ -69,7 +95,7 @@ func (pl *pipeline) traceSending(req *request) (token uint64) {
 		return 0
 	}
 	defer pl.p.recoverForeign("the trace of calls")
-	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, pl: pl, req: req})
+	return pl.cfg.trace.Sending(&TracedCall{Stream: pl.stream.name, StreamARN: aws.ToString(pl.stream.arn), pl: pl, req: req})
 }
 
 // traceAnswered tells the trace of the end of a call.
@@ -79,6 +105,37 @@ func (pl *pipeline) traceAnswered(token uint64, known bool) {
 	}
 	defer pl.p.recoverForeign("the trace of calls")
 	pl.cfg.trace.Answered(token, known)
+}
+
+// noteConfirmedRuns keeps for the trace that the records of a Kinesis record are confirmed. Called with
+// the lock held.
+func (pl *pipeline) noteConfirmedRuns(kr *kinesisRecord, a *attemptNode) {
+	list := pl.settled.confirmed
+	if list == nil {
+		if kept, _ := pl.p.confirmedRuns.Get().(*[]ConfirmedRun); kept != nil {
+			list = *kept
+		}
+	}
+	for items := kr.items; len(items) > 0; {
+		n := runOf(items)
+		list = append(list, ConfirmedRun{items[0].batch, int(items[0].index), n, a.shardID, a.sequenceNumber})
+		items = items[n:]
+	}
+	pl.settled.confirmed = list
+}
+
+// traceConfirmed tells the trace of confirmed records. Called without the lock.
+func (p *Producer) traceConfirmed(list []ConfirmedRun) {
+	if len(list) == 0 {
+		return
+	}
+	func() {
+		defer p.recoverForeign("the trace of calls")
+		p.cfg.trace.Confirmed(list)
+	}()
+	clear(list)
+	list = list[:0]
+	p.confirmedRuns.Put(&list)
 }
 
 // uncertainties counts what makes it unknown whether something is stored, or confirmed. If it does

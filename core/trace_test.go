@@ -17,8 +17,9 @@ type calls struct {
 	sent      map[string]int // tag and number of a record, by how often it was sent
 	open      int
 	unclear   int
-	confirmed int
-	early     int // calls that were over before their outcomes were told
+	confirmed map[int]int // records, by how often they were told of
+	early     int         // calls that were over before their records were told of
+	late      int         // records that were told of after their batch was done
 }
 
 func (c *calls) Sending(call *core.TracedCall) uint64 {
@@ -28,10 +29,11 @@ func (c *calls) Sending(call *core.TracedCall) uint64 {
 		if call.PartitionKey(i) == "" || call.Stream != "logs" {
 			panic("no key or another stream")
 		}
-		for k := range call.UserRecords(i) {
-			tag, n := call.UserRecord(i, k)
-			c.sent[fmt.Sprint(tag, " ", n)]++
-		}
+		call.UserRecords(i, func(tag any, first, n int) {
+			for k := range n {
+				c.sent[fmt.Sprint(tag, " ", first+k)]++
+			}
+		})
 	}
 	c.open++
 	return uint64(c.open)
@@ -42,17 +44,24 @@ func (c *calls) Answered(token uint64, known bool) {
 	defer c.mu.Unlock()
 	if !known {
 		c.unclear++
-	} else if c.confirmed == 0 {
+	} else if len(c.confirmed) == 0 {
 		c.early++
 	}
 }
 
-func (c *calls) outcomes(list []core.Outcome) {
+func (c *calls) Confirmed(list []core.ConfirmedRun) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range list {
-		if o.Err == nil && o.Batch.Tag() != nil {
-			c.confirmed++
+	for _, r := range list {
+		for k := range r.N {
+			select {
+			case <-r.Batch.Done():
+				c.late++
+			default:
+			}
+			if res := r.Batch.Result(r.First + k); r.Batch.Tag() != nil && res.SequenceNumber == r.SequenceNumber && res.ShardID == r.ShardID && r.ShardID != "" {
+				c.confirmed[r.First+k]++
+			}
 		}
 	}
 }
@@ -64,8 +73,8 @@ func TestTraceIsToldOfCallsBeforeThemAndOfUncertainAnswers(t *testing.T) {
 			if lost > 0 {
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: lost, Effect: kinesistest.LoseReply()})
 			}
-			c := &calls{sent: map[string]int{}}
-			p, err := core.New(s.Client(), core.WithTrace(c), core.WithOutcomeFunc(c.outcomes), core.WithRetryBackoff(1e6, 1e6))
+			c := &calls{sent: map[string]int{}, confirmed: map[int]int{}}
+			p, err := core.New(s.Client(), core.WithTrace(c), core.WithRetryBackoff(1e6, 1e6))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,8 +97,13 @@ func TestTraceIsToldOfCallsBeforeThemAndOfUncertainAnswers(t *testing.T) {
 					t.Errorf("unexpected calls with record %d; got %d", i, n)
 				}
 			}
-			if c.unclear != lost || c.confirmed != len(records) || c.early != 0 {
-				t.Errorf("unexpected answers; got %d that are unclear, %d confirmed records, %d answers before their outcomes; want %d, %d, 0", c.unclear, c.confirmed, c.early, lost, len(records))
+			for i := range records {
+				if n := c.confirmed[i]; n != 1 {
+					t.Errorf("unexpected confirmations of record %d; got %d; want 1", i, n)
+				}
+			}
+			if c.unclear != lost || c.early != 0 || c.late != 0 {
+				t.Errorf("unexpected answers; got %d that are unclear, %d before their records, %d records told of late; want %d, 0, 0", c.unclear, c.early, c.late, lost)
 			}
 		})
 	}

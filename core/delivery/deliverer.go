@@ -35,7 +35,7 @@ type Config struct {
 	Journal  *journal.Journal
 	ReadPlan func(b []byte) (Plan, error)
 	// LookFor is core.Producer.LookFor. If it is set, records that an earlier process has sent
-	// without an answer are looked for before they are put.
+	// without an answer are looked for before they are put, from New on.
 	LookFor func(ctx context.Context, stream string, list []core.Unanswered) []core.Found
 	// Detached makes attempts go on in goroutines of their own, one for each, whatever
 	// becomes of the caller. Default: the caller puts, waits and evaluates.
@@ -52,6 +52,7 @@ type Deliverer struct {
 	cfg    Config
 	ledger *ledger.Ledger[*Delivery] // nil: none
 	before *recovered                // nil: there is no journal
+	ahead  *lookAhead                // nil: there is nothing to look for
 	sink   *sink                     // for dead letters
 
 	// deadLetters ends when there is no more time for those of detached attempts.
@@ -72,6 +73,7 @@ func New(cfg Config) *Deliverer {
 	}
 	if cfg.Journal != nil {
 		l.before = newRecovered(&l.cfg)
+		l.ahead = l.beginLookAhead()
 	}
 	return l
 }
@@ -171,6 +173,7 @@ func (l *Deliverer) Stop(ctx context.Context) {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
+	l.ahead.stop()
 	defer context.AfterFunc(ctx, l.cancelDeadLetters)()
 	l.running.Wait()
 	l.cancelDeadLetters()

@@ -95,7 +95,7 @@ func (b *lookingBatch) look(ctx context.Context, unanswered []journal.UncertainR
 	}
 	var stored []int32
 	open := map[int32]bool{}
-	for i, f := range b.a.by.cfg.LookFor(ctx, b.a.stream, list) {
+	for i, f := range b.a.by.lookFor(ctx, b.a.stream, list) {
 		for _, n := range unanswered[i].Numbers {
 			at := b.place(n)
 			switch {

@@ -6,11 +6,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/outkpl/outkpl/core"
@@ -22,6 +24,7 @@ import (
 type mortal struct {
 	*kinesistest.Client
 	dead *atomic.Bool
+	look func(shard string) // called before each read, nil for none
 }
 
 // PutRecords implements core.Client.
@@ -31,6 +34,32 @@ func (m mortal) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opt
 		return nil, ctx.Err()
 	}
 	return m.Client.PutRecords(ctx, in, opts...)
+}
+
+// iterators of a mortal are those of the server, behind the shard.
+
+// GetShardIterator implements core.ReadClient.
+func (m mortal) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	out, err := m.Client.GetShardIterator(ctx, in, opts...)
+	if err == nil {
+		out.ShardIterator = aws.String(*in.ShardId + " " + *out.ShardIterator)
+	}
+	return out, err
+}
+
+// GetRecords implements core.ReadClient.
+func (m mortal) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	shard, it, _ := strings.Cut(*in.ShardIterator, " ")
+	if m.look != nil {
+		m.look(shard)
+	}
+	own := *in
+	own.ShardIterator = &it
+	out, err := m.Client.GetRecords(ctx, &own, opts...)
+	if err == nil && out.NextShardIterator != nil {
+		out.NextShardIterator = aws.String(shard + " " + *out.NextShardIterator)
+	}
+	return out, err
 }
 
 // life is a process with a producer and a journal.
@@ -45,13 +74,19 @@ type life struct {
 
 func live(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, more ...core.Option) *life {
 	t.Helper()
+	return liveAndTell(t, s, dir, detach, verify, nil, more...)
+}
+
+// liveAndTell tells of each read, too.
+func liveAndTell(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, look func(shard string), more ...core.Option) *life {
+	t.Helper()
 	a := &life{t: t, dir: dir}
 	var err error
 	if a.journal, err = journal.Open(journal.Config{Dir: dir, Name: "one"}); err != nil {
 		t.Fatal(err)
 	}
 	opts := append(a.journal.Options(), core.WithVerifyUncertain(verify), core.WithRetryBackoff(1e6, 1e7))
-	if a.producer, err = core.New(mortal{s.Client(), &a.dead}, append(opts, more...)...); err != nil {
+	if a.producer, err = core.New(mortal{s.Client(), &a.dead, look}, append(opts, more...)...); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
@@ -63,6 +98,7 @@ func live(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, 
 			return b, err
 		},
 		Journal: a.journal, Detached: detach,
+		Panicked: func(p any, stack []byte) { t.Errorf("panic: %v\n%s", p, stack) },
 	}
 	if verify {
 		cfg.LookFor = a.producer.LookFor
@@ -73,6 +109,11 @@ func live(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, 
 
 // end closes what the process has open, without a drain.
 func (a *life) end() {
+	a.close()
+	synctest.Wait()
+}
+
+func (a *life) close() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = a.producer.Close(ctx)
@@ -80,17 +121,22 @@ func (a *life) end() {
 	if err := a.journal.Close(); err != nil {
 		a.t.Error(err)
 	}
-	synctest.Wait()
 }
 
 // die ends the process as SIGKILL does, and returns the files that it leaves.
 func (a *life) die() (dir string) {
+	dir = a.kill()
+	synctest.Wait()
+	return dir
+}
+
+func (a *life) kill() (dir string) {
 	a.dead.Store(true)
 	dir = a.t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(a.dir)); err != nil {
 		a.t.Fatal(err)
 	}
-	a.end()
+	a.close()
 	return dir
 }
 

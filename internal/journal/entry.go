@@ -89,7 +89,8 @@ func (e *Entry) Settle(d Disposition, events int, list []int32) {
 }
 
 // Finish notes that everything is settled, before the client hears of it. If it does not, as
-// this process ends, the next one knows so, for a short while and once.
+// this process ends, the next one knows so, for a short while and once. Where equal contents
+// come again and again, it is as End: one that comes after that would be a new one.
 func (e *Entry) Finish() {
 	if e == nil {
 		return
@@ -104,14 +105,22 @@ func (j *Journal) finish(e *Entry) {
 	if e.gone || j.closed {
 		return
 	}
-	if e.state.finished != 0 { // it has been used
-		j.endAll([]*Entry{e})
+	if j.answered.add(e.state.head.Identity) {
+		same := []*Entry{e}
+		for _, o := range j.finished {
+			if o.state.head.Identity == e.state.head.Identity {
+				same = append(same, o)
+			}
+		}
+		j.endAll(same)
 		return
 	}
 	now := time.Now()
-	e.state.finished, e.since = max(now.UnixMilli(), 1), now
-	e.state.appendFinished(&j.enc)
-	j.flush()
+	if e.since = now; e.state.finished == 0 { // else it was used, and counts from its first answer
+		e.state.finished = max(now.UnixMilli(), 1)
+		e.state.appendFinished(&j.enc)
+		j.flush()
+	}
 	if !e.gone {
 		j.finished = append(j.finished, e)
 		j.armSweeper()
@@ -165,23 +174,38 @@ func (e *Entry) Take(look bool) (uncertain int, ok bool) {
 		return 0, false
 	}
 	e.recovered = false
+	j.relics = slices.DeleteFunc(j.relics, func(o *Entry) bool { return o == e })
 	var seen set
-	known := map[string]bool{}
 	for _, q := range list {
-		switch {
-		case !look || q.Unanswered == nil:
+		if !look || q.Unanswered == nil {
 			for _, n := range q.Numbers {
 				seen.add(int(n))
 			}
-		case !known[q.PartitionKey]: // sent again with its key it is the same, and the first call tells where to look
-			known[q.PartitionKey] = true
-			e.unanswered = append(e.unanswered, q)
 		}
+	}
+	if look {
+		e.unanswered = unansweredOf(list)
 	}
 	j.stats.Used++
 	j.stats.Uncertain += uint64(seen.n)
 	return seen.n, true
 }
+
+// unansweredOf are the records for which one can look, each once: sent again with its key it is
+// the same, and the first call tells where to look.
+func unansweredOf(list []UncertainRecord) (out []UncertainRecord) {
+	known := map[string]bool{}
+	for _, q := range list {
+		if q.Unanswered != nil && !known[q.PartitionKey] {
+			known[q.PartitionKey] = true
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// Unanswered returns what TakeUnanswered will, of all records, for an entry that is not taken yet.
+func (e *Entry) Unanswered() []UncertainRecord { return unansweredOf(e.Uncertain()) }
 
 // TakeUnanswered returns, once, the Kinesis records that may be stored and hold records with some of
 // the given numbers, which rise, nil for all, and for which one can look before these are sent again.
@@ -231,11 +255,16 @@ func (e *Entry) Usable() bool {
 	return e.recovered && !e.gone && (e.state.finished == 0 || e.fresh())
 }
 
-// fresh tells whether it was finished within the time in which it may be used, by the clock
-// of the system, which both processes have. Called with mu held.
+// fresh tells whether what an earlier process has finished may be used yet. Called with mu held.
 func (e *Entry) fresh() bool {
-	age := time.Now().UnixMilli() - e.state.finished
-	return age >= 0 && age <= finishedLife.Milliseconds()
+	now := time.Now()
+	return e.state.finishedLately(now) && e.j.visits.quiet(now) < finishedLife
+}
+
+// finishedLately goes by the clock of the system, which all processes have.
+func (s *state) finishedLately(now time.Time) bool {
+	age := now.UnixMilli() - s.finished
+	return age >= 0 && age <= finishedSpan.Milliseconds()
 }
 
 // Identity is that of the content.
@@ -274,8 +303,8 @@ func (e *Entry) Uncertain() (list []UncertainRecord) {
 		}
 		body := c.frame[frameHead : len(c.frame)-frameTail]
 		d := decoder{b: body}
-		_, field, _ := readSent(&d, func(*UncertainRecord, uint64, []int32) {})
-		unanswered := readUnanswered(field)
+		_, more, _ := readSent(&d, func(*UncertainRecord, uint64, []int32) {})
+		unanswered := readUnanswered(more.unanswered)
 		d = decoder{b: body}
 		readSent(&d, func(q *UncertainRecord, entry uint64, numbers []int32) {
 			if entry != e.state.id {
@@ -284,7 +313,7 @@ func (e *Entry) Uncertain() (list []UncertainRecord) {
 			open := slices.DeleteFunc(numbers, func(n int32) bool { return e.state.settled.has(int(n)) || int(n) >= e.state.head.Total })
 			if len(open) > 0 {
 				one := *q
-				one.Numbers = open
+				one.Numbers, one.StreamARN = open, more.arn
 				if q.place < len(unanswered) && unanswered[q.place] != nil && q.ShardID != "" {
 					one.Unanswered = unanswered[q.place].of(q)
 				}

@@ -145,13 +145,16 @@ type numbers struct {
 	before      int32 // the end of the one before
 }
 
-func (w *numbers) add(e *encoder, n int32) {
-	if w.next > w.first && n == w.next {
-		w.next++
+func (w *numbers) add(e *encoder, n int32) { w.addRange(e, n, n+1) }
+
+// addRange adds the numbers from first to below next.
+func (w *numbers) addRange(e *encoder, first, next int32) {
+	if w.next > w.first && first == w.next {
+		w.next = next
 		return
 	}
 	w.flush(e)
-	w.first, w.next = n, n+1
+	w.first, w.next = first, next
 }
 
 // end writes what is left and ends the list.

@@ -25,9 +25,14 @@ const (
 	defaultMaxAge   = 24 * time.Hour
 	// finishedLife is how long a finished entry may be used after its client was to hear of
 	// it: it has then dropped the content, and equal content is new. It is swept a little
-	// earlier, so that one timer serves for many.
+	// earlier, so that one timer serves for many. In the process after, only time counts in
+	// which the client could come; see Enter.
 	finishedLife = 10 * time.Second
 	sweepEvery   = time.Second
+	// finishedSpan bounds it over all processes, by the clock of the system.
+	finishedSpan = 10 * time.Minute
+	// maxAnswered bounds the contents of which it is known that they were answered; twice as many are.
+	maxAnswered = 4096
 	// lockWait is how long Open waits for a process that is about to end.
 	lockWait, lockPoll = time.Second, 50 * time.Millisecond
 	// retryAfter is when to try again after the file could not be written.
@@ -120,8 +125,11 @@ type Journal struct {
 	last       map[place]string  // sequence numbers
 	places     map[string]uint64 // shards of the call that is being written, by their numbers there
 	order      []string          // the same, in their order
-	finished   []*Entry          // the oldest first
-	sweeper    *time.Timer       // nil: there are none
+	finished   []*Entry          // by this process, the oldest first
+	relics     []*Entry          // finished by an earlier one, and not taken
+	sweeper    *time.Timer       // nil: there are none of both
+	visits     visits
+	answered   answered
 	failed     error
 	retry      time.Time
 	closed     bool
@@ -171,6 +179,7 @@ func (j *Journal) open() error {
 	j.mu.Lock() // the sweeper may begin at once
 	defer j.mu.Unlock()
 	err = j.takeOver()
+	j.visits.quietSince = time.Now()
 	if err == nil {
 		err = j.rewrite() // from here on the entries are ours alone
 	}
@@ -297,13 +306,18 @@ func (j *Journal) adopt(m *image) {
 	j.header.salt, j.header.key = m.header.salt, m.header.key
 	_ = j.hash.init(&j.header) // it has not failed before
 	var foreign, old int
+	equal := map[ledger.Identity]int{}
 	for _, s := range m.states {
-		finished := now.UnixMilli() - s.finished
+		equal[s.head.Identity]++
+	}
+	for _, s := range m.states {
 		switch {
 		case j.cfg.Known != nil && !j.cfg.Known(s.head.Identity.Scope.Fingerprint):
 			foreign++
-		case s.finished != 0 && (finished < 0 || finished > finishedLife.Milliseconds()):
+		case s.finished != 0 && !s.finishedLately(now):
 			continue // as it should be
+		case s.finished != 0 && equal[s.head.Identity] > 1:
+			continue // equal contents come anew here, so that it may stand for none that comes again
 		case now.UnixMilli()-s.begun > j.cfg.MaxAge.Milliseconds():
 			old++
 		case s.settled.n+s.deadLetters.n == 0 && len(s.calls) == 0 && !s.head.Counted && s.events == [dispositions]int{}:
@@ -311,8 +325,7 @@ func (j *Journal) adopt(m *image) {
 		default:
 			e := &Entry{j: j, state: *s, recovered: true}
 			if e.state.finished != 0 {
-				e.since = now.Add(-time.Duration(finished) * time.Millisecond)
-				j.finished = append(j.finished, e)
+				j.relics = append(j.relics, e)
 			}
 			j.entries[s.id] = e
 			j.recovered = append(j.recovered, e)
@@ -325,7 +338,6 @@ func (j *Journal) adopt(m *image) {
 		}
 	}
 	slices.SortFunc(j.recovered, func(a, b *Entry) int { return cmp.Compare(a.state.id, b.state.id) })
-	slices.SortFunc(j.finished, func(a, b *Entry) int { return a.since.Compare(b.since) })
 	j.armSweeper()
 	j.stats.Recovered = uint64(len(j.recovered))
 	j.stats.Unused += uint64(foreign + old)
@@ -633,10 +645,16 @@ func (j *Journal) syncNow() {
 
 // armSweeper is called with mu held.
 func (j *Journal) armSweeper() {
-	if len(j.finished) == 0 || j.sweeper != nil || j.closed {
+	if j.sweeper != nil || j.closed || len(j.finished)+len(j.relics) == 0 {
 		return
 	}
-	wait := finishedLife - sweepEvery - time.Since(j.finished[0].since)
+	wait := finishedLife
+	if len(j.finished) > 0 {
+		wait = finishedLife - sweepEvery - time.Since(j.finished[0].since)
+	}
+	if len(j.relics) > 0 {
+		wait = min(wait, finishedLife-j.visits.quiet(time.Now()))
+	}
 	j.sweeper = time.AfterFunc(max(wait, sweepEvery/2), j.sweep)
 }
 
@@ -650,11 +668,20 @@ func (j *Journal) sweep() {
 		return
 	}
 	n := 0
-	for n < len(j.finished) && time.Since(j.finished[n].since) >= finishedLife-sweepEvery {
+	for n < len(j.finished) && time.Since(j.finished[n].since) >= finishedLife-sweepEvery && !j.visits.since(j.finished[n].since.Add(sweepEvery)) {
 		n++
 	}
 	j.endAll(j.finished[:n])
 	j.finished = slices.Delete(j.finished, 0, n)
+	var over []*Entry
+	j.relics = slices.DeleteFunc(j.relics, func(e *Entry) bool {
+		if e.fresh() {
+			return false
+		}
+		over = append(over, e)
+		return true
+	})
+	j.endAll(over)
 	if len(j.entries) == 0 && len(j.calls) == 0 && j.failed == nil && j.size > int64(headerBytes) {
 		if err := j.f.Truncate(int64(headerBytes)); err != nil {
 			j.fail(err)

@@ -26,19 +26,15 @@ func (s *set) add(n int) {
 
 // addRange adds the numbers from first to below next.
 func (s *set) addRange(first, next int) {
-	s.grow(next)
+	for next > len(s.words)<<6 {
+		s.words = append(s.words, 0)
+	}
 	for n := first; n < next; {
-		if n&63 != 0 || next-n < 64 {
-			s.add(n)
-			n++
-			continue
-		}
-		for n>>6 >= len(s.words) {
-			s.words = append(s.words, 0)
-		}
-		s.n += 64 - bits.OnesCount64(s.words[n>>6])
-		s.words[n>>6] = ^uint64(0)
-		n += 64
+		word, end := n>>6, min(next, (n|63)+1)
+		mask := ^uint64(0) >> (64 - (end - n)) << (n & 63)
+		s.n += bits.OnesCount64(mask &^ s.words[word])
+		s.words[word] |= mask
+		n = end
 	}
 }
 

@@ -269,8 +269,9 @@ func peekCall(frame []byte) uint64 {
 // UncertainRecord is a Kinesis record that was sent and of which no answer is known.
 type UncertainRecord struct {
 	// Sent is when the call was made.
-	Sent   time.Time
-	Stream string
+	Sent time.Time
+	// Stream is the name of the stream, StreamARN its ARN if it was named by that.
+	Stream, StreamARN string
 	// ShardID is where it was to go, or empty. After is the sequence number of the last
 	// record that was confirmed in that shard before the call, or empty.
 	ShardID, After string
@@ -286,7 +287,7 @@ type UncertainRecord struct {
 
 // readSent reads a frame of kindSent. It calls add for the records of each entry in each
 // Kinesis record.
-func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []int32)) (id uint64, unanswered []byte, ok bool) {
+func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []int32)) (id uint64, more sentFields, ok bool) {
 	id = d.uint()
 	q := UncertainRecord{Sent: time.UnixMilli(int64(d.uint())), Stream: string(d.bytes())}
 	type place struct{ id, after string }
@@ -323,11 +324,20 @@ func readSent(d *decoder, add func(q *UncertainRecord, entry uint64, numbers []i
 	}
 	// Other fields are those of later versions: a tag, a length and as many bytes.
 	for len(d.b) > 0 {
-		if tag, field := d.uint(), d.bytes(); tag == fieldUnanswered {
-			unanswered = field
+		switch tag, field := d.uint(), d.bytes(); tag {
+		case fieldUnanswered:
+			more.unanswered = field
+		case fieldARN:
+			more.arn = string(field)
 		}
 	}
-	return id, unanswered, !d.bad && id != 0
+	return id, more, !d.bad && id != 0
+}
+
+// sentFields are the optional fields of a frame of kindSent.
+type sentFields struct {
+	unanswered []byte
+	arn        string
 }
 
 // frameReader goes through the frames of a file.

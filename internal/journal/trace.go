@@ -19,11 +19,15 @@ type Put struct {
 	stream string // its name; guarded by the journal's mu
 }
 
-func (p *Put) number(i int) int32 {
+// each calls f for the stretches of numbers in the content that n records of the batch have.
+func (p *Put) each(first, n int, f func(first, next int32)) {
 	if p.Numbers == nil {
-		return int32(i)
+		f(int32(first), int32(first+n))
+		return
 	}
-	return p.Numbers[i]
+	for _, number := range p.Numbers[first : first+n] {
+		f(number, number+1)
+	}
 }
 
 // Options make a producer tell the journal of its calls.
@@ -31,7 +35,7 @@ func (j *Journal) Options() []core.Option {
 	if j == nil {
 		return nil
 	}
-	return []core.Option{core.WithTrace(trace{j}), core.WithOutcomeFunc(j.confirm)}
+	return []core.Option{core.WithTrace(trace{j})}
 }
 
 // trace implements core.Trace.
@@ -68,6 +72,10 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	}
 	if kept.entries > 0 {
 		j.appendUnanswered(c)
+		if c.StreamARN != "" {
+			e.uint(fieldARN)
+			e.text(c.StreamARN)
+		}
 	}
 	if kept.entries == 0 || !e.end() {
 		e.b = e.b[:start]
@@ -103,11 +111,10 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *
 	e := &j.enc
 	var put *Put
 	var w numbers
-	for k := range c.UserRecords(i) {
-		tag, index := c.UserRecord(i, k)
+	c.UserRecords(i, func(tag any, first, n int) {
 		p, _ := tag.(*Put)
 		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
-			continue
+			return
 		}
 		if p != put {
 			if put != nil {
@@ -117,8 +124,8 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *
 			e.uint(p.Entry.state.id)
 			j.noteCall(&p.Entry.state, id, kept)
 		}
-		w.add(e, p.number(index))
-	}
+		p.each(first, n, func(first, next int32) { w.addRange(e, first, next) })
+	})
 	if put != nil {
 		w.end(e)
 	}
@@ -168,8 +175,10 @@ func (t trace) Answered(id uint64, known bool) {
 	j.enc.end()
 }
 
-// confirm writes which records are confirmed.
-func (j *Journal) confirm(list []core.Outcome) {
+// Confirmed writes which records are confirmed.
+func (t trace) Confirmed(list []core.ConfirmedRun) { t.j.confirm(list) }
+
+func (j *Journal) confirm(list []core.ConfirmedRun) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -180,17 +189,14 @@ func (j *Journal) confirm(list []core.Outcome) {
 	var w numbers
 	sequence := ""
 	for i := range list {
-		o := &list[i]
-		if o.Err != nil {
-			continue
-		}
-		p, _ := o.Batch.Tag().(*Put)
+		r := &list[i]
+		p, _ := r.Batch.Tag().(*Put)
 		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
 			continue
 		}
-		if o.SequenceNumber != sequence {
-			sequence = o.SequenceNumber
-			j.notePlace(place{p.stream, o.ShardID}, sequence)
+		if r.SequenceNumber != sequence {
+			sequence = r.SequenceNumber
+			j.notePlace(place{p.stream, r.ShardID}, sequence)
 		}
 		if p != put {
 			if put == nil {
@@ -202,9 +208,10 @@ func (j *Journal) confirm(list []core.Outcome) {
 			e.uint(p.Entry.state.id)
 			e.b = append(e.b, byte(Confirmed), 0)
 		}
-		n := p.number(o.Index)
-		w.add(e, n)
-		p.Entry.state.settled.add(int(n))
+		p.each(r.First, r.N, func(first, next int32) {
+			w.addRange(e, first, next)
+			p.Entry.state.settled.addRange(int(first), int(next))
+		})
 	}
 	if put == nil {
 		return

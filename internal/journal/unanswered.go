@@ -14,6 +14,9 @@ import (
 // record, what is needed to look for it.
 const fieldUnanswered = 1
 
+// fieldARN is the tag of the field that has the ARN by which the stream was named.
+const fieldARN = 2
+
 const (
 	lookThere = 1 << iota
 	lookAfter // a sequence number follows

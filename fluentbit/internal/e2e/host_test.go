@@ -43,6 +43,7 @@ type host struct {
 // settings make a configuration. Lines are YAML without indentation.
 type settings struct {
 	grace   int      // default 10
+	patient bool     // waits before a retry as hosts do by default, not shortly
 	service []string // more lines
 	inputs  [][]string
 	filters [][]string
@@ -82,8 +83,10 @@ func (h *host) write(s settings) {
 		s.grace = 10
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "service:\n  flush: 0.2\n  grace: %d\n  log_level: info\n  http_server: on\n  http_listen: 127.0.0.1\n  http_port: %d\n  hot_reload: on\n"+
-		"  scheduler.base: 1\n  scheduler.cap: 2\n", s.grace, h.http)
+	fmt.Fprintf(&b, "service:\n  flush: 0.2\n  grace: %d\n  log_level: info\n  http_server: on\n  http_listen: 127.0.0.1\n  http_port: %d\n  hot_reload: on\n", s.grace, h.http)
+	if !s.patient {
+		b.WriteString("  scheduler.base: 1\n  scheduler.cap: 2\n")
+	}
 	for _, l := range s.service {
 		b.WriteString("  " + l + "\n")
 	}

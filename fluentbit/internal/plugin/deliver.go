@@ -59,6 +59,9 @@ func ledgerLimits(cfg *Config) ledger.Limits {
 // deliver brings a chunk forward until every record is settled for good, or ctx ends, or
 // a failure calls for a later attempt.
 func (in *Instance) deliver(ctx context.Context, tag string, chunk []byte) Code {
+	// A worker of the host brings one chunk after the other, and the host hears of an answer
+	// once its worker has done the next one.
+	defer in.journal.Leave(in.journal.Enter())
 	scope := delivery.Scope{Name: tag, Fingerprint: in.fingerprint}
 	d, known := in.deliverer.Take(scope, chunk)
 	if known {

@@ -148,10 +148,43 @@ func TestChunkThatWasAnsweredAtAKillIsNotRepeated(t *testing.T) {
 	if n := len(consumed(t, s, "logs")); n != 30 {
 		t.Errorf("unexpected events; got %d; want 30", n)
 	}
+	// The host has not heard the second answer either.
 	c := startProcess(t, s, b.kill(t), "kpl.0")
+	untilOK(t, c.Instance, "tag", chunk)
+	if n := len(consumed(t, s, "logs")); n != 30 {
+		t.Errorf("unexpected events; got %d; want 30", n)
+	}
 	untilOK(t, c.Instance, "tag", chunk)
 	if n := len(consumed(t, s, "logs")); n != 60 {
 		t.Errorf("unexpected events; got %d; want 60, since what was known is used once", n)
+	}
+	d := startProcess(t, s, c.kill(t), "kpl.0")
+	untilOK(t, d.Instance, "tag", chunk)
+	if n := len(consumed(t, s, "logs")); n != 90 {
+		t.Errorf("unexpected events; got %d; want 90, since equal chunks have come one after the other", n)
+	}
+}
+
+// A host with one worker comes with a chunk that was answered before a crash after others, which may
+// take long.
+func TestChunkThatWasAnsweredAtAKillIsKnownWhateverTheOthersTake(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream("logs", 2))
+	a := startProcess(t, s, t.TempDir(), "kpl.0")
+	chunk := chunkFromTo(t, 0, 30)
+	untilOK(t, a.Instance, "tag", chunk)
+	dir := a.kill(t)
+	b := startProcess(t, s, dir, "kpl.0", "flush_timeout", "12s")
+	hang := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Hang()})
+	if code := b.Flush("tag", chunkFromTo(t, 30, 40)); code != Retry {
+		t.Fatalf("unexpected answer %v", code)
+	}
+	hang.Remove()
+	if code := b.Flush("tag", chunk); code != OK {
+		t.Errorf("unexpected answer %v", code)
+	}
+	untilOK(t, b.Instance, "tag", chunkFromTo(t, 30, 40))
+	if n := len(consumed(t, s, "logs")); n != 40 {
+		t.Errorf("unexpected events; got %d; want 40", n)
 	}
 }
 
