@@ -29,6 +29,9 @@ const (
 
 func main() {} // c-shared wants one
 
+// reloads outlives a hot reload: the host never unloads a Go library.
+var reloads plugin.Reloads
+
 // instance is the Go side of one output of the host.
 type instance struct {
 	plugin   *plugin.Instance
@@ -85,7 +88,7 @@ func kplInit(p *C.struct_kpl_plugin, in *C.struct_kpl_instance) (ret C.int) {
 		}
 		return output.FLB_ERROR
 	}
-	deps := plugin.Deps{Logger: log, Name: outputName(in)}
+	deps := plugin.Deps{Logger: log, Name: outputName(in), Reloads: &reloads}
 	if C.kpl_stop_known() != 0 {
 		deps.Stopping = func() bool { return C.kpl_stopping() != 0 }
 	}
@@ -164,6 +167,7 @@ func kplExit(in *C.struct_kpl_instance) {
 		_ = inst.plugin.Close(ctx) // logged there
 	}()
 	C.kpl_close(in)
+	inst.plugin.Retire() // no flush is under way any more
 	stopProfile()
 	if inst.registry != nil {
 		inst.registry.free()

@@ -8,6 +8,7 @@
 //	kplcat --from -15m logs | jq .data
 //	kplcat --follow --grep ERROR arn:aws:kinesis:eu-west-1:123456789012:stream/logs
 //	kplcat --stats --from trim-horizon logs
+//	kplcat --verify sent.log logs
 //	aws kinesis get-records --shard-iterator "$it" | kplcat -
 //	kplcat doctor logs
 //
@@ -23,7 +24,7 @@
 //
 // # Limits
 //
-// It has no memory of what it has read, and does not use enhanced fan-out, so that it
+// It remembers what it has read only with --dedupe and --verify, and does not use enhanced fan-out, so that it
 // takes part in the read limits that a shard's consumers share. Records of
 // different shards are not put in order of time.
 package main

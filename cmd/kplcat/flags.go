@@ -17,6 +17,7 @@ const (
 	groupFilter = "Which records to show"
 	groupOutput = "How to show them"
 	groupStats  = "Counting instead of showing"
+	groupVerify = "Looking for given events"
 	groupInput  = "Blobs from files"
 	groupDoctor = "Doctor"
 	groupAWS    = "AWS"
@@ -125,6 +126,20 @@ var readFlags = slices.Concat([]flag{
 		},
 		Field: func(o *options) any { return &o.kcl },
 	},
+	{
+		Spec: option.Spec{
+			Name: "dedupe", Kind: option.Bool, Group: groupFilter,
+			Doc: "Leave out a Kinesis record that came before with the same outer partition key and content: a producer with verify_uncertain has sent it again. Only its aggregates have keys by which that is known.",
+		},
+		Field: func(o *options) any { return &o.dedupe },
+	},
+	{
+		Spec: option.Spec{
+			Name: "dedupe-window", Arg: "N", Kind: option.Int, Default: "1000000", Min: 1, Max: 100_000_000, Group: groupFilter,
+			Doc: "With --dedupe: remember so many Kinesis records, the latest ones, in some 65 bytes each. Default 1000000; 1 to 100000000.",
+		},
+		Field: func(o *options) any { return &o.dedupeWindow },
+	},
 
 	{
 		Spec: option.Spec{
@@ -179,6 +194,18 @@ var readFlags = slices.Concat([]flag{
 			Doc: "With --stats: print the counts so far every so often, too. At least 1s.",
 		},
 		Field: func(o *options) any { return &o.interval },
+	},
+
+	{
+		Spec: option.Spec{
+			Name: "verify", Arg: "FILE", Group: groupVerify,
+			Doc: "Tell which of the events in FILE, one a line (- for standard input), are in the stream, and how often, instead of showing records. Combined and compressed records are split as with --events. A line takes some 60 bytes of memory; 16 MiB is the longest. Exit code 1 if one is missing, or there more often than given.",
+		},
+		Field: func(o *options) any { return &o.verify },
+	},
+	{
+		Spec:  option.Spec{Name: "json", Kind: option.Bool, Group: groupVerify, Doc: "With --verify: print lines of JSON."},
+		Field: func(o *options) any { return &o.json },
 	},
 
 	{

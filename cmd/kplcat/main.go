@@ -71,6 +71,11 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if err != nil {
 		return exitError, err
 	}
+	if o.verify != "" {
+		if v.given, err = readGiven(ctx, o.verify, stdin); err != nil {
+			return exitError, err
+		}
+	}
 	if o.files != nil {
 		err = catFiles(ctx, o, v, stdin, warn)
 	} else {
@@ -82,6 +87,11 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if brokenPipe(err) {
 		return exitOK, err
 	}
+	verify := v.given
+	if err != nil && verify != nil {
+		v.given = nil // what was not read may be there
+		err = errors.Join(err, errors.New("--verify: not everything was read, so it is not known what is missing"))
+	}
 	if err == nil || v.records > 0 {
 		err = errors.Join(err, v.finish())
 	}
@@ -89,6 +99,9 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	wait.end()
 	if !o.quiet && !brokenPipe(err) && (err == nil || v.records > 0) {
 		v.summary(stderr)
+	}
+	if err == nil && verify != nil && !verify.exact() {
+		return exitError, nil
 	}
 	return exitOK, err
 }

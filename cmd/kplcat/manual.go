@@ -18,6 +18,7 @@ Examples:
   kplcat --follow --grep ERROR logs           what comes, if it matches
   kplcat --raw --from -1h --key web-1 logs    payloads of one partition key
   kplcat --stats --from trim-horizon logs     what aggregation saves
+  kplcat --verify sent.log --from -1h logs    are these events there, and how often
   kplcat --endpoint http://127.0.0.1:4567 --region us-east-1 logs
   aws kinesis get-records --shard-iterator "$it" | kplcat -
   echo 84mawg... | kplcat -                   one aggregate in base64
@@ -79,6 +80,16 @@ Table of --stats:
                  usd-on-demand that of the bytes on an on-demand stream (each record
                  in whole KiB), in US East (N. Virginia), without hours
 
+  left-out       with --dedupe: Kinesis records that came before; left-out-user: the
+                 user records in them. No other column counts them
+
+Output of --verify:
+  A line for each line of the file whose event is in the stream less often (missing)
+  or more often (more) than it was given, and a line of counts. With --json:
+  {"line":2,"what":"missing","given":2,"found":1}, and last
+  {"given":..,"different":..,"as_given":..,"missing":..,"more":..,
+  "missing_copies":..,"more_copies":..,"not_given":..}
+
 Limits it keeps to:
   A shard takes five GetRecords calls and 2 MiB a second from all consumers without
   enhanced fan-out together. kplcat asks a shard five times a second at most and
@@ -89,5 +100,6 @@ kms:Decrypt on the key of an encrypted stream. Credentials come from where the A
 SDK looks: environment, shared files, web identity, container, instance.
 
 Exit codes: 0 done (also when interrupted, or when the reader of the output has
-gone); 1 something failed; 2 the command line is wrong.
+gone); 1 something failed, or --verify has found an event missing or there more often
+than given; 2 the command line is wrong.
 `

@@ -52,8 +52,12 @@ type options struct {
 	stats            string // "", "table" or "json"
 	interval         time.Duration
 
+	dedupe       bool
+	dedupeWindow int
+	verify       string // a file of events, or "-"
+
 	role       string // of doctor
-	json       bool
+	json       bool   // of doctor and --verify
 	probeWrite bool
 
 	aws table.AWS
@@ -70,7 +74,10 @@ func parseOptions(args []string) (*options, error) {
 	problems = append(problems, o.timeRange(given, time.Now())...)
 	problems = append(problems, conflicts(given, o)...)
 	problems = append(problems, o.checkForm(given)...)
-	if given.Has("events") && !given.Has("decompress") {
+	if o.verify != "" && !given.Has("events") {
+		o.events = "auto"
+	}
+	if o.events != "" && !given.Has("decompress") {
 		o.decompress = "auto"
 	}
 	return o, asUsage(problems)
@@ -193,6 +200,12 @@ func conflicts(given option.Given, o *options) (problems []error) {
 	if !given.Has("events") {
 		together("stats", "decompress", "--stats counts whole Kinesis records, and payloads only with --events")
 	}
+	for _, f := range []string{"stats", "raw", "grep", "data", "limit"} {
+		together("verify", f, "--verify looks for the given events in all records, and shows none")
+	}
+	if o.verify == "-" && slices.Contains(o.files, "-") {
+		problems = append(problems, option.Wrong("--verify", o.verify, "standard input holds the blobs already", "a file"))
+	}
 	needs := func(a, b string) {
 		if given.Has(a) && !given.Has(b) {
 			problems = append(problems, option.Wrong("--"+a, given[a], "has no use without --"+b, ""))
@@ -200,6 +213,8 @@ func conflicts(given option.Given, o *options) (problems []error) {
 	}
 	needs("delimiter", "raw")
 	needs("interval", "stats")
+	needs("dedupe-window", "dedupe")
+	needs("json", "verify")
 	if o.files != nil {
 		for _, f := range []string{"from", "until", "follow", "shard", "poll", "interval", "kcl", "region", "endpoint", "profile", "role-arn", "external-id", "sts-endpoint", "wire-format"} {
 			if given.Has(f) {

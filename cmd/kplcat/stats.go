@@ -59,6 +59,10 @@ type counts struct {
 	// KCLErrors counts aggregates that KCL fails on.
 	KCLErrors         int64 `json:"kcl_errors"`
 	DamagedAggregates int64 `json:"damaged_aggregates"`
+	// LeftOutRecords are the Kinesis records that --dedupe left out, LeftOutUserRecords the
+	// user records in them. Nothing else counts them.
+	LeftOutRecords     int64 `json:"left_out_records,omitempty"`
+	LeftOutUserRecords int64 `json:"left_out_user_records,omitempty"`
 	// Keys counts different partition keys of user records. It is a lower bound if
 	// KeysBounded is set.
 	Keys        int        `json:"keys"`
@@ -83,14 +87,28 @@ func newStatistics() *statistics {
 	return &statistics{seed: maphash.MakeSeed(), shards: map[string]*counts{}, total: counts{keys: map[uint64]struct{}{}}}
 }
 
-// record counts a Kinesis record and returns the counts of its shard.
-func (s *statistics) record(r record, users int, m mark) *counts {
+// of returns the counts of the shard of a Kinesis record.
+func (s *statistics) of(r *record) *counts {
 	id := cmp.Or(r.shard.ID, "-")
 	c := s.shards[id]
 	if c == nil {
 		c = &counts{Shard: id, keys: map[uint64]struct{}{}}
 		s.shards[id] = c
 	}
+	return c
+}
+
+// leaveOut counts a Kinesis record that is not shown because it came before.
+func (s *statistics) leaveOut(r *record, users int) {
+	for _, c := range []*counts{s.of(r), &s.total} {
+		c.LeftOutRecords++
+		c.LeftOutUserRecords += int64(users)
+	}
+}
+
+// record counts a Kinesis record and returns the counts of its shard.
+func (s *statistics) record(r record, users int, m mark) *counts {
+	c := s.of(&r)
 	for _, c := range []*counts{c, &s.total} {
 		n := len(r.data) + len(r.key)
 		c.KinesisRecords++
@@ -185,17 +203,23 @@ func (s *statistics) print(w io.Writer, o *options) error {
 		}{cmp.Or(o.arn, o.stream), rows, total})
 	}
 	total.Shard = "total"
-	return printTable(w, append(rows, total), o.events != "")
+	return printTable(w, append(rows, total), o)
 }
 
 // printTable writes one line for each shard. Everything but the first column is
 // aligned right.
-func printTable(w io.Writer, rows []counts, events bool) error {
+func printTable(w io.Writer, rows []counts, o *options) error {
 	cells := [][]string{{"shard", "kinesis", "user", "aggregates", "user/agg", "bytes", "units", "single", "saved", "misplaced-agg", "misplaced", "out-of-range", "kcl-errors", "damaged", "keys", "first", "last"}}
 	for i := range rows {
 		cells = append(cells, rows[i].cells())
 	}
-	if events {
+	if o.dedupe {
+		cells[0] = append(cells[0], "left-out", "left-out-user")
+		for i := range rows {
+			cells[i+1] = append(cells[i+1], strconv.FormatInt(rows[i].LeftOutRecords, 10), strconv.FormatInt(rows[i].LeftOutUserRecords, 10))
+		}
+	}
+	if o.events != "" {
 		cells[0] = append(cells[0], "events", "unpacked", "usd", "usd-on-demand")
 		for i := range rows {
 			c := &rows[i]

@@ -68,6 +68,12 @@ func TestEveryUsageErrorNamesFlagValueAndWhatIsAllowed(t *testing.T) {
 		{"s --stats --grep x", []string{"--stats and --grep cannot be combined"}},
 		{"s --interval 5s", []string{`--interval: "5s": has no use without --stats`}},
 		{"s --delimiter x", []string{`--delimiter: "x": has no use without --raw`}},
+		{"s --dedupe-window 5", []string{`--dedupe-window: "5": has no use without --dedupe`}},
+		{"s --dedupe --dedupe-window 0", []string{`--dedupe-window: "0": out of range; allowed: 1 to 100000000`}},
+		{"s --dedupe --dedupe-window 100000001", []string{`--dedupe-window: "100000001": out of range; allowed: 1 to 100000000`}},
+		{"s --json", []string{`--json: "true": has no use without --verify`}},
+		{"s --verify f --stats --grep x", []string{"--verify and --stats cannot be combined", "--verify and --grep cannot be combined"}},
+		{"--verify - -", []string{`--verify: "-": standard input holds the blobs already; allowed: a file`}},
 		{"- --follow", []string{`--follow: is for streams; the argument "-" is a file`}},
 		{"--completion csh", []string{`--completion: "csh": not one of the allowed words; allowed: bash, zsh or fish`}},
 	} {

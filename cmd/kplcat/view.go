@@ -45,13 +45,16 @@ type view struct {
 	open  decompressor
 	began time.Time
 
-	stats *statistics // with --stats, else nil
+	stats  *statistics // with --stats, else nil
+	copies *copies     // with --dedupe, else nil
+	given  *given      // with --verify, else nil
 
 	// For the summary.
 	shown, records, users, aggregates, damaged int
 	events                                     int // with --events
 	misplaced                                  int // user records of misplacedAggregates
 	misplacedAggregates, outOfRange, kclErrors int
+	leftOut, leftOutUsers                      int // with --dedupe: Kinesis records, user records
 	shards                                     map[string]struct{}
 	latest                                     time.Time // arrival
 }
@@ -60,6 +63,9 @@ func newView(o *options, stdout io.Writer, wait *waiting) (*view, error) {
 	v := &view{o: o, out: bufio.NewWriterSize(wait.over(stdout), 64<<10), print: newPrinter(o, stdout), wait: wait, open: decompressor{mode: o.decompress, form: o.events}, began: time.Now(), shards: map[string]struct{}{}}
 	if o.stats != "" {
 		v.stats = newStatistics()
+	}
+	if o.dedupe {
+		v.copies = newCopies(o.dedupeWindow)
 	}
 	return v, nil
 }
@@ -79,6 +85,11 @@ func (v *view) add(r record) error {
 	users, aggregated := aggregation.Deaggregate(r.key, r.ehk, r.data)
 	m := mark{aggregated: aggregated, damaged: !aggregated && bytes.HasPrefix(r.data, aggregateMagic)}
 	read := readAsKCL(&r)
+	// What the KCL drops does not stand for a later copy that it gets.
+	if v.copies != nil && canTell(&r, users, aggregated) && v.copies.has(&r, !read.Dropped()) {
+		v.leaveOut(&r, len(users))
+		return nil
+	}
 	m.misplaced = read.Misplaced
 	if read.Err != nil {
 		m.kclError = read.Err.Error()
@@ -117,6 +128,10 @@ func (v *view) add(r record) error {
 		if !v.o.wants(u.PartitionKey) || read.Dropped() && v.o.kcl {
 			continue
 		}
+		if v.given != nil {
+			v.verify(u.Data)
+			continue
+		}
 		if err := v.show(&r, u, i, m); err != nil {
 			return err
 		}
@@ -125,6 +140,15 @@ func (v *view) add(r record) error {
 		return errLimit
 	}
 	return nil
+}
+
+// leaveOut counts a record that came before.
+func (v *view) leaveOut(r *record, users int) {
+	v.leftOut++
+	v.leftOutUsers += users
+	if v.stats != nil {
+		v.stats.leaveOut(r, users)
+	}
 }
 
 // readAsKCL returns what KCL makes of a Kinesis record. Without the range of the shard
@@ -249,6 +273,11 @@ func (v *view) finish() error {
 			return err
 		}
 	}
+	if v.given != nil {
+		if err := v.given.print(v.out, v.o.json); err != nil {
+			return err
+		}
+	}
 	return v.out.Flush()
 }
 
@@ -264,8 +293,11 @@ func (v *view) summary(w io.Writer) {
 		s += " of " + plural(n, "shard")
 	}
 	s += ", " + plural(v.aggregates, "aggregate")
-	if v.stats == nil && v.shown != all {
+	if v.stats == nil && v.given == nil && v.shown != all {
 		s += fmt.Sprintf("; %d shown", v.shown)
+	}
+	if v.leftOut > 0 {
+		s += fmt.Sprintf("; %s with %s left out, which came before", plural(v.leftOut, "Kinesis record"), plural(v.leftOutUsers, "user record"))
 	}
 	if v.misplacedAggregates > 0 {
 		s += fmt.Sprintf("; KCL consumers drop %s with %s, %d of them out of range",

@@ -35,6 +35,12 @@ variable "service_account" {
   default     = "logging:fluent-bit-kpl"
 }
 
+variable "verify_uncertain" {
+  description = "Whether the role may read the stream, for the option verify_uncertain."
+  type        = bool
+  default     = false
+}
+
 data "aws_caller_identity" "current" {}
 
 data "aws_region" "current" {}
@@ -69,6 +75,25 @@ data "aws_iam_policy_document" "producer" {
   statement {
     sid       = "EncryptedWithAKeyOfYourOwn"
     actions   = ["kms:GenerateDataKey"]
+    resources = [aws_kms_key.logs.arn]
+    condition {
+      test     = "StringEquals"
+      variable = "kms:ViaService"
+      values   = ["kinesis.${data.aws_region.current.name}.amazonaws.com"]
+    }
+  }
+}
+
+# The same statements as in conf/iam/read-back.json.
+data "aws_iam_policy_document" "read_back" {
+  statement {
+    sid       = "ReadBack"
+    actions   = ["kinesis:GetShardIterator", "kinesis:GetRecords"]
+    resources = [aws_kinesis_stream.logs.arn]
+  }
+  statement {
+    sid       = "EncryptedWithAKeyOfYourOwn"
+    actions   = ["kms:Decrypt"]
     resources = [aws_kms_key.logs.arn]
     condition {
       test     = "StringEquals"
@@ -130,6 +155,13 @@ resource "aws_iam_role_policy" "producer" {
   name   = "write-to-the-stream"
   role   = aws_iam_role.producer.id
   policy = data.aws_iam_policy_document.producer.json
+}
+
+resource "aws_iam_role_policy" "read_back" {
+  count  = var.verify_uncertain ? 1 : 0
+  name   = "read-back"
+  role   = aws_iam_role.producer.id
+  policy = data.aws_iam_policy_document.read_back.json
 }
 
 output "stream_arn" {

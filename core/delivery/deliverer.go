@@ -30,6 +30,8 @@ type Config struct {
 	// defaults of ledger.Limits. Forget turns it off.
 	Ledger ledger.Limits
 	Forget bool
+	// Earlier is what Retire of an earlier Deliverer of the same receiver has returned.
+	Earlier *Progress
 	// Journal, if set, keeps on disk what this process knows of contents under way, for the
 	// next one. The producer must have its Options. ReadPlan makes a Plan of its written form.
 	Journal  *journal.Journal
@@ -68,7 +70,13 @@ type Deliverer struct {
 func New(cfg Config) *Deliverer {
 	l := &Deliverer{cfg: cfg, sink: &sink{cfg.DeadLetters, cfg.DeadLetterGrace}}
 	l.deadLetters, l.cancelDeadLetters = context.WithCancel(context.Background())
-	if !cfg.Forget {
+	switch {
+	case cfg.Forget:
+	case cfg.Earlier != nil:
+		l.ledger = cfg.Earlier.ledger
+		l.ledger.SetLimits(cfg.Ledger)
+		l.cfg.Earlier = nil
+	default:
 		l.ledger = ledger.New[*Delivery](cfg.Ledger)
 	}
 	if cfg.Journal != nil {

@@ -83,20 +83,31 @@ func (s *Server) getRecords(in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOut
 	if sh == nil || st.generation != it.Generation {
 		return nil, s.notFound(it.Stream)
 	}
+	sh.mu.Lock()
+	refused := sh.reads.begin(s.cfg.readLimits, now)
+	sh.mu.Unlock()
+	if refused != "" {
+		return nil, fail(codeThroughput, refused, sh.id, st.name, account)
+	}
 	// A closed shard takes no more writes and the stream's lock is held, so
 	// that what is read here is all of it.
 	recs := sh.snapshot()
 	out := &kinesis.GetRecordsOutput{Records: []types.Record{}}
+	read := 0
 	for size := 0; it.Position < len(recs) && len(out.Records) < limit; it.Position++ {
 		r := &recs[it.Position]
 		if size += len(r.Data) + len(r.PartitionKey); size > maxGetRecordsBytes && len(out.Records) > 0 {
 			break
 		}
+		read = size
 		out.Records = append(out.Records, types.Record{
 			Data: r.Data, PartitionKey: &r.PartitionKey, SequenceNumber: &r.SequenceNumber,
 			ApproximateArrivalTimestamp: &r.ArrivalTime, EncryptionType: st.encryption,
 		})
 	}
+	sh.mu.Lock()
+	sh.reads.bytes -= float64(read)
+	sh.mu.Unlock()
 	var behind int64
 	if it.Position < len(recs) {
 		behind = max(1, now.Sub(recs[it.Position].ArrivalTime).Milliseconds())

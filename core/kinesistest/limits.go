@@ -44,6 +44,50 @@ type Limits struct {
 // It must not be changed.
 var AWSLimits = Limits{RecordsPerSecond: 1000, BytesPerSecond: 1 << 20}
 
+// ReadLimits are the limits of one shard for all that read it with GetRecords together.
+type ReadLimits struct {
+	// CallsPerSecond refills the bucket of calls, which holds one second's worth. 0 means
+	// no limit. Kinesis: 5.
+	CallsPerSecond float64
+	// BytesPerSecond refills the bucket of bytes, which holds one second's worth. A call
+	// is answered whole if there is anything in it, and leaves a debt. 0 means no limit.
+	// Kinesis: 2 MiB.
+	BytesPerSecond float64
+}
+
+// AWSReadLimits are the documented limits of a shard: five calls and 2 MiB a second, and
+// nothing for five seconds after a call that returns 10 MiB
+// (https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html, 2026-11-24). It must
+// not be changed.
+var AWSReadLimits = ReadLimits{CallsPerSecond: 5, BytesPerSecond: 2 << 20}
+
+// readBucket is the pair of token buckets for the reads of a shard; the shard's lock guards it.
+type readBucket struct {
+	calls, bytes float64
+	last         time.Time
+	full         bool // last is valid and the levels are, too
+}
+
+// begin takes a call, or says what is too low.
+func (b *readBucket) begin(l ReadLimits, now time.Time) (refused string) {
+	if !b.full {
+		*b = readBucket{calls: l.CallsPerSecond, bytes: l.BytesPerSecond, last: now, full: true}
+	}
+	if d := now.Sub(b.last).Seconds(); d > 0 {
+		b.calls = min(max(1, l.CallsPerSecond), b.calls+d*l.CallsPerSecond)
+		b.bytes = min(l.BytesPerSecond, b.bytes+d*l.BytesPerSecond)
+		b.last = now
+	}
+	switch {
+	case l.CallsPerSecond > 0 && b.calls < 1:
+		return "Rate exceeded for shard %s in stream %s under account %s."
+	case l.BytesPerSecond > 0 && b.bytes <= 0:
+		return "Slow down: more than the bytes of a second were read from shard %s in stream %s under account %s."
+	}
+	b.calls--
+	return ""
+}
+
 // bucket is the pair of token buckets of one shard; the shard's lock guards it.
 type bucket struct {
 	records, bytes float64

@@ -4,11 +4,14 @@ package kinesistest
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go"
 )
 
 func TestShardsOverTheirLimitsRefuseEntriesOneByOne(t *testing.T) {
@@ -65,4 +68,46 @@ func TestNoLimitsByDefault(t *testing.T) {
 		out := must[*kinesis.PutRecordsOutput](t)(s.Client().PutRecords(context.Background(), many(500, 10000)))
 		equal(t, "failed", aws.ToInt32(out.FailedRecordCount), 0)
 	}
+}
+
+func TestShardsOverTheirLimitsRefuseReads(t *testing.T) {
+	clk := newClock()
+	bothClients(t, func(t *testing.T, s *Server, c api) {
+		for range 3 {
+			must[*kinesis.PutRecordsOutput](t)(c.PutRecords(context.Background(), puts(entryAt("0", string(make([]byte, 999))))))
+		}
+		iterator := func(shard string) *string {
+			return must[*kinesis.GetShardIteratorOutput](t)(c.GetShardIterator(context.Background(), &kinesis.GetShardIteratorInput{
+				StreamName: aws.String("demo"), ShardId: &shard, ShardIteratorType: "TRIM_HORIZON",
+			})).ShardIterator
+		}
+		read := func(it *string, limit int32) string {
+			_, err := c.GetRecords(context.Background(), &kinesis.GetRecordsInput{ShardIterator: it, Limit: &limit})
+			if err == nil {
+				return ""
+			}
+			var ae smithy.APIError
+			if !errors.As(err, &ae) || ae.ErrorCode() != "ProvisionedThroughputExceededException" {
+				t.Errorf("unexpected error %v; want that of a throttle", err)
+			}
+			return err.Error()
+		}
+		first, other := iterator("shardId-000000000000"), iterator("shardId-000000000001")
+		clk.advance(time.Minute)
+		got := ""
+		for range 7 {
+			got += map[bool]string{true: "+", false: "-"}[read(other, 10) == ""]
+		}
+		equal(t, "calls of empty reads", got, "+++++--")
+		clk.advance(200 * time.Millisecond)
+		equal(t, "a call after a fifth of a second", read(other, 10), "")
+		clk.advance(time.Minute)
+		equal(t, "a read that is larger than the bucket", read(first, 10), "") // of 3,000 bytes
+		clk.advance(time.Second)
+		if m := read(first, 1); !strings.Contains(m, "bytes of a second") {
+			t.Errorf("unexpected answer; got %q; want the debt of the bytes", m)
+		}
+		clk.advance(1100 * time.Millisecond)
+		equal(t, "a read when there is no debt", read(first, 1), "")
+	}, WithStream("demo", 2), WithReadLimits(ReadLimits{CallsPerSecond: 5, BytesPerSecond: 1000}), WithClock(clk.now))
 }

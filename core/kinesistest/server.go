@@ -42,6 +42,7 @@ type config struct {
 	now           func() time.Time
 	region        string
 	limits        Limits
+	readLimits    ReadLimits
 	countOnly     bool
 	maxRequest    int
 	createTime    time.Duration
@@ -83,6 +84,12 @@ func WithClock(now func() time.Time) Option { return option(func(c *config) { c.
 // WithLimits sets the write limits of every shard, for instance [AWSLimits].
 // Default: none.
 func WithLimits(l Limits) Option { return option(func(c *config) { c.limits = l }) }
+
+// WithReadLimits sets the limits of every shard for GetRecords, for instance
+// [AWSReadLimits]. Default: none.
+func WithReadLimits(l ReadLimits) Option {
+	return option(func(c *config) { c.readLimits = l })
+}
 
 // WithCountOnly makes the server count records instead of storing them, for
 // benchmarks: puts cost little and memory stays flat, and there is nothing to

@@ -75,6 +75,7 @@ type shard struct {
 	records []Record
 	stats   ShardStats
 	bucket  bucket
+	reads   readBucket
 }
 
 // Sequence numbers have the bits of the real ones, as far as they are known: from

@@ -161,19 +161,24 @@ type entry[T Entry] struct {
 	busy, gone bool
 }
 
+// withDefaults fills in what is zero or less.
+func (l Limits) withDefaults() Limits {
+	if l.Entries <= 0 {
+		l.Entries = defaultEntries
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = defaultBytes
+	}
+	if l.Age <= 0 {
+		l.Age = defaultAge
+	}
+	return l
+}
+
 // New makes a ledger.
 func New[T Entry](limits Limits) *Ledger[T] {
-	if limits.Entries <= 0 {
-		limits.Entries = defaultEntries
-	}
-	if limits.Bytes <= 0 {
-		limits.Bytes = defaultBytes
-	}
-	if limits.Age <= 0 {
-		limits.Age = defaultAge
-	}
 	l := &Ledger[T]{
-		limits:  limits,
+		limits:  limits.withDefaults(),
 		entries: map[Identity][]*entry[T]{},
 		shapes:  map[shape]int{},
 		heads:   map[head][]*entry[T]{},
@@ -343,6 +348,28 @@ func (l *Ledger[T]) PutParts(scope Scope, content []byte, parts Parts, e T) (evi
 	}
 	l.stats.Evicted += uint64(evicted)
 	return evicted
+}
+
+// SetLimits changes the bounds, and counts anew. What is beyond them leaves at the next Put.
+func (l *Ledger[T]) SetLimits(limits Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits = limits.withDefaults()
+	l.stats = Stats{Bytes: l.stats.Bytes}
+}
+
+// Sift asks every entry to give back what it does not need, and lets go of those that keep
+// returns false for. It is called while nobody else uses the ledger.
+func (l *Ledger[T]) Sift(keep func(T) bool) {
+	l.mu.Lock()
+	defer l.unlock()
+	for el := l.order.Front(); el != nil; {
+		e := el.Value.(*entry[T])
+		el = el.Next()
+		if l.shrinkOne(e); !keep(e.value) {
+			l.forget(e)
+		}
+	}
 }
 
 // Len returns how many contents are remembered.

@@ -56,6 +56,9 @@ var (
 // producer are the calls of core.Client.
 var producerActions = []string{"kinesis:DescribeStreamSummary", "kinesis:ListShards", "kinesis:PutRecords"}
 
+// readBackActions are the calls of read-back, which only verify_uncertain needs.
+var readBackActions = []string{"kinesis:GetRecords", "kinesis:GetShardIterator"}
+
 // policyProblems says what is wrong with a policy: of a trust there is no resource, of a
 // resource's and a trust's there is a principal.
 func policyProblems(data []byte, trust, principal bool) (problems []string) {
@@ -188,7 +191,7 @@ func TestBrokenPoliciesAreNoticed(t *testing.T) {
 func TestProducersHaveTheSameActions(t *testing.T) {
 	name := regexp.MustCompile(`kinesis:[A-Z]\w+`)
 	for _, path := range []string{"conf/iam/producer.json", "conf/iam/producer-many-streams.json", "conf/iam/cross-account-stream-policy.json", "conf/terraform/main.tf"} {
-		got := name.FindAllString(read(t, path), -1)
+		got := slices.DeleteFunc(name.FindAllString(read(t, path), -1), func(a string) bool { return slices.Contains(readBackActions, a) })
 		slices.Sort(got)
 		if !slices.Equal(got, producerActions) {
 			t.Errorf("%s: unexpected actions; got %v; want %v", path, got, producerActions)
@@ -207,6 +210,48 @@ func TestProducersHaveTheSameActions(t *testing.T) {
 	for _, a := range producerActions {
 		if !strings.Contains(client, "\t"+strings.TrimPrefix(a, "kinesis:")+"(") {
 			t.Errorf("core.Client has no %s", a)
+		}
+	}
+}
+
+// What verify_uncertain needs is the same wherever it is written down, and is an option: it is
+// in no policy that a producer has without it.
+func TestReadBackHasTheSameActionsAsAnOption(t *testing.T) {
+	statement := read(t, "conf", "iam", "read-back.json")
+	for _, a := range append([]string{"kms:Decrypt"}, readBackActions...) {
+		if !strings.Contains(statement, `"`+a+`"`) {
+			t.Errorf("conf/iam/read-back.json: %s is missing", a)
+		}
+	}
+	tf := read(t, "conf", "terraform", "main.tf")
+	for _, path := range []string{"conf/iam/producer.json", "conf/iam/producer-many-streams.json", "conf/iam/cross-account-stream-policy.json"} {
+		for _, a := range append([]string{"kms:Decrypt"}, readBackActions...) {
+			if strings.Contains(read(t, path), a) {
+				t.Errorf("%s: %s is there without being asked for", path, a)
+			}
+		}
+	}
+	_, document, found := strings.Cut(tf, `data "aws_iam_policy_document" "read_back" {`)
+	document, _, _ = strings.Cut(document, "\n}\n")
+	_, attached, found2 := strings.Cut(tf, `resource "aws_iam_role_policy" "read_back" {`)
+	attached, _, _ = strings.Cut(attached, "\n}\n")
+	if !found || !found2 || !strings.Contains(attached, "count  = var.verify_uncertain ? 1 : 0") || !strings.Contains(attached, "data.aws_iam_policy_document.read_back.json") {
+		t.Error("conf/terraform: read-back is no option")
+	}
+	for _, a := range append([]string{"kms:Decrypt"}, readBackActions...) {
+		if !strings.Contains(document, `"`+a+`"`) || strings.Count(tf, `"`+a+`"`) != 1 {
+			t.Errorf("conf/terraform: %s is not in the policy of read-back, or not only there", a)
+		}
+	}
+	_, row, _ := strings.Cut(read(t, "docs", "iam.md"), "## What is called")
+	row, _, _ = strings.Cut(row, "\n## ")
+	reader := read(t, "core", "internal", "readback", "reader.go") + read(t, "core", "internal", "readback", "call.go")
+	for _, a := range readBackActions {
+		if !strings.Contains(row, "`"+a+"`") {
+			t.Errorf("docs/iam.md: %s is missing among what is called", a)
+		}
+		if !strings.Contains(reader, "\t"+strings.TrimPrefix(a, "kinesis:")+"(") {
+			t.Errorf("readback.API has no %s", a)
 		}
 	}
 }

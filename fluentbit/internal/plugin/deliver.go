@@ -41,6 +41,9 @@ func (in *Instance) newDeliverer(limits ledger.Limits) *delivery.Deliverer {
 	if p, ok := in.producer.(looker); ok && in.cfg.Producer.VerifyUncertain {
 		cfg.LookFor = p.LookFor
 	}
+	if in.reloads != nil {
+		cfg.Earlier = in.reloads.take(in.name, in.fingerprint, in.log)
+	}
 	if in.hostStopping != nil {
 		cfg.GivenUp = in.givenUp
 	}

@@ -58,6 +58,8 @@ type Deps struct {
 	Registry Registry
 	// Name is that of the output, the same after a restart. Default: output.
 	Name string
+	// Reloads keeps what is remembered of chunks over a hot reload. Default: nothing does.
+	Reloads *Reloads
 }
 
 // Stats counts what an Instance has done. All are totals since New.
@@ -118,6 +120,8 @@ type Instance struct {
 	fingerprint delivery.Fingerprint
 	deadLetters deadletter.Sink  // nil: what can never be delivered is not kept
 	journal     *journal.Journal // nil: there is none
+	name        string
+	reloads     *Reloads // nil: nothing is kept
 
 	hostStopping func() bool // nil: not known
 
@@ -140,6 +144,9 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		builders: make(chan *event.Builder, maxIdleBuilders),
 		healths:  map[string]*health{},
 
+		name:    cmp.Or(deps.Name, "output"),
+		reloads: deps.Reloads,
+
 		hostStopping: deps.Stopping,
 	}
 	if in.log == nil {
@@ -155,7 +162,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 	}
 	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
-	in.journal = cfg.Journal.Open(cmp.Or(deps.Name, "output"), map[delivery.Fingerprint]bool{in.fingerprint: true}, in.log)
+	in.journal = cfg.Journal.Open(in.name, map[delivery.Fingerprint]bool{in.fingerprint: true}, in.log)
 	in.cfg.journal = in.journal
 	in.meter = newMeter(in, deps.Registry)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {

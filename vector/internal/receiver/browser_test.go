@@ -248,6 +248,38 @@ func TestStatusPageWithoutStreams(t *testing.T) {
 	}
 }
 
+// TestStatusPageShowsReadBackAndJournal has answers of Kinesis lost.
+func TestStatusPageShowsReadBackAndJournal(t *testing.T) {
+	rows := []string{"<dt>Looked for</dt>", "<dt>Found stored</dt>", "<dt>Found missing</dt>", "<dt>Not found out</dt>", "<dt>Reads</dt>", `<span class="label">Journal</span>`}
+	for _, on := range []bool{true, false} {
+		flags := []string{}
+		if on {
+			flags = append(flags, "--producer.verify_uncertain=true", "--journal.dir="+t.TempDir())
+		}
+		kinesis := kinesistest.New(kinesistest.WithStream("logs", 1))
+		r, admin := pageRig(t, kinesis, flags...)
+		kinesis.Fault(kinesistest.Fault{Operation: "PutRecords", Skip: 1, Times: 1, Effect: kinesistest.LoseReply()})
+		for range 3 {
+			r.post(t.Context(), "/streams/logs", []byte(`{"a":1}`), "Content-Type", "application/json")
+		}
+		documentWith(t, admin, func(d *status.Document) bool {
+			return len(d.Streams) == 1 && d.Streams[0].Confirmed == 3 && d.Streams[0].Rate != nil && (!on || d.Streams[0].VerifyStored == 1)
+		})
+		dom, log := chromium(t, admin+"/", "--window-size=1280,900", "--dump-dom")
+		if strings.Contains(log, "CONSOLE") {
+			t.Errorf("unexpected messages of the browser: %s", log)
+		}
+		for _, row := range rows {
+			if strings.Contains(dom, row) != on {
+				t.Errorf("unexpected page with read-back and journal %t; got %q there %t", on, row, !on)
+			}
+		}
+		if on && !strings.Contains(dom, "<dt>Found stored</dt><dd class=\"\"><span>1</span>") {
+			t.Errorf("unexpected page; the record that was found is not shown:\n%.4000s", dom[max(0, strings.Index(dom, "Looked for")):])
+		}
+	}
+}
+
 // TestAdminListener looks at everything that is served there.
 func TestAdminListener(t *testing.T) {
 	_, admin := pageRig(t, kinesistest.New())

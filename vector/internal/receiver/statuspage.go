@@ -14,7 +14,8 @@ import (
 func (s *Server) StatusPage(log *status.Log) *status.Page {
 	return status.New(status.Config{
 		Program: "kpl-http", Version: version.Version(), Producer: s.producer, Server: s.status, Log: log,
-		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes, Now: s.now,
+		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes,
+		VerifyUncertain: s.cfg.Producer.VerifyUncertain, Now: s.now,
 		Listeners: func() map[string]string {
 			m := map[string]string{"requests": s.Addr(), "admin": s.AdminAddr()}
 			if s.cfg.Native.Enabled() {

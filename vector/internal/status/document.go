@@ -113,6 +113,8 @@ type Producer struct {
 	BufferedRecords     int `json:"buffered_records"`
 	BufferLimitRecords  int `json:"buffer_limit_records"`
 	AggregationMaxBytes int `json:"aggregation_max_bytes"`
+	// VerifyUncertain tells whether records whose answer was lost are looked for.
+	VerifyUncertain bool `json:"verify_uncertain"`
 	// PutUnits are the 25 KiB units that were charged, PutUnitsSaved those that
 	// aggregation saved.
 	PutUnits      uint64 `json:"put_units"`

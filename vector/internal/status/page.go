@@ -41,6 +41,8 @@ type Config struct {
 	Bounds []float64
 	// AggregationMaxBytes is the size of a full aggregate.
 	AggregationMaxBytes int
+	// VerifyUncertain tells whether records whose answer was lost are looked for.
+	VerifyUncertain bool
 	// Log is where warnings are kept. Default: none.
 	Log *Log
 	// Now is the clock. Default: time.Now.
@@ -166,7 +168,7 @@ func (p *Page) document(now time.Time) *Document {
 	d.Producer = Producer{
 		BufferedBytes: current.BufferedBytes, BufferLimitBytes: current.BufferLimitBytes,
 		BufferedRecords: current.BufferedRecords, BufferLimitRecords: current.BufferLimitRecords,
-		AggregationMaxBytes: p.cfg.AggregationMaxBytes,
+		AggregationMaxBytes: p.cfg.AggregationMaxBytes, VerifyUncertain: p.cfg.VerifyUncertain,
 	}
 	for i := range current.Streams {
 		s := &current.Streams[i]

@@ -203,6 +203,17 @@ function fact(s, name, value, small, level) {
   f.dd.className = level || "";
 }
 
+// What read-back has made of records whose answer was lost, if it is on.
+function renderReadBack(s, t, on) {
+  if (!on) return;
+  const open = t.verify_opened - t.verify_stored - t.verify_missing - t.verify_given_up;
+  fact(s, "Looked for", count(t.verify_opened), open > 0 ? count(open) + " open" : "");
+  fact(s, "Found stored", count(t.verify_stored));
+  fact(s, "Found missing", count(t.verify_missing), t.verify_missing ? "sent again" : "");
+  fact(s, "Not found out", count(t.verify_given_up), t.verify_given_up ? "perhaps twice" : "", t.verify_given_up ? "warn" : "");
+  fact(s, "Reads", count(t.verify_reads), "of the stream");
+}
+
 function renderStreams(d) {
   $("no-streams").hidden = d.streams.length > 0;
   const seen = new Set();
@@ -229,6 +240,7 @@ function renderStreams(d) {
     const failed = sum(t.failed);
     fact(s, "Failed", count(failed), Object.keys(t.failed).join(", "), failed ? "bad" : "");
     if (t.wrong_shard) fact(s, "Wrong shard", count(t.wrong_shard), "resent", "warn");
+    renderReadBack(s, t, d.producer.verify_uncertain);
     renderShards(s, t);
   }
   for (const [name, s] of streams) {
