@@ -18,6 +18,7 @@ import (
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // Code is the answer to a flush.
@@ -155,7 +156,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 	}
 	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
-	in.journal = cfg.Journal.Open(cmp.Or(deps.Name, "output"), map[delivery.Fingerprint]bool{in.fingerprint: true}, in.log)
+	in.journal = cfg.Journal.Open(cmp.Or(deps.Name, "output"), map[delivery.Fingerprint]bool{in.fingerprint: true}, remedy.Plugin, in.log)
 	in.cfg.journal = in.journal
 	in.meter = newMeter(in, deps.Registry)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {

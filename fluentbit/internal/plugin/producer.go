@@ -12,6 +12,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/arn"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
@@ -70,7 +71,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 
 // producerOptions are the settings of the producer.
 func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
-	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithObserver(cfg.observer)})
+	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithOptionNames(remedy.Plugin), core.WithObserver(cfg.observer)})
 }
 
 // recordLimit is what the producer knows of the limit of a stream, "" for the

@@ -20,6 +20,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/internal/config"
 	"github.com/outkpl/outkpl/vector/internal/status"
@@ -230,7 +231,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		return err
 	}
 	notes := openJournal(cfg, log)
-	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log)})
+	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log), core.WithOptionNames(remedy.Receiver)})
 	if observers.sink != nil {
 		options = append(options, core.WithObserver(observers.sink))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -173,7 +174,7 @@ func openJournal(cfg *config.Config, log *slog.Logger) *journal.Journal {
 	for _, r := range append([]config.Route{cfg.Route}, cfg.Routes...) {
 		known[fingerprintOf(cfg, r, false)], known[fingerprintOf(cfg, r, true)] = true, true
 	}
-	return cfg.Journal.Open("kpl-http", known, log)
+	return cfg.Journal.Open("kpl-http", known, remedy.Receiver, log)
 }
 
 // shutdownListeners ends both servers that take events.
