@@ -260,6 +260,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 	}
 	deps := Deps{Logger: log, DeadLetters: deadLetters, Journal: notes, Getenv: os.Getenv}
+	deps.Region, deps.Endpoint = shared.Where(ctx)
 	if observers.sink != nil {
 		deps.Observer = observers.sink
 	}

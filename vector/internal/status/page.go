@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 //go:embed static
@@ -41,6 +42,10 @@ type Config struct {
 	Bounds []float64
 	// AggregationMaxBytes is the size of a full aggregate.
 	AggregationMaxBytes int
+	// Region and Endpoint are where the producer writes to; Host is this machine.
+	Region, Endpoint, Host string
+	// Names are the options of the program, for advice. Default: those of kpl-http.
+	Names func(option string) string
 	// Log is where warnings are kept. Default: none.
 	Log *Log
 	// Now is the clock. Default: time.Now.
@@ -74,6 +79,9 @@ func New(c Config) *Page {
 	}
 	if c.Listeners == nil {
 		c.Listeners = func() map[string]string { return map[string]string{} }
+	}
+	if c.Names == nil {
+		c.Names = remedy.Receiver
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -152,6 +160,7 @@ func (p *Page) json() []byte {
 func (p *Page) document(now time.Time) *Document {
 	d := &Document{
 		Program: p.cfg.Program, Version: p.cfg.Version, Go: runtime.Version(),
+		Region: p.cfg.Region, Endpoint: p.cfg.Endpoint, Host: p.cfg.Host,
 		Now: now.UTC(), Started: p.started.UTC(), UptimeSeconds: now.Sub(p.started).Seconds(),
 		Listeners: p.cfg.Listeners(), Server: p.cfg.Server(), Streams: []Stream{},
 		History: p.history(), Log: p.cfg.Log.Lines(),
@@ -188,6 +197,7 @@ func (p *Page) document(now time.Time) *Document {
 		out.Shards = shardsOf(s.Shards, shards, seconds)
 		d.Streams = append(d.Streams, out)
 	}
+	d.Problems = p.problems(d, current.Streams)
 	return d
 }
 
