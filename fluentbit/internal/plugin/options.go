@@ -153,10 +153,9 @@ func sharedMetrics() []Option {
 	}
 	return option.With(option.Of("metrics_", part, table.MetricsOptions()),
 		option.Spec{
-			Name: "metrics_level", Default: "summary",
-			Doc: "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus.",
-			Details: "`summary` reads counters and gauges that exist anyway and costs nothing for each event. `detailed` adds histograms and error codes, at a small " +
-				"cost for each event. Hosts that do not export their metrics functions show none.",
+			Name: "metrics_level", Default: "detailed",
+			Doc:     "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus.",
+			Details: "`detailed` is what the dashboard shows. `summary` leaves out histograms, error codes and what has the level detailed in metrics.md, and reads only what exists anyway. Hosts that do not export their metrics functions show none.",
 		},
 		option.Spec{
 			Name: "metrics_granularity", Default: "stream",
