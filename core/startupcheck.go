@@ -163,6 +163,9 @@ func (c *checkRun) reportError(operation string, err error) {
 		return
 	}
 	v := classifyCall(err)
+	if callLimit(v.code) {
+		return // many programs start at one time; it says nothing about this one
+	}
 	r, action := remedyOf(&v), "kinesis:"+operation
 	e := &CheckError{
 		Operation: operation, Code: v.code, Detail: v.message, Advice: r.Advice(c.p.cfg.names, action),

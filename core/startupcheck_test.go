@@ -69,7 +69,8 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 		{name: "wrong secret", faults: fail("", "InvalidSignatureException"), want: []want{{text: "does not accept the credentials"}}},
 		{name: "expired credentials", faults: fail("", "ExpiredTokenException"), want: []want{{text: "does not accept the credentials", temporary: true}}},
 		{name: "no answer", faults: []kinesistest.Fault{{Effect: kinesistest.Effect{Hang: true}}}, want: []want{{text: "no answer in time", temporary: true}}},
-		{name: "busy", faults: fail("PutRecords", "LimitExceededException"), want: []want{{temporary: true}}},
+		{name: "busy", faults: fail("PutRecords", "LimitExceededException")},
+		{name: "too many ask at one time", faults: fail("DescribeStreamSummary", "LimitExceededException")},
 		{name: "throttled", faults: fail("PutRecords", "ProvisionedThroughputExceededException")},
 	} {
 		t.Run(c.name, func(t *testing.T) {

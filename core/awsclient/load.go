@@ -137,6 +137,9 @@ func (a *AWS) Where(ctx context.Context) (region, endpoint string) {
 	return o.Region, e.URI.String()
 }
 
+// CheckCredentials says why there are none, nil if there are.
+func (a *AWS) CheckCredentials(ctx context.Context) error { return a.kinesis.CheckCredentials(ctx) }
+
 // Config returns what the client of another service is made from: it has the region,
 // the credentials and the connections of Kinesis, and the retries of the SDK. Address
 // is to be called from its options.

@@ -241,11 +241,29 @@ func (in *Instance) Close(ctx context.Context) error {
 	for _, h := range rest {
 		h.close()
 	}
+	in.reportLeft()
 	if err != nil {
-		in.log.Error("stopped before everything was delivered", "error", err)
+		in.log.Error("stopped before everything was delivered", "error", err, "kept", in.keptWhere())
 		return fmt.Errorf("cannot deliver everything before the end: %w", err)
 	}
 	return nil
+}
+
+// reportLeft logs how much the host keeps that Kinesis has not confirmed.
+func (in *Instance) reportLeft() {
+	if n := in.deliverer.Ledger().Entries; n > 0 {
+		in.log.Warn("chunks are left that Kinesis has not confirmed as a whole", "chunks", n, "kept", in.keptWhere())
+	}
+}
+
+// keptWhere says where chunks stay that were answered with Retry. Which storage the input has
+// is not told to an output.
+func (in *Instance) keptWhere() string {
+	s := "by Fluent Bit: with storage.type filesystem they are in storage.path and come again at the next start, with storage.type memory they are lost with the process"
+	if in.journal != nil {
+		s += "; what of them is in Kinesis is in the journal in " + in.cfg.Journal.Dir
+	}
+	return s
 }
 
 // closeJournal gives the journal free for the next instance.

@@ -60,7 +60,7 @@ func sharedAWS() []Option {
 	return option.With(option.Of("", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()),
 		option.Spec{Name: "max_connections", Doc: "Most connections to Kinesis. It is raised to max_in_flight."},
 		option.Spec{
-			Name: "startup_check", Default: table.CheckOff,
+			Name: "startup_check",
 			Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
 				"Beware of `require` with hot reload: the host ends when an output refuses to start.",
 		},

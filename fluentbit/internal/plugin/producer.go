@@ -36,6 +36,14 @@ type awsProducer struct {
 	client core.Client
 }
 
+// CheckCredentials says why there are no credentials.
+func (p awsProducer) CheckCredentials(ctx context.Context) error {
+	if c, ok := p.client.(credentialChecker); ok {
+		return c.CheckCredentials(ctx)
+	}
+	return nil
+}
+
 // Close also closes connections, which would pile up over reloads.
 func (p awsProducer) Close(ctx context.Context) error {
 	err := p.Producer.Close(ctx)

@@ -244,14 +244,14 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	}
 	switch cfg.AWS.StartupCheck {
 	case table.CheckRequire:
-		if err := checkStreams(ctx, cfg, producer, log); err != nil {
+		if err := checkStreams(ctx, cfg, shared, producer, log); err != nil {
 			return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 		}
 	case table.CheckWarn:
 		// Nobody waits for it: without a network it takes long.
 		checking, cancel := context.WithCancel(ctx)
 		var check sync.WaitGroup
-		check.Go(func() { _ = checkStreams(checking, cfg, producer, log) }) // logged there
+		check.Go(func() { _ = checkStreams(checking, cfg, shared, producer, log) }) // logged there
 		defer check.Wait()
 		defer cancel()
 	}

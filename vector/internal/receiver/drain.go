@@ -152,6 +152,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.admin.Close()
 	s.serving.Wait()
 	s.throttled.flush()
+	if n := s.deliverer.Ledger().Entries; n > 0 {
+		s.log.Warn("bodies are left that Kinesis has not confirmed as a whole", "bodies", n,
+			"kept", "by their clients: they got 503 or no answer, and send them again")
+	}
 	err := errors.Join(errs...)
 	s.log.Info("drained", "everything_delivered", err == nil)
 	return err
