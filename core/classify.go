@@ -5,6 +5,7 @@ package core
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -126,9 +127,15 @@ func causeOf(err error) error {
 	var api smithy.APIError
 	var op *net.OpError
 	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &api):
 		return api
+	case errors.As(err, &certificate):
+		return certificate
+	case errors.As(err, &record):
+		return tls.RecordHeaderError{Msg: record.Msg} // without the connection
 	case errors.Is(err, context.DeadlineExceeded):
 		return context.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

@@ -66,7 +66,7 @@
 //     WithRetryBackoff, WithRecordTTL, WithFailIfThrottled.
 //   - Bounds: WithBufferBytes, WithBufferRecords, WithMaxStreams, WithStreamIdle.
 //   - Order and place: WithOrdering, WithDistribution, WithDefaultStream.
-//   - What it reports: WithOutcomeFunc, WithLogger, WithObserver.
+//   - What it reports: WithOutcomeFunc, WithLogger, WithOptionNames, WithObserver.
 //
 // # Ways to learn the outcome
 //

@@ -83,7 +83,7 @@ func (a *audit) auditShard(sh *shard, t *shardTotals) error {
 	if len(a.pl.ordering.draining) > 0 {
 		blockers = a.pl.checks.blockers[sh]
 	}
-	if sh.blockers != blockers {
+	if int(sh.blockers) != blockers {
 		return fmt.Errorf("blockers of shard %q is %d, of earlier maps there are %d", sh.id, sh.blockers, blockers)
 	}
 	return nil

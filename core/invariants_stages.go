@@ -204,7 +204,7 @@ func (a *audit) auditAggregate(sh *shard) error {
 func (a *audit) auditQueues() error {
 	pl := a.pl
 	for i, sh := range pl.wakes {
-		if sh.wakePos != i || pl.wakes[(i-1)/2].wakeAt > sh.wakeAt && i > 0 {
+		if int(sh.wakePos) != i || pl.wakes[(i-1)/2].wakeAt > sh.wakeAt && i > 0 {
 			return fmt.Errorf("wakes: shard %q is at %d, believes to be at %d, or wakes before its parent", sh.id, i, sh.wakePos)
 		}
 		if len(sh.queue) == 0 || !sh.current {

@@ -98,7 +98,7 @@ func (pl *pipeline) admitQueue(sh *shard) {
 	if len(sh.queue) > 0 {
 		pl.wakeShard(sh, notAfterExpiry(sh.queue[0], pl.now+wait))
 	} else if sh.wakePos >= 0 {
-		heap.Remove(&pl.wakes, sh.wakePos)
+		heap.Remove(&pl.wakes, int(sh.wakePos))
 	}
 }
 
@@ -109,7 +109,7 @@ const wakeQuantum = int64(10 * time.Millisecond)
 func (pl *pipeline) wakeShard(sh *shard, at int64) {
 	sh.wakeAt = (at + wakeQuantum - 1) / wakeQuantum * wakeQuantum
 	if sh.wakePos >= 0 {
-		heap.Fix(&pl.wakes, sh.wakePos)
+		heap.Fix(&pl.wakes, int(sh.wakePos))
 		return
 	}
 	heap.Push(&pl.wakes, sh)
@@ -122,13 +122,13 @@ func (h wakeHeap) Len() int           { return len(h) }
 func (h wakeHeap) Less(i, j int) bool { return h[i].wakeAt < h[j].wakeAt }
 func (h wakeHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].wakePos, h[j].wakePos = i, j
+	h[i].wakePos, h[j].wakePos = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (h *wakeHeap) Push(x any) {
 	sh := x.(*shard)
-	sh.wakePos = len(*h)
+	sh.wakePos = int32(len(*h))
 	*h = append(*h, sh)
 }
 

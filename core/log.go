@@ -5,7 +5,36 @@ package core
 import (
 	"context"
 	"log/slog"
+
+	"github.com/outkpl/outkpl/internal/remedy"
 )
+
+// The IAM actions of the calls.
+const (
+	actionPut      = "kinesis:PutRecords"
+	actionList     = "kinesis:ListShards"
+	actionDescribe = "kinesis:DescribeStreamSummary"
+)
+
+// remedyOf says what is known about a failure.
+func remedyOf(v *classification) *remedy.Remedy {
+	r := remedy.Find(v.code, v.message, v.cause)
+	if r.Kind == remedy.Unknown && v.reason == ReasonAccessDenied {
+		return remedy.Of(remedy.AccessDenied)
+	}
+	return r
+}
+
+// failureArgs are what a line says about a failed call: the code, what that means, what to
+// do, and the permission that is missing.
+func (c *config) failureArgs(v classification, action string) []any {
+	r := remedyOf(&v)
+	args := []any{"code", v.code, "cause", r.Cause}
+	if needs := r.Permission(action); needs != "" {
+		args = append(args, "needs", needs)
+	}
+	return append(args, "advice", r.Advice(c.names, action), "detail", v.message)
+}
 
 // streamLog is what is logged of a stream.
 type streamLog struct {

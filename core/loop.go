@@ -45,6 +45,9 @@ func (pl *pipeline) advanceDue() {
 		sh := heap.Pop(&pl.wakes).(*shard)
 		pl.admitQueue(sh)
 	}
+	if pl.shortage.due <= pl.now && (len(pl.wakes) > 0 || pl.shortage.since != 0) {
+		pl.reviewCapacity()
+	}
 	pl.expireLate()
 	pl.retryDue()
 	pl.suspectsDue()
@@ -121,6 +124,9 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if len(pl.wakes) > 0 {
 		at = min(at, pl.wakes[0].wakeAt)
+	}
+	if pl.shortage.since != 0 {
+		at = min(at, pl.shortage.due)
 	}
 	if len(pl.retries.waiting) > 0 {
 		at = min(at, max(pl.retries.waiting[0].due, pl.retries.budget.nextRetryDue()))

@@ -127,11 +127,8 @@ func (pl *pipeline) describeEnded(out *kinesis.DescribeStreamSummaryOutput, err 
 		pl.placement.denied = v.reason == ReasonAccessDenied
 		if v.reason != ReasonStreamNotFound && !pl.meta.warned {
 			pl.meta.warned = true
-			args := []any{"code", v.code, "detail", v.message}
-			if v.reason == ReasonAccessDenied {
-				args = append(args, "needs", "kinesis:DescribeStreamSummary")
-			}
-			pl.log(slog.LevelWarn, "cannot describe stream; the known record limit stays in use (1 MiB at first), and AUTO record distribution is concluded from answers", args...)
+			pl.log(slog.LevelWarn, "cannot describe stream; the known record limit stays in use (1 MiB at first), and AUTO record distribution is concluded from answers",
+				pl.cfg.failureArgs(v, actionDescribe)...)
 		}
 		if v.action == actRetry {
 			wait = min(wait, time.Minute)

@@ -89,6 +89,16 @@ const (
 	MetricBufferedBytes
 	// MetricOldestRecordAge: milliseconds since the oldest open submission.
 	MetricOldestRecordAge
+	// MetricCapacityInUse: the most of a shard's present limit that is in use, 0 to 1; see
+	// StreamSnapshot.InUse.
+	MetricCapacityInUse
+	// MetricBacklog: milliseconds that a shard needs for what waits for it, of the shard
+	// that needs most.
+	MetricBacklog
+	// MetricOpenShards: open shards of the stream.
+	MetricOpenShards
+	// MetricShardsNeeded: shards that would do; see StreamSnapshot.ShardsNeeded.
+	MetricShardsNeeded
 	// MetricShardQueuedBytes: bytes that wait for tokens of a shard.
 	MetricShardQueuedBytes
 	// MetricShardTokens: bytes a shard would take at once, negative in debt.
@@ -96,6 +106,8 @@ const (
 	// MetricShardShare: the share of a shard's capacity in use as the limit,
 	// 1 for all of it.
 	MetricShardShare
+	// MetricShardInUse: how much of this limit is in use, 0 to 1.
+	MetricShardInUse
 
 	metricCount
 )
@@ -199,7 +211,12 @@ var metricInfos = [metricCount]MetricInfo{
 	MetricDeadLetters:                        {"DeadLetters", "Count", Counter, LevelSummary, GranularityStream, "1 per record kept as a dead letter"},
 	MetricBufferedBytes:                      {"BufferedBytes", "Bytes", Gauge, LevelSummary, GranularityGlobal, "bytes in the buffer"},
 	MetricOldestRecordAge:                    {"OldestRecordAge", "Milliseconds", Gauge, LevelSummary, GranularityStream, "time since the oldest submission that is not settled"},
+	MetricCapacityInUse:                      {"CapacityInUse", "Ratio", Gauge, LevelSummary, GranularityStream, "most of a shard's limit that is in use: from 0.9 on the shard has no room"},
+	MetricBacklog:                            {"Backlog", "Milliseconds", Gauge, LevelSummary, GranularityStream, "longest time that a shard needs for what waits for it, at the present rate"},
+	MetricOpenShards:                         {"OpenShards", "Count", Gauge, LevelSummary, GranularityStream, "open shards of the stream"},
+	MetricShardsNeeded:                       {"ShardsNeeded", "Count", Gauge, LevelSummary, GranularityStream, "shards that would take the present rate and what waits, if keys are even"},
 	MetricShardQueuedBytes:                   {"ShardQueuedBytes", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes that wait for capacity of a shard"},
 	MetricShardTokens:                        {"ShardTokens", "Bytes", Gauge, LevelDetailed, GranularityShard, "bytes a shard would take at once, negative in debt"},
 	MetricShardShare:                         {"ShardShare", "Ratio", Gauge, LevelDetailed, GranularityShard, "share of a shard's capacity that is the limit at present"},
+	MetricShardInUse:                         {"ShardInUse", "Ratio", Gauge, LevelDetailed, GranularityShard, "share of this limit that is in use"},
 }

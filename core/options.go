@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/internal/pace"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // Option changes one setting of a Producer. Options are made by the With
@@ -64,6 +65,7 @@ type config struct {
 
 	defaultStream string
 	logger        *slog.Logger
+	names         remedy.Names // of options, in log lines
 	observer      Observer
 	onOutcomes    func([]Outcome)
 	trace         Trace
@@ -92,6 +94,7 @@ func defaultConfig() config {
 		verifyMemory:         16 << 20,
 		maxStreams:           1000, streamIdle: 15 * time.Minute, describeEvery: 10 * time.Minute,
 		logger: slog.New(slog.DiscardHandler),
+		names:  remedy.Library,
 	}
 }
 
@@ -271,6 +274,17 @@ func WithLogger(l *slog.Logger) Option {
 	return optionFunc(func(c *config) {
 		if l != nil {
 			c.logger = l
+		}
+	})
+}
+
+// WithOptionNames sets how log lines and the errors of Check name the options that they
+// advise to change: names gets ca_file, region and so on, and returns the word of the
+// program, such as --ca-file. Default: the names of this package and of package awsclient.
+func WithOptionNames(names func(option string) string) Option {
+	return optionFunc(func(c *config) {
+		if names != nil {
+			c.names = names
 		}
 	})
 }

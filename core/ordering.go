@@ -112,7 +112,7 @@ func (pl *pipeline) admitStrict(sh *shard) {
 		}
 		pl.wakeShard(sh, at)
 	case sh.wakePos >= 0:
-		heap.Remove(&pl.wakes, sh.wakePos)
+		heap.Remove(&pl.wakes, int(sh.wakePos))
 	}
 }
 
@@ -197,7 +197,7 @@ func (pl *pipeline) soleShard() *shard {
 		return nil
 	}
 	if pl.ordering.sole == nil {
-		pl.ordering.sole = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: len(pl.ordering.draining)}
+		pl.ordering.sole = &shard{end: aggregation.MaxHashKey, current: true, wakePos: -1, blockers: int32(len(pl.ordering.draining))}
 		pl.ordering.sole.pace.Init(&pace.Limits{Records: 1e9, Bytes: 1e12}, pl.now)
 	}
 	return pl.ordering.sole

@@ -10,6 +10,7 @@ import (
 // outage is a time in which requests fail.
 type outage struct {
 	code   string // empty if none lasts
+	detail string
 	since  int64
 	logged bool
 }
@@ -17,6 +18,7 @@ type outage struct {
 // noteDegraded logs that requests fail: when the cause changes, and at most once a
 // minute for the same cause, whether it lasts or comes and goes.
 func (pl *pipeline) noteDegraded(v classification) {
+	pl.logs.outage.detail = v.message
 	if !pl.logs.noteFailing(v.code, pl.now) {
 		return
 	}
@@ -24,11 +26,7 @@ func (pl *pipeline) noteDegraded(v classification) {
 	if v.action == actFail {
 		next = "records fail"
 	}
-	args := []any{"code", v.code, "detail", v.message, "next", next}
-	if v.reason == ReasonAccessDenied {
-		args = append(args, "needs", neededAction(v.code))
-	}
-	pl.log(slog.LevelError, "cannot put records", args...)
+	pl.log(slog.LevelError, "cannot put records", append([]any{"next", next}, pl.cfg.failureArgs(v, actionPut)...)...)
 }
 
 // noteFailing notes that requests fail, and reports whether to log it.
@@ -44,14 +42,6 @@ func (l *streamLog) noteFailing(code string, now int64) bool {
 	return true
 }
 
-// neededAction names the IAM action whose absence the code reports.
-func neededAction(code string) string {
-	if len(code) > 3 && code[:3] == "KMS" {
-		return "kms:GenerateDataKey on the stream's key"
-	}
-	return "kinesis:PutRecords"
-}
-
 func (pl *pipeline) noteRecovered() {
 	if pl.logs.outage.code == "" {
 		return
@@ -60,7 +50,7 @@ func (pl *pipeline) noteRecovered() {
 		pl.log(slog.LevelInfo, "records are accepted again", "after", pl.logs.outage.code,
 			"outage", time.Duration(pl.now-pl.logs.outage.since).Round(time.Millisecond))
 	}
-	pl.logs.outage.code = ""
+	pl.logs.outage.code, pl.logs.outage.detail = "", ""
 	if pl.shardMap.Load() == nil && !pl.listing.active {
 		pl.listing.due = pl.now // what kept the map away has likely ended, too
 	}

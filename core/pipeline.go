@@ -64,6 +64,7 @@ type pipeline struct {
 	awaiting   awaiting
 	aggregates openAggregates
 	wakes      wakeHeap // the shards with a queue
+	shortage   shortage
 	ordering   strictOrder
 	collector  collector
 	unresolved []unresolved

@@ -55,7 +55,7 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 	default:
 		// From the last to the first, so that throttled records of a shard
 		// return to the head of its queue in their order.
-		worst := classification{}
+		worst, throttled := classification{}, classification{}
 		before := pl.stats.KinesisRecords
 		var stored []attemptNode // in one piece of memory, as the texts of the answer are
 		for i := len(req.records) - 1; i >= 0; i-- {
@@ -71,6 +71,8 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 			v := classifyEntry(aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
 			if v.action != actThrottle {
 				worst = v
+			} else if kr.shard == nil || pl.meta.auto {
+				throttled = v
 			}
 			pl.recordRefused(kr, v, *base, req, out)
 		}
@@ -79,9 +81,12 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		} else if worst.action == actBisect {
 			pl.giveUp(worst)
 		}
-		if worst.code != "" {
+		switch {
+		case worst.code != "":
 			pl.noteDegraded(worst)
-		} else {
+		case throttled.code != "" && pl.stats.KinesisRecords == before:
+			pl.noteDegraded(throttled) // no shard is known that could tell of its capacity
+		default:
 			pl.noteRecovered()
 		}
 	}

@@ -66,7 +66,7 @@ func rest(p *Producer, stream string) (left []string) {
 		check(sh.id+" queue", len(sh.queue))
 		check(sh.id+" ready bytes", sh.readyBytes)
 		check(sh.id+" request bytes", sh.requestBytes)
-		check(sh.id+" blockers", sh.blockers)
+		check(sh.id+" blockers", int(sh.blockers))
 		check(sh.id+" head", len(sh.head))
 		check(sh.id+" open items", len(sh.open.items)+sh.open.bufferedBytes)
 		if sh.busy != nil || sh.open.record != nil {

@@ -27,12 +27,13 @@ type shard struct {
 	queue []*kinesisRecord
 	// wakeAt is when the head of the queue may go, while in the wake heap.
 	wakeAt  int64
-	wakePos int // index in the heap, -1 if not in it
+	wakePos int32 // index in the heap, -1 if not in it
+	// blockers are busy shards of earlier maps with keys in common; see ordering.go.
+	blockers int32
 
 	// Strict ordering; see ordering.go.
-	busy     *kinesisRecord // the one on its way to Kinesis
-	blockers int            // busy shards of earlier maps with keys in common
-	head     []*kinesisRecord
+	busy *kinesisRecord // the one on its way to Kinesis
+	head []*kinesisRecord
 
 	// Counts of Kinesis records.
 	stored, storedBytes, refused uint64

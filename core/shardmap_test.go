@@ -421,7 +421,7 @@ func TestDescribeDeniedWarnsOnceAndGoesOn(t *testing.T) {
 		time.Sleep(time.Hour)
 		checkDelivered(t, s, records)
 		synctest.Wait() // a line is written after the lock is given back
-		if got := strings.Count(log.String(), "kinesis:DescribeStreamSummary"); got != 1 {
+		if got := strings.Count(log.String(), "needs=kinesis:DescribeStreamSummary"); got != 1 {
 			t.Errorf("unexpected number of warnings; got %d; want 1 in %q", got, log.String())
 		}
 		closeProducer(t, p)

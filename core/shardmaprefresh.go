@@ -186,7 +186,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	pl.listing.due = pl.now + int64(float64(pl.listing.backoff)*(0.8+0.4*rand.Float64()))
 	if pl.listing.lastError != v.code {
 		pl.listing.lastError, pl.listing.unanswered = v.code, v.foreign || v.code == codeNoAnswer
-		pl.log(slog.LevelWarn, "cannot list shards; trying again", "code", v.code, "detail", v.message)
+		pl.log(slog.LevelWarn, "cannot list shards; trying again", pl.cfg.failureArgs(v, actionList)...)
 	}
 	pl.meta.missing = nil
 	if pl.shardMap.Load() != nil && v.action == actFail && v.reason == ReasonStreamNotFound {

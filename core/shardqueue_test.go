@@ -98,7 +98,7 @@ func TestShardsOfANewMapWaitForDrainingShards(t *testing.T) {
 		fetched(pl, equalShards(4, 2, ""), nil)
 		blockers := func() (n []int) {
 			for _, a := range pl.shardMap.Load().ring {
-				n = append(n, a.shard.blockers)
+				n = append(n, int(a.shard.blockers))
 			}
 			return n
 		}

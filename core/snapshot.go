@@ -35,10 +35,20 @@ type StreamSnapshot struct {
 	OldestRecordAge time.Duration
 	// InFlight is the number of PutRecords calls under way.
 	InFlight int
-	// LastError is the error code that requests fail with, or empty.
-	LastError string
+	// LastError is the error code that requests fail with, or empty; LastDetail is a text
+	// for people, without data of records.
+	LastError, LastDetail string
 	// MapAge is the time since the shard map was fetched, -1 without one.
 	MapAge time.Duration
+	// InUse is the most of a shard's present limit that was in use in the last seconds, 0
+	// to 1: from about 0.9 on that shard has no room. Backlog is the longest time that a
+	// shard needs for what waits for it, at its present limit.
+	InUse   float64
+	Backlog time.Duration
+	// ShardsNeeded is how many shards would take what is written now at four fifths of
+	// their capacity, and what waits within ten seconds, if keys are even; 0 without a
+	// shard map.
+	ShardsNeeded int
 	// Shards lists the open shards, by id.
 	Shards []ShardSnapshot
 }
@@ -55,6 +65,11 @@ type ShardSnapshot struct {
 	// QueuedRecords and QueuedBytes are Kinesis records that wait for tokens. The bytes
 	// are an upper bound: what is not encoded yet has no exact size.
 	QueuedRecords, QueuedBytes int
+	// InUse is how much of this limit was in use in the last seconds, 0 to 1; a rest after
+	// a throttle counts as in use.
+	InUse float64
+	// Backlog is how long the shard needs for what waits, at its present limit.
+	Backlog time.Duration
 	// Paused is set while nothing is sent to the shard after a throttle.
 	Paused bool
 	// Stored and Throttled count Kinesis records that the shard took and
@@ -82,7 +97,7 @@ func (pl *pipeline) streamSnapshot() (s StreamSnapshot) {
 		s.Aggregating = pl.cfg.aggregation && !pl.meta.auto && !pl.shards.unavailable && !pl.meta.undescribed
 		s.MaxRecordBytes = pl.meta.maxRecordBytes
 		s.InFlight = pl.collector.inFlight
-		s.LastError = pl.logs.outage.code
+		s.LastError, s.LastDetail = pl.logs.outage.code, pl.logs.outage.detail
 		s.MapAge = -1
 		s.Shards = make([]ShardSnapshot, 0, len(pl.shards.byID))
 		if b := pl.batches.oldest; b != nil {
@@ -96,6 +111,8 @@ func (pl *pipeline) streamSnapshot() (s StreamSnapshot) {
 		for _, a := range m.ring {
 			s.Shards = append(s.Shards, a.shard.shardSnapshot(now))
 		}
+		c := capacityOf(s.Shards, pl.cfg.pace.Ceiling())
+		s.InUse, s.Backlog, s.ShardsNeeded = c.inUse, c.backlog, c.needed
 	})
 	slices.SortFunc(s.Shards, func(a, b ShardSnapshot) int { return cmp.Compare(a.ID, b.ID) })
 	return s
@@ -110,6 +127,10 @@ func (s *shard) shardSnapshot(now int64) ShardSnapshot {
 	}
 	for _, kr := range s.queue {
 		out.QueuedBytes += kr.size
+	}
+	out.InUse = s.pace.InUse(now)
+	if len(s.queue) > 0 {
+		out.Backlog = time.Duration(s.pace.Estimate(now, len(s.queue), out.QueuedBytes))
 	}
 	return out
 }

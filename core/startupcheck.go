@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // CheckError is one thing that Check has found wrong.
@@ -22,11 +24,16 @@ type CheckError struct {
 	// Code is the error code of Kinesis; "NoCredentials" and "RequestFailed" stand
 	// for a call that got no answer.
 	Code string
-	// Detail is a text for people: what is wrong and where to look.
+	// Detail is a text for people: what is wrong.
 	Detail string
+	// Advice is a text for people: what to do about it.
+	Advice string
 	// Temporary is set when the problem may pass by itself, such as a network that
 	// is not up yet. To refuse to start would be too strict then.
 	Temporary bool
+	// Unreachable is set when there are no credentials or no answer, which is so for every
+	// stream.
+	Unreachable bool
 	// Optional is set when the producer works without it, at a cost that Detail names.
 	Optional bool
 	// Err is what the call failed with; see RecordError.Err.
@@ -38,7 +45,11 @@ func (e *CheckError) Unwrap() error { return e.Err }
 
 // Error implements error.
 func (e *CheckError) Error() string {
-	return fmt.Sprintf("cannot use stream %s: %s: %s (%s)", e.Stream, e.Operation, e.Detail, e.Code)
+	s := fmt.Sprintf("cannot use stream %s: %s: %s (%s)", e.Stream, e.Operation, e.Detail, e.Code)
+	if e.Advice != "" {
+		s += "; " + e.Advice
+	}
+	return s
 }
 
 // dryRunHash is a decimal of the right form, one above the largest hash key. With
@@ -126,9 +137,9 @@ func (c *checkRun) checkDescribe(ctx context.Context) (err error) {
 	}
 	switch status := out.StreamDescriptionSummary.StreamStatus; status {
 	case types.StreamStatusCreating:
-		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true})
+		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is still being created", Temporary: true, Advice: c.advice(remedy.NotReady)})
 	case types.StreamStatusDeleting:
-		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted"})
+		c.addProblem(&CheckError{Operation: "DescribeStreamSummary", Code: string(status), Detail: "the stream is being deleted", Advice: c.advice(remedy.NotReady)})
 	}
 	return nil
 }
@@ -152,29 +163,40 @@ func (c *checkRun) reportError(operation string, err error) {
 		return
 	}
 	v := classifyCall(err)
-	e := &CheckError{Operation: operation, Code: v.code, Detail: v.message, Temporary: v.action == actRetry || v.action == actThrottle, Err: v.cause}
+	if callLimit(v.code) {
+		return // many programs start at one time; it says nothing about this one
+	}
+	r, action := remedyOf(&v), "kinesis:"+operation
+	e := &CheckError{
+		Operation: operation, Code: v.code, Detail: v.message, Advice: r.Advice(c.p.cfg.names, action),
+		Temporary: v.action == actRetry || v.action == actThrottle, Err: v.cause,
+	}
 	switch {
 	case v.action == actBisect && operation == "PutRecords":
 		return // the record is refused, not the caller
 	case v.action == actThrottle && operation == "PutRecords":
 		return // a caller that is throttled is allowed
 	case v.code == "NoCredentials":
-		e.Detail, c.hopeless = "no credentials: none of the SDK's sources has any: "+v.message, true
+		e.Detail, c.hopeless, e.Unreachable = r.Cause+": "+v.message, true, true
 	case credentialCodes[v.code]:
-		e.Detail, c.hopeless = "Kinesis does not accept the credentials: "+v.message, true
+		e.Detail, c.hopeless = "Kinesis does not accept the credentials: "+r.Cause+": "+v.message, true
 		e.Temporary = v.code == "ExpiredToken" || v.code == "ExpiredTokenException" || v.code == "RequestExpired"
 	case v.foreign:
-		e.Detail, c.hopeless = v.message+"; check endpoint and proxy", true
+		e.Detail, c.hopeless = v.message, true
 	case v.code == codeNoAnswer:
-		e.Detail, c.hopeless = "no answer"+c.regionText(" from region ")+"; check region, endpoint, proxy and network: "+v.message, true
+		e.Unreachable = true
+		e.Detail, c.hopeless = r.Cause+c.regionText(" (region ", ")")+": "+v.message, true
 	case v.reason == ReasonStreamNotFound:
-		e.Detail, c.hopeless = "there is no such stream"+c.regionText(" in region ")+" in the account of the credentials", true
+		e.Detail, c.hopeless = "there is no such stream"+c.regionText(" in region ", "")+" in the account of the credentials", true
 	case v.reason == ReasonAccessDenied:
-		e.Action = "kinesis:" + operation
-		if operation == "PutRecords" {
-			e.Action = neededAction(v.code)
+		if e.Action = r.Permission(action); e.Action == "" {
+			e.Detail = r.Cause + ": " + v.message // of the key
+			break
 		}
 		e.Detail = "IAM action " + e.Action + " is missing on the stream"
+		if r.Kind == remedy.KMSDenied {
+			e.Detail += "'s key"
+		}
 		switch operation {
 		case "DescribeStreamSummary":
 			e.Optional = true
@@ -184,17 +206,20 @@ func (c *checkRun) reportError(operation string, err error) {
 			e.Detail += "; without it, records are not aggregated"
 		}
 	default:
-		e.Detail = cmp.Or(v.message, "the call failed")
+		e.Detail = r.Cause + ": " + cmp.Or(v.message, "the call failed")
 	}
 	c.addProblem(e)
 }
 
-func (c *checkRun) regionText(text string) string {
+func (c *checkRun) regionText(before, after string) string {
 	if c.region == "" {
 		return ""
 	}
-	return text + c.region
+	return before + c.region + after
 }
+
+// advice says what to do in the words of the program.
+func (c *checkRun) advice(k remedy.Kind) string { return remedy.Of(k).Advice(c.p.cfg.names, "") }
 
 func (c *checkRun) addProblem(e *CheckError) {
 	e.Stream = c.id.name

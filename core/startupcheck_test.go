@@ -64,12 +64,13 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 			{action: "kinesis:ListShards", optional: true}, {action: "kinesis:DescribeStreamSummary", optional: true}, {action: "kinesis:PutRecords"},
 		}},
 		{name: "may not describe", faults: deny("DescribeStreamSummary"), want: []want{{action: "kinesis:DescribeStreamSummary", optional: true}}},
-		{name: "may not use the key", faults: fail("PutRecords", "KMSAccessDeniedException"), want: []want{{action: "kms:GenerateDataKey on the stream's key"}}},
+		{name: "may not use the key", faults: fail("PutRecords", "KMSAccessDeniedException"), want: []want{{action: "kms:GenerateDataKey", text: "missing on the stream's key"}}},
 		{name: "no such stream", stream: "nowhere", want: []want{{text: "no such stream"}}},
 		{name: "wrong secret", faults: fail("", "InvalidSignatureException"), want: []want{{text: "does not accept the credentials"}}},
 		{name: "expired credentials", faults: fail("", "ExpiredTokenException"), want: []want{{text: "does not accept the credentials", temporary: true}}},
-		{name: "no answer", faults: []kinesistest.Fault{{Effect: kinesistest.Effect{Hang: true}}}, want: []want{{text: "check region", temporary: true}}},
-		{name: "busy", faults: fail("PutRecords", "LimitExceededException"), want: []want{{temporary: true}}},
+		{name: "no answer", faults: []kinesistest.Fault{{Effect: kinesistest.Effect{Hang: true}}}, want: []want{{text: "no answer in time", temporary: true}}},
+		{name: "busy", faults: fail("PutRecords", "LimitExceededException")},
+		{name: "too many ask at one time", faults: fail("DescribeStreamSummary", "LimitExceededException")},
 		{name: "throttled", faults: fail("PutRecords", "ProvisionedThroughputExceededException")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,5 +168,5 @@ func ExampleProducer_Check() {
 	}
 	defer func() { _ = p.Close(context.Background()) }()
 	fmt.Println(p.Check(context.Background(), "logs"))
-	// Output: cannot use stream logs: PutRecords: IAM action kinesis:PutRecords is missing on the stream (AccessDeniedException)
+	// Output: cannot use stream logs: PutRecords: IAM action kinesis:PutRecords is missing on the stream (AccessDeniedException); allow kinesis:PutRecords on the stream, in the IAM policy of the role or user, and if they exist in the stream's resource policy, the VPC endpoint's policy, permission boundaries and service control policies
 }

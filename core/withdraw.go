@@ -49,7 +49,7 @@ func (pl *pipeline) pullQueued(match func(*kinesisRecord) bool) (out []*kinesisR
 	clear(pl.wakes[len(keep):])
 	pl.wakes = keep
 	for i, sh := range pl.wakes {
-		sh.wakePos = i
+		sh.wakePos = int32(i)
 	}
 	heap.Init(&pl.wakes)
 	return out

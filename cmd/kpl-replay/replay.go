@@ -16,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 const (
@@ -69,6 +70,7 @@ func replay(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	producer, err := core.New(client,
 		core.WithAggregation(o.producer.Aggregation),
 		core.WithRateLimit(o.producer.RateLimit),
+		core.WithOptionNames(remedy.Command),
 		core.WithLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	if err != nil {
 		return false, err

@@ -11,6 +11,8 @@ import (
 
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/doctor"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 func TestDoctorPrintsFindingsAndFailsIfOneDoes(t *testing.T) {
@@ -105,5 +107,24 @@ func TestDoctorAsksTheGivenSTS(t *testing.T) {
 	r := kplcat(t, "", "doctor", "--endpoint", s.URL(), "--sts-endpoint", tokens.URL, stream).ok(t)
 	if calls != 1 || !strings.Contains(r.stdout, "arn:aws:sts::1:user/u") {
 		t.Errorf("unexpected output; got %d calls, %q; want one, and whose credentials they are", calls, r.stdout)
+	}
+}
+
+// Advice of the doctor names flags that exist, and variables.
+func TestRemediesNameFlagsOfTheDoctor(t *testing.T) {
+	known := map[string]bool{}
+	for _, s := range option.Specs(doctorFlags) {
+		known["--"+s.Name] = true
+	}
+	for _, k := range []remedy.Kind{
+		remedy.NoCredentials, remedy.SourceOutOfReach, remedy.RoleRefused, remedy.Clock, remedy.WrongRegion, remedy.Expired, remedy.UnknownKey, remedy.WrongSignature,
+		remedy.HeadersLost, remedy.NotSubscribed, remedy.UnknownAuthority, remedy.WrongCertificate, remedy.NotTLS, remedy.DNS, remedy.ConnRefused,
+		remedy.Unreachable, remedy.Reset, remedy.Timeout, remedy.NoAnswer, remedy.ProxyLogin, remedy.ForeignAnswer, remedy.ProxyAddress, remedy.NoRegion,
+	} {
+		for _, o := range remedy.Of(k).Options() {
+			if name := remedy.Command(o); strings.HasPrefix(name, "--") && !known[name] {
+				t.Errorf("%s: unexpected flag %s; want one of kplcat doctor", k, name)
+			}
+		}
 	}
 }

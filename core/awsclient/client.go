@@ -179,6 +179,16 @@ type client struct {
 // WireFormat tells in which format calls go now, WireCBOR or WireJSON.
 func (c *client) WireFormat() WireFormat { return c.wires.current() }
 
+// CheckCredentials says why there are no credentials, nil if there are.
+func (c *client) CheckCredentials(ctx context.Context) error {
+	provider := c.Options().Credentials
+	if provider == nil {
+		return errors.New("no source of credentials is set")
+	}
+	_, err := provider.Retrieve(ctx)
+	return err
+}
+
 // CloseIdleConnections closes the connections that no request is using. Without it
 // they stay open for 45 seconds after the last use.
 func (c *client) CloseIdleConnections() { c.aws.CloseIdleConnections() }

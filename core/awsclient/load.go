@@ -120,6 +120,26 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 // Kinesis returns the client of Kinesis.
 func (a *AWS) Kinesis() core.Client { return a.kinesis }
 
+// Where returns the region and the address that records go to.
+func (a *AWS) Where(ctx context.Context) (region, endpoint string) {
+	o := a.kinesis.Options()
+	if o.BaseEndpoint != nil {
+		return o.Region, WithoutPassword(*o.BaseEndpoint)
+	}
+	e, err := kinesis.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, kinesis.EndpointParameters{
+		Region:       &o.Region,
+		UseFIPS:      aws.Bool(o.EndpointOptions.UseFIPSEndpoint == aws.FIPSEndpointStateEnabled),
+		UseDualStack: aws.Bool(o.EndpointOptions.UseDualStackEndpoint == aws.DualStackEndpointStateEnabled),
+	})
+	if err != nil {
+		return o.Region, ""
+	}
+	return o.Region, e.URI.String()
+}
+
+// CheckCredentials says why there are none, nil if there are.
+func (a *AWS) CheckCredentials(ctx context.Context) error { return a.kinesis.CheckCredentials(ctx) }
+
 // Config returns what the client of another service is made from: it has the region,
 // the credentials and the connections of Kinesis, and the retries of the SDK. Address
 // is to be called from its options.

@@ -42,7 +42,9 @@ func ExampleWindow() {
 		}
 	}
 	for _, g := range metrics.Gauges(metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}, producer) {
-		fmt.Println(g.Metric, g.Stream, g.Value)
+		if g.Metric == core.MetricBufferedBytes || g.Metric == core.MetricOldestRecordAge {
+			fmt.Println(g.Metric, g.Stream, g.Value)
+		}
 	}
 	// Output:
 	// UserRecordsPut logs 10 1

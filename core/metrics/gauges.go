@@ -18,8 +18,8 @@ type Sample struct {
 }
 
 // Gauges reads the gauges of sources (producers), at the granularity of c. Where several
-// values fall into one series they are added, but of ages it is the greatest and
-// of shares the smallest that counts: the shard or producer worst off.
+// values fall into one series they are added, but of ages, numbers of shards and what is
+// in use it is the greatest and of shares the smallest that counts: the shard or producer worst off.
 //
 // The KPL samples UserRecordsPending every 200 ms. Here pull sinks read gauges
 // when they are asked, and push sinks once a second, which costs a producer of
@@ -54,6 +54,12 @@ type gauges struct {
 func (g *gauges) addStream(st *core.StreamSnapshot) {
 	g.add(core.MetricUserRecordsPending, st.Stream, "", float64(st.Stats.Pending))
 	g.add(core.MetricOldestRecordAge, st.Stream, "", float64(st.OldestRecordAge)/float64(time.Millisecond))
+	if st.ShardsNeeded > 0 { // the shards are known
+		g.add(core.MetricCapacityInUse, st.Stream, "", st.InUse)
+		g.add(core.MetricBacklog, st.Stream, "", float64(st.Backlog)/float64(time.Millisecond))
+		g.add(core.MetricOpenShards, st.Stream, "", float64(len(st.Shards)))
+		g.add(core.MetricShardsNeeded, st.Stream, "", float64(st.ShardsNeeded))
+	}
 	if !g.rules.keeps(core.MetricShardTokens) {
 		return
 	}
@@ -62,6 +68,7 @@ func (g *gauges) addStream(st *core.StreamSnapshot) {
 		g.add(core.MetricShardQueuedBytes, st.Stream, sh.ID, float64(sh.QueuedBytes))
 		g.add(core.MetricShardTokens, st.Stream, sh.ID, sh.Tokens)
 		g.add(core.MetricShardShare, st.Stream, sh.ID, sh.Share)
+		g.add(core.MetricShardInUse, st.Stream, sh.ID, sh.InUse)
 	}
 }
 
@@ -87,7 +94,7 @@ func (g *gauges) add(m core.Metric, stream, shard string, v float64) {
 		return
 	}
 	switch p := &g.list[i].Value; m {
-	case core.MetricOldestRecordAge:
+	case core.MetricOldestRecordAge, core.MetricBacklog, core.MetricCapacityInUse, core.MetricShardInUse, core.MetricOpenShards, core.MetricShardsNeeded:
 		*p = max(*p, v)
 	case core.MetricShardShare:
 		*p = min(*p, v)

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
@@ -119,14 +121,17 @@ func TestGaugesAtEachGranularity(t *testing.T) {
 			{core.MetricShardQueuedBytes, "a", shard0, 100},
 			{core.MetricShardTokens, "a", shard0, 10},
 			{core.MetricShardShare, "a", shard0, 1},
+			{core.MetricShardInUse, "a", shard0, 0},
 			{core.MetricShardQueuedBytes, "a", shard1, 200},
 			{core.MetricShardTokens, "a", shard1, -5},
 			{core.MetricShardShare, "a", shard1, 0.5},
+			{core.MetricShardInUse, "a", shard1, 0},
 			{core.MetricUserRecordsPending, "b", "", 4},
 			{core.MetricOldestRecordAge, "b", "", 1000},
 			{core.MetricShardQueuedBytes, "b", shard0, 300},
 			{core.MetricShardTokens, "b", shard0, 20},
 			{core.MetricShardShare, "b", shard0, 0.75},
+			{core.MetricShardInUse, "b", shard0, 0},
 		}},
 		{"stream", core.GranularityStream, []metrics.Sample{
 			{core.MetricBufferedBytes, "", "", 1000},
@@ -135,11 +140,13 @@ func TestGaugesAtEachGranularity(t *testing.T) {
 			{core.MetricShardQueuedBytes, "a", "", 300},
 			{core.MetricShardTokens, "a", "", 5},
 			{core.MetricShardShare, "a", "", 0.5},
+			{core.MetricShardInUse, "a", "", 0},
 			{core.MetricUserRecordsPending, "b", "", 4},
 			{core.MetricOldestRecordAge, "b", "", 1000},
 			{core.MetricShardQueuedBytes, "b", "", 300},
 			{core.MetricShardTokens, "b", "", 20},
 			{core.MetricShardShare, "b", "", 0.75},
+			{core.MetricShardInUse, "b", "", 0},
 		}},
 		{"global", core.GranularityGlobal, []metrics.Sample{
 			{core.MetricBufferedBytes, "", "", 1000},
@@ -148,6 +155,7 @@ func TestGaugesAtEachGranularity(t *testing.T) {
 			{core.MetricShardQueuedBytes, "", "", 600},
 			{core.MetricShardTokens, "", "", 25},
 			{core.MetricShardShare, "", "", 0.5},
+			{core.MetricShardInUse, "", "", 0},
 		}},
 	} {
 		got := metrics.Gauges(metrics.Config{Level: core.LevelDetailed, Granularity: c.g}, twoStreams())
@@ -158,6 +166,32 @@ func TestGaugesAtEachGranularity(t *testing.T) {
 	summary := metrics.Gauges(metrics.Config{Level: core.LevelSummary, Granularity: core.GranularityStream}, twoStreams())
 	if len(summary) != 3 {
 		t.Errorf("unexpected gauges of a summary; got %+v; want bytes and two ages", summary)
+	}
+}
+
+// Of what is in use, and of what would do, the stream and the producer that is worst off counts.
+func TestGaugesOfCapacityAreThoseOfTheWorst(t *testing.T) {
+	of := func(inUse float64, backlog time.Duration, needed, open int) *state {
+		s := core.StreamSnapshot{Stream: "a", InUse: inUse, Backlog: backlog, ShardsNeeded: needed}
+		for i := range open {
+			s.Shards = append(s.Shards, core.ShardSnapshot{ID: fmt.Sprint(i), InUse: inUse / float64(i+1)})
+		}
+		return &state{Streams: []core.StreamSnapshot{s}}
+	}
+	got := map[string]float64{}
+	for _, g := range metrics.Gauges(metrics.Config{Level: core.LevelDetailed, Granularity: core.GranularityShard}, of(0.5, time.Second, 4, 2), of(0.9, 3*time.Second, 3, 2)) {
+		got[strings.TrimSpace(g.Metric.String()+" "+g.Shard)] = g.Value
+	}
+	for name, want := range map[string]float64{"CapacityInUse": 0.9, "Backlog": 3000, "ShardsNeeded": 4, "OpenShards": 2, "ShardInUse 0": 0.9, "ShardInUse 1": 0.45} {
+		if v, ok := got[name]; !ok || v != want {
+			t.Errorf("unexpected gauge %s; got %v; want %v", name, v, want)
+		}
+	}
+	unknown := metrics.Gauges(metrics.Config{Level: core.LevelDetailed, Granularity: core.GranularityStream}, of(0, 0, 0, 0))
+	for _, g := range unknown {
+		if g.Metric == core.MetricCapacityInUse || g.Metric == core.MetricShardsNeeded {
+			t.Errorf("unexpected gauge %s of a stream whose shards are not known", g.Metric)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/outkpl/outkpl/internal/filelock"
 	"github.com/outkpl/outkpl/internal/ledger"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 const (
@@ -61,6 +62,9 @@ type Config struct {
 	// Known tells which fingerprints are those of this process. Entries with others are not
 	// used. Default: all are.
 	Known func(ledger.Fingerprint) bool
+	// Names are the options of the program, for advice in log lines. Default: those of the
+	// plugin.
+	Names remedy.Names
 	// Logger takes changes of state. Default: nowhere.
 	Logger *slog.Logger
 
@@ -142,6 +146,9 @@ type Journal struct {
 func Open(cfg Config) (*Journal, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Names == nil {
+		cfg.Names = remedy.Plugin
 	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
@@ -430,7 +437,9 @@ func (j *Journal) fail(err error) {
 	j.retry = time.Now().Add(retryAfter)
 	empty := j.empty()
 	if j.failed == nil {
-		j.log.Error("cannot write the journal; delivery goes on without it, so after a crash contents may be written twice", "folder", j.dir, "error", err, "next", "trying again every 10s")
+		r := remedy.Find("journal", err.Error(), err)
+		j.log.Error("cannot write the journal; delivery goes on without it, so after a crash contents may be written twice", "folder", j.dir,
+			"cause", r.Cause, "advice", r.Advice(j.cfg.Names, ""), "error", err, "next", "trying again every 10s")
 		if empty != nil {
 			j.log.Error("cannot empty the journal either; delete it before the next start, or contents that are equal to earlier ones may be taken for these", "file", j.path(), "error", empty)
 		}

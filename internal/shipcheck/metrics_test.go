@@ -78,13 +78,13 @@ func TestWhatMattersIsWatched(t *testing.T) {
 	for _, name := range []string{
 		"kpl_user_records_failed_total", "kpl_user_records_put_total", "kpl_all_errors_total", "kpl_kinesis_records_data_put_bytes_total",
 		"kpl_aggregate_fill_ratio_bucket", "kpl_put_payload_units_total", "kpl_retries_per_record_sum", "kpl_oldest_record_age_seconds",
-		"kpl_shard_queued_bytes", "kpl_dead_letters_total", "kpl_uncertain_total",
+		"kpl_shard_queued_bytes", "kpl_capacity_in_use_ratio", "kpl_backlog_seconds", "kpl_shards_needed", "kpl_open_shards", "kpl_dead_letters_total", "kpl_uncertain_total",
 	} {
 		if !strings.Contains(dashboard, name) {
 			t.Errorf("%s is not on the dashboard", name)
 		}
 	}
-	for _, name := range []string{"kpl_user_records_failed_total", "kpl_oldest_record_age_seconds", "kpl_http_events_dropped_total", "fluentbit_output_dropped_records_total"} {
+	for _, name := range []string{"kpl_user_records_failed_total", "kpl_oldest_record_age_seconds", "kpl_http_events_dropped_total", "kpl_events_left_out_total", "kpl_capacity_in_use_ratio", "kpl_journal_failed", "kpl_http_journal_failed", "fluentbit_output_dropped_records_total"} {
 		if !strings.Contains(alerts, name) {
 			t.Errorf("%s has no alert", name)
 		}

@@ -197,8 +197,8 @@ func (c *Config) complete() {
 	if c.SkipVerify {
 		c.notice("verify_certificate", "certificates are not checked: a machine in between can read all events")
 	}
-	if c.event.Stream != "" && c.StartupCheck != table.CheckOff && c.StartupCheck != "" {
-		c.notice("startup_check", "has no effect, because stream is a template: streams are seen when events come for them")
+	if c.event.Stream != "" && c.StartupCheck != table.CheckOff && c.has("startup_check") {
+		c.notice("startup_check", "looks at the credentials alone, because stream is a template: streams are seen when events come for them")
 	}
 	if c.Ordering == table.Strict && c.event.PartitionKey == "" {
 		c.notice("ordering", "has no effect without partition_key: only events with a key keep their order")

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
@@ -73,8 +74,29 @@ func (in *Instance) Waiting(stream string, b delivery.Batch, progress bool) {
 	if progress {
 		health.progress()
 	}
-	health.problem(findOutage(b))
+	o := findOutage(b)
+	if o.reason == "waiting" {
+		o = in.waitsFor(stream, o)
+	}
+	health.problem(o)
 }
+
+// waitsFor says what records wait for of which nothing was tried: the stream may refuse other
+// records, or its shards may have no room.
+func (in *Instance) waitsFor(stream string, o outage) outage {
+	s := in.snapshotOf(stream)
+	switch {
+	case s == nil:
+	case s.LastError != "":
+		o.code, o.detail = s.LastError, s.LastDetail
+	case s.InUse >= noRoom:
+		return outage{reason: "capacity", detail: fmt.Sprintf("%d shards are open, %d would do", len(s.Shards), s.ShardsNeeded)}
+	}
+	return o
+}
+
+// noRoom is from which share of its limit in use a shard has no room.
+const noRoom = 0.9
 
 // unwritten logs that dead letters could not be written, err may be nil. Some of a failed
 // write may be kept all the same, and come again.

@@ -214,6 +214,12 @@ func (m *meter) labels(x core.Metric, stream, shard, code, result string) []stri
 	return list
 }
 
+// knownCodes are the codes of failures that are to be expected.
+var knownCodes = []string{
+	"ProvisionedThroughputExceededException", "InternalFailure", "RequestFailed", "NoCredentials", "AccessDeniedException", "ResourceNotFoundException",
+	"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException", "KMSAccessDeniedException", "ServiceUnavailable", "LimitExceededException",
+}
+
 // begin makes the series of a stream that is known at the start. The host's reader
 // takes no lock against new series, so that as few as possible should come later.
 func (m *meter) begin() {
@@ -232,7 +238,7 @@ func (m *meter) begin() {
 		case x.Info().Kind == core.Distribution:
 			m.registry.SetHistogram(id, m.labels(x, stream, "", "", ""), make([]uint64, len(metrics.Bounds(x))), 0, 0)
 		case x == core.MetricErrorsByCode:
-			for _, code := range []string{"ProvisionedThroughputExceededException", "InternalFailure"} {
+			for _, code := range knownCodes {
 				m.registry.Set(id, m.labels(x, stream, "", code, ""), 0)
 			}
 		case outcomes:

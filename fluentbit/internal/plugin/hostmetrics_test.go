@@ -108,9 +108,9 @@ func TestMeter(t *testing.T) {
 		chunks    int
 		times     uint64 // observations of the time of requests
 	}{
-		{"summary", nil, "user_records_put_total{logs,confirmed}", 3, 0},
-		{"summary, global", map[string]string{"metrics_granularity": "global"}, "user_records_put_total{confirmed}", 3, 0},
-		{"detailed", map[string]string{"metrics_level": "detailed"}, "user_records_put_total{logs,confirmed}", 3, 3},
+		{"summary", map[string]string{"metrics_level": "summary"}, "user_records_put_total{logs,confirmed}", 3, 0},
+		{"summary, global", map[string]string{"metrics_level": "summary", "metrics_granularity": "global"}, "user_records_put_total{confirmed}", 3, 0},
+		{"detailed, the default", nil, "user_records_put_total{logs,confirmed}", 3, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

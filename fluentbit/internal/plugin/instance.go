@@ -18,6 +18,7 @@ import (
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // Code is the answer to a flush.
@@ -162,7 +163,7 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 		}
 	}
 	in.fingerprint = cfg.fingerprint(in.deadLetters != nil)
-	in.journal = cfg.Journal.Open(in.name, map[delivery.Fingerprint]bool{in.fingerprint: true}, in.log)
+	in.journal = cfg.Journal.Open(in.name, map[delivery.Fingerprint]bool{in.fingerprint: true}, remedy.Plugin, in.log)
 	in.cfg.journal = in.journal
 	in.meter = newMeter(in, deps.Registry)
 	if in.producer, err = deps.NewProducer(&in.cfg, in.log); err != nil {
@@ -247,11 +248,29 @@ func (in *Instance) Close(ctx context.Context) error {
 	for _, h := range rest {
 		h.close()
 	}
+	in.reportLeft()
 	if err != nil {
-		in.log.Error("stopped before everything was delivered", "error", err)
+		in.log.Error("stopped before everything was delivered", "error", err, "kept", in.keptWhere())
 		return fmt.Errorf("cannot deliver everything before the end: %w", err)
 	}
 	return nil
+}
+
+// reportLeft logs how much the host keeps that Kinesis has not confirmed.
+func (in *Instance) reportLeft() {
+	if n := in.deliverer.Ledger().Entries; n > 0 {
+		in.log.Warn("chunks are left that Kinesis has not confirmed as a whole", "chunks", n, "kept", in.keptWhere())
+	}
+}
+
+// keptWhere says where chunks stay that were answered with Retry. Which storage the input has
+// is not told to an output.
+func (in *Instance) keptWhere() string {
+	s := "by Fluent Bit: with storage.type filesystem they are in storage.path and come again at the next start, with storage.type memory they are lost with the process"
+	if in.journal != nil {
+		s += "; what of them is in Kinesis is in the journal in " + in.cfg.Journal.Dir
+	}
+	return s
 }
 
 // closeJournal gives the journal free for the next instance.

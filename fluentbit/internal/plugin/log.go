@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // chunkCounts counts what is to be reported of one chunk: one line for each kind of
@@ -208,6 +210,12 @@ func (in *Instance) evicted(n int) {
 // outage says why a chunk has to be retried.
 type outage struct{ reason, code, detail string }
 
+// putRecords is the action that delivery needs.
+const putRecords = "kinesis:PutRecords"
+
+// remedy is that of the code, or where there is none of the reason.
+func (o outage) remedy() *remedy.Remedy { return remedy.Find(cmp.Or(o.code, o.reason), o.detail, nil) }
+
 // probes bounds the records that findOutage asks.
 const probes = 256
 
@@ -225,19 +233,6 @@ func findOutage(b Batch) outage {
 	// Nothing of it was tried: the stream's shards may be unknown, or the turn of
 	// this chunk has not come.
 	return outage{reason: "waiting"}
-}
-
-// advice says what to do, by error code or reason.
-var advice = map[string]string{
-	"stream_not_found":                       "create the stream, or correct 'stream', 'region' or 'endpoint'",
-	"access_denied":                          "allow kinesis:PutRecords and kinesis:ListShards (and kinesis:DescribeStreamSummary) on the stream to the role or user in use",
-	"refused":                                "Kinesis takes no record at all: correct 'stream', 'region' or 'endpoint'",
-	"refused_alone":                          "Kinesis or a proxy refuses this record, and nothing else was sent to the stream that could tell why: send anything else to the stream, or set dead_letter_file to have it kept there; it is tried again",
-	"not_accepted":                           "the buffer is full because Kinesis takes events more slowly than they come: add shards, or raise buffer_size",
-	"dead_letter":                            "make room for the dead letter file, or correct 'dead_letter_file'; its events are tried again until they can be kept",
-	"waiting":                                "Kinesis answers more slowly than flush_timeout, or not at all: check 'endpoint', the network and the credentials; see also earlier lines of this output",
-	"RequestFailed":                          "check the network, 'endpoint' and the credentials",
-	"ProvisionedThroughputExceededException": "the shards are at their limit: add shards, or set partition_key to something more varied (or not at all)",
 }
 
 // repeatAfter is how long the same problem is not logged again once it was logged.
@@ -290,7 +285,7 @@ func (h *health) problem(o outage) {
 	}
 	h.retries++
 	switch {
-	case isThrottle(o.code):
+	case isThrottle(o.code), o.reason == "capacity":
 		h.down = false
 	case o.reason != "not_accepted" && o.reason != "dead_letter": // these say nothing about the stream
 		h.down = true
@@ -309,16 +304,10 @@ func (h *health) problem(o outage) {
 	if o.detail != "" {
 		args = append(args, "detail", o.detail)
 	}
-	todo := advice[o.code]
-	if todo == "" {
-		todo = advice[o.reason]
-	}
-	if todo != "" {
-		args = append(args, "advice", todo)
-	}
-	args = append(args, "retries", retries)
+	r := o.remedy()
+	args = append(args, "cause", r.Cause, "advice", r.Advice(remedy.Plugin, putRecords), "retries", retries)
 	level := slog.LevelError
-	if o.code == "ProvisionedThroughputExceededException" || o.reason == "not_accepted" || o.reason == "waiting" {
+	if o.code == "ProvisionedThroughputExceededException" || o.reason == "not_accepted" || o.reason == "waiting" || o.reason == "capacity" {
 		level = slog.LevelWarn
 	}
 	h.log.Log(context.Background(), level, "chunks are not confirmed and will be retried", args...)

@@ -60,7 +60,7 @@ func sharedAWS() []Option {
 	return option.With(option.Of("", func(c *Config) *table.AWS { return &c.AWS }, table.AWSOptions()),
 		option.Spec{Name: "max_connections", Doc: "Most connections to Kinesis. It is raised to max_in_flight."},
 		option.Spec{
-			Name: "startup_check", Default: table.CheckOff,
+			Name: "startup_check",
 			Details: "Needs no permission that writing does not need. A failure that may pass by itself (a network that is not up yet) never keeps the plugin from starting. " +
 				"Beware of `require` with hot reload: the host ends when an output refuses to start.",
 		},
@@ -153,10 +153,9 @@ func sharedMetrics() []Option {
 	}
 	return option.With(option.Of("metrics_", part, table.MetricsOptions()),
 		option.Spec{
-			Name: "metrics_level", Default: "summary",
-			Doc: "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus.",
-			Details: "`summary` reads counters and gauges that exist anyway and costs nothing for each event. `detailed` adds histograms and error codes, at a small " +
-				"cost for each event. Hosts that do not export their metrics functions show none.",
+			Name: "metrics_level", Default: "detailed",
+			Doc:     "How much of the metrics kpl_* shows beside the host's own, for instance at /api/v2/metrics/prometheus.",
+			Details: "`detailed` is what the dashboard shows. `summary` leaves out histograms, error codes and what has the level detailed in metrics.md, and reads only what exists anyway. Hosts that do not export their metrics functions show none.",
 		},
 		option.Spec{
 			Name: "metrics_granularity", Default: "stream",

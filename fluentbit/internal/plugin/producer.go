@@ -12,6 +12,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/arn"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
@@ -33,6 +34,14 @@ type coreProducer struct{ *core.Producer }
 type awsProducer struct {
 	coreProducer
 	client core.Client
+}
+
+// CheckCredentials says why there are no credentials.
+func (p awsProducer) CheckCredentials(ctx context.Context) error {
+	if c, ok := p.client.(credentialChecker); ok {
+		return c.CheckCredentials(ctx)
+	}
+	return nil
 }
 
 // Close also closes connections, which would pile up over reloads.
@@ -70,27 +79,49 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 
 // producerOptions are the settings of the producer.
 func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
-	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithObserver(cfg.observer)})
+	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithOptionNames(remedy.Plugin), core.WithObserver(cfg.observer)})
 }
 
 // recordLimit is what the producer knows of the limit of a stream, "" for the
 // configured one; 0 if nothing. It is asked for chunks with events of a megabyte, not
 // for each.
 func (in *Instance) recordLimit(stream string) (limit int) {
+	for _, s := range in.snapshotsOf(stream) {
+		if limit == 0 || s.MaxRecordBytes < limit {
+			limit = s.MaxRecordBytes
+		}
+	}
+	return limit
+}
+
+// snapshotsOf is what the producer knows of a stream, "" for the configured one. Several
+// streams, in accounts of their own, may have one name.
+func (in *Instance) snapshotsOf(stream string) (list []core.StreamSnapshot) {
 	p, ok := in.producer.(interface{ Snapshot() core.Snapshot })
 	if !ok {
-		return 0
+		return nil
 	}
 	if stream == "" {
 		stream = in.cfg.Stream
 	}
 	name, _, _ := arn.Stream(stream)
 	for _, s := range p.Snapshot().Streams {
-		if s.Stream == name && (limit == 0 || s.MaxRecordBytes < limit) {
-			limit = s.MaxRecordBytes
+		if s.Stream == name {
+			list = append(list, s)
 		}
 	}
-	return limit
+	return list
+}
+
+// snapshotOf is that of the one of them that is worst off, or nil.
+func (in *Instance) snapshotOf(stream string) (worst *core.StreamSnapshot) {
+	list := in.snapshotsOf(stream)
+	for i := range list {
+		if worst == nil || list[i].LastError != "" || list[i].InUse > worst.InUse {
+			worst = &list[i]
+		}
+	}
+	return worst
 }
 
 // openDeadLetters opens the dead letter file.

@@ -43,7 +43,7 @@ func newReal(t *testing.T, s *kinesistest.Server, kv ...string) (*Instance, *log
 
 func newRealWithSink(t *testing.T, s *kinesistest.Server, sink deadletter.Sink, kv ...string) (*Instance, *logBuffer) {
 	t.Helper()
-	cfg, err := ParseConfig(with(kv...), noEnv)
+	cfg, err := ParseConfig(with(append([]string{"startup_check", "off"}, kv...)...), noEnv)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // checker is a Producer that can look whether a stream can be written to.
@@ -17,11 +18,20 @@ type checker interface {
 	Check(ctx context.Context, stream string) error
 }
 
+// credentialChecker is a Producer that can say why there are no credentials.
+type credentialChecker interface {
+	CheckCredentials(ctx context.Context) error
+}
+
 // startCheck does what startup_check says. The error is for a start that must not
 // go on: a failure that may pass by itself is none, since the host would end for it.
 func (in *Instance) startCheck() error {
 	c, ok := in.producer.(checker)
-	if !ok || in.cfg.StartupCheck == table.CheckOff || in.cfg.event.Stream != "" {
+	if !ok || in.cfg.StartupCheck == table.CheckOff {
+		return nil
+	}
+	if in.cfg.event.Stream != "" {
+		in.startCredentialCheck()
 		return nil
 	}
 	if in.cfg.StartupCheck == table.CheckWarn {
@@ -36,6 +46,23 @@ func (in *Instance) startCheck() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*in.cfg.RequestTimeout)
 	defer cancel()
 	return in.check(ctx, c)
+}
+
+// startCredentialCheck looks at what can be looked at before a template has named a stream.
+func (in *Instance) startCredentialCheck() {
+	c, ok := in.producer.(credentialChecker)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	in.stopCheck = cancel
+	in.work.Go(func() {
+		defer cancel()
+		if err := c.CheckCredentials(ctx); err != nil && ctx.Err() == nil {
+			r := remedy.Find("NoCredentials", err.Error(), err)
+			in.log.Warn("startup check: "+r.Cause, "advice", r.Advice(remedy.Plugin, ""), "detail", err, "next", "trying again with each flush")
+		}
+	})
 }
 
 // check logs what is wrong and returns what will not pass by itself.

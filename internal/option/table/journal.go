@@ -9,6 +9,7 @@ import (
 	"github.com/outkpl/outkpl/internal/journal"
 	"github.com/outkpl/outkpl/internal/ledger"
 	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // Journal holds the settings of a journal.
@@ -21,16 +22,18 @@ type Journal struct {
 
 // Open opens the journal of that name, or returns nil if none is asked for. One that cannot
 // be used costs exactness and nothing else: it is logged, and there is none.
-func (j *Journal) Open(name string, known map[ledger.Fingerprint]bool, log *slog.Logger) *journal.Journal {
+func (j *Journal) Open(name string, known map[ledger.Fingerprint]bool, names remedy.Names, log *slog.Logger) *journal.Journal {
 	if j.Dir == "" {
 		return nil
 	}
 	opened, err := journal.Open(journal.Config{
 		Dir: j.Dir, Name: journal.SafeName(name), Sync: j.Sync, MaxBytes: j.MaxBytes, MaxAge: j.MaxAge,
-		Known: func(f ledger.Fingerprint) bool { return known[f] }, Logger: log,
+		Known: func(f ledger.Fingerprint) bool { return known[f] }, Names: names, Logger: log,
 	})
 	if err != nil {
-		log.Error("delivery goes on without the journal, at least once: after a crash contents may be written twice", "error", err)
+		r := remedy.Find("journal", err.Error(), err)
+		log.Error("delivery goes on without the journal, at least once: after a crash contents may be written twice",
+			"cause", r.Cause, "advice", r.Advice(names, ""), "error", err)
 		return nil
 	}
 	return opened

@@ -9,14 +9,30 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
+// credentialChecker says why there are no credentials, nil if there are.
+type credentialChecker interface {
+	CheckCredentials(ctx context.Context) error
+}
+
 // checkStreams asks Kinesis about every stream that the configuration names, and logs
 // what it finds. The error holds what cannot pass by itself and is needed.
-func checkStreams(ctx context.Context, cfg *config.Config, producer *core.Producer, log *slog.Logger) error {
+//
+// Where no stream is named, only requests name them, and the credentials alone are looked at.
+func checkStreams(ctx context.Context, cfg *config.Config, credentials credentialChecker, producer *core.Producer, log *slog.Logger) error {
 	var fatal []error
-	for _, stream := range namedStreams(cfg) {
+	streams := namedStreams(cfg)
+	if len(streams) == 0 {
+		if err := credentials.CheckCredentials(ctx); err != nil && ctx.Err() == nil {
+			r := remedy.Find("NoCredentials", err.Error(), err)
+			log.Warn("check of the credentials", "problem", r.Cause, "advice", r.Advice(remedy.Receiver, ""), "detail", err, "next", "trying again with each request")
+		}
+		return nil
+	}
+	for i, stream := range streams {
 		err := producer.Check(ctx, stream)
 		if ctx.Err() != nil {
 			break
@@ -24,7 +40,15 @@ func checkStreams(ctx context.Context, cfg *config.Config, producer *core.Produc
 		for _, one := range option.Split(err) {
 			var c *core.CheckError
 			if errors.As(one, &c) && (c.Temporary || c.Optional) {
-				log.Warn("check of a stream", "stream", stream, "problem", one)
+				args := []any{"stream", stream, "problem", one}
+				others := c.Unreachable && i+1 < len(streams)
+				if others {
+					args = append(args, "not_checked", len(streams)-i-1) // they would end likewise
+				}
+				log.Warn("check of a stream", args...)
+				if others {
+					return errors.Join(fatal...)
+				}
 				continue
 			}
 			log.Error("check of a stream", "stream", stream, "problem", one)

@@ -20,6 +20,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/internal/config"
 	"github.com/outkpl/outkpl/vector/internal/status"
@@ -230,7 +231,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		return err
 	}
 	notes := openJournal(cfg, log)
-	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log)})
+	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log), core.WithOptionNames(remedy.Receiver)})
 	if observers.sink != nil {
 		options = append(options, core.WithObserver(observers.sink))
 	}
@@ -243,14 +244,14 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 	}
 	switch cfg.AWS.StartupCheck {
 	case table.CheckRequire:
-		if err := checkStreams(ctx, cfg, producer, log); err != nil {
+		if err := checkStreams(ctx, cfg, shared, producer, log); err != nil {
 			return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 		}
 	case table.CheckWarn:
 		// Nobody waits for it: without a network it takes long.
 		checking, cancel := context.WithCancel(ctx)
 		var check sync.WaitGroup
-		check.Go(func() { _ = checkStreams(checking, cfg, producer, log) }) // logged there
+		check.Go(func() { _ = checkStreams(checking, cfg, shared, producer, log) }) // logged there
 		defer check.Wait()
 		defer cancel()
 	}
@@ -259,6 +260,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		return errors.Join(err, producer.Close(ctx), notes.Close(), observers.close(ctx))
 	}
 	deps := Deps{Logger: log, DeadLetters: deadLetters, Journal: notes, Getenv: os.Getenv}
+	deps.Region, deps.Endpoint = shared.Where(ctx)
 	if observers.sink != nil {
 		deps.Observer = observers.sink
 	}

@@ -24,7 +24,14 @@ func TestCommands(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("server:\n  lissten: x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const good = "../../../conf/kpl-http.yaml"
+	shipped, err := os.ReadFile("../../../conf/kpl-http.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := filepath.Join(t.TempDir(), "good.yaml")
+	if err := os.WriteFile(good, append(shipped, "\naws: {region: us-east-1}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_CA_BUNDLE"} {
 		t.Setenv(name, "")
 	}
@@ -76,6 +83,7 @@ func TestCommands(t *testing.T) {
 }
 
 func TestVariableNamesTheFileForEachCommand(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
 	environ := []string{config.ConfigEnv + "=../../../conf/kpl-http.yaml"}
 	for _, command := range []string{"check", "print-config"} {
 		var out, errOut bytes.Buffer
@@ -101,6 +109,7 @@ func program(t *testing.T, flags ...string) (kinesis *kinesistest.Server, addres
 	if err := kinesis.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("AWS_REGION", "us-east-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
 	t.Setenv("AWS_CONFIG_FILE", "/dev/null")

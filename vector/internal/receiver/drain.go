@@ -15,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -151,6 +152,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.admin.Close()
 	s.serving.Wait()
 	s.throttled.flush()
+	if n := s.deliverer.Ledger().Entries; n > 0 {
+		s.log.Warn("bodies are left that Kinesis has not confirmed as a whole", "bodies", n,
+			"kept", "by their clients: they got 503 or no answer, and send them again")
+	}
 	err := errors.Join(errs...)
 	s.log.Info("drained", "everything_delivered", err == nil)
 	return err
@@ -173,7 +178,7 @@ func openJournal(cfg *config.Config, log *slog.Logger) *journal.Journal {
 	for _, r := range append([]config.Route{cfg.Route}, cfg.Routes...) {
 		known[fingerprintOf(cfg, r, false)], known[fingerprintOf(cfg, r, true)] = true, true
 	}
-	return cfg.Journal.Open("kpl-http", known, log)
+	return cfg.Journal.Open("kpl-http", known, remedy.Receiver, log)
 }
 
 // shutdownListeners ends both servers that take events.

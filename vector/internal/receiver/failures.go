@@ -6,6 +6,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -150,7 +151,9 @@ func (s *Server) lose(t *failureCounts, stream string) {
 func (s *Server) unwritten(err error) {
 	if err != nil {
 		s.throttled.log("dead_letter", 0, func(k skipped) {
-			s.log.Error("dead letters cannot be written; their requests are answered with 503", "error", err, "not_shown", k.lines)
+			r := remedy.Find("dead_letter", err.Error(), err)
+			s.log.Error("dead letters cannot be written; their requests are answered with 503", "cause", r.Cause, "advice", r.Advice(remedy.Receiver, ""),
+				"error", err, "not_shown", k.lines)
 		})
 	}
 }

@@ -4,6 +4,7 @@ package receiver
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +42,64 @@ func get(t *testing.T, url string) string {
 		t.Fatalf("unexpected answer for %s; got %d, error %v; want 200", url, res.StatusCode, err)
 	}
 	return string(b)
+}
+
+// A user who imports the dashboard and changes nothing sees something in each panel.
+func TestDashboardHasNoEmptyPanelAtTheDefaults(t *testing.T) {
+	text, err := os.ReadFile("../../../conf/grafana/out_kpl.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Type, Title string
+			Targets     []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := listener.Addr().String()
+	_ = listener.Close()
+	_, address, end := program(t, "--server.admin_listen="+admin)
+	if status := postTo(t, "http://"+address+"/", ndjson(0, 100), "Content-Type", "application/x-ndjson"); status != 200 {
+		t.Fatalf("unexpected status; got %d; want 200", status)
+	}
+	page := get(t, "http://"+admin+"/metrics")
+	for !strings.Contains(page, `kpl_http_requests_total{route="default",status="200"} 1`) && t.Context().Err() == nil {
+		page = get(t, "http://"+admin+"/metrics") // requests are counted behind their answers
+	}
+	if code := end(); code != exitOK {
+		t.Errorf("unexpected end; got %d", code)
+	}
+	shown := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^(kpl_[a-z_]+)`).FindAllString(page, -1) {
+		shown[m] = true
+	}
+	row := ""
+	for _, p := range dashboard.Panels {
+		if p.Type == "row" {
+			row = p.Title
+		}
+		if p.Type == "row" || row == "Fluent Bit" {
+			continue // that is the other receiver's
+		}
+		full := false
+		for _, target := range p.Targets {
+			has := true
+			for _, name := range regexp.MustCompile(`\bkpl_[a-z_]+`).FindAllString(target.Expr, -1) {
+				has = has && shown[name]
+			}
+			full = full || has || strings.Contains(target.Expr, "vector(0)")
+		}
+		if !full {
+			t.Errorf("the panel %q is empty: none of its queries has all metrics: %q", p.Title, p.Targets)
+		}
+	}
 }
 
 // TestProgramServesMetricsAndStatus runs the whole program.

@@ -37,15 +37,21 @@ type Deps struct {
 	// Observer takes the metrics that the server adds to those of the producer:
 	// LedgerHits and DeadLetters. Default: none.
 	Observer core.Observer
+	// Region and Endpoint are where records go to, for the status page.
+	Region, Endpoint string
 	// Getenv finds secrets. Default: os.Getenv.
 	Getenv func(string) string
 	// Listen opens the listeners. Default: net.Listen.
 	Listen func(network, address string) (net.Listener, error)
 }
 
+// place is where records go to.
+type place struct{ region, endpoint string }
+
 // Server takes events over HTTP. It is safe for concurrent use.
 type Server struct {
 	cfg         *config.Config
+	where       place
 	log         *slog.Logger
 	producer    *core.Producer
 	putBatch    func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) // of producer
@@ -89,8 +95,8 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		deps.Listen = net.Listen
 	}
 	s := &Server{
-		listen: deps.Listen,
-		cfg:    cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, journal: deps.Journal, observer: deps.Observer,
+		listen: deps.Listen, where: place{deps.Region, deps.Endpoint},
+		cfg: cfg, log: deps.Logger, producer: producer, deadLetters: deps.DeadLetters, journal: deps.Journal, observer: deps.Observer,
 		budget:   newBudget(cfg.Limits.Memory, cfg.Limits.AdmissionTimeout),
 		decoder:  body.Decoder{EventCost: config.EventCost},
 		adminMux: http.NewServeMux(),

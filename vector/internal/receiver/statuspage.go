@@ -3,8 +3,10 @@
 package receiver
 
 import (
+	"os"
 	"strconv"
 
+	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/internal/version"
 	"github.com/outkpl/outkpl/vector/internal/status"
 )
@@ -12,8 +14,10 @@ import (
 // StatusPage makes the status page of the server. Its Run has to be started, and
 // Register puts it on the admin listener: page.Register(server.Handle). log may be nil.
 func (s *Server) StatusPage(log *status.Log) *status.Page {
+	host, _ := os.Hostname() // without a name the page shows none
 	return status.New(status.Config{
 		Program: "kpl-http", Version: version.Version(), Producer: s.producer, Server: s.status, Log: log,
+		Region: s.where.region, Endpoint: s.where.endpoint, Host: host, Names: remedy.Receiver,
 		Bounds: LatencyBounds[:], AggregationMaxBytes: s.cfg.Producer.AggregationMaxBytes,
 		VerifyUncertain: s.cfg.Producer.VerifyUncertain, Now: s.now,
 		Listeners: func() map[string]string {

@@ -10,12 +10,17 @@ type Document struct {
 	Program       string            `json:"program"`
 	Version       string            `json:"version"`
 	Go            string            `json:"go"`
+	Region        string            `json:"region"`
+	Endpoint      string            `json:"endpoint"`
+	Host          string            `json:"host"`
 	Now           time.Time         `json:"now"`
 	Started       time.Time         `json:"started"`
 	UptimeSeconds float64           `json:"uptime_seconds"`
 	Listeners     map[string]string `json:"listeners"`
 	Server        Server            `json:"server"`
 	Producer      Producer          `json:"producer"`
+	// Problems is what is wrong at this moment, the worst first.
+	Problems []Problem `json:"problems"`
 	// Streams are ordered by name.
 	Streams []Stream `json:"streams"`
 	History History  `json:"history"`
@@ -131,7 +136,13 @@ type Stream struct {
 	Aggregating bool `json:"aggregating"`
 	Auto        bool `json:"auto"`
 	// LastError is the error code that requests fail with, or empty.
-	LastError        string            `json:"last_error"`
+	LastError string `json:"last_error"`
+	// InUse is the most of a shard's limit that is in use, 0 to 1; BacklogSeconds what the
+	// shard that needs most takes for what waits; ShardsNeeded how many shards would do, 0
+	// without a shard map.
+	InUse            float64           `json:"in_use"`
+	BacklogSeconds   float64           `json:"backlog_seconds"`
+	ShardsNeeded     int               `json:"shards_needed"`
 	MaxRecordBytes   int               `json:"max_record_bytes"`
 	OldestAgeSeconds float64           `json:"oldest_age_seconds"`
 	MapAgeSeconds    float64           `json:"map_age_seconds"` // -1 without a map
@@ -188,6 +199,10 @@ type Shards struct {
 	ThrottledRate []float64 `json:"throttled_rate"`
 	// Share is the share of the shard's capacity that is the limit at present.
 	Share []float64 `json:"share"`
+	// InUse is how much of this limit is in use; BacklogSeconds is what the shard takes for
+	// what waits.
+	InUse          []float64 `json:"in_use"`
+	BacklogSeconds []float64 `json:"backlog_seconds"`
 	// QueuedBytes wait for capacity.
 	QueuedBytes []int `json:"queued_bytes"`
 	// Paused is 1 while the shard is left alone after a throttle.
@@ -207,4 +222,5 @@ type History struct {
 	Throttled       []float64 `json:"throttled"`
 	Requests        []float64 `json:"requests"`
 	Unavailable     []float64 `json:"unavailable"` // answers of 503
+	Refused         []float64 `json:"refused"`     // answers of 4xx, whose bodies shippers drop
 }

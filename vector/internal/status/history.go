@@ -4,6 +4,7 @@ package status
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/outkpl/outkpl/core"
@@ -19,6 +20,7 @@ type sample struct {
 	at                                      time.Time
 	events, confirmed, bodyBytes, wireBytes uint64
 	throttled, requests, unavailable        uint64
+	refused, dropped                        uint64 // answers of 4xx, and events
 	latency                                 []uint64
 }
 
@@ -42,8 +44,14 @@ func (p *Page) sample() {
 		at: p.cfg.Now(), events: sv.Events, confirmed: sv.Confirmed, bodyBytes: sv.BodyBytes, wireBytes: sv.WireBytes,
 		throttled: st.Throttled, unavailable: sv.Requests["503"], latency: sv.Buckets,
 	}
-	for _, n := range sv.Requests {
+	for status, n := range sv.Requests {
 		s.requests += n
+		if strings.HasPrefix(status, "4") {
+			s.refused += n
+		}
+	}
+	for _, n := range sv.Dropped {
+		s.dropped += n
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,6 +73,7 @@ func (p *Page) history() History {
 		h.WireBytes = append(h.WireBytes, rate(a.wireBytes, b.wireBytes, seconds))
 		h.Throttled = append(h.Throttled, rate(a.throttled, b.throttled, seconds))
 		h.Requests = append(h.Requests, rate(a.requests, b.requests, seconds))
+		h.Refused = append(h.Refused, rate(a.refused, b.refused, seconds))
 		h.Unavailable = append(h.Unavailable, rate(a.unavailable, b.unavailable, seconds))
 	}
 	return h

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 //go:embed static
@@ -43,6 +44,10 @@ type Config struct {
 	AggregationMaxBytes int
 	// VerifyUncertain tells whether records whose answer was lost are looked for.
 	VerifyUncertain bool
+	// Region and Endpoint are where the producer writes to; Host is this machine.
+	Region, Endpoint, Host string
+	// Names are the options of the program, for advice. Default: those of kpl-http.
+	Names func(option string) string
 	// Log is where warnings are kept. Default: none.
 	Log *Log
 	// Now is the clock. Default: time.Now.
@@ -76,6 +81,9 @@ func New(c Config) *Page {
 	}
 	if c.Listeners == nil {
 		c.Listeners = func() map[string]string { return map[string]string{} }
+	}
+	if c.Names == nil {
+		c.Names = remedy.Receiver
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -154,6 +162,7 @@ func (p *Page) json() []byte {
 func (p *Page) document(now time.Time) *Document {
 	d := &Document{
 		Program: p.cfg.Program, Version: p.cfg.Version, Go: runtime.Version(),
+		Region: p.cfg.Region, Endpoint: p.cfg.Endpoint, Host: p.cfg.Host,
 		Now: now.UTC(), Started: p.started.UTC(), UptimeSeconds: now.Sub(p.started).Seconds(),
 		Listeners: p.cfg.Listeners(), Server: p.cfg.Server(), Streams: []Stream{},
 		History: p.history(), Log: p.cfg.Log.Lines(),
@@ -190,6 +199,7 @@ func (p *Page) document(now time.Time) *Document {
 		out.Shards = shardsOf(s.Shards, shards, seconds)
 		d.Streams = append(d.Streams, out)
 	}
+	d.Problems = p.problems(d, current.Streams)
 	return d
 }
 

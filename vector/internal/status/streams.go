@@ -11,7 +11,7 @@ import (
 func streamOf(s *core.StreamSnapshot) Stream {
 	st := &s.Stats
 	out := Stream{
-		Name: s.Stream, Aggregating: s.Aggregating, Auto: s.Auto, LastError: s.LastError, MaxRecordBytes: s.MaxRecordBytes,
+		Name: s.Stream, Aggregating: s.Aggregating, Auto: s.Auto, LastError: s.LastError, InUse: round(s.InUse), BacklogSeconds: round(s.Backlog.Seconds()), ShardsNeeded: s.ShardsNeeded, MaxRecordBytes: s.MaxRecordBytes,
 		OldestAgeSeconds: s.OldestRecordAge.Seconds(), MapAgeSeconds: -1, InFlight: s.InFlight,
 		Accepted: st.Accepted, Confirmed: st.Confirmed, ConfirmedBytes: st.ConfirmedBytes, Pending: st.Pending,
 		Failed: map[string]uint64{}, KinesisRecords: st.KinesisRecords, KinesisBytes: st.KinesisBytes,
@@ -45,11 +45,13 @@ func rateOf(a, b *core.Stats, seconds float64) *Rate {
 
 // shardsOf makes the columns. Without earlier states there are no rates.
 func shardsOf(list []core.ShardSnapshot, before map[string]*core.ShardSnapshot, seconds float64) Shards {
-	out := Shards{ID: []string{}, Share: []float64{}, QueuedBytes: []int{}, Paused: []int{}, Stored: []uint64{}, Throttled: []uint64{}}
+	out := Shards{ID: []string{}, Share: []float64{}, InUse: []float64{}, BacklogSeconds: []float64{}, QueuedBytes: []int{}, Paused: []int{}, Stored: []uint64{}, Throttled: []uint64{}}
 	for i := range list {
 		s := &list[i]
 		out.ID = append(out.ID, s.ID)
 		out.Share = append(out.Share, round(s.Share))
+		out.InUse = append(out.InUse, round(s.InUse))
+		out.BacklogSeconds = append(out.BacklogSeconds, round(s.Backlog.Seconds()))
 		out.QueuedBytes = append(out.QueuedBytes, s.QueuedBytes)
 		paused := 0
 		if s.Paused {

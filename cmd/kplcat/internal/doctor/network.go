@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 const (
@@ -50,7 +52,7 @@ func (e *exam) endpoint(ctx context.Context) (*url.URL, error) {
 func (e *exam) network(ctx context.Context) {
 	u, err := e.endpoint(ctx)
 	if err != nil {
-		e.add("endpoint", Fail, fmt.Sprintf("region %q has no endpoint: %v", e.options.Region, err), "check --region")
+		e.add("endpoint", Fail, fmt.Sprintf("region %q has no endpoint: %v", e.options.Region, err), e.advice(remedy.Of(remedy.NoRegion), ""))
 		return
 	}
 	where := "AWS"
@@ -60,7 +62,7 @@ func (e *exam) network(ctx context.Context) {
 	e.add("endpoint", OK, fmt.Sprintf("%s://%s, region %s (%s)", u.Scheme, u.Host, e.options.Region, where), "")
 	proxy, err := e.Proxy(&http.Request{URL: u})
 	if err != nil {
-		e.add("proxy", Fail, "the proxy's address is not valid", "check HTTPS_PROXY and HTTP_PROXY: they must be URLs such as http://proxy:3128")
+		e.add("proxy", Fail, "the proxy's address is not valid", e.advice(remedy.Of(remedy.ProxyAddress), ""))
 		return
 	}
 	if proxy != nil {
@@ -72,8 +74,7 @@ func (e *exam) network(ctx context.Context) {
 	if net.ParseIP(u.Hostname()) == nil {
 		addrs, err := e.LookupHost(ctx, u.Hostname())
 		if err != nil {
-			e.add("dns", Fail, fmt.Sprintf("%s is not found: %v", u.Hostname(), err),
-				"check --region and --endpoint, the resolver, and, in a VPC without Internet access, that it has a private endpoint for kinesis-streams with private DNS")
+			e.add("dns", Fail, fmt.Sprintf("%s is not found: %v", u.Hostname(), err), e.advice(remedy.Of(remedy.DNS), ""))
 			return
 		}
 		e.add("dns", OK, u.Hostname()+" is "+describeAddresses(addrs), "")
@@ -88,8 +89,11 @@ func (e *exam) network(ctx context.Context) {
 	began := time.Now()
 	conn, err := e.Dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
-		e.add("connection", Fail, fmt.Sprintf("cannot connect to port %s: %v", port, err),
-			"check routes, security groups and network ACLs for outbound port "+port+"; if a proxy is needed, set HTTPS_PROXY")
+		r := remedy.Find("RequestFailed", "", err)
+		if r.Kind == remedy.NoAnswer { // it cannot be said why there is no connection
+			r = remedy.Of(remedy.Timeout)
+		}
+		e.add("connection", Fail, fmt.Sprintf("cannot connect to port %s: %v", port, err), e.advice(r, ""))
 		return
 	}
 	_ = conn.Close() // nothing was sent
@@ -115,7 +119,7 @@ func describeAddresses(addrs []string) string {
 
 // credentials fetches credentials and reports whether there are any.
 func (e *exam) credentials(ctx context.Context) bool {
-	const advice = "set AWS_PROFILE or --profile, log in again (aws sso login), or check the role of the instance, task or service account"
+	advice := e.advice(remedy.Of(remedy.NoCredentials), "")
 	if e.options.Credentials == nil {
 		e.add("credentials", Fail, "there are none", advice)
 		return false
@@ -124,7 +128,7 @@ func (e *exam) credentials(ctx context.Context) bool {
 	defer cancel()
 	c, err := e.options.Credentials.Retrieve(ctx)
 	if err != nil {
-		e.add("credentials", Fail, "there are none: "+err.Error(), advice)
+		e.add("credentials", Fail, "there are none: "+err.Error(), e.advice(remedy.Find("NoCredentials", "", err), ""))
 		return false
 	}
 	detail := "from " + c.Source
@@ -139,7 +143,7 @@ func (e *exam) credentials(ctx context.Context) bool {
 	detail += fmt.Sprintf(", valid for %v", left)
 	switch {
 	case left <= 0:
-		e.add("credentials", Fail, detail, "they have expired: "+advice)
+		e.add("credentials", Fail, detail, "they have expired: "+e.advice(remedy.Of(remedy.Expired), ""))
 	case left < soonExpired:
 		e.add("credentials", Warn, detail, "check that they are renewed by themselves; those of environment variables are not")
 	default:
@@ -194,7 +198,7 @@ func (e *exam) clock() {
 	detail := fmt.Sprintf("the local clock is %v %s the service's", d, side)
 	switch {
 	case d >= maxSkew:
-		e.add("clock", Fail, detail, "set the clock and keep it right (chrony, systemd-timesyncd): AWS refuses signatures that are more than 5 minutes off")
+		e.add("clock", Fail, detail, e.advice(remedy.Of(remedy.Clock), "")+": AWS refuses signatures that are more than 5 minutes off")
 	case d >= largeSkew:
 		e.add("clock", Warn, detail, "keep the clock right (chrony, systemd-timesyncd): times of records and of AWS disagree, and above 5 minutes AWS refuses signatures")
 	default:

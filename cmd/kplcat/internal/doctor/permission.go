@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,13 +14,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/outkpl/outkpl/internal/remedy"
+)
+
+// The IAM actions of reading.
+const (
+	getShardIterator = "kinesis:GetShardIterator"
+	getRecords       = "kinesis:GetRecords"
 )
 
 // reading tries what a consumer calls, at the tip of one shard.
 func (e *exam) reading(ctx context.Context) {
-	const iterator, records = "kinesis:GetShardIterator", "kinesis:GetRecords"
 	if e.shard == "" {
-		e.add(iterator, Note, "not checked: no shard is known", "")
+		e.add(getShardIterator, Note, "not checked: no shard is known", "")
 		return
 	}
 	ctx, cancel := e.timed(ctx)
@@ -31,10 +37,10 @@ func (e *exam) reading(ctx context.Context) {
 	}
 	out, err := e.Client.GetShardIterator(ctx, in)
 	if err != nil {
-		e.refused(iterator, err, Consumer)
+		e.refused(getShardIterator, err, Consumer)
 		return
 	}
-	e.add(iterator, OK, "allowed", "")
+	e.add(getShardIterator, OK, "allowed", "")
 	if e.aws {
 		// Does the service know dry runs? A read tells without harm.
 		dry := *in
@@ -43,10 +49,10 @@ func (e *exam) reading(ctx context.Context) {
 		e.noDryRuns = err == nil
 	}
 	if _, err := e.Client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: out.ShardIterator, StreamARN: e.arn(), Limit: aws.Int32(1)}); err != nil {
-		e.refused(records, err, Consumer)
+		e.refused(getRecords, err, Consumer)
 		return
 	}
-	e.add(records, OK, "allowed", "")
+	e.add(getRecords, OK, "allowed", "")
 }
 
 // writing asks whether a producer may write, without writing.
@@ -152,49 +158,51 @@ func (e *exam) classify(action string, err error) (level Level, detail, advice s
 	if m := api.ErrorMessage(); m != "" {
 		detail += ": " + m
 	}
-	switch code := api.ErrorCode(); {
-	case code == "AccessDeniedException" || code == "AccessDenied":
-		return Fail, detail, fmt.Sprintf("allow %s on %s: in the IAM policy, and if they exist in the stream's resource policy, the VPC endpoint's policy, permission boundaries and service control policies", action, e.target())
-	case code == "ResourceNotFoundException":
-		return Fail, detail, fmt.Sprintf("check name, account and region (%s): aws kinesis list-streams; a stream of another account must be given by its ARN", e.options.Region)
-	case strings.HasPrefix(code, "ExpiredToken"):
-		return Fail, detail, "renew the credentials: log in again, or fetch a new session token"
-	case code == "UnrecognizedClientException" || code == "InvalidClientTokenId":
-		return Fail, detail, "the access key is not known: it was deleted, is of another partition (aws, aws-cn, aws-us-gov), or misses its session token"
-	case code == "IncompleteSignature" || strings.HasPrefix(code, "MissingAuthenticationToken"):
-		return Fail, detail, "something between here and AWS removes or changes headers: check proxies"
-	case code == "SignatureDoesNotMatch" || code == "InvalidSignatureException" || code == "RequestExpired":
-		return Fail, detail, "check the secret key, the clock (see below), and that no proxy changes calls"
-	case strings.HasPrefix(code, "KMS") && code != "KMSThrottlingException":
-		return Fail, detail, "check the stream's KMS key: it must be enabled, and the caller needs kms:GenerateDataKey to write and kms:Decrypt to read"
-	case strings.Contains(code, "Throttling") || code == "LimitExceededException" || code == "ProvisionedThroughputExceededException":
-		return Warn, detail, "others call too often as well: look at the metric ReadProvisionedThroughputExceeded and at the number of consumers"
+	r := remedy.Find(api.ErrorCode(), api.ErrorMessage(), nil)
+	level = Fail
+	switch r.Kind {
+	case remedy.AccessDenied:
+		return level, detail, strings.Replace(e.advice(r, action), "on the stream", "on "+e.target(), 1)
+	case remedy.Throttled, remedy.CallsThrottled, remedy.KMSThrottled:
+		level = Warn
+		if action == getRecords || action == getShardIterator {
+			r = remedy.Of(remedy.ReadsThrottled)
+		}
+	default: // the call cannot succeed
 	}
-	return Fail, detail, "try again; if it stays, look the code up in the API reference of Kinesis"
+	return level, detail, e.advice(r, action)
+}
+
+// advice says what to do, in the words of kplcat.
+func (e *exam) advice(r *remedy.Remedy, action string) string {
+	return r.Advice(func(option string) string {
+		name := remedy.Command(option)
+		switch option {
+		case "region":
+			name += " (" + e.options.Region + ")"
+		case "stream":
+			name = "the name of the stream"
+		}
+		return name
+	}, action)
 }
 
 func (e *exam) classifyNetwork(err error) (level Level, detail, advice string) {
 	var resp *smithyhttp.ResponseError
 	var send *smithyhttp.RequestSendError
-	var unknown x509.UnknownAuthorityError
-	var wrong x509.HostnameError
 	detail = firstLine(err)
+	code := "RequestFailed"
 	if errors.As(err, &send) {
 		e.unreachable = true
 		var call *url.Error // it has the address once more
 		if detail = firstLine(send.Err); errors.As(send.Err, &call) {
 			detail = firstLine(call.Err)
 		}
+	} else if errors.As(err, &resp) && !errors.Is(err, context.DeadlineExceeded) {
+		code = "HTTP"
 	}
-	switch {
-	case errors.As(err, &unknown):
-		return Fail, detail, "the certificate is of an authority that is not known: if a proxy looks into TLS, put its CA into a file and set AWS_CA_BUNDLE"
-	case errors.As(err, &wrong):
-		return Fail, detail, "the certificate is for another host: check --endpoint, DNS and proxies"
-	case errors.Is(err, context.DeadlineExceeded):
-		return Fail, detail, fmt.Sprintf("no answer in %v: check security groups, the VPC endpoint and the proxy", e.Timeout)
-	case send == nil && errors.As(err, &resp):
-		return Fail, detail, "the answer is not one of Kinesis: check --endpoint and proxies"
+	if errors.Is(err, context.DeadlineExceeded) {
+		detail = fmt.Sprintf("no answer in %v", e.Timeout)
 	}
-	return Fail, detail, "check --endpoint, the network and the proxy"
+	return Fail, detail, e.advice(remedy.Find(code, detail, err), "")
 }

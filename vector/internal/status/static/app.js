@@ -64,13 +64,15 @@ function tile(label, withCurve) {
     t.area.setAttribute("class", "area");
     t.line = document.createElementNS(ns, "path");
     svg.append(t.area, t.line);
-    t.li.append(svg);
+    t.top = el("span");
+    t.since = el("span");
+    t.li.append(el("p", { class: "scale" }, t.since, t.top), svg);
   }
   $("tiles").append(t.li);
   return t;
 }
 
-function show(t, value, unit, note, curve) {
+function show(t, value, unit, note, curve, format) {
   put(t.value, value);
   put(t.unit, unit);
   put(t.note, note);
@@ -78,6 +80,9 @@ function show(t, value, unit, note, curve) {
   const top = Math.max(...curve, 1e-9), n = curve.length;
   if (n < 2) return;
   // The newest is at the right edge; two minutes fill the width.
+  // What the highest point and the width stand for.
+  put(t.top, "top " + (format || count)(Math.max(...curve)) + "/s");
+  put(t.since, "last " + span((n - 1) * t.interval));
   const points = curve.map((v, i) => (120 - (n - 1 - i)).toFixed(1) + " " + (28.5 - 26 * v / top).toFixed(1));
   const path = "M" + points.join("L");
   t.line.setAttribute("d", path);
@@ -92,21 +97,26 @@ function renderTiles(d) {
     tiles.bytes = tile("Data in", true);
     tiles.throttled = tile("Throttled records", true);
     tiles.unavailable = tile("Answers of 503", true);
+    tiles.refused = tile("Answers of 4xx, dropped by shippers", true);
     tiles.latency = tile("Ack latency, median", false);
     tiles.saved = tile("PUT units saved", false);
     tiles.pack = tile("Events per record", false);
   }
   const h = d.history, s = d.server, p = d.producer;
+  for (const t of Object.values(tiles)) t.interval = h.interval_seconds;
   const rate = (list) => { const v = recent(list); return v === null ? "\u2013" : count(v); };
   show(tiles.in, rate(h.events), "/s", count(s.events) + " in all", h.events || []);
   show(tiles.out, rate(h.confirmed), "/s", count(s.confirmed) + " in all", h.confirmed || []);
   const b = recent(h.body_bytes);
   const packed = share(s.body_bytes, s.wire_bytes);
-  show(tiles.bytes, b === null ? "\u2013" : size(b), "/s", packed > 1.05 ? "sent as 1/" + packed.toFixed(1) + " of it" : "sent uncompressed", h.body_bytes || []);
+  show(tiles.bytes, b === null ? "\u2013" : size(b), "/s", packed > 1.05 ? "sent as 1/" + packed.toFixed(1) + " of it" : "sent uncompressed", h.body_bytes || [], size);
   show(tiles.throttled, rate(h.throttled), "/s", count(p.throttled) + " in all", h.throttled || []);
   tiles.throttled.li.classList.toggle("alarm", recent(h.throttled) > 0);
   show(tiles.unavailable, rate(h.unavailable), "/s", count(s.requests["503"] || 0) + " of " + count(sum(s.requests)) + " in all", h.unavailable || []);
   tiles.unavailable.li.classList.toggle("alarm", recent(h.unavailable) > 0);
+  const refused = Object.entries(s.requests).reduce((a, [k, v]) => k[0] === "4" ? a + v : a, 0);
+  show(tiles.refused, rate(h.refused), "/s", count(refused) + " of " + count(sum(s.requests)) + " in all", h.refused || []);
+  tiles.refused.li.classList.toggle("alarm", recent(h.refused) > 0);
   const l = s.ack_latency;
   if (l.count) show(tiles.latency, span(l.p50), "", "99 % within " + span(l.p99));
   else show(tiles.latency, "\u2013", "", "no requests in the last 2 min");
@@ -171,7 +181,7 @@ function newStream(name) {
   }
   s.rows = el("tbody");
   s.table = el("details", {}, el("summary", {}, "Busiest shards"), el("div", { class: "scroll" }, el("table", {},
-    el("thead", {}, el("tr", {}, ...["Shard", "Load", "Throttled", "Limit at", "Queued", "Stored"].map((t) => el("th", { scope: "col" }, t)))), s.rows)));
+    el("thead", {}, el("tr", {}, ...["Shard", "Load", "Throttled", "Limit at", "In use", "Queued", "Takes", "Stored"].map((t) => el("th", { scope: "col" }, t)))), s.rows)));
   s.shardPart = el("div", {}, s.canvas, el("div", { class: "under" }, s.under, s.legend), s.table);
   s.article = el("article", { class: "stream" }, el("div", { class: "head" }, el("h3", {}, name), s.badges), s.dl, s.shardPart);
   s.picked = -1;
@@ -240,6 +250,8 @@ function renderStreams(d) {
     const failed = sum(t.failed);
     fact(s, "Failed", count(failed), Object.keys(t.failed).join(", "), failed ? "bad" : "");
     if (t.wrong_shard) fact(s, "Wrong shard", count(t.wrong_shard), "resent", "warn");
+    fact(s, "Limit in use", percent(t.in_use), t.shards_needed ? t.shards.id.length + " shards, " + t.shards_needed + " would do" : "", t.in_use >= 0.9 && t.backlog_seconds > 0 ? "warn" : "");
+    fact(s, "Backlog", t.backlog_seconds ? span(t.backlog_seconds) : "none", "of the fullest shard", t.backlog_seconds > 5 ? "warn" : "");
     renderReadBack(s, t, d.producer.verify_uncertain);
     renderShards(s, t);
   }
@@ -265,6 +277,9 @@ function renderBadges(s, t) {
 // ---- shards --------------------------------------------------------------------------
 
 const bad = (sh, i) => sh.paused[i] || (sh.throttled_rate && sh.throttled_rate[i] > 0);
+const full = (sh, i) => sh.in_use[i] >= 0.9 && sh.queued_bytes[i] > 0;
+// What a shard lacks.
+const lack = (sh, i) => sh.paused[i] ? ", paused after a throttle" : full(sh, i) ? ", no room: what waits takes " + span(sh.backlog_seconds[i]) : "";
 const step = (load) => load <= 0 ? 0 : load < 0.25 ? 1 : load < 0.5 ? 2 : load < 0.8 ? 3 : 4;
 
 function renderShards(s, t) {
@@ -273,21 +288,22 @@ function renderShards(s, t) {
   if (!n) return;
   draw(s);
   const load = (i) => sh.load ? sh.load[i] : 0;
-  const order = [...sh.id.keys()].sort((a, b) => bad(sh, b) - bad(sh, a) || load(b) - load(a)).slice(0, TOP);
-  let throttled = 0, busiest = 0, total = 0;
+  const order = [...sh.id.keys()].sort((a, b) => bad(sh, b) - bad(sh, a) || full(sh, b) - full(sh, a) || load(b) - load(a)).slice(0, TOP);
+  let throttled = 0, crowded = 0, busiest = 0, total = 0;
   for (let i = 0; i < n; i++) {
     if (bad(sh, i)) throttled++;
+    if (full(sh, i)) crowded++;
     if (load(i) > load(busiest)) busiest = i;
     total += load(i);
   }
   s.summary = sh.load
-    ? "average load " + percent(total / n) + ", busiest " + percent(load(busiest)) + (throttled ? ", " + throttled + " throttled" : "")
+    ? "average load " + percent(total / n) + ", busiest " + percent(load(busiest)) + (throttled ? ", " + throttled + " throttled" : "") + (crowded ? ", " + crowded + " without room" : "")
     : "loads are known in a second";
   s.canvas.setAttribute("aria-label", n + " shards, " + s.summary + ". Arrow keys go through the shards.");
   describe(s);
   if (!s.table.open) return;
   s.rows.replaceChildren(...order.map((i) => el("tr", {}, el("td", {}, sh.id[i]),
-    ...[sh.load ? percent(sh.load[i]) : "\u2013", count(sh.throttled[i]), percent(sh.share[i]), size(sh.queued_bytes[i]), count(sh.stored[i])]
+    ...[sh.load ? percent(sh.load[i]) : "\u2013", count(sh.throttled[i]), percent(sh.share[i]), percent(sh.in_use[i]), size(sh.queued_bytes[i]), sh.backlog_seconds[i] ? span(sh.backlog_seconds[i]) : "\u2013", count(sh.stored[i])]
       .map((x) => el("td", {}, x)))));
 }
 
@@ -342,8 +358,8 @@ function pick(s, i) {
 function describe(s) {
   const sh = s.data.shards, i = s.picked;
   if (i < 0 || i >= sh.id.length) { put(s.under, s.summary); return; }
-  put(s.under, sh.id[i] + ": load " + (sh.load ? percent(sh.load[i]) : "\u2013") + ", limit at " + percent(sh.share[i]) +
-    ", " + size(sh.queued_bytes[i]) + " queued, " + count(sh.stored[i]) + " records stored, " + count(sh.throttled[i]) + " throttled" + (sh.paused[i] ? ", paused" : ""));
+  put(s.under, sh.id[i] + ": load " + (sh.load ? percent(sh.load[i]) : "\u2013") + ", limit at " + percent(sh.share[i]) + " and " + percent(sh.in_use[i]) + " of that in use" + lack(sh, i) +
+    ", " + size(sh.queued_bytes[i]) + " queued, " + count(sh.stored[i]) + " records stored, " + count(sh.throttled[i]) + " throttled");
 }
 
 // ---- the rest ------------------------------------------------------------------------
@@ -377,11 +393,23 @@ function renderLog(d) {
     ...(l.detail ? [el("code", {}, l.detail)] : []))));
 }
 
+// First what is wrong, and what to do about it.
+function renderProblems(d) {
+  $("problem-part").hidden = d.problems.length === 0;
+  $("problems").replaceChildren(...d.problems.map((p) => el("li", {},
+    el("span", { class: "badge " + (p.level === "warn" ? "warn" : "bad") }, p.code),
+    el("span", {}, (p.stream ? p.stream + ": " : "") + p.text),
+    ...(p.advice ? [el("span", { class: "todo" }, p.advice)] : []))));
+}
+
 function renderHead(d) {
   const failing = d.streams.find((t) => t.last_error);
   if (d.server.draining) setState("warn", "draining");
   else if (failing) setState("bad", "error: " + failing.last_error);
+  else if (d.problems.some((p) => p.level === "error")) setState("bad", "events are refused or lost");
+  else if (d.problems.length) setState("warn", "serving, with warnings");
   else setState("good", "serving");
+  put($("where"), [d.region, d.endpoint.replace(/^https?:\/\//, ""), d.host].filter((x) => x).join(" \u00b7 "));
   put($("program"), d.program);
   document.title = d.program + " \u2013 " + $("state").textContent;
   put($("about"), "version " + d.version + ", " + d.go + ", up " + span(d.uptime_seconds));
@@ -395,6 +423,7 @@ function setState(level, text) {
 
 function render(d) {
   renderHead(d);
+  renderProblems(d);
   renderTiles(d);
   renderMeters(d);
   renderStreams(d);
