@@ -139,6 +139,34 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 	promtool check rules conf/prometheus/alerts.yaml
 	promtool test rules conf/prometheus/alerts_test.yaml
 
+.PHONY: shippers
+SHIPPERS ?= all
+SHIPPERS_DIR := $(CURDIR)/build/shippers
+ship = $(if $(filter all $(1),$(subst $(comma), ,$(SHIPPERS))),$(SHIPPERS_DIR)/$(1)/.built)
+comma := ,
+shippers: check-tools ## Run real log shippers against kpl-http, and count what arrives; SHIPPERS=curl,syslog-ng,rsyslog,python,javascript,collector
+	@$(MAKE) --no-print-directory --keep-going $(call ship,python) $(call ship,javascript) $(call ship,collector) || [[ $${CI:-} != true ]]
+	SHIPPERS='$(SHIPPERS)' go test -count=1 -v -timeout 10m ./internal/shippers
+
+# Its build takes minutes, so it is kept until its module changes.
+$(SHIPPERS_DIR)/collector/.built: $(wildcard internal/shippers/collector/*)
+	mkdir -p $(@D)
+	cd internal/shippers/collector && CGO_ENABLED=0 go build -trimpath -o $(@D)/collector .
+	touch $@
+
+$(SHIPPERS_DIR)/python/.built: internal/shippers/python/requirements.txt
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install -q -r $<
+	touch $@
+
+# Nothing used here needs the install scripts of the packages.
+$(SHIPPERS_DIR)/javascript/.built: internal/shippers/javascript/package-lock.json
+	mkdir -p $(@D)
+	cp internal/shippers/javascript/package*.json $(@D)
+	cd $(@D) && npm ci --ignore-scripts --prefer-offline --no-audit --no-fund
+	touch $@
+
 .PHONY: e2e e2e-bench need-fluent-bit soak
 e2e: plugin need-fluent-bit $(if $(JVM),jvm,no-jvm) ## Run the plugin in FLUENT_BIT against a local Kinesis in every way we know, and print a table
 	cd fluentbit/internal/e2e && OUT_KPL_SO=$(SO) FLUENT_BIT='$(FLUENT_BIT)' go test -count=1 -parallel 4 -timeout 20m $(if $(E2E),-run '$(E2E)')
@@ -160,6 +188,7 @@ tidy-check: check-tools ## Check go.mod and go.sum of all modules
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd internal/schemacheck && go mod tidy -diff
+	cd internal/shippers/collector && go mod tidy -diff
 	go mod verify
 
 vuln: check-tools ## Look for known vulnerabilities (needs the network)

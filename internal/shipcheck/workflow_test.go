@@ -102,13 +102,13 @@ func TestDependabotLooksAtAllThatHasVersions(t *testing.T) {
 	}
 	want := map[string]bool{}
 	for ecosystem, patterns := range map[string][]string{
-		"gomod":          {"go.mod", "*/go.mod", "*/*/go.mod"},
+		"gomod":          {"go.mod", "*/go.mod", "*/*/go.mod", "*/*/*/go.mod"},
 		"github-actions": {".github/workflows/*.yml"},
-		"npm":            {"*/*/package.json"},
+		"npm":            {"*/*/package.json", "internal/*/javascript/package.json"},
 		"maven":          {"*/*/*/pom.xml"},
 		"docker":         {"*/Dockerfile.*"},
 		"docker-compose": {"*/compose.yml"},
-		"pip":            {"tools/ziglang.txt"},
+		"pip":            {"tools/ziglang.txt", "internal/*/python/requirements.txt"},
 	} {
 		for _, pattern := range patterns {
 			for _, path := range glob(t, pattern) {

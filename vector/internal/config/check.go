@@ -133,9 +133,7 @@ func (c *Config) checkTogether(l *loader) {
 		bad("limits.memory", FormatSize(c.Limits.Memory), "the largest body by limits.wire_max_size, limits.body_max_size and limits.events takes more; it would never be let in",
 			FormatSize(need)+" and more")
 	}
-	if c.Server.Listen == c.Server.AdminListen && !strings.HasSuffix(c.Server.Listen, ":0") {
-		bad("server.admin_listen", c.Server.AdminListen, "the address of server.listen", "another one, or off")
-	}
+	c.checkListeners(bad)
 	for _, p := range slices.Concat(c.AWS.Check("aws."), c.Producer.Check("producer."), c.checkLinger()) {
 		note(p)
 	}
@@ -160,6 +158,27 @@ func (c *Config) checkTogether(l *loader) {
 				bad(name, value, what, allowed)
 			}
 		})
+	}
+}
+
+// checkListeners finds listeners with one address.
+func (c *Config) checkListeners(bad badFunc) {
+	list := []struct{ name, address, allowed string }{
+		{"server.listen", c.Server.Listen, "another one"},
+		{"server.admin_listen", c.Server.AdminListen, "another one, or off"},
+		{"otlp_grpc.listen", c.OTLPGRPC.Listen, "another one, or off"},
+		{"native.listen", c.Native.Listen, "another one, or off"},
+	}
+	for i, l := range list {
+		if l.address == "" || l.address == "off" || strings.HasSuffix(l.address, ":0") {
+			continue
+		}
+		for _, other := range list[:i] {
+			if other.address == l.address {
+				bad(l.name, l.address, "the address of "+other.name, l.allowed)
+				break
+			}
+		}
 	}
 }
 

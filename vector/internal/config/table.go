@@ -29,7 +29,7 @@ type Option = option.Option[Config]
 // Options returns the table in the order of documentation.
 func Options() []Option {
 	return slices.Concat(serverOptions, tlsOptions, authOptions, limitOptions, ledgerOptions, journalOptions(),
-		deadLetterOptions(), awsOptions(), producerOptions(), metricsOptions(), nativeOptions, logOptions,
+		deadLetterOptions(), awsOptions(), producerOptions(), metricsOptions(), otlpGRPCOptions, nativeOptions, logOptions,
 		option.Of("route.", func(c *Config) *Route { return &c.Route }, routeOptions))
 }
 

@@ -3,8 +3,6 @@
 package config
 
 import (
-	"strings"
-
 	"github.com/outkpl/outkpl/internal/option"
 )
 
@@ -12,6 +10,7 @@ import (
 type Native struct {
 	Listen      string
 	Credentials bool
+	Anonymous   bool
 	Metrics     string
 	Traces      string
 }
@@ -39,6 +38,13 @@ var nativeOptions = []Option{
 	},
 	{
 		Spec: option.Spec{
+			Name: "native.anonymous", Kind: option.Bool, Default: "false",
+			Doc: "Let in clients without any credentials there although auth is set, for a listener that only those reach who may send, such as one on the loopback address. A line in the log tells of it.",
+		},
+		Field: func(c *Config) any { return &c.Native.Anonymous },
+	},
+	{
+		Spec: option.Spec{
 			Name: "native.metrics", Default: AsJSON, Enum: []string{AsJSON, Drop, Reject},
 			Doc: "What to do with metrics that come there. reject refuses the whole request, which makes Vector drop it.",
 		},
@@ -57,10 +63,11 @@ func (c *Config) checkNative(bad badFunc) {
 	if !c.Native.Enabled() {
 		return
 	}
-	if a := c.Native.Listen; (a == c.Server.Listen || a == c.Server.AdminListen) && !strings.HasSuffix(a, ":0") {
-		bad("native.listen", a, "the address of another listener", "another one, or off")
+	if c.Native.Credentials && c.Native.Anonymous {
+		bad("native.anonymous", "true", "native.credentials is true, which asks for credentials", "one of them")
 	}
-	if c.Auth.Enabled() && !c.Native.Credentials && (c.TLS.ClientCAFile == "" || c.TLS.ClientAuth != "require") {
-		bad("native.credentials", "false", "lets in every client that reaches native.listen, although auth is set", "true, or certificates of clients by tls.client_ca_file")
+	if c.Auth.Enabled() && !c.Native.Credentials && !c.Native.Anonymous && (c.TLS.ClientCAFile == "" || c.TLS.ClientAuth != "require") {
+		bad("native.credentials", "false", "lets in every client that reaches native.listen, although auth is set",
+			"true, or certificates of clients by tls.client_ca_file, or native.anonymous: true to let them in")
 	}
 }

@@ -22,6 +22,7 @@ type Config struct {
 	AWS        table.AWS
 	Producer   table.Producer
 	Metrics    Metrics
+	OTLPGRPC   OTLPGRPC
 	Native     Native
 	Log        Log
 	// Route holds the settings of all requests that no entry of Routes matches.

@@ -3,11 +3,9 @@
 package receiver
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -177,9 +175,9 @@ func (q *request) writeAnswer(a *answer) error {
 	// net/http reads what is left of a body behind the answer, and a client that stalls
 	// there must not hold the connection for ever.
 	_ = rc.SetReadDeadline(deadline)
-	if q.native {
+	if q.protocol.grpc() {
 		h.Del("Content-Length")
-		writeGRPC(q.w, a.grpcCode, a.grpcText, a.body)
+		writeGRPC(q.w, a)
 		return rc.Flush()
 	}
 	q.w.WriteHeader(a.status)
@@ -187,24 +185,4 @@ func (q *request) writeAnswer(a *answer) error {
 		return err
 	}
 	return rc.Flush()
-}
-
-// frame puts the header before a message.
-func frame(message []byte) []byte {
-	b := make([]byte, grpcHeader, grpcHeader+len(message))
-	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
-	return append(b, message...)
-}
-
-// writeGRPC sends an answer. framed is empty for one that has only a status.
-func writeGRPC(w http.ResponseWriter, code int, text string, framed []byte) {
-	h := w.Header()
-	h.Set("Content-Type", grpcContentType)
-	h.Set(http.TrailerPrefix+"Grpc-Status", strconv.Itoa(code))
-	if text != "" {
-		// Spaces and what is not printable ASCII are escaped, more than has to be.
-		h.Set(http.TrailerPrefix+"Grpc-Message", url.PathEscape(text))
-	}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(framed) // the stream's end says whether it arrived
 }

@@ -32,8 +32,10 @@ type answer struct {
 	reason      Reason
 	contentType string
 	body        []byte
-	grpcCode    int // of a native answer
+	grpcCode    int // over gRPC, as the next two
 	grpcText    string
+	grpcDetails []byte // a google.rpc.Status, or nothing
+	grpcRetry   []byte // the google.rpc.RetryInfo in it
 	retryAfter  time.Duration
 	close       bool
 }
@@ -51,8 +53,8 @@ func (q *request) answerFor(ok success, f *failure) *answer {
 			}
 		}
 	}
-	if q.native {
-		q.grpcAnswer(a, f)
+	if q.protocol.grpc() {
+		q.grpcAnswer(a, ok, f)
 		return a
 	}
 	if q.otlp != otlpNone {
@@ -74,13 +76,20 @@ func (q *request) answerFor(ok success, f *failure) *answer {
 }
 
 // grpcAnswer is the answer in the form of gRPC.
-func (q *request) grpcAnswer(a *answer, f *failure) {
+func (q *request) grpcAnswer(a *answer, ok success, f *failure) {
 	a.contentType = grpcContentType
-	if f != nil {
+	switch {
+	case f != nil:
 		a.grpcCode, a.grpcText = int(codeOf(f.status)), f.text
-		return
+		if a.retryAfter > 0 {
+			a.grpcDetails, a.grpcRetry = retryInfo(a.grpcCode, a.grpcText, a.retryAfter)
+		}
+	case q.protocol == protocolOTLP:
+		_, message := otlpProto.answer(ok, nil)
+		a.body = frame(message)
+	default:
+		a.body = frame(nil) // PushEventsResponse has no fields
 	}
-	a.body = frame(nil) // PushEventsResponse has no fields
 }
 
 // otlpForm is how a client of OTLP wants its answer: as it sent its request

@@ -51,16 +51,6 @@ func (s *Server) connState(option string) func(net.Conn, http.ConnState) {
 	}
 }
 
-// anotherProtocol says which protocol a client speaks that is not served where it comes, since
-// all it gets is a broken connection or a code.
-func (s *Server) anotherProtocol(r *http.Request, listener, method string) {
-	client := r.RemoteAddr
-	s.throttled.log("protocol at "+listener, 0, func(k skipped) {
-		s.log.Warn("a client speaks a protocol that is not served there, and its events are not taken; OTLP is taken over HTTP at server.listen (http/protobuf, path /v1/logs), Vector's own protocol at native.listen",
-			"listener", listener, "client", client, "method", method, "not_shown", k.lines)
-	})
-}
-
 // connectionOf returns the connection of a request, or nil in tests without one.
 func connectionOf(r *http.Request) *connection {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)

@@ -79,6 +79,10 @@ func (q *request) deadline(bodyEnd time.Time) time.Time {
 	if least := bodyEnd.Add(t / 4); deadline.Before(least) {
 		deadline = least
 	}
+	// A client that waits no longer would not hear when to come again.
+	if wait := grpcTimeout(q.r); q.protocol.grpc() && wait > 0 && q.begin.Add(wait*9/10).Before(deadline) {
+		deadline = q.begin.Add(wait * 9 / 10)
+	}
 	return deadline
 }
 

@@ -45,31 +45,63 @@ func (s *Server) Start() error {
 		}
 		s.serve(func() error { return s.admin.Serve(s.adminLn) })
 	}
-	if s.native != nil {
-		if s.nativeLn, err = s.listen("tcp", s.cfg.Native.Listen); err != nil {
-			return fmt.Errorf("cannot listen on native.listen %s: %w", s.cfg.Native.Listen, err)
+	for _, l := range s.grpcListeners() {
+		if l.ln, err = s.listen("tcp", l.address); err != nil {
+			return fmt.Errorf("cannot listen on %s %s: %w", l.option, l.address, err)
 		}
-		ln := netutil.LimitListener(s.nativeLn, s.cfg.Server.MaxConnections)
-		s.serve(func() error {
-			if s.native.TLSConfig != nil {
-				return s.native.ServeTLS(ln, "", "")
-			}
-			return s.native.Serve(ln)
-		})
+		s.serveOn(l.server, l.ln, l.option)
 	}
-	ln := netutil.LimitListener(s.mainLn, s.cfg.Server.MaxConnections)
-	s.serve(func() error {
-		if s.main.TLSConfig != nil {
-			return s.main.ServeTLS(ln, "", "")
-		}
-		return s.main.Serve(ln)
-	})
-	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil,
-		"authentication", s.cfg.Auth.Enabled())
-	if !s.cfg.Auth.Enabled() && s.cfg.TLS.ClientCAFile == "" && !loopback(s.mainLn.Addr()) {
-		s.log.Warn("other machines reach server.listen and need no credentials; set auth or tls.client_ca_file")
-	}
+	s.serveOn(s.main, s.mainLn, "server.listen")
+	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "otlp_grpc_listen", s.otlp.addr(), "native_listen", s.native.addr(),
+		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled())
+	s.warnOfStrangers()
 	return nil
+}
+
+// warnOfStrangers says which listeners need no credentials although others than the machine
+// itself reach them, or although auth is set.
+func (s *Server) warnOfStrangers() {
+	open := func(option string, ln net.Listener) {
+		if !loopback(ln.Addr()) {
+			s.log.Warn("other machines reach a listener and need no credentials; set auth or tls.client_ca_file", "listener", option)
+		}
+	}
+	certificates := s.cfg.TLS.ClientCAFile != ""
+	if !s.cfg.Auth.Enabled() && !certificates {
+		open("server.listen", s.mainLn)
+		for _, l := range s.grpcListeners() {
+			open(l.option, l.ln)
+		}
+	}
+	if s.native != nil && s.cfg.Auth.Enabled() && s.cfg.Native.Anonymous {
+		s.log.Warn("native.listen takes events without the credentials of auth, because native.anonymous is true; let nobody reach it but those who may send",
+			"address", s.native.addr(), "other_machines_reach_it", !loopback(s.native.ln.Addr()))
+	}
+}
+
+// grpcListeners lists those that are on.
+func (s *Server) grpcListeners() []*grpcListener {
+	var list []*grpcListener
+	for _, l := range []*grpcListener{s.native, s.otlp} {
+		if l != nil {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// serveOn serves events at the listener of an option.
+func (s *Server) serveOn(server *http.Server, ln net.Listener, option string) {
+	ln = netutil.LimitListener(ln, s.cfg.Server.MaxConnections)
+	if server.TLSConfig == nil {
+		ln = &plainListener{Listener: ln, s: s, option: option}
+	}
+	s.serve(func() error {
+		if server.TLSConfig != nil {
+			return server.ServeTLS(ln, "", "")
+		}
+		return server.Serve(ln)
+	})
 }
 
 // serve runs one http.Server; its goroutine ends with Shutdown.
@@ -92,12 +124,10 @@ func loopback(a net.Addr) bool {
 func (s *Server) Addr() string { return s.mainLn.Addr().String() }
 
 // NativeAddr is the address of the listener for Vector's protocol, or "off".
-func (s *Server) NativeAddr() string {
-	if s.nativeLn == nil {
-		return "off"
-	}
-	return s.nativeLn.Addr().String()
-}
+func (s *Server) NativeAddr() string { return s.native.addr() }
+
+// OTLPAddr is the address of the listener for OTLP over gRPC, or "off".
+func (s *Server) OTLPAddr() string { return s.otlp.addr() }
 
 // AdminAddr is the address of the admin listener, or "off".
 func (s *Server) AdminAddr() string {
@@ -145,8 +175,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancelLast()
 	_ = s.shutdownListeners(last)
 	_ = s.main.Close()
-	if s.native != nil {
-		_ = s.native.Close()
+	for _, l := range s.grpcListeners() {
+		_ = l.server.Close()
 	}
 	_ = s.admin.Shutdown(last)
 	_ = s.admin.Close()
@@ -181,14 +211,18 @@ func openJournal(cfg *config.Config, log *slog.Logger) *journal.Journal {
 	return cfg.Journal.Open("kpl-http", known, remedy.Receiver, log)
 }
 
-// shutdownListeners ends both servers that take events.
+// shutdownListeners ends all servers that take events.
 func (s *Server) shutdownListeners(ctx context.Context) error {
-	if s.native == nil {
-		return s.main.Shutdown(ctx)
+	list := s.grpcListeners()
+	ended := make(chan error, len(list))
+	for _, l := range list {
+		go func() { ended <- l.server.Shutdown(ctx) }()
 	}
-	native := make(chan error, 1)
-	go func() { native <- s.native.Shutdown(ctx) }()
-	return errors.Join(s.main.Shutdown(ctx), <-native)
+	errs := []error{s.main.Shutdown(ctx)}
+	for range list {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
 }
 
 func wait(ctx context.Context, d time.Duration) {

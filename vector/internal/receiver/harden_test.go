@@ -230,7 +230,7 @@ func TestOtherProtocolsAreNamed(t *testing.T) {
 			_ = c.Close()
 		}
 		text := logs.String()
-		if strings.Count(text, "speaks a protocol that is not served there") != 1 || !strings.Contains(text, `listener=server.listen client=pipe method="HTTP/2 without TLS"`) {
+		if strings.Count(text, "speaks a protocol that is not served there") != 1 || !strings.Contains(text, `listener=server.listen client=pipe speaks="HTTP/2 without TLS, as gRPC is" want="OTLP over gRPC at otlp_grpc.listen, which is off, or over HTTP at server.listen`) {
 			t.Errorf("unexpected log; got %s; want one line about HTTP/2", text)
 		}
 	})

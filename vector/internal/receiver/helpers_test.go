@@ -80,6 +80,7 @@ type rig struct {
 	server   *Server
 	producer *core.Producer
 	net      *pipes
+	otlpNet  *pipes // of otlp_grpc.listen
 	client   *http.Client
 }
 
@@ -130,8 +131,13 @@ func (r *rig) start() {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {
 		n := newPipes()
-		r.net = n
-		deps.Listen = func(string, string) (net.Listener, error) { return n, nil }
+		r.net, r.otlpNet = n, newPipes()
+		deps.Listen = func(_, address string) (net.Listener, error) {
+			if address == r.cfg.OTLPGRPC.Listen {
+				return r.otlpNet, nil
+			}
+			return n, nil
+		}
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return r.network().dial(ctx) }
 	}
 	s, err := New(r.cfg, producer, deps)

@@ -6,6 +6,12 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/encoding"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Of the clients that tests have.
+	encoding.RegisterCompressor(zstdCompressor{})
+	encoding.RegisterCompressor(snappyCompressor{})
+	goleak.VerifyTestMain(m)
+}

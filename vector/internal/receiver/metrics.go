@@ -77,6 +77,17 @@ func serverMetrics() []serverMetric {
 				}
 			},
 		},
+		{
+			"kpl_http_protocol_requests_total", "requests for events by how they came: http, otlp_grpc, or vector for Vector's own protocol",
+			[]string{"protocol"},
+			false,
+			func(st *Stats, add func(float64, ...string)) {
+				for i, n := range st.Protocols {
+					add(float64(n), protocol(i).String())
+				}
+			},
+		},
+		{"kpl_http_not_served_total", "requests and connections in a protocol that is not served where they came, such as gRPC at server.listen", nil, false, one(func(st *Stats) float64 { return float64(st.NotServed) })},
 		{"kpl_http_wire_bytes_total", "bytes of bodies as sent", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.WireBytes) })},
 		{"kpl_http_body_bytes_total", "bytes of bodies unpacked", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.BodyBytes) })},
 		{"kpl_http_events_total", "events of valid bodies; a body that is sent again counts again", []string{"route"}, false, perRoute(func(r *RouteStats) float64 { return float64(r.Events) })},

@@ -48,8 +48,8 @@ func (u *upload) refuse(f *failure) *failure {
 
 // readWire reads the body as it is on the wire.
 func (u *upload) readWire() ([]byte, *failure) {
-	if u.q.native {
-		if f := u.openNative(); f != nil {
+	if u.q.protocol.grpc() {
+		if f := u.openMessage(); f != nil {
 			return nil, f
 		}
 	}

@@ -14,15 +14,15 @@ import (
 // request is one request on its way to its answer: it is checked, its body is read and
 // becomes a content, the content is delivered, and the outcome becomes the answer.
 type request struct {
-	s      *Server
-	w      http.ResponseWriter
-	r      *http.Request
-	id     string
-	begin  time.Time
-	route  *route
-	lease  *lease // memory of its body
-	native bool   // over gRPC
-	otlp   otlpForm
+	s        *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	id       string
+	begin    time.Time
+	route    *route
+	lease    *lease   // memory of its body
+	protocol protocol // how it came
+	otlp     otlpForm
 }
 
 // serveEvents takes the events of one request.
@@ -33,6 +33,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 // serveRequest takes the events of one request, over HTTP or gRPC.
 func (s *Server) serveRequest(q *request) {
 	q.s, q.id, q.begin, q.lease = s, requestID(q.r), time.Now(), &lease{b: s.budget, spares: &s.spares}
+	s.counters.protocols[q.protocol].Add(1)
 	s.counters.inFlight.Add(1)
 	defer s.counters.inFlight.Add(-1)
 	defer q.lease.Release()
@@ -90,11 +91,14 @@ func (q *request) ingest() (res result) {
 func (q *request) checkRequest() (*destination, *failure) {
 	s, r := q.s, q.r
 	rt, number := s.routeOf(r.URL.Path)
+	if q.protocol == protocolOTLP && number < 0 {
+		rt, number = s.routeOf(otlpPath) // one entry for both ways
+	}
 	q.route = rt
-	if !q.native {
+	if !q.protocol.grpc() {
 		q.otlp = otlpFormOf(rt, r)
 	}
-	if (!q.native || s.cfg.Native.Credentials) && !s.auth.allow(r) {
+	if (q.protocol != protocolVector || s.cfg.Native.Credentials) && !s.auth.allow(r) {
 		q.w.Header().Set("WWW-Authenticate", s.auth.schemes)
 		return nil, permanent(http.StatusUnauthorized, ReasonUnauthorized, "no valid credentials")
 	}
@@ -108,8 +112,10 @@ func (q *request) checkRequest() (*destination, *failure) {
 		f.close = true
 		return nil, f
 	}
-	if r.URL.Path == nativePush && !q.native {
-		return nil, permanent(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want native.listen")
+	if !q.protocol.grpc() && isPush(r.URL.Path) {
+		speaks := speaksOf(r)
+		s.notServed("server.listen", r.RemoteAddr, speaks)
+		return nil, permanent(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want "+s.want(speaks))
 	}
 	return s.destinationOf(r, rt, number)
 }

@@ -162,7 +162,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	switch {
 	case underStreams && named != "" && (!strings.Contains(named, "/") || strings.HasPrefix(named, arnPrefix)):
 		d.stream = named
-	case r.URL.Path == "/" || r.URL.Path == otlpPath || r.URL.Path == nativePush || number >= 0:
+	case r.URL.Path == "/" || r.URL.Path == otlpPath || isPush(r.URL.Path) || number >= 0:
 		d.stream = given(HeaderStream, "stream", "stream=")
 	default:
 		return nil, permanent(http.StatusNotFound, ReasonPath, "no such path; want POST /streams/STREAM, / or /v1/logs")
@@ -182,7 +182,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 		return nil, s.unreadable(err)
 	}
 	d.form = body.Form{ContentType: r.Header.Get("Content-Type"), Format: f}
-	if r.URL.Path != nativePush { // there it is that of the message
+	if !isPush(r.URL.Path) { // there it is that of the message
 		d.form.Encodings = strings.Trim(strings.Join(r.Header.Values("Content-Encoding"), ","), ", ")
 	}
 	d.scope = strings.Join([]string{strconv.Itoa(number), strconv.Itoa(int(f)), d.stream, s.clientOf(r), d.key.text}, "\x00")
@@ -195,6 +195,9 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 	}
 	return d, nil
 }
+
+// isPush tells whether a path is of a method that takes events over gRPC.
+func isPush(path string) bool { return path == nativePush || path == otlpPush }
 
 // clientOf tells clients apart for the ledger, so that what one has given up is not
 // taken for what another sends. The port is another one with each connection.
@@ -301,8 +304,11 @@ func validText(s string) string {
 }
 
 func formatOf(configured string, r *http.Request) (body.Format, error) {
-	if r.URL.Path == nativePush {
+	switch r.URL.Path {
+	case nativePush:
 		return body.FormatVector, nil
+	case otlpPush:
+		return body.FormatOTLPProto, nil
 	}
 	ct := r.Header.Get("Content-Type")
 	switch configured {

@@ -74,10 +74,9 @@ type Server struct {
 	listen          func(network, address string) (net.Listener, error)
 	now             func() time.Time // of the status page; nil: time.Now
 	main, admin     *http.Server
-	native          *http.Server // nil: off
+	native, otlp    *grpcListener // nil: off
 	adminMux        *http.ServeMux
 	mainLn, adminLn net.Listener
-	nativeLn        net.Listener
 	serving         sync.WaitGroup
 	serveErr        chan error
 }
@@ -100,7 +99,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		budget:   newBudget(cfg.Limits.Memory, cfg.Limits.AdmissionTimeout),
 		decoder:  body.Decoder{EventCost: config.EventCost},
 		adminMux: http.NewServeMux(),
-		serveErr: make(chan error, 3),
+		serveErr: make(chan error, 4),
 	}
 	s.spares.draining = s.draining.Load
 	s.putBatch = func(ctx context.Context, stream string, records []core.Record) (delivery.Batch, error) {
@@ -144,9 +143,7 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		MaxHeaderBytes:    cfg.Server.HeaderMaxBytes,
 		ConnContext:       s.connContext,
 		ConnState:         s.connState("server.listen"),
-		// What net/http has to say is about single connections, such as handshakes
-		// that strangers break off.
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          s.connErrors("server.listen"),
 		// No ReadTimeout and no WriteTimeout: see paced and request.writeAnswer.
 	}
 	s.admin = &http.Server{
@@ -154,9 +151,12 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		ReadHeaderTimeout: cfg.Server.HeaderTimeout,
 		ReadTimeout:       cfg.Server.HeaderTimeout,
 		IdleTimeout:       cfg.Server.IdleTimeout,
-		ErrorLog:          s.main.ErrorLog,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	if s.native, err = s.newNative(); err != nil {
+	if s.native, err = s.newGRPC("native.listen", cfg.Native.Listen, s.serveNative); err != nil {
+		return nil, fmt.Errorf("cannot make the server: %w", err)
+	}
+	if s.otlp, err = s.newGRPC("otlp_grpc.listen", cfg.OTLPGRPC.Listen, s.serveOTLP); err != nil {
 		return nil, fmt.Errorf("cannot make the server: %w", err)
 	}
 	s.Handle("/healthz", http.HandlerFunc(s.serveHealth))
@@ -202,7 +202,7 @@ func (s *Server) Handler() http.Handler {
 			r = withPath(r, p)
 		}
 		if r.Method == "PRI" && r.ProtoMajor == 2 {
-			s.anotherProtocol(r, "server.listen", "HTTP/2 without TLS")
+			s.notServed("server.listen", r.RemoteAddr, speaksHTTP2)
 		}
 		switch r.URL.Path {
 		case "/healthz":

@@ -93,6 +93,11 @@ type Stats struct {
 	Rejected [reasonCount]uint64
 	// InFlight is the number of requests under way.
 	InFlight int64
+	// Protocols counts requests for events by how they came: http, vector, otlp_grpc.
+	Protocols [protocolCount]uint64
+	// NotServed counts requests and connections in a protocol that is not served where they
+	// came.
+	NotServed uint64
 	// Connections is the number of open connections.
 	Connections int64
 	// Bodies counts bodies that were read whole; WireBytes and BodyBytes are their
@@ -189,6 +194,8 @@ func Reasons() []Reason {
 type counters struct {
 	requests                     [len(Statuses)]atomic.Uint64
 	rejected                     [reasonCount]atomic.Uint64
+	protocols                    [protocolCount]atomic.Uint64
+	notServed                    atomic.Uint64
 	inFlight, connections        atomic.Int64
 	bodies, wireBytes, bodyBytes atomic.Uint64
 	events, confirmed            atomic.Uint64
@@ -247,7 +254,10 @@ func (s *Server) Stats() Stats {
 		Bodies: c.bodies.Load(), WireBytes: c.wireBytes.Load(), BodyBytes: c.bodyBytes.Load(),
 		Events: c.events.Load(), Confirmed: c.confirmed.Load(),
 		Resumed: c.resumed.Load(), EventsSaved: c.eventsSaved.Load(), GoneBeforeAnswer: c.gone.Load(),
-		BudgetSize: s.budget.size, Draining: s.draining.Load(),
+		BudgetSize: s.budget.size, Draining: s.draining.Load(), NotServed: c.notServed.Load(),
+	}
+	for i := range st.Protocols {
+		st.Protocols[i] = c.protocols[i].Load()
 	}
 	for i := range st.Requests {
 		st.Requests[i] = c.requests[i].Load()

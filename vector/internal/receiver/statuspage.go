@@ -22,8 +22,10 @@ func (s *Server) StatusPage(log *status.Log) *status.Page {
 		VerifyUncertain: s.cfg.Producer.VerifyUncertain, Now: s.now,
 		Listeners: func() map[string]string {
 			m := map[string]string{"requests": s.Addr(), "admin": s.AdminAddr()}
-			if s.cfg.Native.Enabled() {
-				m["native"] = s.NativeAddr()
+			for name, l := range map[string]*grpcListener{"native": s.native, "otlp_grpc": s.otlp} {
+				if l != nil {
+					m[name] = l.addr()
+				}
 			}
 			return m
 		},

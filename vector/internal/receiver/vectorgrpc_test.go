@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // a compressor of the client
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
@@ -93,7 +92,6 @@ func numbered(lo, hi int) proto.Message {
 }
 
 func TestNativeEventsArriveOnce(t *testing.T) {
-	encoding.RegisterCompressor(zstdCompressor{})
 	r := nativeRig(t, "--route.ack_timeout=1m") // a busy machine is not what is tested
 	n := 0
 	for _, compression := range []string{"", "gzip", "zstd"} {
