@@ -241,7 +241,7 @@ no-java:
 	@[[ $${CI:-} != true && '$(MAKECMDGOALS)' != *jvm* ]] || { echo 'error: with CI=true nothing may be left out' >&2; exit 1; }
 
 check-tools:
-	@for t in go cc nm; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc libc6-dev binutils make nodejs npm; Go: https://go.dev/dl/" >&2; exit 1; }; done
+	@for t in go cc nm; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc libc6-dev binutils make nodejs npm; Go: https://go.dev/dl/; ./try demo and ./try test install it" >&2; exit 1; }; done
 	@want=$$(awk '$$1 == "go" {print $$2}' go.mod); have=$$(go env GOVERSION); have=$${have#go}; \
 		[[ $$(printf '%s\n' "$$want" "$$have" | sort -V | head -1) == "$$want" ]] || \
 		{ echo "Go $$have is too old; wanted: $$want or newer, see https://go.dev/dl/" >&2; exit 1; }

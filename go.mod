@@ -2,6 +2,8 @@ module github.com/outkpl/outkpl
 
 go 1.26.0
 
+toolchain go1.26.8
+
 require (
 	github.com/DataDog/datadog-go/v5 v5.9.1
 	github.com/aws/aws-sdk-go-v2 v1.48.0

@@ -38,7 +38,7 @@ func newClone(t *testing.T) *clone {
 		}
 		to := filepath.Join(dir, rel)
 		switch {
-		case rel == ".git" || rel == "build" || d.Name() == "node_modules" || d.Name() == "target":
+		case rel == ".git" || rel == ".cache" || rel == "build" || d.Name() == "node_modules" || d.Name() == "target":
 			if d.IsDir() {
 				return filepath.SkipDir
 			}

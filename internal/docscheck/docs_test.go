@@ -23,7 +23,7 @@ func files(t *testing.T, pattern string) (list []string) {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			if name == "node_modules" || name == "target" || name == "build" || name == "testdata" || strings.HasPrefix(name, ".git") && path != root {
+			if name == ".cache" || name == "node_modules" || name == "target" || name == "build" || name == "testdata" || strings.HasPrefix(name, ".git") && path != root {
 				return filepath.SkipDir
 			}
 			return nil

@@ -216,7 +216,7 @@ func TestWordsAreThoseOfTheField(t *testing.T) {
 		path := filepath.ToSlash(rel)
 		if d.IsDir() {
 			switch d.Name() {
-			case "node_modules", "target", "build", "testdata", ".git":
+			case "node_modules", "target", "build", "testdata", ".cache", ".git":
 				return filepath.SkipDir
 			}
 			return nil
