@@ -126,6 +126,10 @@ test-arm64: check-tools ## Run the plugin for arm64 in the host program, under q
 	@for t in aarch64-linux-gnu-gcc qemu-aarch64; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 1; }; done
 	ARM64='$(abspath $(ARM64))' go test -count=1 -v -run ARM64 ./internal/release
 
+.PHONY: images
+images: ## Build all images of docker/ with docker or buildah, run them confined, and count the events that they ship
+	docker/images build run
+
 .PHONY: docker-lint promtool check-conf
 check-conf: check-tools ## Check conf/ and docker/ with the libraries of Kubernetes, Prometheus, Terraform and Compose
 	go test -count=1 ./internal/shipcheck

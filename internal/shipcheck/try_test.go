@@ -22,7 +22,7 @@ import (
 )
 
 // scripts are all that are shipped, but for those of tests.
-var scripts = []string{"try", ".ci/run", "tools/zig"}
+var scripts = []string{"try", ".ci/run", "tools/zig", "docker/images"}
 
 func TestScriptsPleaseShellcheck(t *testing.T) {
 	program, err := exec.LookPath("shellcheck")
@@ -36,6 +36,29 @@ func TestScriptsPleaseShellcheck(t *testing.T) {
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("shellcheck: %v\n%s", err, out)
+	}
+}
+
+// docker/images builds each stage that somebody runs.
+func TestAllImagesAreBuilt(t *testing.T) {
+	want := map[string]bool{}
+	for _, path := range glob(t, "docker/Dockerfile.*") {
+		for _, in := range dockerfile(read(t, path)) {
+			switch {
+			case in.word != "FROM" || strings.HasPrefix(in.args[0], "golang:"):
+			case len(in.args) == 3:
+				want[path+" "+in.args[2]] = true
+			default:
+				want[path+" -"] = true
+			}
+		}
+	}
+	got := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t'[a-z-]+ (docker/Dockerfile\.\S+ \S+)'$`).FindAllStringSubmatch(read(t, "docker", "images"), -1) {
+		got[m[1]] = true
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("docker/images: unexpected images; got %v; want %v", got, want)
 	}
 }
 
