@@ -88,13 +88,17 @@ func setTicks(c *reader.Config, o *options, v *view) {
 	}
 	c.Every = time.Second
 	next := v.began.Add(interval)
+	before := 0 // records at the last tick
 	c.Tick = func() error {
 		now := time.Now()
 		if interval > 0 && !now.Before(next) {
 			next = now.Add(interval)
 			return table()
 		}
+		idle := v.records == before
+		before = v.records
 		v.wait.say((&progress{
+			idle:    idle,
 			records: v.records, users: v.users, shown: v.shown, shards: len(v.shards), arrival: v.latest, follow: o.follow, counting: v.stats != nil,
 		}).text(now), now)
 		return nil

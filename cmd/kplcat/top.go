@@ -357,6 +357,9 @@ func (b *topView) used(r rate, shards int) float64 {
 
 // text is the screen, of at most as many lines as it has; 0 is any number.
 func (b *topView) text(lines int) string {
+	if b.ended.IsZero() { // a key was pressed early
+		return fmt.Sprintf("counting for %s\n", b.top.interval)
+	}
 	rows := [][]string{{"", "kinesis/s", "user/s", "bytes/s", "used", "late", "throttled"}}
 	var keys []string
 	for i, t := range b.streams {

@@ -79,6 +79,9 @@ keys with most bytes, of the user records
 
 func TestTopObeysItsKeysAndTheHeightOfTheScreen(t *testing.T) {
 	b, st := newTopView(t, 1)
+	if got := b.text(0); got != "counting for 0s\n" {
+		t.Errorf("unexpected text before the first interval has ended; got %q", got)
+	}
 	for shard := range 30 {
 		feed(t, st, page(shard, b.began, kinesisRecord(fmt.Sprint("key-", shard), make([]byte, 10*(shard+1)))))
 	}

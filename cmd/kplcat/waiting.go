@@ -98,6 +98,7 @@ type progress struct {
 	arrival                       time.Time // of the latest record; zero: none yet
 	follow                        bool
 	counting                      bool // nothing is to be shown
+	idle                          bool // nothing came since the line before
 }
 
 // text is the line about it.
@@ -109,7 +110,7 @@ func (p *progress) text(now time.Time) string {
 		return s + "waiting for records; Ctrl-C ends"
 	case p.records == 0:
 		return s + "looking for records"
-	case p.follow && behind < 5*time.Second:
+	case p.follow && p.idle:
 		s += "waiting for more"
 	default:
 		s += "reading"

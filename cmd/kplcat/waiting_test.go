@@ -24,7 +24,7 @@ func TestLineOfWaitingSaysWhatGoesOn(t *testing.T) {
 		},
 		"kplcat: reading: 1 user record in 1 Kinesis record of 1 shard, at 2026-11-28 23:47:20": {records: 1, users: 1, shards: 1, counting: true, arrival: now},
 		"kplcat: waiting for more: 2 user records in 1 Kinesis record of 1 shard, at 2026-11-28 23:47:16": {
-			records: 1, users: 2, shown: 2, shards: 1, follow: true, arrival: now.Add(-4 * time.Second),
+			records: 1, users: 2, shown: 2, shards: 1, follow: true, idle: true, arrival: now.Add(-4 * time.Second),
 		},
 	} {
 		if got := p.text(now); got != want {
