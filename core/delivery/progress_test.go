@@ -5,6 +5,7 @@ package delivery
 import (
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/ledger"
@@ -53,26 +54,28 @@ func TestTheNextDelivererKnowsWhatSettledAtTheEnd(t *testing.T) {
 }
 
 func TestWhatIsStillOpenAtTheEndIsSentWhole(t *testing.T) {
-	r := newRig(t, nil)
-	r.put = func(n int, b *fakeBatch) error {
-		if n == 1 {
-			b.settle(core.ReasonNotAccepted, "b")
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.put = func(n int, b *fakeBatch) error {
+			if n == 1 {
+				b.settle(core.ReasonNotAccepted, "b")
+			}
+			return nil
 		}
-		return nil
-	}
-	r.deliver(r.content("a", "b"))
-	// The second attempt never settles: nothing credits what is not known to be stored.
-	done := make(chan Outcome)
-	go func() { done <- r.deliver(r.content("a", "b")) }()
-	r.wantState(<-done, Unfinished)
-	if n := r.next(); n != 0 {
-		t.Errorf("unexpected number of contents that the next one knows; got %d; want none", n)
-	}
-	r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNone); return nil }
-	r.wantState(r.deliver(r.content("a", "b")), Stored)
-	if got := r.sent(); !slices.Equal(got, []string{"logs[a b]", "logs[b]", "logs[a b]"}) {
-		t.Errorf("unexpected batches; got %q; want the content whole in the end", got)
-	}
+		r.deliver(r.content("a", "b"))
+		// The second attempt never settles: nothing credits what is not known to be stored.
+		done := make(chan Outcome)
+		go func() { done <- r.deliver(r.content("a", "b")) }()
+		r.wantState(<-done, Unfinished)
+		if n := r.next(); n != 0 {
+			t.Errorf("unexpected number of contents that the next one knows; got %d; want none", n)
+		}
+		r.put = func(_ int, b *fakeBatch) error { b.settle(core.ReasonNone); return nil }
+		r.wantState(r.deliver(r.content("a", "b")), Stored)
+		if got := r.sent(); !slices.Equal(got, []string{"logs[a b]", "logs[b]", "logs[a b]"}) {
+			t.Errorf("unexpected batches; got %q; want the content whole in the end", got)
+		}
+	})
 }
 
 func TestTheNextDelivererKnowsNothingWithoutAMemory(t *testing.T) {

@@ -63,7 +63,7 @@ func TestRecordsThatAreMadeEarlyAreTheSameAsThoseMadeAtTheEnd(t *testing.T) {
 		cfg   Config
 		plan  Plan
 		tags  []string
-		never bool // no record is made early
+		atTheEnd bool // no record is made early
 	}{
 		{name: "lines", cfg: Config{Combine: "lines", Compression: "zstd"}},
 		{name: "small", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 1 << 10}},
@@ -75,11 +75,11 @@ func TestRecordsThatAreMadeEarlyAreTheSameAsThoseMadeAtTheEnd(t *testing.T) {
 		{name: "tag", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 16 << 10, PartitionKey: "$TAG"}},
 		{name: "two tags", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 16 << 10, PartitionKey: "$TAG"}, tags: []string{"a", "b", "a"}},
 		{name: "truncated", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 16 << 10, Oversize: "truncate", MaxRecordBytes: 4 << 10}},
-		{name: "split", cfg: Config{Combine: "json_array", Compression: "zstd", CombineSize: 16 << 10, Oversize: "split", MaxRecordBytes: 4 << 10}, never: true},
+		{name: "split", cfg: Config{Combine: "json_array", Compression: "zstd", CombineSize: 16 << 10, Oversize: "split", MaxRecordBytes: 4 << 10}, atTheEnd: true},
 		{name: "too large together", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 128 << 10, MaxRecordBytes: 4 << 10}},
-		{name: "field", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 1 << 10, PartitionKey: "n"}, never: true},
-		{name: "not compressed", cfg: Config{Combine: "lines", CombineSize: 1 << 10}, never: true},
-		{name: "streams", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 1 << 10, Stream: "s"}, never: true},
+		{name: "field", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 1 << 10, PartitionKey: "n"}, atTheEnd: true},
+		{name: "not compressed", cfg: Config{Combine: "lines", CombineSize: 1 << 10}, atTheEnd: true},
+		{name: "streams", cfg: Config{Combine: "lines", Compression: "zstd", CombineSize: 1 << 10, Stream: "s"}, atTheEnd: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := mustShaper(t, tt.cfg)
@@ -95,8 +95,8 @@ func TestRecordsThatAreMadeEarlyAreTheSameAsThoseMadeAtTheEnd(t *testing.T) {
 				early.Follow(s, &plan)
 				early.Grow(len(chunk) + len(chunk)/4)
 				got, gotEvents := takeAll(t, &early, s, chunk, tags...)
-				if made := early.done > 0; made == tt.never {
-					t.Errorf("unexpected records made early: got %t; want %t", made, !tt.never)
+				if made := early.done > 0; made == tt.atTheEnd {
+					t.Errorf("unexpected records made early: got %t; want %t", made, !tt.atTheEnd)
 				}
 				if len(got) != len(want) || !slices.Equal(gotEvents, wantEvents) {
 					t.Fatalf("unexpected records; got %d of %v; want %d of %v", len(got), gotEvents, len(want), wantEvents)

@@ -237,7 +237,7 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 		return true, false
 	}
 	first := n / sampledShare
-	found, inSample, judged, whole := 0, 0, false, false
+	found, inSample, decided, whole := 0, 0, false, false
 	var before uint64 // what the key before this one ends with
 	for i := range in.recs {
 		r := &in.recs[i]
@@ -249,8 +249,8 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 		stream, head := in.stream(i), int32(i-1)
 		if i == 0 || last != before || !in.same(head, r, stream) {
 			before = last
-			if i >= first && !judged {
-				judged = true
+			if i >= first && !decided {
+				decided = true
 				whole = inSample*8*sampledShare < first || inSample*2 > first
 			}
 			if whole {

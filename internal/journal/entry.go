@@ -258,7 +258,7 @@ func (e *Entry) Usable() bool {
 // fresh tells whether what an earlier process has finished may be used yet. Called with mu held.
 func (e *Entry) fresh() bool {
 	now := time.Now()
-	return e.state.finishedLately(now) && e.j.visits.quiet(now) < finishedLife
+	return e.state.finishedLately(now) && e.j.visits.free(now) < finishedLife
 }
 
 // finishedLately goes by the clock of the system, which all processes have.

@@ -186,7 +186,7 @@ func (j *Journal) open() error {
 	j.mu.Lock() // the sweeper may begin at once
 	defer j.mu.Unlock()
 	err = j.takeOver()
-	j.visits.quietSince = time.Now()
+	j.visits.freeSince = time.Now()
 	if err == nil {
 		err = j.rewrite() // from here on the entries are ours alone
 	}
@@ -662,7 +662,7 @@ func (j *Journal) armSweeper() {
 		wait = finishedLife - sweepEvery - time.Since(j.finished[0].since)
 	}
 	if len(j.relics) > 0 {
-		wait = min(wait, finishedLife-j.visits.quiet(time.Now()))
+		wait = min(wait, finishedLife-j.visits.free(time.Now()))
 	}
 	j.sweeper = time.AfterFunc(max(wait, sweepEvery/2), j.sweep)
 }

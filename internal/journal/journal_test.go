@@ -266,7 +266,7 @@ func TestTimeInWhichTheClientWaitsDoesNotCount(t *testing.T) {
 }
 
 // The host hears of an answer once its worker has done the chunk after it, which may take long.
-func TestFinishedEntryStaysWhileItsClientIsHeldUp(t *testing.T) {
+func TestFinishedEntryStaysWhileItsClientWaits(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		j := mustOpen(t, Config{Dir: dir})

@@ -13,17 +13,17 @@ import (
 // visits are the times at which a client has something with us. While it waits for an answer, it
 // may be unable to come with anything else, and to take notice of an answer before.
 type visits struct {
-	began      []time.Time // of those under way, the oldest first
-	sum        time.Duration
-	quietSince time.Time // if none is under way
+	began     []time.Time // of those under way, the oldest first
+	sum       time.Duration
+	freeSince time.Time // if none is under way
 }
 
-// quiet is for how long altogether none was under way.
-func (v *visits) quiet(now time.Time) time.Duration {
+// free is for how long altogether none was under way.
+func (v *visits) free(now time.Time) time.Duration {
 	if len(v.began) > 0 {
 		return v.sum
 	}
-	return v.sum + now.Sub(v.quietSince)
+	return v.sum + now.Sub(v.freeSince)
 }
 
 // since tells whether one is under way that began before a moment.
@@ -43,7 +43,7 @@ func (j *Journal) Enter() (began time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if v := &j.visits; len(v.began) == 0 {
-		v.sum += began.Sub(v.quietSince)
+		v.sum += began.Sub(v.freeSince)
 		v.began = append(v.began, began)
 	} else {
 		i, _ := slices.BinarySearchFunc(v.began, began, time.Time.Compare)
@@ -64,7 +64,7 @@ func (j *Journal) Leave(began time.Time) {
 		v.began = slices.Delete(v.began, i, i+1)
 	}
 	if len(v.began) == 0 {
-		v.quietSince = time.Now()
+		v.freeSince = time.Now()
 	}
 }
 

@@ -227,7 +227,7 @@ var table = []Remedy{
 	},
 	{
 		Kind: Reset, refines: []Kind{NoAnswer}, is: isReset,
-		text:  regexp.MustCompile(`connection reset by peer|broken pipe|unexpected EOF|: EOF$`),
+		text:  regexp.MustCompile(`connection reset by peer|broken pipe|unexpected EOF|(?:: EOF)$`),
 		Cause: "the connection was cut",
 		Do:    "nothing, if it passes: it is tried again; otherwise check {proxy}, firewalls and load balancers on the way",
 	},

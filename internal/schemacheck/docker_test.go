@@ -132,7 +132,7 @@ func TestBrokenDockerfilesAreNoticed(t *testing.T) {
 	good := string(file(t, root, "docker", "Dockerfile.kpl-http"))
 	for old, broken := range map[string]string{
 		"COPY LICENSE": "COPPY LICENSE", "FROM scratch AS kplcat": "FORM scratch AS kplcat", "RUN go": "RUM go", "ARG TARGETARCH": "ARG ARCH", "AS build": "AS built",
-		"--from=build": "--form=build", `mv "/out`: `mv "/oud`, "/out/kpl-local /": "/out/kpl-locall /", "GOOS=": "GOS=", "go mod": "go mood", "USER 65532:65532": "USER",
+		"--from=build": "--form=build", `mv "/out`: `mv "/oud`, "/out/kplcat/kplcat /": "/out/kplcat/kplcatt /", "go mod": "go mood", "USER 65532:65532": "USER",
 	} {
 		text := strings.Replace(good, old, broken, 1)
 		if text == good || len(dockerfileProblems(text)) == 0 {

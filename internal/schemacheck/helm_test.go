@@ -24,6 +24,7 @@ type podValues struct {
 type fluentBitValues struct {
 	podValues
 	ServiceAccount struct {
+		Name        string            `json:"name"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"serviceAccount"`
 	RBAC struct {

@@ -47,7 +47,7 @@ var terraformBlocks = map[string]block{
 		blocks: map[string]block{"stream_mode_details": {required: []string{"stream_mode"}}},
 	},
 	"resource aws_iam_role":        {attributes: []string{"name", "description", "path", "max_session_duration", "tags"}, required: []string{"assume_role_policy"}},
-	"resource aws_iam_role_policy": {attributes: []string{"name"}, required: []string{"role", "policy"}},
+	"resource aws_iam_role_policy": {attributes: []string{"name", "count"}, required: []string{"role", "policy"}}, // count is of Terraform itself
 }
 
 // What aws_* and data.aws_* are asked for.

@@ -66,7 +66,7 @@ func TestRegionIsLeftToTheEnvironment(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"conf/fluent-bit.conf", "conf/fluent-bit.yaml", "conf/combine/fluent-bit.conf", "conf/kubernetes/fluent-bit/fluent-bit.conf", "conf/helm/fluent-bit-values.yaml"} {
-		if m := regexp.MustCompile(`(?m)^\s+region:?\s+(\S+)`).FindStringSubmatch(read(t, strings.Split(path, "/")...)); m == nil || m[1] != "${AWS_REGION}" {
+		if m := regexp.MustCompile(`(?m)^\s+region:?\s+(\S+)`).FindStringSubmatch(read(t, strings.Split(path, "/")...)); len(m) != 2 || m[1] != "${AWS_REGION}" {
 			t.Errorf("%s: unexpected region; got %q; want that of the environment", path, m)
 		}
 	}

@@ -39,7 +39,7 @@ func TestScriptsPleaseShellcheck(t *testing.T) {
 	}
 }
 
-// docker/images builds each stage that somebody runs.
+// docker/images builds each stage that users run.
 func TestAllImagesAreBuilt(t *testing.T) {
 	want := map[string]bool{}
 	for _, path := range glob(t, "docker/Dockerfile.*") {

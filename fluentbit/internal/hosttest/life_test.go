@@ -177,7 +177,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("summary", func(t *testing.T) {
 		srv := newServer(t)
 		path := filepath.Join(t.TempDir(), "metrics")
-		r := run(t, to(srv, "logs", "--kubernetes", "3000", "--workers", "2", "--metrics", path)...)
+		r := run(t, to(srv, "logs", "--kubernetes", "3000", "--workers", "2", "--metrics", path, "-p", "metrics_level=summary")...)
 		wantDone(t, r, 3000)
 		m := readMetrics(t, path)
 		c := check(t, srv, "logs", 3000)
@@ -201,7 +201,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("detailed by shard", func(t *testing.T) {
 		srv := newServer(t)
 		path := filepath.Join(t.TempDir(), "metrics")
-		r := run(t, to(srv, "logs", "--kubernetes", "3000", "--workers", "2", "--metrics", path, "-p", "metrics_level=detailed", "-p", "metrics_granularity=shard")...)
+		r := run(t, to(srv, "logs", "--kubernetes", "3000", "--workers", "2", "--metrics", path, "-p", "startup_check=off", "-p", "metrics_granularity=shard")...)
 		wantDone(t, r, 3000)
 		m := readMetrics(t, path)
 		records, buckets := 0.0, 0.0

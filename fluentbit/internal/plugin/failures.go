@@ -91,6 +91,8 @@ func (in *Instance) waitsFor(stream string, o outage) outage {
 		o.code, o.detail = s.LastError, s.LastDetail
 	case s.InUse >= noRoom:
 		return outage{reason: "capacity", detail: fmt.Sprintf("%d shards are open, %d would do", len(s.Shards), s.ShardsNeeded)}
+	case s.MapAge < 0 && s.Stats.KinesisRecords == 0: // no call has had an answer, nor failed
+		o.code, o.detail = "RequestFailed", fmt.Sprintf("no answer within %v so far", in.cfg.FlushTimeout)
 	}
 	return o
 }

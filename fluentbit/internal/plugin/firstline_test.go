@@ -75,7 +75,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		if err := s.Start(); err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Close() }()
+		t.Cleanup(func() { _ = s.Close() })
 	}
 	var lc net.ListenConfig
 	silent, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0") // connections wait in its backlog
@@ -179,6 +179,9 @@ func TestFirstLineOfAFlushNamesCauseAndRemedy(t *testing.T) {
 		{name: "KMS denied", faults: func(s *kinesistest.Server) {
 			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("KMSAccessDeniedException", "no")})
 		}, cause: "the KMS key of the stream may not be used", remedy: "allow kms:GenerateDataKey on the stream's key"},
+		{name: "hanging", faults: func(s *kinesistest.Server) {
+			s.Fault(kinesistest.Fault{Effect: kinesistest.Hang()})
+		}, cause: "there is no answer in time", remedy: "check security groups"},
 		{name: "throttled", faults: func(s *kinesistest.Server) {
 			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
 		}, cause: "a shard is at its limit", remedy: "add shards"},

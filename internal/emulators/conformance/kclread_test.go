@@ -67,7 +67,8 @@ func TestKCLBesideReadBack(t *testing.T) {
 	}
 }
 
-func readBeside(t *testing.T, on bool, pause time.Duration, backlog int) (b beside) {
+func readBeside(t *testing.T, on bool, pause time.Duration, backlog int) beside {
+	b := &beside{}
 	fake := kinesistest.New(kinesistest.WithStream("beside", 2), kinesistest.WithReadLimits(kinesistest.AWSReadLimits))
 	if err := fake.Start(); err != nil {
 		t.Fatal(err)
@@ -147,9 +148,9 @@ func readBeside(t *testing.T, on bool, pause time.Duration, backlog int) (b besi
 		t.Error(err)
 	}
 	st := p.Stats()
-	b.reads, b.opened, b.givenUp, b.lost = st.VerifyReads, st.VerifyOpened, st.VerifyGivenUp, int(lost.Hits())
+	b.reads, b.opened, b.givenUp, b.lost = st.VerifyReads, st.VerifyOpened, st.VerifyGivenUp, lost.Hits()
 	for _, v := range worst {
 		b.behind = max(b.behind, v)
 	}
-	return b
+	return *b
 }

@@ -513,6 +513,10 @@ func TestOTLPOverGRPCDrains(t *testing.T) {
 		r.stop()
 		n := <-ended
 		got := r.stored("logs")
+		// What was under way has its outcome, so that nothing is there of which the client does not know.
+		if len(got) != n*100 {
+			t.Errorf("unexpected number of events; got %d; want the %d that were confirmed", len(got), n*100)
+		}
 		for i := range n * 100 {
 			if got[i] != 1 {
 				t.Fatalf("unexpected number of event %d; got %d; want 1", i, got[i])
