@@ -116,7 +116,7 @@ func (p *chaosProcess) kill(down time.Duration, sum *chaosCounts) {
 }
 
 // deliver lets a content come until its answer is heard, as hosts do.
-func (p *chaosProcess) deliver(rng *rand.Rand, make func() *Content) {
+func (p *chaosProcess) deliver(rng *rand.Rand, next func() *Content) {
 	for {
 		p.mu.RLock()
 		l, life := p.life, p.lives
@@ -126,7 +126,7 @@ func (p *chaosProcess) deliver(rng *rand.Rand, make func() *Content) {
 			continue
 		}
 		began := l.journal.Enter()
-		out := l.attempt(make())
+		out := l.attempt(next())
 		l.journal.Leave(began)
 		p.mu.RLock()
 		heard := out.State == Stored && life == p.lives
@@ -162,8 +162,11 @@ func chaosRound(t *testing.T, seed uint64, d time.Duration, sum *chaosCounts) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := kinesistest.New(kinesistest.WithStream("logs", 4), kinesistest.WithLimits(kinesistest.AWSLimits))
 	for i, e := range []kinesistest.Effect{
-		kinesistest.LoseReply(), {HangReply: true}, kinesistest.Hang(), kinesistest.Reset(), kinesistest.Status(500), kinesistest.Status(503),
-		{EntryCode: "InternalFailure", EntryShare: 0.3}, {EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
+		kinesistest.LoseReply(),
+		{HangReply: true},
+		kinesistest.Hang(), kinesistest.Reset(), kinesistest.Status(500), kinesistest.Status(503),
+		{EntryCode: "InternalFailure", EntryShare: 0.3},
+		{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3},
 		kinesistest.Delay(200 * time.Millisecond),
 	} {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Probability: 0.01, Seed: seed*100 + uint64(i), Effect: e})

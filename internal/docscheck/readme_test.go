@@ -58,11 +58,11 @@ func TestCodeBlocksOfReadmeAndLibraryWork(t *testing.T) {
 // make test runs this test, so that to run it here would never end.
 func checkTwoCommands(t *testing.T, c *clone, text string) {
 	need(t, "bash", "make", "cc", "nm")
-	real, err := exec.LookPath("make")
+	path, err := exec.LookPath("make")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := c.bash(t, text, program(t, "make", `if [[ $* == test ]]; then set -- -n test; fi; exec `+real+` "$@"`))
+	out := c.bash(t, text, program(t, "make", `if [[ $* == test ]]; then set -- -n test; fi; exec `+path+` "$@"`))
 	for _, want := range []string{"\nlost 0, duplicated 0\n", " -race "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("unexpected output; got:\n%s\nwant %q in it", out, want)

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -59,10 +60,10 @@ func TestRecordsThatAreMadeEarlyAreTheSameAsThoseMadeAtTheEnd(t *testing.T) {
 	chunk := earlyEvents(4000)
 	own := func(string) bool { return true }
 	for _, tt := range []struct {
-		name  string
-		cfg   Config
-		plan  Plan
-		tags  []string
+		name     string
+		cfg      Config
+		plan     Plan
+		tags     []string
 		atTheEnd bool // no record is made early
 	}{
 		{name: "lines", cfg: Config{Combine: "lines", Compression: "zstd"}},
@@ -102,7 +103,7 @@ func TestRecordsThatAreMadeEarlyAreTheSameAsThoseMadeAtTheEnd(t *testing.T) {
 					t.Fatalf("unexpected records; got %d of %v; want %d of %v", len(got), gotEvents, len(want), wantEvents)
 				}
 				for i := range got {
-					if got[i].PartitionKey != want[i].PartitionKey || string(got[i].Data) != string(want[i].Data) {
+					if got[i].PartitionKey != want[i].PartitionKey || !bytes.Equal(got[i].Data, want[i].Data) {
 						t.Errorf("record %d differs; got %d bytes with key %q; want %d with %q", i, len(got[i].Data), got[i].PartitionKey, len(want[i].Data), want[i].PartitionKey)
 					}
 				}

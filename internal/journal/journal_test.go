@@ -273,7 +273,7 @@ func TestFinishedEntryStaysWhileItsClientWaits(t *testing.T) {
 		one := j.Enter()
 		finish(t, j, "x")
 		j.Leave(one)
-		one = j.Enter()
+		j.Enter()
 		time.Sleep(30 * time.Second)
 		crash(j)
 		if j = mustOpen(t, j.cfg); len(j.Recovered()) != 1 {

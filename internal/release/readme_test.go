@@ -14,7 +14,7 @@ import (
 // What README.md says can be got is what a release has, and each of it is said there.
 func TestReadmeNamesWhatAReleaseHas(t *testing.T) {
 	read := func(name string) string {
-		b, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(name)))
+		b, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestReadmeNamesWhatAReleaseHas(t *testing.T) {
 	}
 	installs := regexp.MustCompile("`go install "+regexp.QuoteMeta(module)+"/(cmd/[\\w-]+)@latest`").FindAllStringSubmatch(text, -1)
 	for _, m := range installs {
-		if _, err := os.Stat(filepath.Join("../..", m[1], "main.go")); err != nil {
+		if _, err := os.Stat(filepath.Join("..", "..", m[1], "main.go")); err != nil {
 			t.Errorf("README.md: %v", err)
 		}
 	}

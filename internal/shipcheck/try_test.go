@@ -82,7 +82,7 @@ func TestSumsAreThoseOfTheToolchainInGoMod(t *testing.T) {
 	}
 	for _, file := range []string{"go.mod", "tools/go.mod", "internal/schemacheck/go.mod"} {
 		m := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(read(t, file))
-		if m == nil || older(version, m[1]) {
+		if len(m) == 0 || older(version, m[1]) {
 			t.Errorf("%s: unexpected version of Go; got %q; want one that is not above %s", file, m, version)
 		}
 	}
@@ -133,8 +133,8 @@ func newMachine(t *testing.T) *machine {
 	}
 	m.write("made/make", "#!/bin/sh\necho made \"$@\"\ngo version\n")
 	for _, name := range []string{"unzip", "curl"} {
-		if real, err := exec.LookPath(name); err == nil {
-			m.write("made/"+name, "#!/bin/sh\nexec "+real+" \"$@\"\n")
+		if path, err := exec.LookPath(name); err == nil {
+			m.write("made/"+name, "#!/bin/sh\nexec "+path+" \"$@\"\n")
 		} else if os.Getenv("CI") == "true" {
 			t.Fatalf("%s is missing; with CI=true nothing may be left out", name)
 		} else {
