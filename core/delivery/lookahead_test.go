@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,11 +99,18 @@ func TestStreamsAreLookedForAsTheyWereNamed(t *testing.T) {
 	}
 }
 
-// aheadOf makes a Deliverer that has begun to look for one record, and a second one that waits.
-func aheadOf(lookFor func(stream string, list []core.Unanswered) []core.Found) (l *Deliverer, first, second core.Unanswered) {
+// aheadOf makes a Deliverer that has begun to look for one record, and a second one that
+// waits. Each search takes a second. asked returns the streams of all so far.
+func aheadOf(outcome core.LookOutcome) (l *Deliverer, first, second core.Unanswered, asked func() []string) {
+	var mu sync.Mutex
+	var streams []string
 	first, second = core.Unanswered{PartitionKey: "first"}, core.Unanswered{PartitionKey: "second"}
-	l = &Deliverer{cfg: Config{LookFor: func(_ context.Context, stream string, list []core.Unanswered) []core.Found {
-		return lookFor(stream, list)
+	l = &Deliverer{cfg: Config{LookFor: func(_ context.Context, stream string, _ []core.Unanswered) []core.Found {
+		mu.Lock()
+		streams = append(streams, stream)
+		mu.Unlock()
+		time.Sleep(time.Second)
+		return []core.Found{{Outcome: outcome}}
 	}}}
 	s := &lookAhead{by: l, records: map[core.Unanswered]*sought{}}
 	for _, d := range []core.Unanswered{first, second} {
@@ -112,7 +120,11 @@ func aheadOf(lookFor func(stream string, list []core.Unanswered) []core.Found) (
 	}
 	l.ahead = s
 	go s.run()
-	return l, first, second
+	return l, first, second, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(streams)
+	}
 }
 
 func TestASearchIsTakenOverOrWaitedFor(t *testing.T) {
@@ -130,12 +142,7 @@ func TestASearchIsTakenOverOrWaitedFor(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var asked []string
-				l, first, _ := aheadOf(func(stream string, list []core.Unanswered) []core.Found {
-					asked = append(asked, stream)
-					time.Sleep(time.Second)
-					return []core.Found{{Outcome: tt.outcome}}
-				})
+				l, first, _, asked := aheadOf(tt.outcome)
 				if tt.late {
 					time.Sleep(10 * time.Second)
 				} else {
@@ -151,27 +158,22 @@ func TestASearchIsTakenOverOrWaitedFor(t *testing.T) {
 					t.Errorf("unexpected time; got %v; want that of one search at most", took)
 				}
 				time.Sleep(10 * time.Second)
-				if !slices.Equal(asked, tt.want) {
-					t.Errorf("unexpected searches; got %q; want %q", asked, tt.want)
+				if !slices.Equal(asked(), tt.want) {
+					t.Errorf("unexpected searches; got %q; want %q", asked(), tt.want)
 				}
 			})
 		})
 	}
 	t.Run("not begun", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			var asked []string
-			l, _, second := aheadOf(func(stream string, list []core.Unanswered) []core.Found {
-				asked = append(asked, stream)
-				time.Sleep(time.Second)
-				return []core.Found{{Outcome: core.LookMissing}}
-			})
+			l, _, second, asked := aheadOf(core.LookMissing)
 			time.Sleep(500 * time.Millisecond)
 			if found := l.lookFor(t.Context(), "own second", []core.Unanswered{second}); found[0].Outcome != core.LookMissing {
 				t.Errorf("unexpected outcome; got %+v", found)
 			}
 			time.Sleep(10 * time.Second)
-			if want := []string{"background first", "own second"}; !slices.Equal(asked, want) {
-				t.Errorf("unexpected searches; got %q; want %q", asked, want)
+			if want := []string{"background first", "own second"}; !slices.Equal(asked(), want) {
+				t.Errorf("unexpected searches; got %q; want %q", asked(), want)
 			}
 		})
 	})

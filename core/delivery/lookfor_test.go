@@ -74,11 +74,17 @@ type life struct {
 
 func live(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, more ...core.Option) *life {
 	t.Helper()
-	return liveAndTell(t, s, dir, detach, verify, nil, more...)
+	return liveAs(t, s, dir, detach, verify, nil, nil, more...)
 }
 
 // liveAndTell tells of each read, too.
 func liveAndTell(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, look func(shard string), more ...core.Option) *life {
+	t.Helper()
+	return liveAs(t, s, dir, detach, verify, look, nil, more...)
+}
+
+// liveAs lets change see the configuration before the process begins.
+func liveAs(t *testing.T, s *kinesistest.Server, dir string, detach, verify bool, look func(shard string), change func(*Config), more ...core.Option) *life {
 	t.Helper()
 	a := &life{t: t, dir: dir}
 	var err error
@@ -102,6 +108,9 @@ func liveAndTell(t *testing.T, s *kinesistest.Server, dir string, detach, verify
 	}
 	if verify {
 		cfg.LookFor = a.producer.LookFor
+	}
+	if change != nil {
+		change(&cfg)
 	}
 	a.Deliverer = New(cfg)
 	return a
@@ -414,12 +423,18 @@ func TestAPanicWhileRecordsAreLookedForFailsTheBatch(t *testing.T) {
 		s := kinesistest.New(kinesistest.WithStream("logs", 2))
 		content := (&life{}).content("c", 60)
 		dir := putAndDie(t, s, kinesistest.Effect{HangReply: true}, detach, true, content)
-		b := live(t, s, dir, detach, true)
-		b.cfg.LookFor = func(context.Context, string, []core.Unanswered) []core.Found { panic("a bug") }
-		noted := false
-		b.cfg.Panicked = func(p any, _ []byte) { noted = p == "a bug" }
-		if out := b.try(content, time.Second); out.State != Unfinished || out.Open || out.Worst.Detail != "internal error" || !noted {
-			t.Errorf("unexpected outcome %+v, noted of it: %t", out, noted)
+		var noted atomic.Int32 // in the background, and for the content
+		b := liveAs(t, s, dir, detach, true, nil, func(c *Config) {
+			c.LookFor = func(context.Context, string, []core.Unanswered) []core.Found { panic("a bug") }
+			c.Panicked = func(p any, _ []byte) {
+				if p == "a bug" {
+					noted.Add(1)
+				}
+			}
+		})
+		synctest.Wait()
+		if out := b.try(content, time.Second); out.State != Unfinished || out.Open || out.Worst.Detail != "internal error" || noted.Load() != 2 {
+			t.Errorf("unexpected outcome %+v, noted of it: %d times", out, noted.Load())
 		}
 		b.deliver(b.content("c", 60))
 		b.end()
