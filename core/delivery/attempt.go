@@ -194,6 +194,7 @@ func (a *attempt) runDetached(c *Content, records []core.Record, numbers []int32
 	defer func() {
 		a.report = Report{}
 		if p := recover(); p != nil {
+			c.spoil()
 			a.by.cfg.Panicked(p, debug.Stack())
 			a.missing = listed(records, numbers)
 			a.worst.Detail = "internal error"
@@ -239,7 +240,7 @@ func (a *attempt) putAndWait(ctx context.Context, c *Content, records []core.Rec
 
 // put gives records to the producer. If that takes none of them, all are missing.
 func (a *attempt) put(ctx context.Context, c *Content, records []core.Record, numbers []int32) Batch {
-	batch, err := a.lookAndPut(ctx, records, numbers)
+	batch, err := a.lookAndPut(ctx, c, records, numbers)
 	if batch == nil {
 		a.missing, a.refused = listed(records, numbers), err
 		a.report = Report{Stream: a.stream, Refused: err, Missing: len(a.missing)}
@@ -414,5 +415,11 @@ func (c *Content) hold() {
 func (c *Content) release() {
 	if c.Memory != nil {
 		c.Memory.Release()
+	}
+}
+
+func (c *Content) spoil() {
+	if c.Memory != nil {
+		c.Memory.Spoil()
 	}
 }

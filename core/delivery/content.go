@@ -91,8 +91,12 @@ type Plan interface {
 type Memory interface {
 	// Hold adds an owner.
 	Hold()
-	// Release takes one away. When the last one is gone the memory may be used again.
+	// Release takes one away. When the last one is gone the memory may be used again, unless
+	// it is spoilt.
 	Release()
+	// Spoil is called after a panic, when nobody knows who still reads the records. The
+	// caller is an owner.
+	Spoil()
 	// Size is what the ledger counts for it, in bytes.
 	Size() int
 }

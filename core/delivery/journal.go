@@ -158,7 +158,7 @@ func (a *attempt) traced(ctx context.Context, numbers []int32) context.Context {
 }
 
 // Forgotten implements ledger.Forgettable.
-func (d *Delivery) Forgotten() { d.entry.End() }
+func (d *Delivery) Forgotten() { d.entry.Abandon() }
 
 // noteFinals tells the journal what has become of records that failed for good.
 func (a *attempt) noteFinals(list []final) {

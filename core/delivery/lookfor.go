@@ -16,7 +16,7 @@ import (
 // For the delivery this is a batch like others: it puts what is not found.
 
 // lookAndPut puts records of an attempt, after a look for those that may be stored.
-func (a *attempt) lookAndPut(ctx context.Context, records []core.Record, numbers []int32) (Batch, error) {
+func (a *attempt) lookAndPut(ctx context.Context, c *Content, records []core.Record, numbers []int32) (Batch, error) {
 	put := a.by.cfg.PutBatch
 	if a.by.cfg.LookFor == nil {
 		return put(a.traced(ctx, numbers), a.stream, records)
@@ -25,7 +25,7 @@ func (a *attempt) lookAndPut(ctx context.Context, records []core.Record, numbers
 	if len(unanswered) == 0 {
 		return put(a.traced(ctx, numbers), a.stream, records)
 	}
-	b := &lookingBatch{a: a, records: records, numbers: numbers, begun: make(chan struct{}), done: make(chan struct{})}
+	b := &lookingBatch{a: a, content: c, records: records, numbers: numbers, begun: make(chan struct{}), done: make(chan struct{})}
 	go b.run(context.WithoutCancel(ctx), unanswered) // ends with the producer at the latest
 	return b, nil
 }
@@ -33,6 +33,7 @@ func (a *attempt) lookAndPut(ctx context.Context, records []core.Record, numbers
 // lookingBatch is a batch of which some records may be stored.
 type lookingBatch struct {
 	a       *attempt
+	content *Content // nobody lets go of its memory before all is settled
 	records []core.Record
 	numbers []int32       // of the records in the content, nil if they are the content's
 	begun   chan struct{} // closed when it is known what is stored, and the rest is put
@@ -58,6 +59,7 @@ func (b *lookingBatch) begin(ctx context.Context, unanswered []journal.Uncertain
 	defer close(b.begun)
 	defer func() {
 		if p := recover(); p != nil {
+			b.content.spoil()
 			b.found, b.rest = nil, appendNumbers(nil, 0, len(b.records))
 			b.inner, b.err = nil, &core.RecordError{Stream: b.a.stream, Reason: core.ReasonNotAccepted, Detail: "internal error"}
 			if panicked := b.a.by.cfg.Panicked; panicked != nil {

@@ -497,3 +497,33 @@ func TestRecordsThatCannotBeLookedForCountAsUncertain(t *testing.T) {
 		})
 	}
 }
+
+// Of two equal contents under way one is stored, and nothing of the other. After a crash that
+// one comes, and is not taken for the one that was answered.
+func TestContentThatIsParkedWithNothingIsNotTakenForAnEqualOne(t *testing.T) {
+	everyWay(t, func(t *testing.T, detach bool) {
+		s := kinesistest.New(kinesistest.WithStream("logs", 1))
+		a := live(t, s, t.TempDir(), detach, false)
+		slow := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Delay(3 * time.Second)})
+		first := a.content("c", 10)
+		d, _ := a.Take(first.Scope, first.Bytes)
+		stored := make(chan Outcome)
+		go func() { stored <- a.Deliver(t.Context(), d, first) }()
+		time.Sleep(time.Second) // it is under way
+		slow.Remove()
+		refused := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "no")})
+		if out := a.try(a.content("c", 10), time.Second); out.State != Unfinished {
+			t.Fatalf("unexpected state %v of the second; want that it is unfinished", out.State)
+		}
+		if out := <-stored; out.State != Stored {
+			t.Fatalf("unexpected state %v of the first; want that it is stored", out.State)
+		}
+		a.Answered(d, true)
+		dir := a.die()
+		refused.Remove()
+		b := live(t, s, dir, detach, false)
+		b.deliver(b.content("c", 10))
+		b.end()
+		checkStored(t, s, "logs", "c", 10, 2)
+	})
+}

@@ -73,7 +73,7 @@ func (d *Delivery) outcome(out Outcome) Outcome {
 func (l *Deliverer) Park(d *Delivery, c *Content) (evicted int) {
 	if l.ledger == nil || !d.worthKeeping() {
 		if len(d.attempts) == 0 || l.ledger == nil {
-			d.entry.End()
+			d.entry.Abandon()
 		}
 		return 0
 	}

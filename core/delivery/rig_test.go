@@ -128,11 +128,18 @@ func (s *fakeSink) data() (list []string) {
 type fakeMemory struct {
 	mu     sync.Mutex
 	owners int
+	spoilt bool
 }
 
 func (m *fakeMemory) Hold()     { m.add(1) }
 func (m *fakeMemory) Release()  { m.add(-1) }
 func (m *fakeMemory) Size() int { return 5000 }
+
+func (m *fakeMemory) Spoil() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spoilt = true
+}
 
 func (m *fakeMemory) add(n int) {
 	m.mu.Lock()

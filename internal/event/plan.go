@@ -45,8 +45,12 @@ type Plan struct {
 	settled bool
 }
 
-// Settle ends the first reading: what was not decided in it stays undecided.
-func (p *Plan) Settle() { p.settled, p.known = true, nil }
+// Settle ends the first reading: what was not decided in it stays undecided. It lets go of
+// whom it asks, since p may be remembered for long.
+func (p *Plan) Settle() {
+	p.settled, p.known = true, nil
+	p.RecordLimit, p.OwnRecords = nil, nil
+}
 
 // Bytes is about the memory that p holds.
 func (p *Plan) Bytes() int { return 16*cap(p.streams) + 8*cap(p.limits) + cap(p.own) }

@@ -22,7 +22,9 @@ type Entry struct {
 	since      time.Time
 }
 
-// Begin makes the entry of a content. It is written with what comes next.
+// Begin makes the entry of a content. It is written with what comes next. What this process
+// has answered of equal contents is not known from then on: after a crash it would be taken
+// for this one.
 func (j *Journal) Begin(h Head) *Entry {
 	if j == nil || h.Total > maxRecords || h.DeadLetters > maxRecords {
 		return nil
@@ -39,7 +41,20 @@ func (j *Journal) Begin(h Head) *Entry {
 		return nil
 	}
 	j.entries[e.state.id] = e
+	if j.answered.has(h.Identity) {
+		j.endAll(j.finishedAs(h.Identity))
+	}
 	return e
+}
+
+// finishedAs lists the entries of equal contents that this process has finished. mu is held.
+func (j *Journal) finishedAs(id ledger.Identity) (list []*Entry) {
+	for _, o := range j.finished {
+		if o.state.head.Identity == id {
+			list = append(list, o)
+		}
+	}
+	return list
 }
 
 // Grow makes e the entry of a content that begins with the one before.
@@ -106,13 +121,7 @@ func (j *Journal) finish(e *Entry) {
 		return
 	}
 	if j.answered.add(e.state.head.Identity) {
-		same := []*Entry{e}
-		for _, o := range j.finished {
-			if o.state.head.Identity == e.state.head.Identity {
-				same = append(same, o)
-			}
-		}
-		j.endAll(same)
+		j.endAll(append(j.finishedAs(e.state.head.Identity), e))
 		return
 	}
 	now := time.Now()
@@ -136,6 +145,28 @@ func (e *Entry) End() {
 		e.j.mu.Lock()
 		defer e.j.mu.Unlock()
 		e.j.endAll([]*Entry{e})
+	}()
+	e.j.syncNow()
+}
+
+// Abandon ends the entry of a content that comes again and of which nothing is known then. No
+// equal one that this process answers is known after a crash: it would be taken for this one.
+func (e *Entry) Abandon() {
+	if e == nil {
+		return
+	}
+	func() {
+		j := e.j
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		id := e.state.head.Identity
+		for _, o := range j.entries {
+			if o != e && o.state.head.Identity == id {
+				j.answered.add(id)
+				break
+			}
+		}
+		j.endAll(append(j.finishedAs(id), e))
 	}()
 	e.j.syncNow()
 }
@@ -170,7 +201,7 @@ func (e *Entry) Take(look bool) (uncertain int, ok bool) {
 	j := e.j
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !e.recovered || e.gone || e.state.finished != 0 && !e.fresh() {
+	if !e.usable() {
 		return 0, false
 	}
 	e.recovered = false
@@ -252,7 +283,15 @@ func (j *Journal) CountUncertain(n int) {
 func (e *Entry) Usable() bool {
 	e.j.mu.Lock()
 	defer e.j.mu.Unlock()
-	return e.recovered && !e.gone && (e.state.finished == 0 || e.fresh())
+	return e.usable()
+}
+
+// usable is called with mu held.
+func (e *Entry) usable() bool {
+	if !e.recovered || e.gone || time.Now().UnixMilli()-e.state.begun > e.j.cfg.MaxAge.Milliseconds() {
+		return false
+	}
+	return e.state.finished == 0 || e.fresh()
 }
 
 // fresh tells whether what an earlier process has finished may be used yet. Called with mu held.

@@ -348,6 +348,87 @@ func TestAnsweredContentIsNotKnownIfAnEqualOneIsUnderWay(t *testing.T) {
 	})
 }
 
+// An equal content that is not on disk at a crash is not taken for the one that was answered.
+func TestAnsweredContentIsNotKnownIfAnEqualOneComesAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		work func(t *testing.T, j *Journal)
+	}{
+		{"it has begun", func(t *testing.T, j *Journal) {
+			finish(t, j, "x")
+			begin(t, j, "x", 3) // nothing of it is sent yet
+		}},
+		{"it is abandoned", func(t *testing.T, j *Journal) {
+			finish(t, j, "x")
+			begin(t, j, "x", 3).Abandon()
+		}},
+		{"it is abandoned behind an answer in between", func(t *testing.T, j *Journal) {
+			one, two := begin(t, j, "x", 1), begin(t, j, "x", 3)
+			one.Settle(Confirmed, 0, []int32{0})
+			one.Finish()
+			two.Abandon()
+		}},
+		{"it was abandoned before the answer", func(t *testing.T, j *Journal) {
+			one := begin(t, j, "x", 1)
+			begin(t, j, "x", 3).Abandon()
+			one.Settle(Confirmed, 0, []int32{0})
+			one.Finish()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				j := mustOpen(t, Config{Dir: dir})
+				finish(t, j, "y")
+				tt.work(t, j)
+				crash(j)
+				j = mustOpen(t, j.cfg)
+				usable := 0
+				for _, e := range j.Recovered() {
+					if e.Usable() {
+						usable++
+					}
+				}
+				if usable != 1 {
+					t.Errorf("unexpected entries that can be used; got %d; want that of y", usable)
+				}
+			})
+		})
+	}
+}
+
+// A content that comes again by itself is known by its only answer.
+func TestAbandonedContentIsKnownOnceItIsAnswered(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		j := mustOpen(t, Config{Dir: dir})
+		begin(t, j, "x", 1).Abandon()
+		finish(t, j, "x")
+		crash(j)
+		if j = mustOpen(t, j.cfg); len(j.Recovered()) != 1 {
+			t.Errorf("unexpected entries; got %d; want 1", len(j.Recovered()))
+		}
+	})
+}
+
+func TestEntryIsNotUsedPastItsAgeInALongLife(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		j := mustOpen(t, Config{Dir: dir, MaxAge: time.Hour})
+		begin(t, j, "x", 2).Settle(Confirmed, 0, []int32{0})
+		crash(j)
+		j = mustOpen(t, j.cfg)
+		time.Sleep(59 * time.Minute)
+		if !j.Recovered()[0].Usable() {
+			t.Error("unexpected entry; got one that cannot be used after 59 min")
+		}
+		time.Sleep(2 * time.Minute)
+		if _, ok := j.Recovered()[0].Take(false); ok {
+			t.Error("unexpected entry; got one that can be used after 61 min")
+		}
+	})
+}
+
 func TestFinishedEntriesLeaveAndTheFileIsEmptied(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -75,6 +75,17 @@ type answered struct {
 	young, old map[uint64]struct{}
 }
 
+// has tells whether an equal content was answered.
+func (a *answered) has(id ledger.Identity) bool {
+	if a.young == nil {
+		return false
+	}
+	h := maphash.Comparable(a.seed, id)
+	_, young := a.young[h]
+	_, old := a.old[h]
+	return young || old
+}
+
 // add tells whether an equal content was answered before.
 func (a *answered) add(id ledger.Identity) (before bool) {
 	if a.young == nil {

@@ -133,14 +133,18 @@ type content struct {
 	builder *event.Builder
 	broken  []broken
 	holders atomic.Int32 // besides the first
+	spoilt  atomic.Bool
 }
+
+// Spoil implements delivery.Memory.
+func (c *content) Spoil() { c.spoilt.Store(true) }
 
 // Hold implements delivery.Memory.
 func (c *content) Hold() { c.holders.Add(1) }
 
 // Release implements delivery.Memory.
 func (c *content) Release() {
-	if c.holders.Add(-1) >= 0 {
+	if c.holders.Add(-1) >= 0 || c.spoilt.Load() {
 		return
 	}
 	c.builder.Reset()

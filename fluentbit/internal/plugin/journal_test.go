@@ -327,3 +327,23 @@ func TestChunkSentWithoutAnAnswerAtAKillIsLookedFor(t *testing.T) {
 		})
 	}
 }
+
+// The host deletes a chunk after OK. An equal one that got RETRY is another one, though nothing
+// of it is stored.
+func TestChunkThatIsRetriedAtAKillIsNotTakenForAnEqualOneThatWasAnswered(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream("logs", 2))
+	a := startProcess(t, s, t.TempDir(), "kpl.0")
+	chunk := chunkFromTo(t, 0, 30)
+	untilOK(t, a.Instance, "tag", chunk)
+	f := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "no")})
+	if code := a.Flush("tag", chunk); code != Retry {
+		t.Fatalf("unexpected code; got %v; want RETRY", code)
+	}
+	dir := a.kill(t)
+	f.Remove()
+	b := startProcess(t, s, dir, "kpl.0")
+	untilOK(t, b.Instance, "tag", chunk)
+	if n := len(consumed(t, s, "logs")); n != 60 {
+		t.Errorf("unexpected events; got %d; want 60", n)
+	}
+}

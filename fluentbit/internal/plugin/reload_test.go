@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
@@ -144,4 +146,33 @@ func TestOutputsThatDoNotComeBackTakeBoundedMemory(t *testing.T) {
 	if len(h.outputs) != maxRetired {
 		t.Fatalf("unexpected number of outputs; got %d; want %d", len(h.outputs), maxRetired)
 	}
+}
+
+// What is remembered of chunks does not keep the producer and the memory of the output before.
+func TestReloadLetsGoOfTheOutputBefore(t *testing.T) {
+	s, throttle := halfStored(t)
+	var h Reloads
+	gone := make(chan struct{})
+	func() {
+		a := startLife(t, s, &h, "kpl.0")
+		runtime.AddCleanup(a.Instance, func(c chan struct{}) { close(c) }, gone)
+		a.Flush("tag", chunkFromTo(t, 0, 60))
+		a.end()
+	}()
+	b := startLife(t, s, &h, "kpl.0")
+	throttle.Remove()
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		runtime.GC()
+		select {
+		case <-gone:
+		default:
+			if time.Now().Before(deadline) {
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			t.Error("the output before is still in memory")
+		}
+		break
+	}
+	b.end()
 }

@@ -32,6 +32,9 @@ func (q *request) deliverContent(c *content, bodyEnd time.Time) result {
 	q.s.counters.acked(time.Since(bodyEnd))
 	q.s.evicted(out.Evicted)
 	if f := failureOf(q.r.Context(), &out); f != nil {
+		if out.State == delivery.Stored || out.State == delivery.Lost {
+			q.s.deliverer.Answered(d, false) // the client is told that it need not come again
+		}
 		return result{failure: f}
 	}
 	ok := success{Events: c.events, Dropped: out.Dropped + out.Lost + out.HopelessDeadLetters, DeadLettered: len(c.known) + out.Kept - out.HopelessDeadLetters}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
@@ -239,5 +241,34 @@ func TestBodySentWithoutAnAnswerAtAKillIsLookedFor(t *testing.T) {
 				t.Errorf("unexpected journal; got %+v; want one body used, %d records uncertain", st.Journal, c.uncertain)
 			}
 		})
+	}
+}
+
+// lateBatch refuses record 1 as too large.
+type lateBatch struct {
+	settled
+	n int
+}
+
+func (b lateBatch) Counts() (int, int, int) { return b.n - 1, 1, 0 }
+
+func (b lateBatch) Failures(yield func(int, *core.RecordError) bool) {
+	yield(1, &core.RecordError{Stream: "logs", Reason: core.ReasonTooLarge})
+}
+
+// A client that is told that its body can never be stored does not come again with it.
+func TestBodyThatIsRejectedLateLeavesTheJournal(t *testing.T) {
+	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1))}
+	r.configure("--journal.dir="+t.TempDir(), "--route.oversize=reject")
+	r.start()
+	defer r.stop()
+	r.server.putBatch = func(_ context.Context, _ string, records []core.Record) (delivery.Batch, error) {
+		return lateBatch{n: len(records)}, nil
+	}
+	if rp := r.post(t.Context(), "/", ndjson(0, 5)); rp.status != http.StatusUnprocessableEntity {
+		t.Fatalf("unexpected status; got %d; want 422", rp.status)
+	}
+	if n := r.server.Stats().Journal.Entries; n != 0 {
+		t.Errorf("unexpected entries of the journal; got %d; want none", n)
 	}
 }

@@ -133,6 +133,7 @@ type lease struct {
 	// What of the memory is kept for other bodies behind the last release; nil: nothing. The
 	// handler sets it before it shares the lease.
 	spares *spares
+	spoilt atomic.Bool
 	body   []byte
 	table  []core.Record
 }
@@ -161,7 +162,7 @@ func (l *lease) Release() {
 	if l.shares.Add(-1) >= 0 {
 		return
 	}
-	if l.spares != nil {
+	if l.spares != nil && !l.spoilt.Load() {
 		l.spares.keep(l.body, l.table)
 		l.body, l.table = nil, nil
 	}
@@ -170,6 +171,9 @@ func (l *lease) Release() {
 		l.n = 0
 	}
 }
+
+// Spoil implements delivery.Memory.
+func (l *lease) Spoil() { l.spoilt.Store(true) }
 
 // keepPacked keeps the body as it was read for other bodies, if what was made of it lies
 // elsewhere: it is not in the lease any more.

@@ -66,7 +66,7 @@ func (q *request) ingest() (res result) {
 			q.s.log.Error("a request failed because of a bug; it is answered with 503", "request_id", q.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			res = result{failure: retryable(ReasonInternal, "internal error")}
 			res.failure.close = true
-			q.lease.spares = nil // what refers to its memory is unknown
+			q.lease.Spoil() // what refers to its memory is unknown
 		}
 	}()
 	dest, f := q.checkRequest()

@@ -147,3 +147,29 @@ func TestMemoryThatIsMuchLargerIsNotUsed(t *testing.T) {
 		}
 	}
 }
+
+// Records may be under way behind a panic.
+func TestMemoryIsNotUsedAgainAfterAPanicInAnAttempt(t *testing.T) {
+	r := newRig(t, "--route.partition_key=k")
+	defer r.stop()
+	var first []core.Record
+	var want [][]byte
+	r.server.putBatch = func(_ context.Context, _ string, records []core.Record) (delivery.Batch, error) {
+		if first == nil {
+			first = records
+			for i := range records {
+				want = append(want, bytes.Clone(records[i].Data))
+			}
+			panic("a bug behind the submission")
+		}
+		return settled{}, nil
+	}
+	for n := range 6 {
+		r.post(t.Context(), "/", bodyOf(n), "Content-Type", "application/x-ndjson")
+	}
+	for i := range first {
+		if !bytes.Equal(first[i].Data, want[i]) {
+			t.Fatalf("unexpected record %d; got %q; want %q", i, first[i].Data, want[i])
+		}
+	}
+}
