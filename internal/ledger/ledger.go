@@ -22,6 +22,9 @@ const (
 	defaultAge = 2 * time.Hour
 )
 
+// missesForExpiry is how many misses pass from one look for what is too old to the next.
+const missesForExpiry = 16
+
 // Entry is what a receiver remembers of content. The ledger calls its methods without
 // a lock held, and never while the entry is out.
 type Entry interface {
@@ -194,10 +197,13 @@ func New[T Entry](limits Limits) *Ledger[T] {
 // to content.
 func (l *Ledger[T]) Take(scope Scope, content []byte) (T, bool) {
 	var none T
-	now := time.Now()
 	l.mu.Lock()
-	l.expire(now)
-	if l.shapes[shape{scope.Name, len(content)}] == 0 {
+	of := shape{scope.Name, len(content)}
+	// The clock costs as much as the rest of a miss.
+	if l.shapes[of] > 0 || l.stats.Misses%missesForExpiry == 0 {
+		l.expire(time.Now())
+	}
+	if l.shapes[of] == 0 {
 		l.stats.Misses++
 		l.unlock()
 		return none, false

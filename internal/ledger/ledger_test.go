@@ -279,6 +279,26 @@ func BenchmarkLedger(b *testing.B) {
 	})
 }
 
+// The clock is asked at some of the misses only, so that they cost little.
+func TestWhatIsTooOldLeavesThoughNothingIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := New[*item](Limits{Age: time.Minute})
+		l.Put(Scope{Name: "tag"}, []byte("content"), solid("one", 1))
+		time.Sleep(time.Hour)
+		if _, ok := l.Take(Scope{Name: "tag"}, []byte("content")); ok {
+			t.Error("unexpected entry; got one that is too old")
+		}
+		l.Put(Scope{Name: "tag"}, []byte("content"), solid("two", 1))
+		time.Sleep(time.Hour)
+		for range missesForExpiry {
+			l.Take(Scope{Name: "tag"}, []byte("another length"))
+		}
+		if s := l.Stats(); s.Entries != 0 || s.Expired != 2 {
+			t.Errorf("unexpected rest; got %d entries, %d expired; want 0, 2", s.Entries, s.Expired)
+		}
+	})
+}
+
 func TestHasChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := small()

@@ -41,7 +41,10 @@ func (m *model) expire() {
 }
 
 func (m *model) take(scope, content string) string {
-	m.expire()
+	alike := func(e modelEntry) bool { return e.scope == scope && len(e.content) == len(content) }
+	if m.stats.Misses%missesForExpiry == 0 || slices.ContainsFunc(m.list, alike) {
+		m.expire()
+	}
 	for i, e := range m.list {
 		if e.scope == scope && e.content == content {
 			m.list = slices.Delete(slices.Clone(m.list), i, i+1)
