@@ -17,6 +17,35 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 )
 
+// measuredRounds is how often a measurement is repeated, from the environment. Without it the
+// test is skipped; use says how to run it.
+func measuredRounds(t *testing.T, variable, use string) int {
+	t.Helper()
+	v := os.Getenv(variable)
+	if v == "" {
+		t.Skip("a measurement; use " + use)
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		t.Fatalf("%s: %q is no number of rounds; allowed: 1 and more", variable, v)
+	}
+	return n
+}
+
+// measuredFile is the input of a measurement, of E2E_MB megabytes.
+func measuredFile(t *testing.T, mb int) (path string, events int, size int64) {
+	t.Helper()
+	if v := os.Getenv("E2E_MB"); v != "" {
+		var err error
+		if mb, err = strconv.Atoi(v); err != nil || mb < 1 {
+			t.Fatalf("E2E_MB: %q is no size; allowed: 1 and more megabytes", v)
+		}
+	}
+	path, events, size = benchFile(t, mb)
+	t.Logf("input: %d events, %.0f MB", events, float64(size)/1e6)
+	return path, events, size
+}
+
 // TestBench measures CPU seconds of the host for each GB of JSON lines, without those
 // of an output that throws all away. make e2e-bench runs it.
 //
@@ -24,17 +53,9 @@ import (
 //	E2E_MB      size of the input, default 200
 //	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/testhooks_on.go
 func TestBench(t *testing.T) {
-	rounds, _ := strconv.Atoi(os.Getenv("E2E_BENCH"))
-	if rounds < 1 {
-		t.Skip("a measurement; use make e2e-bench FLUENT_BIT=/path/to/fluent-bit")
-	}
-	mb := 200
-	if v := os.Getenv("E2E_MB"); v != "" {
-		mb, _ = strconv.Atoi(v)
-	}
-	path, events, size := benchFile(t, mb)
+	rounds := measuredRounds(t, "E2E_BENCH", "make e2e-bench FLUENT_BIT=/path/to/fluent-bit")
+	path, events, size := measuredFile(t, 200)
 	gb := float64(size) / 1e9
-	t.Logf("input: %d events, %.0f MB", events, float64(size)/1e6)
 
 	// So many shards that their pace, to which only one of the outputs keeps, holds up neither.
 	srv := kinesistest.New(kinesistest.WithStream("logs", 128), kinesistest.WithTLS(), kinesistest.WithCountOnly())

@@ -31,17 +31,9 @@ import (
 //	E2E_CELLS   a regular expression for the rows to measure
 //	KPL_PROFILE passed on to a plugin built with the tag kpltrial, see fluentbit/testhooks_on.go
 func TestCPU(t *testing.T) {
-	rounds, _ := strconv.Atoi(os.Getenv("E2E_CPU"))
-	if rounds < 1 {
-		t.Skip("a measurement; set E2E_CPU=3")
-	}
-	mb := 200
-	if v := os.Getenv("E2E_MB"); v != "" {
-		mb, _ = strconv.Atoi(v)
-	}
-	path, events, size := benchFile(t, mb)
+	rounds := measuredRounds(t, "E2E_CPU", "E2E_CPU=3")
+	path, events, size := measuredFile(t, 200)
 	gb := float64(size) / 1e9
-	t.Logf("input: %d events, %.0f MB", events, float64(size)/1e6)
 
 	// What is not paced has so many shards that their pace, to which only one of the outputs
 	// keeps, holds up neither.

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
@@ -19,15 +18,8 @@ import (
 // CPU seconds of the whole host, medians of runs that take turns, and calls besides PutRecords. It takes
 // E2E_CPU, E2E_MB and E2E_CELLS as TestCPU does.
 func TestExactCPU(t *testing.T) {
-	rounds, _ := strconv.Atoi(os.Getenv("E2E_CPU"))
-	if rounds < 1 {
-		t.Skip("a measurement; set E2E_CPU=3")
-	}
-	mb := 100
-	if v := os.Getenv("E2E_MB"); v != "" {
-		mb, _ = strconv.Atoi(v)
-	}
-	path, events, size := benchFile(t, mb)
+	rounds := measuredRounds(t, "E2E_CPU", "E2E_CPU=3")
+	path, events, size := measuredFile(t, 100)
 	rows := []struct {
 		name    string
 		options []string
