@@ -249,6 +249,21 @@ func (a *attempt) put(ctx context.Context, c *Content, records []core.Record, nu
 	return batch
 }
 
+// lookAndPut puts records of an attempt, after a look for those that may be stored.
+func (a *attempt) lookAndPut(ctx context.Context, c *Content, records []core.Record, numbers []int32) (Batch, error) {
+	put := a.by.cfg.PutBatch
+	if a.by.cfg.LookFor == nil {
+		return put(a.traced(ctx, numbers), a.stream, records)
+	}
+	unanswered := a.entry.TakeUnanswered(numbers)
+	if len(unanswered) == 0 {
+		return put(a.traced(ctx, numbers), a.stream, records)
+	}
+	b := &lookingBatch{a: a, content: c, records: records, numbers: numbers, begun: make(chan struct{}), done: make(chan struct{})}
+	go b.run(context.WithoutCancel(ctx), unanswered) // ends with the producer at the latest
+	return b, nil
+}
+
 // evaluateEnded evaluates an attempt that has ended, unless its goroutine has done so.
 func (a *attempt) evaluateEnded(ctx context.Context, late bool) {
 	if a.done != nil {

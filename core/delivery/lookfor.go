@@ -15,21 +15,6 @@ import (
 // What an earlier process has sent without an answer is looked for before it is resent.
 // For the delivery this is a batch like others: it puts what is not found.
 
-// lookAndPut puts records of an attempt, after a look for those that may be stored.
-func (a *attempt) lookAndPut(ctx context.Context, c *Content, records []core.Record, numbers []int32) (Batch, error) {
-	put := a.by.cfg.PutBatch
-	if a.by.cfg.LookFor == nil {
-		return put(a.traced(ctx, numbers), a.stream, records)
-	}
-	unanswered := a.entry.TakeUnanswered(numbers)
-	if len(unanswered) == 0 {
-		return put(a.traced(ctx, numbers), a.stream, records)
-	}
-	b := &lookingBatch{a: a, content: c, records: records, numbers: numbers, begun: make(chan struct{}), done: make(chan struct{})}
-	go b.run(context.WithoutCancel(ctx), unanswered) // ends with the producer at the latest
-	return b, nil
-}
-
 // lookingBatch is a batch of which some records may be stored.
 type lookingBatch struct {
 	a       *attempt

@@ -35,6 +35,9 @@ type Memory interface {
 	Most() int64
 	// Resize waits until the body has n bytes. Less never fails.
 	Resize(ctx context.Context, n int64) error
+	// Decoded is told where the body lies now, in UTF-8. If it lies elsewhere than before,
+	// nothing reads any more what it was made of.
+	Decoded(text []byte)
 }
 
 // Decoded is a body as events.
@@ -72,7 +75,9 @@ func (d *Decoder) Decode(ctx context.Context, wire []byte, form Form, opt Option
 		return Decoded{Bytes: raw, Unpacked: len(raw)}, err
 	}
 	out := Decoded{Bytes: text, Unpacked: len(raw), Format: FormatIn(text, form.Format)}
-	out.Events, err = w.split(ctx, text)
+	if out.Events, err = w.split(ctx, text); err == nil {
+		m.Decoded(text)
+	}
 	return out, err
 }
 

@@ -15,6 +15,8 @@ type allMemory struct{ granted, most, peak int64 }
 var errNoMemory = errors.New("no memory")
 
 func (m *allMemory) Granted() int64 { return m.granted }
+
+func (m *allMemory) Decoded([]byte) {}
 func (m *allMemory) Most() int64    { return m.most }
 func (m *allMemory) Resize(_ context.Context, n int64) error {
 	if n > m.granted && n > m.most {

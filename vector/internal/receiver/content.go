@@ -3,8 +3,10 @@
 package receiver
 
 import (
-	"time"
+	"bytes"
+	"slices"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/vector/internal/config"
@@ -73,29 +75,11 @@ func (c *content) complete(l *lease) {
 	c.DeadLetter = func(n int) deadletter.Entry { return c.known[n] }
 }
 
-// leaveGap leaves out the next event, which can never be stored.
-func (c *content) leaveGap(why PoisonReason, policy string, l deadletter.Entry) {
-	what := -1 - int(why)
-	if policy == config.DeadLetters {
-		what = len(c.known)
-	}
-	c.gaps = append(c.gaps, gap{int32(len(c.Records)), int32(what)})
-	c.leaveOut(why, policy, l)
-}
-
-// leaveOut makes a dead letter of an event, or drops it.
-func (c *content) leaveOut(why PoisonReason, policy string, l deadletter.Entry) {
-	if policy == config.DeadLetters {
-		l.Time, l.Stream, l.Source = time.Now(), c.dest.stream, c.dest.route.source
-		c.known = append(c.known, l)
-		return
-	}
-	if c.dropped[why]++; c.detail == "" {
-		c.detail = l.Detail
-	}
-}
-
-// unreadableEntry is the dead letter of what cannot be read.
-func unreadableEntry(err error, data []byte) deadletter.Entry {
-	return deadletter.Entry{Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data}
+// telling tells whether the events are more than words. Without a single digit there is no
+// time and no counter in them; the next body that begins like that is as likely another
+// one, and is written whole.
+func (c *content) telling() bool {
+	const digits = "0123456789"
+	return slices.ContainsFunc(c.Records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
+		slices.ContainsFunc(c.known, func(l deadletter.Entry) bool { return bytes.ContainsAny(l.Data, digits) })
 }

@@ -3,14 +3,9 @@
 package receiver
 
 import (
-	"bytes"
 	"encoding/binary"
 	"hash"
-	"slices"
 	"sort"
-
-	"github.com/outkpl/outkpl/core"
-	"github.com/outkpl/outkpl/core/deadletter"
 )
 
 // A shipper such as syslog-ng fills a batch up before it sends it again: the body then
@@ -78,13 +73,4 @@ func (c *content) hash(h hash.Hash, kind byte, key string, data []byte) {
 	c.scratch = b
 	_, _ = h.Write(b) // never fails
 	_, _ = h.Write(data)
-}
-
-// telling tells whether the events are more than words. Without a single digit there is no
-// time and no counter in them; the next body that begins like that is as likely another
-// one, and is written whole.
-func (c *content) telling() bool {
-	const digits = "0123456789"
-	return slices.ContainsFunc(c.Records, func(r core.Record) bool { return bytes.ContainsAny(r.Data, digits) }) ||
-		slices.ContainsFunc(c.known, func(l deadletter.Entry) bool { return bytes.ContainsAny(l.Data, digits) })
 }

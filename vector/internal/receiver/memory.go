@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/vector/internal/body"
@@ -163,8 +164,7 @@ func (l *lease) Release() {
 		return
 	}
 	if l.spares != nil && !l.spoilt.Load() {
-		l.spares.keep(l.body, l.table)
-		l.body, l.table = nil, nil
+		l.spares.keepAll(l)
 	}
 	if l.n > 0 {
 		l.b.give(l.n)
@@ -174,15 +174,6 @@ func (l *lease) Release() {
 
 // Spoil implements delivery.Memory.
 func (l *lease) Spoil() { l.spoilt.Store(true) }
-
-// keepPacked keeps the body as it was read for other bodies, if what was made of it lies
-// elsewhere: it is not in the lease any more.
-func (l *lease) keepPacked(unpacked []byte) {
-	if l.spares != nil && len(unpacked) > 0 && !within(unpacked, l.body) {
-		l.spares.keep(l.body, nil)
-		l.body = nil
-	}
-}
 
 // Size implements delivery.Memory: bodies are in the budget, and not in the ledger's.
 func (l *lease) Size() int { return 0 }
@@ -203,6 +194,91 @@ func (l *lease) Resize(ctx context.Context, n int64) error {
 		return f
 	}
 	return nil
+}
+
+// Decoded implements body.Memory. The body as it was read serves other bodies if what was
+// made of it lies elsewhere: it is not in the lease any more.
+func (l *lease) Decoded(text []byte) {
+	if l.spares != nil && len(text) > 0 && !within(text, l.body) {
+		l.spares.keepAll(l) // there is no table yet
+	}
+}
+
+// spares is the memory of bodies that are settled, for the next ones: what was read, and the
+// table of records. New memory for each body would have to be cleared, and the garbage
+// collector would run for it alone.
+type spares struct {
+	// draining tells that nothing is used again. A producer that is closed gives records up
+	// while a call that carries them still goes on.
+	draining func() bool
+	bodies   pieces[byte]
+	tables   pieces[core.Record]
+}
+
+const (
+	// maxKeptBody and maxKeptRecords bound what is kept.
+	maxKeptBody    = 8 << 20
+	maxKeptRecords = 64 << 10
+)
+
+// body is empty and has room for n bytes or some more, or is nil if there is none.
+func (s *spares) body(n int) []byte {
+	if s.draining() {
+		return nil
+	}
+	return s.bodies.take(n)
+}
+
+// table is an empty table with room for n records or some more.
+func (s *spares) table(n int) []core.Record {
+	if !s.draining() {
+		if t := s.tables.take(n); t != nil {
+			return t
+		}
+	}
+	return make([]core.Record, 0, n)
+}
+
+// keepAll takes the memory of a lease, to which nothing refers any more.
+func (s *spares) keepAll(l *lease) {
+	body, table := l.body, l.table
+	l.body, l.table = nil, nil
+	if s.draining() {
+		return
+	}
+	if n := cap(body); n >= minCharge && n <= maxKeptBody {
+		s.bodies.give(body)
+	}
+	if n := cap(table); n > 0 && n <= maxKeptRecords {
+		clear(table) // or it would hold a body
+		s.tables.give(table)
+	}
+}
+
+// pieces are pieces of memory that wait for the next user, or for the garbage collector.
+type pieces[E any] struct{ pool sync.Pool } // of *[]E
+
+// take returns an empty piece with room for n or some more, or nil. One that is much larger
+// is not taken: a body under way would keep more than it needs.
+func (p *pieces[E]) take(n int) []E {
+	if b, _ := p.pool.Get().(*[]E); b != nil && n <= cap(*b) && cap(*b)-n <= n/8 {
+		return *b
+	}
+	return nil
+}
+
+func (p *pieces[E]) give(b []E) {
+	b = b[:0]
+	p.pool.Put(&b)
+}
+
+// within tells whether a lies in the memory of b.
+func within(a, b []byte) bool {
+	if cap(a) == 0 || cap(b) == 0 {
+		return false
+	}
+	at, from := uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return at >= from && at-from < uintptr(cap(b))
 }
 
 // reserve brings the memory of the body to n bytes; ctx is that of the request.

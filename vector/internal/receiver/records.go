@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
@@ -30,7 +31,6 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 	d.route.counters.bodyBytes.Add(uint64(in.Unpacked))
 	if err == nil {
 		defer s.decoder.Reuse(in.Events)
-		l.keepPacked(in.Bytes)
 	}
 	if err == nil && len(broken) > 0 && len(broken) == len(in.Events) {
 		err = &broken[0] // nothing can be read
@@ -39,11 +39,11 @@ func (s *Server) makeContent(ctx context.Context, d *destination, wire []byte, l
 	var unreadable *body.Error
 	policy := d.route.Malformed
 	switch {
-	case err == nil:
-		err = c.addEvents(ctx, &in, broken, l)
 	case errors.As(err, &unreadable) && unreadable.Kind == body.KindMalformed && (policy == config.DeadLetters || policy == config.Drop):
 		c.leaveOut(PoisonMalformed, policy, unreadableEntry(err, in.Bytes))
 		c.events, err = 1, nil
+	case err == nil:
+		err = c.addEvents(ctx, &in, broken, l)
 	}
 	if err != nil {
 		return nil, err
@@ -94,24 +94,24 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 		c.Records = c.Records[:at+1]
 		r := &c.Records[at]
 		text, left := m.record(r, ev)
-		if err := m.arena.admit(ctx); err != nil {
-			return err
-		}
-		if left.policy == config.Reject {
+		switch {
+		case left.policy == config.Reject:
 			return unusable(ReasonPoison, fmt.Sprintf("event %d can never be stored: %s", i, left.why))
-		}
-		if left.policy != "" {
+		case left.policy != "":
 			l := deadletter.Entry{Reason: left.why.String(), PartitionKey: r.PartitionKey, Data: r.Data}
 			*r = core.Record{}
 			c.Records = c.Records[:at]
 			c.leaveGap(left.why, left.policy, l)
-			continue
+		default:
+			if n := len(r.Data) + len(r.PartitionKey); rt.TooLarge == config.Reject && n > largest {
+				c.Probe, largest = at, n
+			}
+			if rt.combine != nil {
+				m.texts = append(m.texts, text)
+			}
 		}
-		if n := len(r.Data) + len(r.PartitionKey); rt.TooLarge == config.Reject && n > largest {
-			c.Probe, largest = at, n
-		}
-		if rt.combine != nil {
-			m.texts = append(m.texts, text)
+		if err := m.arena.admit(ctx); err != nil {
+			return err
 		}
 	}
 	m.arena.settle(ctx)
@@ -120,6 +120,33 @@ func (c *content) addEvents(ctx context.Context, in *body.Decoded, broken []body
 		return nil
 	}
 	return m.combine(ctx)
+}
+
+// leaveGap leaves out the next event, which can never be stored.
+func (c *content) leaveGap(why PoisonReason, policy string, l deadletter.Entry) {
+	what := -1 - int(why)
+	if policy == config.DeadLetters {
+		what = len(c.known)
+	}
+	c.gaps = append(c.gaps, gap{int32(len(c.Records)), int32(what)})
+	c.leaveOut(why, policy, l)
+}
+
+// leaveOut makes a dead letter of an event, or drops it.
+func (c *content) leaveOut(why PoisonReason, policy string, l deadletter.Entry) {
+	if policy == config.DeadLetters {
+		l.Time, l.Stream, l.Source = time.Now(), c.dest.stream, c.dest.route.source
+		c.known = append(c.known, l)
+		return
+	}
+	if c.dropped[why]++; c.detail == "" {
+		c.detail = l.Detail
+	}
+}
+
+// unreadableEntry is the dead letter of what cannot be read.
+func unreadableEntry(err error, data []byte) deadletter.Entry {
+	return deadletter.Entry{Reason: deadletter.ReasonBroken, Detail: err.Error(), Data: data}
 }
 
 // leftOut is why an event becomes no record, and the policy for it, or empty.

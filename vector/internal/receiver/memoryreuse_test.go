@@ -120,13 +120,13 @@ func TestMemoryIsNotUsedAgainWhileTheServerDrains(t *testing.T) {
 	s := spares{draining: func() bool { return draining }}
 	body, table := make([]byte, 20, 10_000), make([]core.Record, 3, 40)
 	draining = true
-	s.keep(body, table)
+	s.keepAll(&lease{body: body, table: table})
 	draining = false
 	if got := s.body(10_000); got != nil {
 		t.Error("unexpected memory that was kept while the server drained; want none")
 	}
 	for range 100 { // the race detector has a pool forget some
-		s.keep(body, nil)
+		s.keepAll(&lease{body: body})
 	}
 	draining = true
 	for range 100 {
@@ -140,7 +140,7 @@ func TestMemoryThatIsMuchLargerIsNotUsed(t *testing.T) {
 	s := spares{draining: func() bool { return false }}
 	for _, n := range []int{8000, 8889, 10_001, 100} {
 		for range 20 {
-			s.keep(make([]byte, 5, 10_000), nil)
+			s.keepAll(&lease{body: make([]byte, 5, 10_000)})
 			if got := s.body(n); got != nil && (cap(got) < n || cap(got) > n+n/8 || len(got) != 0) {
 				t.Errorf("unexpected memory for %d bytes; got %d of %d; want an eighth more at most", n, len(got), cap(got))
 			}
