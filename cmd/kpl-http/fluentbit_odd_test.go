@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // oddRecords are records of MessagePack whose JSON Fluent Bit writes in its own way: each
@@ -84,7 +86,7 @@ func TestFluentBitOddRecords(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			k := fake(t, 4)
 			p := start(t, k)
-			forward := freeAddress(t)
+			forward := testkit.FreeAddress(t)
 			host, port, _ := net.SplitHostPort(forward)
 			_, to, _ := net.SplitHostPort(p.address)
 			conf := fmt.Sprintf(`[SERVICE]

@@ -8,7 +8,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // A real Fluent Bit, given as FLUENT_BIT, ships a file through kpl-http while Kinesis
@@ -72,7 +72,7 @@ func shipFile(t *testing.T, binary, output string, signal syscall.Signal) {
 	if signal == syscall.SIGKILL {
 		k.Fault(kinesistest.Fault{Operation: "PutRecords", Skip: 3, Times: 2, Effect: kinesistest.LoseReply()})
 	}
-	listen := freeAddress(t)
+	listen := testkit.FreeAddress(t)
 	flags := []string{"--server.listen=" + listen, "--server.drain_timeout=10s", "--producer.request_timeout=2s"}
 	p := start(t, k, flags...)
 	port := listen[strings.LastIndexByte(listen, ':')+1:]
@@ -137,17 +137,6 @@ func linesIn(t *testing.T, k *kinesistest.Server, stream string) map[int]int {
 		n, err := strconv.Atoi(string(m[1]))
 		return n, err == nil
 	})
-}
-
-// freeAddress is an address that a program can be started on more than once.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
 }
 
 // startFluentBit runs a real Fluent Bit with a configuration until the test ends. If the test

@@ -5,7 +5,6 @@ package awsclient_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/cbor"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 const json200 = `{"Shards":[]}`
@@ -141,12 +141,7 @@ func TestProbeWithoutAnswerIsFollowedByACallInJSON(t *testing.T) {
 func TestProbeThatWasNotSentSaysNothing(t *testing.T) {
 	alone(t)
 	e := newEndpoint(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = l.Close()
-	client := newFormat(t, "http://"+l.Addr().String(), awsclient.WireAuto)
+	client := newFormat(t, "http://"+testkit.FreeAddress(t), awsclient.WireAuto)
 	if err := listShards(t, client); err == nil {
 		t.Fatal("unexpected success")
 	}

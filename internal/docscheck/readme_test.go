@@ -5,13 +5,14 @@ package docscheck
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // checks are those of the code blocks of a page, by section and in order.
@@ -111,7 +112,7 @@ func checkFluentBit(t *testing.T, c *clone, text string) {
 // may be taken, and another file is sent than one of the machine.
 func checkSixtySeconds(t *testing.T, c *clone, text string) {
 	need(t, "bash", "make", "cc", "nm", "curl")
-	kinesis, listen := freeAddress(t), freeAddress(t)
+	kinesis, listen := testkit.FreeAddress(t), testkit.FreeAddress(t)
 	if conf := read(t, filepath.Join(root, "conf", "kpl-http.yaml")); !strings.Contains(conf, "  listen: 127.0.0.1:8080 ") {
 		t.Error("unexpected conf/kpl-http.yaml; want that it listens where README.md says")
 	}
@@ -152,17 +153,6 @@ func checkSixtySeconds(t *testing.T, c *clone, text string) {
 	if !strings.Contains(out, fmt.Sprintf(" %d ", lines)) {
 		t.Errorf("unexpected output after another start; got:\n%s\nwant %d user records", out, lines)
 	}
-}
-
-// freeAddress is one that nobody listened at a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // The environment is that of the block before it.

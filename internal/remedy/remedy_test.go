@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/troubleshooting.md")
@@ -75,13 +77,7 @@ func TestFailuresOfRealConnectionsAreTold(t *testing.T) {
 	secure.Config.ErrorLog = nil
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
-	var l net.ListenConfig
-	free, err := l.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := "http://" + free.Addr().String()
-	_ = free.Close()
+	closed := "http://" + testkit.FreeAddress(t)
 	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err == nil {

@@ -3,7 +3,6 @@
 package shippers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -11,17 +10,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // server is kpl-http as a process.
 type server struct {
 	bin  string
 	args []string
-	log  lockedBuffer
+	log  testkit.Buffer
 	cmd  *exec.Cmd
 	p    *place
 }
@@ -121,7 +121,7 @@ func startWith(ctx context.Context, dir string, env []string, program string, ar
 	cmd.Env = env
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 15 * time.Second
-	var out lockedBuffer
+	var out testkit.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
 	if ctx.Err() != nil {
@@ -133,6 +133,7 @@ func startWith(ctx context.Context, dir string, env []string, program string, ar
 	return out.String(), err
 }
 
+// free is testkit.FreeAddress for goroutines, which may not end a test.
 func free() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,33 +141,6 @@ func free() (string, error) {
 	}
 	defer func() { _ = ln.Close() }()
 	return ln.Addr().String(), nil
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	a, err := free()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// lockedBuffer is a bytes.Buffer for several writers.
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // tail is the end of a text.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 const (
@@ -79,7 +80,7 @@ func TestShippers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{dir: t.TempDir(), tools: tools, http: freeAddress(t), grpc: freeAddress(t)}
+	p := &place{dir: t.TempDir(), tools: tools, http: testkit.FreeAddress(t), grpc: testkit.FreeAddress(t)}
 	var list []shipper
 	for _, sh := range shippers() {
 		if !slices.Contains(wanted, "all") && !slices.Contains(wanted, sh.group) {

@@ -5,12 +5,12 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 func TestFaults(t *testing.T) {
@@ -76,12 +76,7 @@ func TestFaults(t *testing.T) {
 	})
 	t.Run("endpoint down then up", func(t *testing.T) {
 		t.Parallel()
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
+		address := testkit.FreeAddress(t)
 		srv := kinesistest.New(kinesistest.WithStream("logs", 4))
 		t.Cleanup(func() { _ = srv.Close() })
 		r := row{}

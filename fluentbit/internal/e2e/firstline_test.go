@@ -3,17 +3,16 @@
 package e2e
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // smallDisk is a folder with room for little.
@@ -33,13 +32,8 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 	if err := secure.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = secure.Close() })        // behind the parallel tests
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections wait in its backlog
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = silent.Close() })
-	closed := freePort(t)
+	t.Cleanup(func() { _ = secure.Close() }) // behind the parallel tests
+	silent, closed := testkit.SilentAddress(t), testkit.FreeAddress(t)
 	fail := func(op, code, message string) []kinesistest.Fault {
 		return []kinesistest.Fault{{Operation: op, Effect: kinesistest.Fail(code, message)}}
 	}
@@ -61,8 +55,8 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		{name: "clock", faults: fail("", "InvalidSignatureException", "Signature expired: 20261129T100000Z is now earlier than 20261129T101500Z"), cause: "the clock of this machine is wrong", remedy: "set the clock"},
 		{name: "unknown authority", url: secure.URL(), cause: "an authority that is not known", remedy: "set 'ca_file'"},
 		{name: "DNS", url: "http://kinesis.nowhere.invalid", cause: "the name of the endpoint is not found", remedy: "check 'region', 'endpoint'"},
-		{name: "refused", url: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(closed)), cause: "nothing listens at the endpoint", remedy: "check host and port of 'endpoint'"},
-		{name: "hanging", url: "http://" + silent.Addr().String(), cause: "there is no answer in time", remedy: "check security groups"},
+		{name: "refused", url: "http://" + closed, cause: "nothing listens at the endpoint", remedy: "check host and port of 'endpoint'"},
+		{name: "hanging", url: "http://" + silent, cause: "there is no answer in time", remedy: "check security groups"},
 		{name: "access denied", faults: fail("PutRecords", "AccessDeniedException", "User: x is not authorized"), cause: "kinesis:PutRecords is missing", remedy: "allow kinesis:PutRecords"},
 		{name: "KMS denied", faults: fail("PutRecords", "KMSAccessDeniedException", "not allowed"), cause: "kms:GenerateDataKey is missing", remedy: "allow kms:GenerateDataKey"},
 		{name: "no such stream", stream: "nosuch", cause: "there is no such stream in region eu-west-1", remedy: "correct 'region' or 'stream'"},

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // builtIn lists the lines of the output of the host itself, which always speaks TLS.
@@ -44,12 +44,7 @@ func TestMovingFromTheBuiltInOutputAndBack(t *testing.T) {
 	table.add(t, &r)
 	srv := newServer(t, kinesistest.WithTLS())
 	ca := certificate(t, srv)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "https://" + l.Addr().String() // refuses connections
-	l.Close()
+	nobody := "https://" + testkit.FreeAddress(t)
 
 	f, storage, db := newFeeder(t), t.TempDir(), filepath.Join(t.TempDir(), "tail.db")
 	h := newHost(t, settings{})

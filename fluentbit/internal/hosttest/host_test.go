@@ -3,7 +3,6 @@
 package hosttest
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 func TestDelivery(t *testing.T) {
@@ -128,12 +128,7 @@ func TestFaults(t *testing.T) {
 		check(t, srv, "logs", 6000)
 	})
 	t.Run("endpoint down, then up", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		l.Close()
+		address := testkit.FreeAddress(t)
 		srv := kinesistest.New(kinesistest.WithStream("logs", 2), kinesistest.WithLimits(kinesistest.Limits{}))
 		t.Cleanup(func() { _ = srv.Close() })
 		h := start(t, "--kubernetes", "6000", "--workers", "2", "-p", "stream=logs", "-p", "region=eu-west-1",

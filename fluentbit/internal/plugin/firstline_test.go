@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/remedy"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // firstLine is a handler that keeps the first warning or error, as text.
@@ -77,18 +77,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = s.Close() })
 	}
-	var lc net.ListenConfig
-	silent, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0") // connections wait in its backlog
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = silent.Close() }()
-	free, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := free.Addr().String()
-	_ = free.Close()
+	silent, closed := testkit.SilentAddress(t), testkit.FreeAddress(t)
 	api := func(op, code, message string) func(*kinesistest.Server) {
 		return func(s *kinesistest.Server) {
 			s.Fault(kinesistest.Fault{Operation: op, Effect: kinesistest.Fail(code, message)})
@@ -116,7 +105,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		{name: "no TLS", options: []string{"endpoint", strings.Replace(plain.URL(), "http:", "https:", 1)}, cause: "does not speak TLS", remedy: "with http://"},
 		{name: "DNS", options: []string{"endpoint", "http://kinesis.nowhere.invalid"}, cause: "the name of the endpoint is not found", remedy: "check 'region', 'endpoint' and the resolver"},
 		{name: "refused", options: []string{"endpoint", "http://" + closed}, cause: "nothing listens at the endpoint", remedy: "check host and port of 'endpoint'"},
-		{name: "hanging", options: []string{"endpoint", "http://" + silent.Addr().String(), "request_timeout", "200ms"}, cause: "there is no answer in time", remedy: "check security groups"},
+		{name: "hanging", options: []string{"endpoint", "http://" + silent, "request_timeout", "200ms"}, cause: "there is no answer in time", remedy: "check security groups"},
 		{name: "may not list", faults: api("ListShards", "AccessDeniedException", "User: x is not authorized"), cause: "kinesis:ListShards is missing", remedy: "allow kinesis:ListShards on the stream"},
 		{name: "may not describe", faults: api("DescribeStreamSummary", "AccessDeniedException", "User: x is not authorized"), cause: "kinesis:DescribeStreamSummary is missing", remedy: "allow kinesis:DescribeStreamSummary on the stream"},
 		{name: "may not put", faults: api("PutRecords", "AccessDeniedException", "User: x is not authorized"), cause: "kinesis:PutRecords is missing", remedy: "allow kinesis:PutRecords on the stream"},

@@ -4,7 +4,6 @@ package receiver
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +14,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -225,28 +224,10 @@ func TestChangesOfFilesThatTimeAndSizeDoNotShow(t *testing.T) {
 	}
 }
 
-// lockedBuffer takes a log from several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestLogsAndAnswersHoldNoContents(t *testing.T) {
 	const secret = "sesame"
 	synctest.Test(t, func(t *testing.T) {
-		logs := &lockedBuffer{}
+		logs := &testkit.Buffer{}
 		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs}
 		r.configure("--limits.body_max_size=2MiB")
 		r.start()
@@ -268,7 +249,7 @@ func TestLogsAndAnswersHoldNoContents(t *testing.T) {
 			}
 		}
 		r.stop()
-		if text := logs.b.String(); strings.Contains(text, secret) || !strings.Contains(text, "reason=malformed") {
+		if text := logs.String(); strings.Contains(text, secret) || !strings.Contains(text, "reason=malformed") {
 			t.Errorf("unexpected log; got %s; want lines without contents", text)
 		}
 	})

@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/remedy"
+	"github.com/outkpl/outkpl/internal/testkit"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -67,18 +67,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = secure.Close() }()
-	var lc net.ListenConfig
-	silent, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0") // connections wait in its backlog
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = silent.Close() }()
-	free, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := free.Addr().String()
-	_ = free.Close()
+	silent, closed := testkit.SilentAddress(t), testkit.FreeAddress(t)
 	fail := func(op, code string) func(*kinesistest.Server) {
 		return func(s *kinesistest.Server) {
 			s.Fault(kinesistest.Fault{Operation: op, Effect: kinesistest.Fail(code, "as the test says")})
@@ -98,7 +87,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 		{"unknown authority", nil, []string{"--aws.endpoint=" + secure.URL()}, "test", "an authority that is not known", "set aws.ca_file"},
 		{"DNS", nil, []string{"--aws.endpoint=http://kinesis.nowhere.invalid"}, "test", "the name of the endpoint is not found", "check aws.region, aws.endpoint"},
 		{"refused", nil, []string{"--aws.endpoint=http://" + closed}, "test", "nothing listens at the endpoint", "check host and port of aws.endpoint"},
-		{"hanging", nil, []string{"--aws.endpoint=http://" + silent.Addr().String(), "--producer.request_timeout=200ms"}, "test", "there is no answer in time", "check security groups"},
+		{"hanging", nil, []string{"--aws.endpoint=http://" + silent, "--producer.request_timeout=200ms"}, "test", "there is no answer in time", "check security groups"},
 		{"may not put", fail("PutRecords", "AccessDeniedException"), nil, "test", "kinesis:PutRecords is missing", "allow kinesis:PutRecords"},
 		{"KMS denied", fail("PutRecords", "KMSAccessDeniedException"), nil, "test", "kms:GenerateDataKey is missing on the stream's key", "allow kms:GenerateDataKey"},
 		{"no such stream", fail("PutRecords", "none"), []string{"--route.stream=nosuch"}, "test", "there is no such stream in region eu-west-1", "correct aws.region or route.stream"},
@@ -131,7 +120,7 @@ func TestStartWithoutNetworkSaysSoInOneLine(t *testing.T) {
 	r := newRig(t, "--route.stream=logs", "--dead_letter.stream=logs-b")
 	defer r.stop()
 	r.kinesis.Fault(kinesistest.Fault{Effect: kinesistest.Reset()})
-	var log lockedBuffer
+	var log testkit.Buffer
 	if err := checkStreams(t.Context(), r.cfg, nil, r.producer, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 		t.Errorf("unexpected error; got %v; want none, since it may pass", err)
 	}
@@ -143,7 +132,7 @@ func TestStartWithoutNetworkSaysSoInOneLine(t *testing.T) {
 // What is left at the end is said, and who has it.
 func TestEndSaysWhatIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lockedBuffer
+		var log testkit.Buffer
 		r := &rig{t: t, log: &log, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1))}
 		r.configure("--server.drain_timeout=1s", "--route.ack_timeout=500ms")
 		r.start()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // talk opens a bare connection and sends text.
@@ -188,7 +189,7 @@ func TestClientsThatAskFirst(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logs := &lockedBuffer{}
+		logs := &testkit.Buffer{}
 		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs}
 		r.configure("--server.max_connections=2")
 		r.start()
@@ -219,7 +220,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // says what it is and where it belongs.
 func TestOtherProtocolsAreNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logs := &lockedBuffer{}
+		logs := &testkit.Buffer{}
 		r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs}
 		r.configure()
 		r.start()

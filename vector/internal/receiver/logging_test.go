@@ -14,6 +14,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 func TestWhatBecomesOfEventsIsLoggedToTheEnd(t *testing.T) {
@@ -27,7 +28,7 @@ func TestWhatBecomesOfEventsIsLoggedToTheEnd(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				logs := &lockedBuffer{}
+				logs := &testkit.Buffer{}
 				r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1)), log: logs, deadLetters: c.sink}
 				r.configure("--route.malformed="+c.policy, "--route.oversize="+c.policy, "--route.record_max_size=2KiB", c.place)
 				r.start()
@@ -74,7 +75,7 @@ func TestWhatBecomesOfEventsIsLoggedToTheEnd(t *testing.T) {
 
 func TestDeadLettersOfRefusedRecordsAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		logs := &lockedBuffer{}
+		logs := &testkit.Buffer{}
 		r := &rig{t: t, kinesis: kinesistest.New(), log: logs, deadLetters: &memory{}}
 		if err := r.kinesis.CreateStream("logs", kinesistest.StreamConfig{MaxRecordKiB: 1 << 10}); err != nil {
 			t.Fatal(err)

@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // snappyCompressor is what the collector's exporter has with compression: snappy.
@@ -47,13 +48,13 @@ func (snappyCompressor) Decompress(r io.Reader) (io.Reader, error) { return snap
 // otlpRig is a server that takes OTLP over gRPC, with the streams logs and logs-b.
 func otlpRig(t *testing.T, flags ...string) *rig {
 	t.Helper()
-	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("logs-b", 1)), log: &lockedBuffer{}}
+	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithStream("logs-b", 1)), log: &testkit.Buffer{}}
 	r.configure(append([]string{"--otlp_grpc.listen=127.0.0.1:4317"}, flags...)...)
 	r.start()
 	return r
 }
 
-func (r *rig) logged() string { return r.log.(*lockedBuffer).String() }
+func (r *rig) logged() string { return r.log.(*testkit.Buffer).String() }
 
 // otlpClient is a client of the gRPC library that the collector and the SDK of Go use.
 func (r *rig) otlpClient(at *pipes, c credentials.TransportCredentials) (*grpc.ClientConn, func()) {
@@ -528,7 +529,7 @@ func TestOTLPOverGRPCDrains(t *testing.T) {
 // Vector cannot send credentials. By an explicit option it may do without them beside HTTP
 // that needs some, and the log says so.
 func TestNativeBesideCredentialsByOption(t *testing.T) {
-	logs := &lockedBuffer{}
+	logs := &testkit.Buffer{}
 	r := &rig{t: t, kinesis: kinesistest.New(kinesistest.WithStream("logs", 4)), real: true, log: logs}
 	r.configure("--server.listen=127.0.0.1:0", "--native.listen=127.0.0.1:0", "--auth.bearer_env=TOKENS", "--native.anonymous=true")
 	r.start()

@@ -10,8 +10,6 @@ import java.util.Locale;
 import java.util.Random;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
-import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
-import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.kinesis.producer.KinesisProducer;
 import software.amazon.kinesis.producer.KinesisProducerConfiguration;
 import software.amazon.kinesis.producer.UserRecordResult;
@@ -33,18 +31,7 @@ public final class BenchKPL {
         int records = Integer.parseInt(args[4]);
         int size = Integer.parseInt(args[5]);
         int rate = Integer.parseInt(args[6]);
-        KinesisProducerConfiguration config = new KinesisProducerConfiguration()
-                .setRegion("us-east-1")
-                .setCredentialsProvider(StaticCredentialsProvider.create(AwsBasicCredentials.create("test", "test")))
-                .setKinesisEndpoint("127.0.0.1")
-                .setKinesisPort(port)
-                .setCloudwatchEndpoint("127.0.0.1")
-                .setCloudwatchPort(port)
-                .setStsEndpoint("127.0.0.1")
-                .setStsPort(port)
-                .setVerifyCertificate(false)
-                .setMetricsLevel("none")
-                .setTempDirectory(args[2]);
+        KinesisProducerConfiguration config = RunKPL.local(new KinesisProducerConfiguration(), port, args[2]);
         if (mode.equals("full")) {
             config.setRateLimit(1_000_000); // no limit on the pace
         }

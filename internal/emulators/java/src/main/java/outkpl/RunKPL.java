@@ -31,15 +31,9 @@ import software.amazon.kinesis.producer.UserRecordResult;
 public final class RunKPL {
     private RunKPL() {}
 
-    public static void main(String[] args) throws IOException, InterruptedException {
-        Properties options = new Properties();
-        for (int i = 3; i < args.length; i++) {
-            String[] option = args[i].split("=", 2);
-            options.setProperty(option[0], option[1]);
-        }
-        long port = Long.parseLong(args[0]);
-        // Every endpoint there is points here, so that nothing leaves the machine.
-        KinesisProducerConfiguration config = KinesisProducerConfiguration.fromProperties(options)
+    /** Every endpoint there is points to this machine, so that nothing leaves it. */
+    static KinesisProducerConfiguration local(KinesisProducerConfiguration config, long port, String temp) {
+        return config
                 .setRegion("us-east-1")
                 .setCredentialsProvider(StaticCredentialsProvider.create(AwsBasicCredentials.create("test", "test")))
                 .setKinesisEndpoint("127.0.0.1")
@@ -50,7 +44,17 @@ public final class RunKPL {
                 .setStsPort(port)
                 .setVerifyCertificate(false)
                 .setMetricsLevel("none")
-                .setTempDirectory(args[2]);
+                .setTempDirectory(temp);
+    }
+
+    public static void main(String[] args) throws IOException, InterruptedException {
+        Properties options = new Properties();
+        for (int i = 3; i < args.length; i++) {
+            String[] option = args[i].split("=", 2);
+            options.setProperty(option[0], option[1]);
+        }
+        KinesisProducerConfiguration config = local(
+                KinesisProducerConfiguration.fromProperties(options), Long.parseLong(args[0]), args[2]);
         KinesisProducer kpl = new KinesisProducer(config);
         try {
             List<ListenableFuture<UserRecordResult>> results = write(kpl, args[1]);
