@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,9 @@ func serve(ctx context.Context, o *options, stdout io.Writer) (err error) {
 	if err := s.StartAt(o.listen); err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, "kpl-local: serving at", s.URL())
+	// All lines are written at once: a program that waits for one of them has the others too.
+	var said bytes.Buffer
+	fmt.Fprintln(&said, "kpl-local: serving at", s.URL())
 	list, err := s.Client().ListStreams(ctx, &kinesis.ListStreamsInput{Limit: aws.Int32(10_000)})
 	if err != nil && ctx.Err() == nil {
 		return errors.Join(err, s.Close())
@@ -64,7 +67,10 @@ func serve(ctx context.Context, o *options, stdout io.Writer) (err error) {
 				open++
 			}
 		}
-		fmt.Fprintf(stdout, "kpl-local: stream %s has %d open shards and %d records\n", name, open, records)
+		fmt.Fprintf(&said, "kpl-local: stream %s has %d open shards and %d records\n", name, open, records)
+	}
+	if _, err := said.WriteTo(stdout); err != nil {
+		return errors.Join(fmt.Errorf("cannot say where it serves: %w", err), s.Close())
 	}
 	<-ctx.Done()
 	return s.Close()
