@@ -140,14 +140,15 @@ type summary struct {
 	lines                        []series
 }
 
-func (sc scenario) repeat() summary {
+func (sc scenario) repeat(seeds int) summary {
 	s := summary{worst: 1}
+	n := float64(seeds)
 	for seed := range uint64(seeds) {
 		o := sc.run(seed + 1)
-		s.used += o.used / seeds
-		s.throttled += o.throttled / seeds
-		s.fair += o.fair / seeds
-		s.start += o.start / seeds
+		s.used += o.used / n
+		s.throttled += o.throttled / n
+		s.fair += o.fair / n
+		s.start += o.start / n
 		s.worst = min(s.worst, o.fair)
 		if seed == 0 {
 			s.lines = o.lines
@@ -162,7 +163,7 @@ func quickTable() (table string, plots map[string]string) {
 	var b strings.Builder
 	b.WriteString("| at one shard, all with more to send than it takes | shard used | throttled | fairness, mean and worst | throttled in the first 10 s, each |\n|---|---|---|---|---|\n")
 	for _, sc := range quick {
-		s := sc.repeat()
+		s := sc.repeat(seeds)
 		fmt.Fprintf(&b, "| %s | %.1f %% | %.2f %% | %.3f, %.3f | %.0f |\n", sc.name, 100*s.used, 100*s.throttled, s.fair, s.worst, s.start)
 		if sc.plot != "" {
 			plots[sc.plot+".svg"] = plot{title: "Share of the shard: " + sc.name, unit: " %", top: 100, lines: s.lines}.svg()

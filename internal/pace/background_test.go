@@ -9,13 +9,13 @@ import (
 	"github.com/outkpl/outkpl/internal/pace"
 )
 
-// beside has the shard know a background 5 s after its start, with the full share.
+// beside has the shard know a background 6 s after its start, with the full share.
 func beside(t *testing.T, s *pace.Shard, l *pace.Limits) {
 	t.Helper()
 	trial(t, s, l, 0)
 	store(s, 4.5, 1, aSize)
 	refuse(s, 4.5, 5, aSize)
-	store(s, 5, 1, aSize)
+	store(s, 6, 1, aSize)
 	if got := s.Share(); got != 1 {
 		t.Fatalf("unexpected share with five of seven refused in a trial; got %v; want 1, as before the throttles", got)
 	}
@@ -39,7 +39,7 @@ func TestWhatIsToleratedBesideABackground(t *testing.T) {
 			block(&s, 0, 1, c.before[0], c.before[1], aSize)
 			store(&s, 4, c.after[0], aSize) // the first begins the trial
 			refuse(&s, 4, c.after[1], aSize)
-			store(&s, 5, 1, aSize)
+			store(&s, 6, 1, aSize)
 			if got := s.Share(); got != 1 {
 				t.Fatalf("unexpected share after the trial; got %v; want 1", got)
 			}
@@ -64,7 +64,7 @@ func TestBackgroundIsMixedWithTheOneOfBefore(t *testing.T) {
 	beside(t, &s, limits(true))
 	store(&s, 32, 1, aSize)
 	refuse(&s, 32, 6, aSize)
-	store(&s, 33, 1, aSize)
+	store(&s, 34, 1, aSize)
 	store(&s, 64, 1, aSize)
 	if got, want := s.Share(), 0.75*(0.9-(6+4*besidePart)/(7+4)); !near(got, want) {
 		t.Errorf("unexpected share at the second proof; got %v; want %v", got, want)
@@ -86,9 +86,9 @@ func TestBackgroundThatGetsLessIsProvenSoon(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var s pace.Shard
 			beside(t, &s, limits(true))
-			block(&s, 5.5, 1, c.stored, c.refused, c.size)
+			block(&s, 6.1, 1, c.stored, c.refused, c.size)
 			if c.stored == 20 {
-				refuse(&s, 6.6, 11, aSize)
+				refuse(&s, 7.2, 11, aSize)
 				store(&s, 7.6, 1, aSize) // what comes after does not make it sure
 			}
 			refuse(&s, 7.7, 1, aSize)
@@ -116,16 +116,16 @@ func TestBackgroundThatGetsLessIsProvenSoon(t *testing.T) {
 func TestBackgroundThatIsGoneLeavesNothing(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
-	block(&s, 5, 1, 20, 20, aSize) // as before
-	refuse(&s, 6.5, 200, 1)
+	block(&s, 6, 1, 20, 20, aSize) // as before
+	refuse(&s, 7.2, 200, 1)
 	before := s.Share()
-	store(&s, 6.5, 9000, 1)
-	store(&s, 7, 1, 1) // it is gone
-	store(&s, 8, 1, 1)
+	store(&s, 7.2, 9000, 1)
+	store(&s, 8, 1, 1) // it is gone
+	store(&s, 8.2, 1, 1)
 	if got := s.Share(); got != before || before == 1 {
 		t.Errorf("unexpected trial without a reason; got a share of %v; want %v", got, before)
 	}
-	block(&s, 8.1, 1, 40, 40, 3000)
+	block(&s, 8.3, 1, 40, 40, 3000)
 	find(&s, 12)
 	if got := s.Share(); !near(got, before) {
 		t.Errorf("unexpected share when a background comes back; got %v; want %v, as before it did", got, before)
@@ -143,10 +143,31 @@ func TestProofThatItIsOurDoingEndsABackground(t *testing.T) {
 	}
 }
 
+func TestProofThatIsNotSureLeavesABackgroundThatIsLikely(t *testing.T) {
+	for _, c := range []struct {
+		stored, refused int
+		stays           bool
+	}{
+		{stored: 2, refused: 2, stays: true}, // 3.4
+		{stored: 5, refused: 1},              // -0.9, and the first only begins the proof
+	} {
+		var s pace.Shard
+		beside(t, &s, limits(true))
+		store(&s, 32, c.stored-1, 1) // the first begins the proof
+		refuse(&s, 32, c.refused, 1)
+		store(&s, 47, 1, 1)
+		share := s.Share()
+		refuse(&s, 47.1, 1, 1)
+		if got := !s.Paused(seconds(47.1)); got != c.stays || (share == 1) != c.stays {
+			t.Errorf("unexpected background after 15 s in which %d of %d were refused; got %t, a share of %v; want %t", c.refused, c.stored+c.refused, got, share, c.stays)
+		}
+	}
+}
+
 func TestUnsureBackgroundIsProvenOnce(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
-	block(&s, 5.5, 1, 20, 8, aSize)
+	block(&s, 6.1, 1, 20, 8, aSize)
 	find(&s, 8)
 	for _, at := range []float64{12, 16, 20, 24, 28} {
 		store(&s, at, 1, 1)
@@ -167,11 +188,11 @@ func TestShareReturnsToThatOfBeforeAProof(t *testing.T) {
 		block(&s, 0, 1, 87, 8, 3000)
 		store(&s, 4, 20, 1)
 		refuse(&s, 4, 4, 1)
-		store(&s, 5, 1, 1)
-		refuse(&s, 6, 8, aSize)
+		store(&s, 6, 1, 1)
+		refuse(&s, 7, 8, aSize)
 		before := s.Share()
 		if full {
-			store(&s, 6.1, 30, aSize)
+			store(&s, 7.1, 30, aSize)
 		}
 		if before == 1 || before != s.Share() {
 			t.Fatalf("unexpected share; got %v, %v; want a cut", before, s.Share())
@@ -181,7 +202,7 @@ func TestShareReturnsToThatOfBeforeAProof(t *testing.T) {
 			t.Errorf("unexpected share; got %v; want a trial", got)
 		}
 		refuse(&s, 32, 12, 1)
-		store(&s, 33, 1, 1)
+		store(&s, 34, 1, 1)
 		if got := s.Share(); !near(got, before) {
 			t.Errorf("unexpected share after the proof; got %v; want %v, as before", got, before)
 		}
@@ -202,9 +223,9 @@ func TestThrottlesOfAProofDoNotCut(t *testing.T) {
 func TestShareBesideABackgroundIsCutBelowWhatGetsThrough(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
-	rate, through := block(&s, 5, 1, 20, 20, 2*aSize)
-	refuse(&s, 6.2, 100, 1)
-	refuse(&s, 6.8, 100, 1)
+	rate, through := block(&s, 6, 1, 20, 20, 2*aSize)
+	refuse(&s, 7.2, 100, 1)
+	refuse(&s, 7.8, 100, 1)
 	if got := s.Share(); got >= 0.95*rate*through {
 		t.Errorf("unexpected share; got %v; want less than the %v that got through", got, rate*through)
 	}

@@ -50,18 +50,18 @@ const (
 	// A trial weighs two cases. If it is our doing, ours of the former proportion is
 	// left, by chance and by those who come late; if not, notOurs of it. Each
 	// record adds the logarithm of the ratio of its likelihoods until one case is
-	// sure enough (the sequential test of Wald). A background needs tryRecords; after
-	// tryMost nothing was found out.
+	// sure enough (the sequential test of Wald). A background needs tryRecords, and tryLong: a
+	// producer of this kind that was not throttled takes no part, and needs that time to give way.
+	// After tryMost nothing was found out.
 	ours, notOurs     = 0.1, 0.8
 	sureNot, sureOurs = 6.0, -5.0
 	tryRecords        = 6
+	tryLong           = int64(2 * time.Second)
 	tryMost           = int64(15 * time.Second)
-	likelyNot         = 2.0
 	// A trial also ends as our doing when nothing was refused for tryCalm from its beginning, or
-	// when longRow records in a row were stored, or so many that the other case has but one chance
+	// when so many records in a row were stored that the other case has but one chance
 	// in e^sureRow: the throttling has ended, and few records would take long to outweigh its throttles.
 	tryCalm = int64(4 * time.Second)
-	longRow = 32
 	sureRow = -5.0
 	// A trial has few records. They are mixed with priorRecords of those expected before.
 	priorRecords = 4
@@ -255,7 +255,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 	score := float64(s.refusal)*math.Log(notOurs/ours) + float64(s.kept)*math.Log((1-notOurs*before)/(1-ours*before))
 	run := float64(s.row) * math.Log(1-notOurs*before)
 	switch {
-	case score+others > sureNot && all >= tryRecords, score+others > likelyNot && age >= tryMost:
+	case score+others > sureNot && all >= tryRecords && age >= tryLong:
 		expected := s.background
 		if expected == 0 {
 			expected = float32(notOurs * before)
@@ -263,16 +263,28 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		s.background = (s.refusal + priorRecords*expected) / (all + priorRecords)
 		s.peers.found(at, float64(s.background))
 		s.restore(at, float64(s.former))
-	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, s.row >= longRow, run+others < sureRow:
-		s.background, s.usual = 0, 0
+	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, run+others < sureRow:
 		s.peers.refuted()
-		s.restore(at, min(float64(s.rate*s.through), float64(s.atFirst)))
+		s.goOn(at)
+	case age >= tryMost && s.background > 0 && score >= 0:
+		s.restore(at, float64(s.former))
 	case age >= tryMost:
-		s.restore(at, float64(s.atFirst))
+		s.goOn(at)
 	default:
 		return false
 	}
 	s.trying, s.unsure, s.rate, s.lookedAt = false, false, 0, seconds(at)
 	s.newBlock(at)
 	return true
+}
+
+// goOn ends a trial that found no background. The share stays where the trial has it and grows
+// from there to what got through before: others may still be in theirs, and would take for a
+// background what all who have ended theirs send at once.
+func (s *share) goOn(at int64) {
+	s.background, s.usual = 0, 0
+	s.restore(at, s.now)
+	if peak := min(float64(s.rate*s.through), float64(s.atFirst)); peak > s.now {
+		s.plateau(peak, peak-s.now)
+	}
 }

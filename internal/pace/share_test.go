@@ -132,7 +132,7 @@ func TestShareDoublesWithEachRecordAfterAJam(t *testing.T) {
 		share = s.Share()
 		store(&s, c.last+1.1, 1, 1)
 		if got := s.Share(); !near(got, share) {
-			t.Errorf("unexpected share when a record is stored later on; got %v; want %v", got, share)
+			t.Errorf("unexpected share when a record is stored elapsed on; got %v; want %v", got, share)
 		}
 	}
 }
@@ -220,6 +220,42 @@ func TestJamEndsNoLowerThanItBegan(t *testing.T) {
 	}
 }
 
+// Who has ended a trial must not disturb the others, who may still be in theirs.
+func TestShareGrowsFromThatOfATrialThatFoundNoBackground(t *testing.T) {
+	for name, end := range map[string]func(s *pace.Shard) (at float64){
+		"our doing": func(s *pace.Shard) float64 {
+			store(s, 5, 33, aSize)
+			return 5
+		},
+		"not sure": func(s *pace.Shard) float64 {
+			store(s, 4, 3, 1)
+			refuse(s, 4, 1, 1)
+			store(s, 19, 1, 1)
+			return 19
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s pace.Shard
+			trial(t, &s, limits(true), 0)
+			at := end(&s)
+			if got := s.Share(); !near(got, aTried) {
+				t.Fatalf("unexpected share after the trial; got %v; want %v, as in it", got, aTried)
+			}
+			peak := aRate * aThrough
+			steep := 1.7e-5 * math.Sqrt(peak)
+			flat := math.Cbrt((peak - aTried) / steep)
+			from := 0.0
+			for _, elapsed := range []float64{2, flat} {
+				hungry(&s, at+from, at+elapsed)
+				from = elapsed
+				if got, want := s.Share(), peak-steep*math.Pow(flat-elapsed, 3); math.Abs(got-want) > 1e-3 {
+					t.Errorf("unexpected share %v s after the trial; got %v; want %v", elapsed, got, want)
+				}
+			}
+		})
+	}
+}
+
 // grows tells whether the share follows a curve that begins here.
 func grows(t *testing.T, s *pace.Shard, from float64, what string) {
 	t.Helper()
@@ -246,22 +282,15 @@ func TestCurveBeginsAnewWhereTheShareWasSet(t *testing.T) {
 			store(s, 7.1, 12, 1)
 			return 7.2
 		},
-		"after a trial": func(s *pace.Shard) float64 {
-			trial(t, s, limits(true), 0)
-			store(s, 4, 3, 1)
-			refuse(s, 4, 1, 1)
-			store(s, 19, 1, 1)
-			return 19
-		},
 		"after a background": func(s *pace.Shard) float64 {
 			beside(t, s, limits(true))
-			refuse(s, 5.6, 20, 1)
-			store(s, 6, 1, 1)
-			hungry(s, 6.1, 10)
-			s.Wait(seconds(15.9), 1)
-			store(s, 15.9, 11, 1)
-			store(s, 16.1, 1, 1) // it is gone
-			return 16.1
+			refuse(s, 6.6, 20, 1)
+			store(s, 7, 1, 1)
+			hungry(s, 7.1, 10)
+			s.Wait(seconds(16.9), 1)
+			store(s, 16.9, 11, 1)
+			store(s, 17.1, 1, 1) // it is gone
+			return 17.1
 		},
 	} {
 		var s pace.Shard
@@ -327,19 +356,19 @@ func TestOnlyWhatIsMoreThanTheBackgroundCuts(t *testing.T) {
 	const tolerated = besidePart + 0.1
 	var s pace.Shard
 	beside(t, &s, limits(true)) // one was stored since
-	refuse(&s, 6, 14, 1)
+	refuse(&s, 7, 14, 1)
 	if got := s.Share(); got != 1 {
 		t.Errorf("unexpected share after 14 of 15; got %v; want 1: twice the standard deviation more is chance", got)
 	}
-	refuse(&s, 6, 1, 1)
+	refuse(&s, 7, 1, 1)
 	if got := s.Share(); got == 1 {
 		t.Error("unexpected share after 15 of 16; got 1; want a cut")
 	}
 
 	beside(t, &s, limits(true))
-	store(&s, 5.3, 10, 1)
-	refuse(&s, 5.3, 60, 1)
-	refuse(&s, 5.6, 1, 1)
+	store(&s, 6.3, 10, 1)
+	refuse(&s, 6.3, 60, 1)
+	refuse(&s, 6.6, 1, 1)
 	if got, want := s.Share(), cut(1, (61-72*tolerated)/(1-tolerated)/(72+8)); !near(got, want) {
 		t.Errorf("unexpected share after 61 of 72; got %v; want %v", got, want)
 	}
@@ -348,19 +377,19 @@ func TestOnlyWhatIsMoreThanTheBackgroundCuts(t *testing.T) {
 func TestShareGrowsForASecondWithoutARecord(t *testing.T) {
 	var s pace.Shard
 	beside(t, &s, limits(true))
-	refuse(&s, 6, 15, 1) // are more than the background
+	refuse(&s, 7, 15, 1) // are more than the background
 	share := s.Share()
 	s.Take(8 << 20)
-	s.Wait(seconds(6.3), 1)
-	s.Wait(seconds(6.8), 1)
+	s.Wait(seconds(7.3), 1)
+	s.Wait(seconds(7.8), 1)
 	if got, want := s.Share(), share+0.03*0.5; !near(got, want) {
 		t.Errorf("unexpected share after half a second beside a background; got %v; want %v", got, want)
 	}
-	s.Wait(seconds(9), 1)
+	s.Wait(seconds(10), 1)
 	if got, want := s.Share(), share+0.03; !near(got, want) {
 		t.Errorf("unexpected share after three seconds without a record; got %v; want %v, for one of them", got, want)
 	}
-	hungry(&s, 9, 60)
+	hungry(&s, 10, 60)
 	if got := s.Share(); got != 1 {
 		t.Errorf("unexpected share after a minute; got %v; want 1", got)
 	}

@@ -14,7 +14,7 @@ import (
 func find(s *pace.Shard, at float64) {
 	store(s, at, 2, 1)
 	refuse(s, at, 6, 1)
-	store(s, at+1, 1, 1)
+	store(s, at+2, 1, 1)
 }
 
 func TestShareReturnsToTheHighestSinceThrottlesBegan(t *testing.T) {
