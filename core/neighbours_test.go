@@ -197,6 +197,60 @@ func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
 	}
 }
 
+// timeForBacklog measures how long a backlog takes when a few of all entries are throttled at random.
+func timeForBacklog(t *testing.T, part float64, options ...core.Option) (took time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		s := realShards(2)
+		storm(s, part)
+		p := newProducer(t, s.Client(), append(options, core.WithBufferBytes(64<<20))...)
+		start := time.Now()
+		var batches []*core.Batch
+		for i := range 200 {
+			records := batchOf(fmt.Sprint(i), 100)
+			for j := range records {
+				records[j].Data = make([]byte, 1000)
+			}
+			batches = append(batches, put(t, p, records))
+		}
+		for _, b := range batches {
+			_ = b.WaitSettled(context.Background())
+		}
+		took = time.Since(start)
+		closeProducer(t, p)
+	})
+	return took
+}
+
+// Ten seconds of records, too few of which are throttled for anybody to care but the share.
+func TestFewThrottlesAtRandomHardlyDelayABacklog(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		aggregation bool
+		most        float64 // times what a fixed rate takes
+	}{
+		{"records alone", false, 1.3},
+		{"aggregates", true, 2}, // as a rule 1.5, with 5 %
+	} {
+		for _, part := range []float64{0.01, 0.02, 0.05} {
+			t.Run(fmt.Sprint(c.name, ", ", 100*part, " %"), func(t *testing.T) {
+				t.Parallel()
+				const runs = 5
+				var took, fixed []time.Duration
+				for range runs {
+					took = append(took, timeForBacklog(t, part, core.WithAggregation(c.aggregation)))
+					fixed = append(fixed, timeForBacklog(t, part, core.WithAggregation(c.aggregation), core.WithAdaptiveRate(false)))
+				}
+				slices.Sort(took)
+				slices.Sort(fixed)
+				t.Logf("%v; fixed rate: %v", took, fixed)
+				if got, other := took[runs/2], fixed[runs/2]; got.Seconds() > c.most*other.Seconds() {
+					t.Errorf("unexpected time; got %v; want at most %v times what a fixed rate takes, %v", got, c.most, other)
+				}
+			})
+		}
+	}
+}
+
 // backAfter measures how long after the end of throttles it takes until nine tenths of the
 // demand are delivered, and until nothing waits any more.
 func backAfter(t *testing.T, shards, demand int, outage time.Duration, begin func(*testing.T, *kinesistest.Server) (end func())) (back, drained time.Duration) {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,12 +97,90 @@ var crowds = []crowd{
 	{name: "20 producers", producers: 20, shards: 1, size: aggregate, seconds: 300, seeds: 16},
 }
 
+// backlog is what waits at the start, for as many seconds as the shards need, when a part of the
+// records is throttled at random.
+type backlog struct {
+	shards, size  int
+	part, seconds float64
+}
+
+// run returns the seconds until the last record was stored.
+func (b backlog) run(seed uint64, adaptive bool) float64 {
+	c := &clock{}
+	rng := rand.New(rand.NewPCG(seed, 3))
+	l := paceLimits(adaptive, rng.Int64N(64*second))
+	n := int(b.seconds / max(float64(b.size)/pace.ShardBytes, 1.0/pace.ShardRecords))
+	fault := func() bool { return rng.Float64() < b.part }
+	var peers pace.Peers
+	var list []*writer
+	for range b.shards {
+		w := &writer{c: c, rng: rng, to: newShard(tokenBucket), size: b.size, queued: n, trip: int64(20 * time.Millisecond), fault: fault}
+		w.pace.Beside(&peers)
+		w.pace.Init(l, 0)
+		list = append(list, w)
+		c.at(0, w.admit)
+	}
+	for at := int64(0); ; at += second / 10 {
+		c.run(at)
+		if !slices.ContainsFunc(list, func(w *writer) bool { return int(w.stored) < n }) {
+			return float64(at) / float64(second)
+		}
+	}
+}
+
+// times returns the median and the worst of some runs, of the fixed rate's median.
+func (b backlog) times(seeds uint64) (median, worst, fixed float64) {
+	var adaptive, other []float64
+	for seed := range seeds {
+		adaptive = append(adaptive, b.run(seed+1, true))
+		if seed < 5 {
+			other = append(other, b.run(seed+1, false))
+		}
+	}
+	slices.Sort(adaptive)
+	slices.Sort(other)
+	fixed = other[len(other)/2]
+	return adaptive[len(adaptive)/2] / fixed, adaptive[len(adaptive)-1] / fixed, fixed
+}
+
+// backlogSeeds is how often a backlog of full aggregates at one shard runs.
+const backlogSeeds = 40
+
+func (b backlog) seeds() uint64 {
+	if b.size == single {
+		return max(5, backlogSeeds/uint64(4*b.shards))
+	}
+	return max(8, backlogSeeds/uint64(b.shards))
+}
+
 func crowdTable() string {
 	var b strings.Builder
 	b.WriteString("| all with more to send than they may, clocks within 0.2 s | shard used | throttled, mean and worst | fairness |\n|---|---|---|---|\n")
 	for _, cr := range crowds {
 		used, throttled, worst, fair := cr.repeat()
 		fmt.Fprintf(&b, "| %s | %.0f %% | %.1f %%, %.1f %% | %.2f |\n", cr.name, 100*used, 100*throttled, 100*worst, fair)
+	}
+	return b.String()
+}
+
+func backlogTable() string {
+	var b strings.Builder
+	b.WriteString("| throttled at random: a backlog takes, of the time with a fixed rate | 1 % | 2 % | 3 % | 5 % |\n|---|---|---|---|---|\n")
+	for _, c := range []backlog{{size: single, seconds: 12}, {size: aggregate, seconds: 12}, {size: aggregate, seconds: 60}} {
+		what := "records of 1 kB"
+		if c.size == aggregate {
+			what = "full aggregates"
+		}
+		for _, shards := range []int{1, 4, 16} {
+			c.shards = shards
+			fmt.Fprintf(&b, "| %.0f s of %s, shards: %d |", c.seconds, what, shards)
+			for _, part := range []float64{0.01, 0.02, 0.03, 0.05} {
+				c.part = part
+				median, worst, _ := c.times(c.seeds())
+				fmt.Fprintf(&b, " %.2f (%.2f) |", median, worst)
+			}
+			b.WriteString("\n")
+		}
 	}
 	return b.String()
 }

@@ -90,6 +90,31 @@ func TestTenProducersShareWithFewThrottles(t *testing.T) {
 	}
 }
 
+func TestFewThrottlesAtRandomHardlyDelayABacklog(t *testing.T) {
+	for _, c := range []struct {
+		size          int
+		seconds, most float64 // of a fixed rate's time
+		shards        []int
+	}{
+		{single, 12, 1.3, []int{1, 4, 16}},
+		{aggregate, 12, 1.45, []int{1, 4}}, // with one record in twenty it takes half more
+		{aggregate, 12, 2.2, []int{16}},
+	} {
+		for _, shards := range c.shards {
+			for _, part := range []float64{0.01, 0.02, 0.03, 0.05} {
+				b := backlog{shards: shards, size: c.size, part: part, seconds: c.seconds}
+				most := c.most
+				if c.size == aggregate && part == 0.05 {
+					most = max(most, 1.7)
+				}
+				if median, worst, fixed := b.times(b.seeds()); median > most {
+					t.Errorf("unexpected time for records of %d bytes at %d shards with %v throttled; got %.2f times what a fixed rate takes, %.2f at worst; want at most %v times %v s", c.size, shards, part, median, worst, most, fixed)
+				}
+			}
+		}
+	}
+}
+
 func TestCapacityThatIsFreedIsUsedAgain(t *testing.T) {
 	sc := scenario{producers: 3, size: aggregate, join: 70, leave: 130, seconds: 220}
 	o := sc.run(1)
@@ -114,7 +139,7 @@ func TestCommittedNumbersAreCurrent(t *testing.T) {
 	quickNumbers, plots := quickTable()
 	hostileNumbers, more := hostileTable()
 	maps.Copy(plots, more)
-	for name, table := range map[string]string{"quick": quickNumbers, "crowd": crowdTable(), "hostile": hostileNumbers, "start": startTable()} {
+	for name, table := range map[string]string{"quick": quickNumbers, "crowd": crowdTable(), "backlog": backlogTable(), "hostile": hostileNumbers, "start": startTable()} {
 		got, err := block(string(text), name)
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ func write(out string, fleet bool) error {
 	tables := map[string]string{}
 	var plots map[string]string
 	tables["quick"], plots = quickTable()
-	tables["crowd"] = crowdTable()
+	tables["crowd"], tables["backlog"] = crowdTable(), backlogTable()
 	tables["start"] = startTable()
 	hostileNumbers, more := hostileTable()
 	tables["hostile"] = hostileNumbers
@@ -35,7 +35,7 @@ func write(out string, fleet bool) error {
 		tables["fleet"], plots["fleet.svg"] = table, svg
 	}
 	if out == "" {
-		for _, name := range []string{"quick", "crowd", "hostile", "start", "fleet"} {
+		for _, name := range []string{"quick", "crowd", "hostile", "backlog", "start", "fleet"} {
 			fmt.Println(tables[name])
 		}
 		return nil

@@ -78,7 +78,7 @@ func TestBackgroundThatGetsLessIsProvenSoon(t *testing.T) {
 		gone                  bool
 		proof                 float64
 	}{
-		{"almost nothing is throttled", 380, 8, 1000, true, 0}, // 2.06 %
+		{"almost nothing is throttled", 380, 8, 1000, true, 8}, // 2.06 %, which is looked into anew
 		{"a little", 290, 8, 1000, false, 8},                   // 2.68 %
 		{"less than half of it", 20, 8, aSize, false, 8},       // 28 % of 60 %
 		{"half of it", 18, 8, aSize, false, 32},                // 30 %

@@ -33,8 +33,9 @@ const (
 	// blockLost is enough: where each has two records a second, blockLost takes too long.
 	suspect, heavy = 0.08, 0.15
 	// tryPart is the part of what got through at which it is tried. With less,
-	// trials of few records become long; with more, those who come late disturb.
-	tryPart = 0.75
+	// trials of few records become long; with more, those who come late disturb. Where few are
+	// throttled, little less than now is enough.
+	tryPart, tryFew = 0.75, 0.85
 	// A block under way with this many records tells better what gets through now than the last
 	// one that is complete. That may be of the first second, which uses up the shard's reserve:
 	// all together would then try more than the shard takes.
@@ -69,9 +70,13 @@ const (
 	// that is less, at which producers of this kind together offer a shard that
 	// gets 150 % from a KPL another 100 to 140 %; and tolerateMore above large ones.
 	tolerateTimes, tolerateRoom, tolerateMore, tolerateMost = 3, 0.65, 0.1, 0.9
-	// A block with a smaller proportion throttled than goneAt ends the background;
-	// one with less than unsureBelow of it has it proven soon.
-	goneAt, unsureBelow = 0.025, 0.5
+	// Below suspect it is tolerateFew times as much: there is hardly a sharper proof, and
+	// producers of this kind have as much among themselves. What is looked into below
+	// suspect is never found to be more than fewMost.
+	tolerateFew, fewMost = 1.5, 0.079
+	// A block with a smaller proportion throttled than goneAt or, of the background, goneBelow
+	// ends it if it should have had goneLost; one with less than unsureBelow of it has it proven soon.
+	goneAt, goneBelow, goneLost, unsureBelow = 0.025, 0.25, 4, 0.5
 )
 
 // cause finds out whether what is throttled is the producer's doing.
@@ -149,6 +154,9 @@ func (s *share) newBlock(at int64) {
 // tolerated returns the proportion of throttled records that does not count.
 func (c *cause) tolerated() float64 {
 	b := float64(c.background)
+	if b < suspect {
+		return tolerateFew * b
+	}
 	return min(tolerateTimes*b, max(tolerateRoom, b+tolerateMore), tolerateMost)
 }
 
@@ -158,6 +166,7 @@ func (s *share) observe(l *Limits, sent int64, refused bool) bool {
 	if sent < s.blockAt {
 		return false
 	}
+	s.inPeriod(sent, l.Clock, refused)
 	if s.isTimeToTry(sent+l.Clock, l.Clock) {
 		s.try(sent)
 		return true
@@ -211,8 +220,10 @@ func (s *share) endBlock(at, age int64, all float32) {
 	s.learn(at, rate, 1-lost)
 	s.newBlock(at)
 	switch {
-	case s.background > 0 && lost < goneAt:
+	case s.background > 0 && lost < min(goneAt, goneBelow*float64(s.background)) && all*s.background >= goneLost:
 		s.background, s.rate, s.former = 0, 0, 0
+	case s.isFew() && s.background > 0 && lost >= suspect && enough: // as if none was known
+		s.background, s.rate, s.through, s.former, s.lookedAt = 0, float32(rate), float32(1-lost), max(float32(s.now), atFirst), seconds(at)
 	case s.background > 0:
 		s.rate, s.through, s.former = float32(rate), float32(1-lost), float32(s.now)
 		s.unsure = s.unsure || lost < unsureBelow*float64(s.background)
@@ -238,9 +249,13 @@ func (s *share) try(at int64) {
 		rate := float64(s.sent) / float64(age) * float64(time.Second)
 		delivered = min(delivered, rate*float64((s.kept+priorRecords*s.through)/(all+priorRecords)))
 	}
+	part := tryPart
+	if s.isFew() {
+		part = tryFew
+	}
 	s.newBlock(at)
 	s.trying, s.jammed = true, false // or each record that is stored doubled the share
-	low := max(tryFloor, tryPart*delivered)
+	low := max(tryFloor, part*delivered)
 	s.now = min(s.now, low)
 	s.cut = at
 }
@@ -260,7 +275,11 @@ func (s *share) weigh(at, age int64, all float32) bool {
 		if expected == 0 {
 			expected = float32(notOurs * before)
 		}
+		few := s.isFew() // before it is found
 		s.background = (s.refusal + priorRecords*expected) / (all + priorRecords)
+		if few {
+			s.background = min(s.background, fewMost)
+		}
 		s.peers.found(at, float64(s.background))
 		s.restore(at, float64(s.former))
 	case score+others < sureOurs, others == 0 && s.refusal == 0 && age >= tryCalm, run+others < sureRow:
@@ -273,7 +292,7 @@ func (s *share) weigh(at, age int64, all float32) bool {
 	default:
 		return false
 	}
-	s.trying, s.unsure, s.rate, s.lookedAt = false, false, 0, seconds(at)
+	s.trying, s.unsure, s.rate, s.use.periods.whole, s.lookedAt = false, false, 0, 0, seconds(at)
 	s.newBlock(at)
 	return true
 }

@@ -351,7 +351,7 @@ func TestBlockIsLookedIntoWhenEnoughIsThrottled(t *testing.T) {
 		age                   float64
 		want                  bool
 	}{
-		{stored: 102, refused: 8, size: 3000, age: 1}, // 7.2 %
+		{stored: 102, refused: 8, size: 300, age: 1}, // 7.2 %, but less than tryLeast of a shard for two seconds and more
 		{stored: 87, refused: 8, size: 3000, age: 1, want: true},
 		{stored: 13, refused: 7, age: 1}, // the block is not over
 		{stored: 12, refused: 8, age: 1, want: true},

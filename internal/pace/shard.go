@@ -57,17 +57,16 @@ type Shard struct {
 	share                share
 	throttle             int64 // when the last one that counts was learned
 	throttles            int32 // in a row
-	use                  *use
 }
 
 // Init makes the shard ready for its first record, with full buckets.
 func (s *Shard) Init(l *Limits, now int64) {
-	u := s.use
+	u := s.share.use
 	if u == nil {
 		u = new(use)
 	}
 	*u = use{since: now, began: now}
-	*s = Shard{limits: l, updated: now, use: u, share: share{cause: cause{peers: s.share.peers}}}
+	*s = Shard{limits: l, updated: now, share: share{use: u, cause: cause{peers: s.share.peers}}}
 	s.share.init(l.ceiling(), now)
 	s.setRates()
 	s.records, s.bytes = s.capacities()
@@ -147,15 +146,15 @@ func (s *Shard) after(records, bytes float64) int64 {
 func (s *Shard) Take(size int) {
 	s.records--
 	s.bytes -= float64(size)
-	s.use.pass(s.updated)
-	s.use.add(1/s.recordRate, float64(size)/s.byteRate)
+	s.share.use.pass(s.updated)
+	s.share.use.add(1/s.recordRate, float64(size)/s.byteRate)
 	s.share.took(max(1.0/ShardRecords, float64(size)/ShardBytes))
 }
 
 // Return gives bytes back of which Take was told too many.
 func (s *Shard) Return(bytes int) {
 	s.bytes += float64(bytes)
-	s.use.add(0, -float64(bytes)/s.byteRate)
+	s.share.use.add(0, -float64(bytes)/s.byteRate)
 }
 
 // Stored is told of a record that the shard has taken, and when the request
@@ -208,8 +207,8 @@ func (s *Shard) empty() {
 // Rest keeps the shard from sending until a moment.
 func (s *Shard) Rest(until int64) {
 	if rest := float64(until - max(s.pausedUntil, s.updated)); rest > 0 {
-		s.use.pass(s.updated)
-		s.use.add(rest, rest)
+		s.share.use.pass(s.updated)
+		s.share.use.add(rest, rest)
 	}
 	s.pausedUntil = max(s.pausedUntil, until)
 }

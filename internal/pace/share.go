@@ -33,7 +33,7 @@ const (
 	// growthCredit is how much of its time to grow a record brings that is
 	// sent. A share so small that it sends less often must not grow unproven.
 	growthCredit = 1 // s
-	// climb is what the share gains in a second beside a background. It is the same
+	// climb is what the share gains in a second beside a background that is not small. It is the same
 	// for all, so that they come together; the curve would take minutes.
 	climb = 0.03
 	// jamAfter is how long nothing must get through before that is taken for
@@ -80,6 +80,7 @@ const (
 // What each record needs comes first, for the sake of the processor's cache.
 type share struct {
 	cut int64 // when it was last cut
+	use *use
 	cause
 	// Records of those sent since counted, and refused since the last that was stored.
 	stored, streak float32
@@ -112,8 +113,9 @@ type share struct {
 
 func (s *share) init(ceiling float64, now int64) {
 	ceiling = float64(float32(ceiling)) // or a share at the ceiling was below it
-	*s = share{now: ceiling, ceiling: float32(ceiling), cut: now - cutEvery, counted: now, cause: cause{peers: s.peers}}
+	*s = share{use: s.use, now: ceiling, ceiling: float32(ceiling), cut: now - cutEvery, counted: now, cause: cause{peers: s.peers}}
 	s.newBlock(now)
+	s.use.periods = periods{until: now} // with the first outcome one begins
 }
 
 // pass lets time go by and reports whether the share has changed.
@@ -135,7 +137,7 @@ func (s *share) pass(now, d int64) bool {
 		s.now = min(s.now*(1+seconds/doubling), s.goodShare(now))
 		s.plateau(s.now, 0)
 		s.rising = true
-	case s.background > 0:
+	case s.background >= suspect:
 		s.now = min(s.now+climb*seconds, ceiling)
 		s.plateau(s.now, 0)
 	default:
@@ -180,6 +182,7 @@ func (s *share) learn(at int64, rate, through float64) {
 func (s *share) took(part float64) {
 	s.credit = growthCredit
 	s.sent += float32(part)
+	s.use.periods.sent += float32(part)
 }
 
 // confirmed is told of a record that was stored and reports whether the share
@@ -261,6 +264,7 @@ func (s *share) refused(l *Limits, now, sent int64) bool {
 	if s.rate >= tryLeast && s.background == 0 { // what got through is low enough until a trial tells the cause
 		least = max(least, float64(s.rate*s.through))
 	}
+	least = max(least, s.least(now))
 	s.now = max(peak-drop, min(s.now, least))
 	peak = max(peak, s.now)
 	s.plateau(peak, peak-s.now)

@@ -8,12 +8,14 @@ import "time"
 // part of such a window and the one before it make the answer.
 const useWindow = 3 * time.Second
 
-// use is apart from the Shard, since it is not needed for each record. It counts for how long the limit was in use: the nanoseconds that what was taken takes
-// to come back, for records and bytes alone. A rest after a throttle counts for both.
+// use is apart from the Shard, which has to be small. It counts for how long the limit was in use: the
+// nanoseconds that what was taken takes to come back, for records and bytes alone. A rest after a
+// throttle counts for both.
 type use struct {
 	since       int64 // of all windows
 	began       int64 // of the present one
 	now, before struct{ records, bytes float32 }
+	periods     periods
 }
 
 func (u *use) pass(now int64) {
@@ -23,7 +25,8 @@ func (u *use) pass(now int64) {
 		u.began, u.before = u.began+int64(useWindow), u.now
 		u.now.records, u.now.bytes = 0, 0
 	default:
-		*u = use{since: u.since, began: now}
+		u.began = now
+		u.now.records, u.now.bytes, u.before.records, u.before.bytes = 0, 0, 0, 0
 	}
 }
 
@@ -37,7 +40,7 @@ func (u *use) add(records, bytes float64) {
 // what others use of the shard, so 1 is a shard that has no room left.
 func (s *Shard) InUse(now int64) float64 {
 	s.refill(now)
-	u := s.use
+	u := s.share.use
 	u.pass(now)
 	rest := 1 - float32(now-u.began)/float32(useWindow) // of the window before
 	used := max(u.now.records+rest*u.before.records, u.now.bytes+rest*u.before.bytes)
