@@ -43,7 +43,7 @@ func (s *Server) Start() error {
 		if s.adminLn, err = s.listen("tcp", a); err != nil {
 			return errors.Join(fmt.Errorf("cannot listen on server.admin_listen %s: %w", a, err), s.mainLn.Close())
 		}
-		s.serve(func() error { return s.admin.Serve(s.adminLn) })
+		s.serve(func() error { return s.admin.Serve(s.plain(s.adminLn, adminListen)) })
 	}
 	for _, l := range s.grpcListeners() {
 		if l.ln, err = s.listen("tcp", l.address); err != nil {
@@ -94,7 +94,7 @@ func (s *Server) grpcListeners() []*grpcListener {
 func (s *Server) serveOn(server *http.Server, ln net.Listener, option string) {
 	ln = netutil.LimitListener(ln, s.cfg.Server.MaxConnections)
 	if server.TLSConfig == nil {
-		ln = &plainListener{Listener: ln, s: s, option: option}
+		ln = s.plain(ln, option)
 	}
 	s.serve(func() error {
 		if server.TLSConfig != nil {

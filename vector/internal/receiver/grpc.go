@@ -114,7 +114,7 @@ func (s *Server) onlyGRPC(option string, serve http.HandlerFunc) http.Handler {
 		switch {
 		case r.Method != http.MethodPost || !strings.HasPrefix(r.Header.Get("Content-Type"), grpcContentType):
 			s.notServed(option, r.RemoteAddr, speaksHTTP)
-			http.Error(w, "this is the listener for gRPC (POST with content type application/grpc); want "+s.want(speaksHTTP), http.StatusUnsupportedMediaType)
+			http.Error(w, "this is the listener for gRPC (POST with content type application/grpc); want "+s.want(option, speaksHTTP), http.StatusUnsupportedMediaType)
 		case r.URL.Path == grpcHealth: // SERVING is 1, NOT_SERVING 2
 			writeGRPC(w, &answer{body: s.health([]byte{0x08, 1}, []byte{0x08, 2})})
 		default:

@@ -81,6 +81,7 @@ type rig struct {
 	producer *core.Producer
 	net      *pipes
 	otlpNet  *pipes // of otlp_grpc.listen
+	adminNet *pipes // of server.admin_listen
 	client   *http.Client
 }
 
@@ -131,10 +132,13 @@ func (r *rig) start() {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, TLSClientConfig: r.tls}
 	if !r.real {
 		n := newPipes()
-		r.net, r.otlpNet = n, newPipes()
+		r.net, r.otlpNet, r.adminNet = n, newPipes(), newPipes()
 		deps.Listen = func(_, address string) (net.Listener, error) {
-			if address == r.cfg.OTLPGRPC.Listen {
+			switch address {
+			case r.cfg.OTLPGRPC.Listen:
 				return r.otlpNet, nil
+			case r.cfg.Server.AdminListen:
+				return r.adminNet, nil
 			}
 			return n, nil
 		}

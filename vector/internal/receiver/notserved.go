@@ -6,6 +6,7 @@ import (
 	"log"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 )
@@ -14,6 +15,7 @@ import (
 // is fixed.
 const (
 	speaksHTTP     = "HTTP"
+	speaksEvents   = "HTTP with a body, as for events"
 	speaksHTTP2    = "HTTP/2 without TLS, as gRPC is"
 	speaksGRPC     = "gRPC"
 	speaksVector   = "Vector's own protocol"
@@ -31,24 +33,27 @@ func (s *Server) notServed(listener, client, speaks string) {
 	s.counters.notServed.Add(1)
 	s.throttled.log("protocol at "+listener, 0, func(k skipped) {
 		s.log.Warn("a client speaks a protocol that is not served there, and its events are not taken; set its protocol or address",
-			"listener", listener, "client", client, "speaks", speaks, "want", s.want(speaks), "not_shown", k.lines)
+			"listener", listener, "client", client, "speaks", speaks, "want", s.want(listener, speaks), "not_shown", k.lines)
 	})
 }
 
-// want says where what a client speaks is served.
-func (s *Server) want(speaks string) string {
+// adminListen is the option of the listener for metrics and health.
+const adminListen = "server.admin_listen"
+
+// want says where what a client speaks at a listener is served.
+func (s *Server) want(listener, speaks string) string {
 	at := func(option, address string) string {
 		if address == "off" || address == "" {
 			return option + ", which is off"
 		}
 		return option + " = " + address
 	}
-	http := at("server.listen", s.cfg.Server.Listen)
-	otlp := "OTLP over gRPC at " + at("otlp_grpc.listen", s.cfg.OTLPGRPC.Listen) + ", or over HTTP at " + http + ", path /v1/logs"
+	events := at("server.listen", s.cfg.Server.Listen)
+	otlp := "OTLP over gRPC at " + at("otlp_grpc.listen", s.cfg.OTLPGRPC.Listen) + ", or over HTTP at " + events + ", path /v1/logs"
 	vector := "Vector's own protocol at " + at("native.listen", s.cfg.Native.Listen)
 	switch speaks {
-	case speaksHTTP:
-		return "HTTP at " + http
+	case speaksHTTP, speaksEvents:
+		return "HTTP at " + events
 	case speaksVector:
 		return vector
 	case speaksOTLP:
@@ -56,11 +61,27 @@ func (s *Server) want(speaks string) string {
 	case speaksTraces, speaksMetrics:
 		return "logs only; take the exporter out of the client's other pipelines"
 	case speaksTLS:
+		if listener == adminListen {
+			return "no TLS, which is never at " + adminListen + " (for Prometheus and probes the scheme http); events go to " + events
+		}
 		return "no TLS (for OTLP an insecure exporter, or an address with http), or set tls.cert_file"
 	case speaksPlain:
 		return "TLS, since tls.cert_file is set"
 	}
 	return otlp + "; " + vector
+}
+
+// adminHandler serves what is for operators, and finds clients that send events there.
+func (s *Server) adminHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == "PRI" && r.ProtoMajor == 2:
+			s.notServed(adminListen, r.RemoteAddr, speaksHTTP2)
+		case r.ContentLength != 0:
+			s.notServed(adminListen, r.RemoteAddr, speaksEvents)
+		}
+		s.adminMux.ServeHTTP(w, r)
+	})
 }
 
 // connErrors is where net/http puts what it has to say about single connections, such as
@@ -100,6 +121,10 @@ type plainListener struct {
 	net.Listener
 	s      *Server
 	option string
+}
+
+func (s *Server) plain(ln net.Listener, option string) net.Listener {
+	return &plainListener{Listener: ln, s: s, option: option}
 }
 
 // Accept implements net.Listener.

@@ -34,7 +34,7 @@ func (s *Server) serveOTLP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) unknownMethod(w http.ResponseWriter, r *http.Request, option string) {
 	speaks := speaksOf(r)
 	s.notServed(option, r.RemoteAddr, speaks)
-	writeGRPC(w, &answer{grpcCode: grpcUnimplemented, grpcText: speaks + " is not taken at " + option + "; want " + s.want(speaks)})
+	writeGRPC(w, &answer{grpcCode: grpcUnimplemented, grpcText: speaks + " is not taken at " + option + "; want " + s.want(option, speaks)})
 }
 
 // speaksOf names what a request over gRPC is.

@@ -388,24 +388,29 @@ func TestWrongListenersAreNamed(t *testing.T) {
 		}
 	}
 	const post = "POST /v1/logs HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+	admin := []string{"--server.admin_listen=127.0.0.1:8081"}
 	const otlpWant = "OTLP over gRPC at otlp_grpc.listen = 127.0.0.1:4317"
 	for _, c := range []struct {
 		name   string
 		tls    bool
 		flags  []string
-		grpc   bool // at otlp_grpc.listen
+		at     string // otlp_grpc.listen, server.admin_listen or server.listen
 		client func(*testing.T, *rig, *pipes)
 		speaks string
 		want   string
 	}{
-		{"gRPC at the port of HTTP", false, nil, false, plain, speaksHTTP2, otlpWant},
-		{"gRPC with TLS at the port of HTTP", true, nil, false, encrypted, speaksHTTP2TLS, otlpWant},
-		{"gRPC with TLS at the port of HTTP/2", true, []string{"--server.http2=true"}, false, encrypted, speaksOTLP, otlpWant},
-		{"gRPC with TLS where there is none", false, nil, true, encrypted, speaksTLS, "tls.cert_file"},
-		{"gRPC without TLS where there is some", true, nil, true, plain, speaksPlain, "tls.cert_file"},
-		{"HTTP at the port of gRPC", false, nil, true, text(post), speaksHTTP, "HTTP at server.listen = 127.0.0.1:8080"},
-		{"HTTP without TLS where there is some", true, nil, false, text(post), speaksPlain, "tls.cert_file"},
-		{"HTTP with TLS where there is none", false, nil, false, encrypted, speaksTLS, "tls.cert_file"},
+		{"gRPC at the port of HTTP", false, nil, "server.listen", plain, speaksHTTP2, otlpWant},
+		{"gRPC with TLS at the port of HTTP", true, nil, "server.listen", encrypted, speaksHTTP2TLS, otlpWant},
+		{"gRPC with TLS at the port of HTTP/2", true, []string{"--server.http2=true"}, "server.listen", encrypted, speaksOTLP, otlpWant},
+		{"gRPC with TLS where there is none", false, nil, "otlp_grpc.listen", encrypted, speaksTLS, "tls.cert_file"},
+		{"gRPC without TLS where there is some", true, nil, "otlp_grpc.listen", plain, speaksPlain, "tls.cert_file"},
+		{"HTTP at the port of gRPC", false, nil, "otlp_grpc.listen", text(post), speaksHTTP, "HTTP at server.listen = 127.0.0.1:8080"},
+		{"HTTP without TLS where there is some", true, nil, "server.listen", text(post), speaksPlain, "tls.cert_file"},
+		{"HTTP with TLS where there is none", false, nil, "server.listen", encrypted, speaksTLS, "tls.cert_file"},
+		{"HTTP with TLS at the port for metrics", false, admin, "server.admin_listen", encrypted, speaksTLS, "the scheme http); events go to server.listen = 127.0.0.1:8080"},
+		{"HTTP with TLS at the port for metrics, which never has any", true, admin, "server.admin_listen", encrypted, speaksTLS, "the scheme http)"},
+		{"gRPC at the port for metrics", false, admin, "server.admin_listen", plain, speaksHTTP2, otlpWant},
+		{"events at the port for metrics", false, admin, "server.admin_listen", text(post), speaksEvents, "HTTP at server.listen = 127.0.0.1:8080"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -417,11 +422,7 @@ func TestWrongListenersAreNamed(t *testing.T) {
 				}
 				r := otlpRig(t, c.flags...)
 				defer r.stop()
-				listener, at := "server.listen", r.net
-				if c.grpc {
-					listener, at = "otlp_grpc.listen", r.otlpNet
-				}
-				c.client(t, r, at)
+				c.client(t, r, map[string]*pipes{"server.listen": r.net, "otlp_grpc.listen": r.otlpNet, "server.admin_listen": r.adminNet}[c.at])
 				synctest.Wait()
 				line := ""
 				for l := range strings.Lines(r.logged()) {
@@ -430,7 +431,7 @@ func TestWrongListenersAreNamed(t *testing.T) {
 						break
 					}
 				}
-				for _, part := range []string{"level=WARN", "listener=" + listener + " client=", c.speaks, c.want} {
+				for _, part := range []string{"level=WARN", "listener=" + c.at + " client=", c.speaks, c.want} {
 					if !strings.Contains(line, part) {
 						t.Errorf("unexpected line; got %q; want one with %q; log %s", line, part, r.logged())
 					}

@@ -115,7 +115,7 @@ func (q *request) checkRequest() (*destination, *failure) {
 	if !q.protocol.grpc() && isPush(r.URL.Path) {
 		speaks := speaksOf(r)
 		s.notServed("server.listen", r.RemoteAddr, speaks)
-		return nil, permanent(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want "+s.want(speaks))
+		return nil, permanent(http.StatusNotFound, ReasonPath, "this is the listener for HTTP; want "+s.want("server.listen", speaks))
 	}
 	return s.destinationOf(r, rt, number)
 }

@@ -147,11 +147,11 @@ func New(cfg *config.Config, producer *core.Producer, deps Deps) (*Server, error
 		// No ReadTimeout and no WriteTimeout: see paced and request.writeAnswer.
 	}
 	s.admin = &http.Server{
-		Handler:           s.adminMux,
+		Handler:           s.adminHandler(),
 		ReadHeaderTimeout: cfg.Server.HeaderTimeout,
 		ReadTimeout:       cfg.Server.HeaderTimeout,
 		IdleTimeout:       cfg.Server.IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ErrorLog:          s.connErrors(adminListen),
 	}
 	if s.native, err = s.newGRPC("native.listen", cfg.Native.Listen, s.serveNative); err != nil {
 		return nil, fmt.Errorf("cannot make the server: %w", err)
