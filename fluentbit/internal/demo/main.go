@@ -47,14 +47,7 @@ func demo(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	// The plugin must not meet the account of the user.
-	for _, k := range []string{"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ENDPOINT_URL"} {
-		os.Unsetenv(k)
-	}
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_REGION": "us-east-1",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": filepath.Join(dir, "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "none"),
-	} {
+	for k, v := range account(dir) {
 		os.Setenv(k, v)
 	}
 	kind := os.Getenv("KINESIS")
@@ -92,4 +85,15 @@ func demo(ctx context.Context) error {
 		ran = append(ran, outcome{mode: m, contents: got, confirmed: confirmed, took: took, found: in.compare(got)})
 	}
 	return report(in, ran)
+}
+
+// account is the environment in which the plugin does not meet the account of the user. dir is
+// an empty folder.
+func account(dir string) map[string]string {
+	none := filepath.Join(dir, "none")
+	return map[string]string{
+		"AWS_PROFILE": "", "AWS_SESSION_TOKEN": "", "AWS_CA_BUNDLE": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_ENDPOINT_URL": "",
+		"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo", "AWS_REGION": "us-east-1",
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none,
+	}
 }

@@ -38,8 +38,9 @@ func fluentBit() string {
 	return bin
 }
 
-func shipByHost(ctx context.Context, in *inputs, m mode, k *local) (confirmed int, err error) {
-	args := []string{"--workers", "4", "--progress", "--max-seconds", "300"}
+// hostCommand is the command that runs the host program, with further options.
+func hostCommand(ctx context.Context, in *inputs, m mode, k *local, options ...string) *exec.Cmd {
+	args := append([]string{"--workers", "4"}, options...)
 	for _, p := range properties(in, m, k) {
 		args = append(args, "-p", p[0]+"="+p[1])
 	}
@@ -51,7 +52,11 @@ func shipByHost(ctx context.Context, in *inputs, m mode, k *local) (confirmed in
 		}
 		args = append(args, "--format", format, f.path)
 	}
-	cmd := exec.CommandContext(ctx, os.Getenv("FLB_HOST"), args...)
+	return exec.CommandContext(ctx, os.Getenv("FLB_HOST"), args...)
+}
+
+func shipByHost(ctx context.Context, in *inputs, m mode, k *local) (confirmed int, err error) {
+	cmd := hostCommand(ctx, in, m, k, "--progress", "--max-seconds", "300")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -79,13 +84,15 @@ func properties(in *inputs, m mode, k *local) [][2]string {
 	return list // lines of text have no key; they are unkeyed
 }
 
-func shipByFluentBit(ctx context.Context, bin string, in *inputs, m mode, k *local, dir string) error {
+// fluentBitCommand makes the configuration and returns the command that runs it. service are
+// further lines of the section of the service.
+func fluentBitCommand(ctx context.Context, bin string, in *inputs, m mode, k *local, dir, service string) (*exec.Cmd, error) {
 	var c strings.Builder
 	parsers := filepath.Join(dir, "parsers.conf")
 	if err := os.WriteFile(parsers, []byte("[PARSER]\n    Name json\n    Format json\n"), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(&c, "[SERVICE]\n    flush 1\n    grace 30\n    log_level warn\n    parsers_file %s\n", parsers)
+	fmt.Fprintf(&c, "[SERVICE]\n    flush 1\n    grace 30\n    log_level warn\n    parsers_file %s\n%s", parsers, service)
 	for i, f := range in.files {
 		fmt.Fprintf(&c, "[INPUT]\n    name tail\n    path %s\n    tag file.%d\n    read_from_head on\n    refresh_interval 1\n    buffer_max_size 12M\n", f.path, i)
 		if f.json {
@@ -98,10 +105,18 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, m mode, k *loc
 	}
 	conf := filepath.Join(dir, "fluent-bit.conf")
 	if err := os.WriteFile(conf, []byte(c.String()), 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, bin, "-q", "-e", os.Getenv("OUT_KPL_SO"), "-c", conf)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	return cmd, nil
+}
+
+func shipByFluentBit(ctx context.Context, bin string, in *inputs, m mode, k *local, dir string) error {
+	cmd, err := fluentBitCommand(ctx, bin, in, m, k, dir, "")
+	if err != nil {
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

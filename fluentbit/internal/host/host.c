@@ -32,12 +32,13 @@ static const char usage[] =
 "  --def-size N         bytes of the plugin definition: 48 as 5.1.1 (default), 40 as 5.0, 32 as before\n"
 "  --log-level N        1 error to 5 trace; default 3\n"
 "  --metrics FILE       append the metrics of each instance at its end\n"
+"  --metrics-now FILE   write the metrics into FILE each second, as Prometheus reads them\n"
 "  --options            print the plugin's options and end\n"
 "  --progress           a line a second on stderr\n"
 "A line of JSON on stdout sums up. Exit code: 0 all delivered, 1 not all, 2 wrong use, 255 refused.\n";
 
 struct options {
-    const char *path;
+    const char *path, *metrics_now;
     struct instance *instances;
     int instance_count, reload, refuse, dry_run, fork, list, segv;
     int threads, files; /* after the fifth reload */
@@ -147,6 +148,8 @@ static void parse(struct options *o, int argc, char **argv)
                 o->def_size = strtoul(v, NULL, 10);
             } else if (strcmp(a, "--metrics") == 0) {
                 metrics_path = v;
+            } else if (strcmp(a, "--metrics-now") == 0) {
+                o->metrics_now = v;
             } else if (strcmp(a, "--log-level") == 0) {
                 level = atoi(v);
             } else {
@@ -284,6 +287,9 @@ int main(int argc, char **argv)
             waitpid(child, &status, 0);
             return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
         }
+    }
+    if (o.metrics_now != NULL) {
+        metrics_keep(o.metrics_now);
     }
     if (init(&o, p) != 0) {
         return 255;

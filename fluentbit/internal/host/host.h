@@ -77,6 +77,7 @@ void feed_run(struct feed *f, void (*emit)(void *arg, struct chunk *c), void *ar
 
 struct cmt;
 struct cmt *metrics_new(void);
+void metrics_keep(const char *path); /* writes all that there are into path, each second, until the process ends */
 void metrics_end(struct cmt *c, const char *path); /* writes to path, unless it is NULL */
 
 /* ---- plugin.c: the plugin's side of the interface ---- */

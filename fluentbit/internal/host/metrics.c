@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host.h"
 
@@ -38,11 +39,22 @@ struct cmt_family {
 
 struct cmt {
     struct cmt_family *families;
+    struct cmt *next;
 };
+
+/* Guards all values against the thread of metrics_keep. */
+static pthread_mutex_t mu = PTHREAD_MUTEX_INITIALIZER;
+static struct cmt *all;
 
 struct cmt *metrics_new(void)
 {
-    return must(calloc(1, sizeof(struct cmt)));
+    struct cmt *c = must(calloc(1, sizeof(*c)));
+
+    pthread_mutex_lock(&mu);
+    c->next = all;
+    all = c;
+    pthread_mutex_unlock(&mu);
+    return c;
 }
 
 /* The host cannot put outputs together whose metrics of one name differ in their labels,
@@ -84,8 +96,10 @@ static struct cmt_family *family(struct cmt *c, const char *type, char *ns, char
     for (i = 0; i < n; i++) {
         f->keys[i] = must(strdup(keys[i]));
     }
+    pthread_mutex_lock(&mu);
     f->next = c->families;
     c->families = f;
+    pthread_mutex_unlock(&mu);
     return f;
 }
 
@@ -143,31 +157,39 @@ void *cmt_histogram_create(struct cmt *c, char *ns, char *subsystem, char *name,
 
 int cmt_counter_set(struct cmt_family *f, uint64_t time, double v, int n, char **values)
 {
-    struct series *s = series(f, n, values);
+    struct series *s;
 
     (void)time;
+    pthread_mutex_lock(&mu);
+    s = series(f, n, values);
     if (v < s->value) {
         die("counter %s goes down", f->name);
     }
     s->value = v;
+    pthread_mutex_unlock(&mu);
     return 0;
 }
 
 int cmt_gauge_set(struct cmt_family *f, uint64_t time, double v, int n, char **values)
 {
     (void)time;
+    pthread_mutex_lock(&mu);
     series(f, n, values)->value = v;
+    pthread_mutex_unlock(&mu);
     return 0;
 }
 
 int cmt_histogram_set_default(struct cmt_family *f, uint64_t time, uint64_t *counts, double sum, uint64_t count, int n, char **values)
 {
-    struct series *s = series(f, n, values);
+    struct series *s;
 
     (void)time;
+    pthread_mutex_lock(&mu);
+    s = series(f, n, values);
     memcpy(s->counts, counts, (f->buckets->count + 1) * sizeof(uint64_t));
     s->sum = sum;
     s->value = (double)count;
+    pthread_mutex_unlock(&mu);
     return 0;
 }
 
@@ -199,9 +221,56 @@ static void write_series(FILE *to, struct cmt_family *f, struct series *s)
         labels(to, f, s, le);
         fprintf(to, " %llu\n", (unsigned long long)s->counts[i]);
     }
+    if (f->buckets != NULL) {
+        fprintf(to, "%s_sum", f->name);
+        labels(to, f, s, "");
+        fprintf(to, " %.17g\n", s->sum);
+    }
     fprintf(to, "%s%s", f->name, f->buckets ? "_count" : "");
     labels(to, f, s, "");
     fprintf(to, " %.17g\n", s->value);
+}
+
+/* A reader of the file sees all of it or that of a second ago. */
+static void *keep(void *arg)
+{
+    const char *path = arg;
+    char new[4096];
+
+    snprintf(new, sizeof(new), "%s.new", path);
+    for (;; sleep(1)) {
+        FILE *to = fopen(new, "w");
+        struct cmt *c;
+        struct cmt_family *f;
+        struct series *s;
+
+        if (to == NULL) {
+            die("%s: cannot be written", new);
+        }
+        pthread_mutex_lock(&mu);
+        for (c = all; c != NULL; c = c->next) {
+            for (f = c->families; f != NULL; f = f->next) {
+                for (s = f->series; s != NULL; s = s->next) {
+                    write_series(to, f, s);
+                }
+            }
+        }
+        pthread_mutex_unlock(&mu);
+        if (fclose(to) != 0 || rename(new, path) != 0) {
+            die("%s: cannot be written", path);
+        }
+    }
+    return NULL;
+}
+
+void metrics_keep(const char *path)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, keep, (void *)path) != 0) {
+        die("no thread for the metrics");
+    }
+    pthread_detach(thread);
 }
 
 /* Writes everything down and frees it. Whatever is set later is a use after free,
@@ -209,10 +278,16 @@ static void write_series(FILE *to, struct cmt_family *f, struct series *s)
 void metrics_end(struct cmt *c, const char *path)
 {
     FILE *to = path ? fopen(path, "a") : NULL;
+    struct cmt **at;
     struct cmt_family *f, *next;
     struct series *s, *after;
     int i;
 
+    pthread_mutex_lock(&mu);
+    for (at = &all; *at != c; at = &(*at)->next) {
+    }
+    *at = c->next;
+    pthread_mutex_unlock(&mu);
     for (f = c->families; f != NULL; f = next) {
         for (s = f->series; s != NULL; s = after) {
             if (to != NULL) {
