@@ -82,7 +82,7 @@ func (c *pageClock) before(h http.Handler) http.Handler {
 // is the real one, since the pictures show curves.
 func pageRig(t *testing.T, kinesis *kinesistest.Server, flags ...string) (*rig, string) {
 	t.Helper()
-	r := &rig{t: t, kinesis: kinesis, real: true}
+	r := &rig{t: t, kinesis: kinesis, real: true, region: "eu-west-1"}
 	r.configure(append([]string{"--server.listen=127.0.0.1:0", "--server.admin_listen=127.0.0.1:0"}, flags...)...)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -207,7 +207,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		`data-ready="true"`, `<p class="pill bad" id="state" role="status" aria-live="polite">events are refused or lost</p>`, ">logs-web<", ">logs-audit<", ">2,000 shards<",
+		`data-ready="true"`, `<p class="pill bad" id="state" role="status" aria-live="polite">events are refused or lost</p>`, ">logs-web<", ">eu-west-1 · ", ">logs-audit<", ">2,000 shards<",
 		">aggregating<", "request: stream forbidden", "request: malformed", "event dropped: too large", "events can never be stored and were dropped",
 		`aria-label="2000 shards, average load `, `role="meter"`, "<td>default</td>", "What is wrong", "requests were answered with 4xx in the last two minutes", "dead_letter, such as route.oversize", `class="scale"`,
 	} {

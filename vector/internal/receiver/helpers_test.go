@@ -70,6 +70,7 @@ type rig struct {
 	deadLetters deadletter.Sink
 	// deadLettersTo is a stream for dead letters instead.
 	deadLettersTo string
+	region        string // that the status page shows
 	log           io.Writer
 	real          bool // sockets instead of pipes
 	tls           *tls.Config
@@ -125,7 +126,7 @@ func (r *rig) start() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	deps := Deps{Logger: log, Journal: notes, DeadLetters: r.deadLetters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
+	deps := Deps{Logger: log, Region: r.region, Journal: notes, DeadLetters: r.deadLetters, Getenv: func(string) string { return "secret-1\nsecret-2" }}
 	if r.deadLettersTo != "" {
 		deps.DeadLetters = deadletter.NewStream(producer, r.deadLettersTo)
 	}

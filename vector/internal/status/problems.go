@@ -52,6 +52,14 @@ var refusals = map[string]string{
 	"poison":           "set the policy of the route from reject to dead_letter or drop (route.oversize, route.malformed, route.partition_key_missing)",
 }
 
+// numbered puts a number before the words for one or for several.
+func numbered(n uint64, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, several)
+}
+
 // problems lists what is wrong, the worst first. Called with the lock held.
 func (p *Page) problems(d *Document, streams []core.StreamSnapshot) []Problem {
 	list := []Problem{}
@@ -83,11 +91,11 @@ func (p *Page) problems(d *Document, streams []core.StreamSnapshot) []Problem {
 		}
 	}
 	if lost := p.recently(func(s *sample) uint64 { return s.dropped }); lost > 0 {
-		add("error", "", "dropped", fmt.Sprintf("%d events were dropped in the last two minutes", lost), "set the policy of the reason below to dead_letter, such as route.oversize, to keep them")
+		add("error", "", "dropped", numbered(lost, "event was", "events were")+" dropped in the last two minutes", "set the policy of the reason below to dead_letter, such as route.oversize, to keep them")
 	}
 	if refused := p.recently(func(s *sample) uint64 { return s.refused }); refused > 0 {
 		reason := mostRefused(d.Server.Rejected)
-		add("error", "", "4xx", fmt.Sprintf("%d requests were answered with 4xx in the last two minutes, mostly %s; shippers drop such bodies", refused, cmp.Or(reason, "of unknown reason")),
+		add("error", "", "4xx", fmt.Sprintf("%s answered with 4xx in the last two minutes, mostly %s; shippers drop such bodies", numbered(refused, "request was", "requests were"), cmp.Or(reason, "of unknown reason")),
 			cmp.Or(refusals[reason], "set the client as docs/vector.md says"))
 	}
 	if j := d.Server.Journal; j.On && j.Failed {

@@ -43,6 +43,10 @@ func TestPageSaysFirstWhatIsWrongAndWhatToDo(t *testing.T) {
 			name: "dropped", server: Server{Dropped: map[string]uint64{"too_large": 4}},
 			level: "error", code: "dropped", text: "4 events were dropped", advice: "dead_letter",
 		},
+		{
+			name: "one dropped", server: Server{Dropped: map[string]uint64{"too_large": 1}},
+			level: "error", code: "dropped", text: "1 event was dropped", advice: "dead_letter",
+		},
 		{name: "journal", server: Server{Journal: Journal{On: true, Failed: true}}, level: "warn", code: "journal", text: "the journal cannot be written", advice: "journal.dir"},
 		{name: "memory", server: Server{Memory: Memory{Used: 100, Limit: 100}}, level: "warn", code: "memory", text: "all of limits.memory", advice: "raise limits.memory"},
 		{name: "connections", server: Server{Connections: 5, MaxConnections: 5}, level: "warn", code: "connections", text: "all connections are taken", advice: "server.max_connections"},

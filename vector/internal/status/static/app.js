@@ -155,7 +155,7 @@ function renderMeters(d) {
   meter("Producer buffer", p.buffered_bytes, p.buffer_limit_bytes, size, count(p.buffered_records) + " of " + count(p.buffer_limit_records) + " events");
   meter("Connections", s.connections, s.max_connections, count, s.in_flight + " requests under way");
   if (s.ledger.max_entries > 0) {
-    const saved = s.resumed ? count(s.resumed) + " bodies came again, " + count(s.events_saved) + " events not written twice" : "no body came again";
+    const saved = s.resumed ? (s.resumed === 1 ? "1 body" : count(s.resumed) + " bodies") + " came again, " + count(s.events_saved) + " events not written twice" : "no body came again";
     meter("Ledger of unanswered bodies", s.ledger.entries, s.ledger.max_entries, count, saved + (s.ledger.evicted ? ", " + count(s.ledger.evicted) + " evicted too early" : ""));
   }
   if (s.journal.on) {
@@ -250,7 +250,7 @@ function renderStreams(d) {
     const failed = sum(t.failed);
     fact(s, "Failed", count(failed), Object.keys(t.failed).join(", "), failed ? "bad" : "");
     if (t.wrong_shard) fact(s, "Wrong shard", count(t.wrong_shard), "resent", "warn");
-    fact(s, "Limit in use", percent(t.in_use), t.shards_needed ? t.shards.id.length + " shards, " + t.shards_needed + " would do" : "", t.in_use >= 0.9 && t.backlog_seconds > 0 ? "warn" : "");
+    fact(s, "Limit in use", percent(t.in_use), t.shards_needed ? shardCount(t.shards.id.length) + ", " + t.shards_needed.toLocaleString("en") + " would do" : "", t.in_use >= 0.9 && t.backlog_seconds > 0 ? "warn" : "");
     fact(s, "Backlog", t.backlog_seconds ? span(t.backlog_seconds) : "none", "of the fullest shard", t.backlog_seconds > 5 ? "warn" : "");
     renderReadBack(s, t, d.producer.verify_uncertain);
     renderShards(s, t);
@@ -260,6 +260,8 @@ function renderStreams(d) {
   }
 }
 
+function shardCount(n) { return n.toLocaleString("en") + (n === 1 ? " shard" : " shards"); }
+
 function renderBadges(s, t) {
   const list = [];
   if (t.last_error) list.push(["bad", t.last_error]);
@@ -267,7 +269,7 @@ function renderBadges(s, t) {
   else if (t.aggregating) list.push(["good", "aggregating"]);
   else list.push(["warn", "not aggregating"]);
   const n = t.shards.id.length;
-  list.push(["", n ? n.toLocaleString("en") + (n === 1 ? " shard" : " shards") : "no shard map"]);
+  list.push(["", n ? shardCount(n) : "no shard map"]);
   const key = JSON.stringify(list);
   if (s.badgeKey === key) return;
   s.badgeKey = key;
