@@ -16,6 +16,12 @@ import (
 // onTerminal runs kplcat with its output on a terminal, and returns what appears there.
 func onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
+	return typing(t, "", "", args...)
+}
+
+// typing does the same, and presses a key when a text has appeared.
+func typing(t *testing.T, key, when string, args ...string) string {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Skipf("NOT TESTED: kplcat on a terminal; there is none to be had: %v", err)
@@ -37,15 +43,45 @@ func onTerminal(t *testing.T, args ...string) string {
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		_, _ = io.Copy(&b, master) // ends with an error when the terminal is closed
+		pressed := key == ""
+		part := make([]byte, 4096)
+		for {
+			n, err := master.Read(part)
+			b.Write(part[:n])
+			if err != nil { // the terminal was closed
+				return
+			}
+			if !pressed && strings.Contains(b.String(), when) {
+				pressed = true
+				_, _ = master.WriteString(key)
+			}
+		}
 	}()
-	code := run(t.Context(), args, nil, tty, tty)
+	var stdin io.Reader
+	if key != "" {
+		stdin = tty
+	}
+	code := run(t.Context(), args, stdin, tty, tty)
+	if key != "" { // the terminal is not closed while a key is waited for
+		if _, err := master.WriteString("\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tty.Close()
 	<-read
 	if code != exitOK {
 		t.Fatalf("unexpected exit code %d; output: %s", code, b.String())
 	}
 	return strings.ReplaceAll(b.String(), "\r\n", "\n")
+}
+
+// A person sees at once that top works, and which keys there are.
+func TestTopSaysAtOnceWhatItDoes(t *testing.T) {
+	s := newServer(t, 1)
+	got := typing(t, "q", "q ends", "top", "--endpoint", s.URL(), "--interval", "1h", stream)
+	if !strings.Contains(got, "\x1b[H\x1b[2Jcounts what comes into "+stream+" from now on; the first table follows in 1h0m0s\n") || !strings.Contains(got, "q ends") {
+		t.Errorf("unexpected screen; got %q; want what is counted, and the keys", got)
+	}
 }
 
 func TestTerminalsGetTheCompactForm(t *testing.T) {

@@ -140,7 +140,7 @@ func watch(ctx context.Context, top *topOptions, screen *screen, warn *warner) e
 	for _, o := range top.streams {
 		client, err := awsclient.New(ctx, o.client())
 		if err != nil {
-			return err
+			return explain(err, o)
 		}
 		api, ok := client.(reader.API)
 		if !ok {
@@ -159,6 +159,11 @@ func watch(ctx context.Context, top *topOptions, screen *screen, warn *warner) e
 				failed <- err
 			}
 		})
+	}
+	if !screen.once {
+		if err := screen.show(b.text(screen.lines())); err != nil {
+			return err
+		}
 	}
 	tick := time.NewTicker(top.interval)
 	defer tick.Stop()
@@ -357,8 +362,8 @@ func (b *topView) used(r rate, shards int) float64 {
 
 // text is the screen, of at most as many lines as it has; 0 is any number.
 func (b *topView) text(lines int) string {
-	if b.ended.IsZero() { // a key was pressed early
-		return fmt.Sprintf("counting for %s\n", b.top.interval)
+	if b.ended.IsZero() {
+		return fmt.Sprintf("counts what comes into %s from now on; the first table follows in %s\n", b.names(), b.top.interval)
 	}
 	rows := [][]string{{"", "kinesis/s", "user/s", "bytes/s", "used", "late", "throttled"}}
 	var keys []string
@@ -412,6 +417,14 @@ func (b *topView) text(lines int) string {
 		out.WriteString("\nkeys with most bytes, of the user records\n" + strings.Join(keys, "\n") + "\n")
 	}
 	return out.String()
+}
+
+func (b *topView) names() string {
+	var names []string
+	for _, t := range b.streams {
+		names = append(names, t.name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func total(keys []keyBytes) (n int64) {
@@ -493,25 +506,46 @@ func newScreen(stdin io.Reader, stdout io.Writer, once bool) (*screen, error) {
 		return nil, fmt.Errorf("cannot read keys from the terminal: %w", err)
 	}
 	s.keys = make(chan byte)
-	s.close = func() { _ = term.Restore(int(in.Fd()), before) }
-	// The process ends while it waits for a key; nothing else can end it.
+	done := make(chan struct{})
+	s.close = func() {
+		close(done)
+		_ = term.Restore(int(in.Fd()), before)
+	}
+	// A read of a terminal can be ended by a key alone, or with the process.
 	go func() {
 		var b [1]byte
 		for {
 			if n, err := in.Read(b[:]); n == 0 || err != nil {
 				return
 			}
-			s.keys <- b[0]
+			select {
+			case s.keys <- b[0]:
+			case <-done:
+				return
+			}
 		}
 	}()
 	return s, nil
 }
 
-func (s *screen) lines() int { return s.size() }
+// topKeys is the last line of a screen that takes keys.
+const topKeys = "\nq ends, p stops and goes on, s and b sort by shard or bytes, + and - for keys"
+
+// lines is how many a table may have; 0 is any number.
+func (s *screen) lines() int {
+	n := s.size()
+	if n > 0 && s.keys != nil {
+		n = max(1, n-strings.Count(topKeys, "\n")-1)
+	}
+	return n
+}
 
 // show puts a text on the screen, or prints it.
 func (s *screen) show(text string) error {
 	if !s.once {
+		if s.keys != nil {
+			text += topKeys
+		}
 		// In a raw terminal a line feed does not lead to the start of a line.
 		text = "\x1b[H\x1b[2J" + strings.ReplaceAll(text, "\n", "\r\n")
 	}

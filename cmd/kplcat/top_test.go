@@ -79,7 +79,7 @@ keys with most bytes, of the user records
 
 func TestTopObeysItsKeysAndTheHeightOfTheScreen(t *testing.T) {
 	b, st := newTopView(t, 1)
-	if got := b.text(0); got != "counting for 0s\n" {
+	if got := b.text(0); got != "counts what comes into logs from now on; the first table follows in 0s\n" {
 		t.Errorf("unexpected text before the first interval has ended; got %q", got)
 	}
 	for shard := range 30 {
