@@ -96,7 +96,7 @@ func unusableSettings(err error) doctor.Finding {
 	f := doctor.Finding{Check: "settings", Level: doctor.Fail, Detail: err.Error()}
 	if errors.Is(err, awsclient.ErrNoRegion) {
 		f.Check, f.Detail = "region", "none is set, so nothing can be called"
-		f.Advice = "set --region, AWS_REGION or the region of the profile, or give the stream by its ARN"
+		f.Advice = setRegion
 	}
 	return f
 }

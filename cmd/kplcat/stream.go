@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/internal/remedy"
 )
 
 // readBytesPerSecond is what a shard gives its consumers of this kind together
@@ -29,7 +32,7 @@ const retries = 5
 func catStream(ctx context.Context, o *options, v *view, warn *warner) error {
 	client, err := awsclient.New(ctx, o.client())
 	if err != nil {
-		return err
+		return explain(err, o)
 	}
 	api, ok := client.(reader.API)
 	if !ok {
@@ -119,8 +122,45 @@ func explain(err error, o *options) error {
 			return fmt.Errorf("%w\nthere is a file of that name; to read it, write .%c%s", err, os.PathSeparator, o.stream)
 		}
 	}
-	if reader.NoCredentials(err) && o.aws.Endpoint != "" {
-		return fmt.Errorf("%w\nfor an emulator any will do: AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x", err)
+	if errors.Is(err, awsclient.ErrNoRegion) {
+		return fmt.Errorf("%w\n%s", err, setRegion)
 	}
-	return err
+	r, action := remedyOf(err)
+	if r == nil {
+		return err
+	}
+	advice := r.Advice(func(option string) string {
+		if option == "stream" {
+			return "the name of the stream"
+		}
+		return remedy.Command(option)
+	}, action)
+	if r.Kind == remedy.NoCredentials && cmp.Or(o.aws.Endpoint, os.Getenv("AWS_ENDPOINT_URL_KINESIS"), os.Getenv("AWS_ENDPOINT_URL")) != "" {
+		advice = "for an emulator any will do: AWS_ACCESS_KEY_ID=x AWS_SECRET_ACCESS_KEY=x"
+	}
+	return fmt.Errorf("%w\n%s: %s", err, r.Cause, advice)
+}
+
+// setRegion is what to do if nothing says which region is meant.
+const setRegion = "set --region, AWS_REGION or the region of the profile, or give the stream by its ARN"
+
+// remedyOf says what is known about the error of a call, and the IAM action of that call. It is
+// nil for other errors.
+func remedyOf(err error) (r *remedy.Remedy, action string) {
+	var call *smithy.OperationError
+	if errors.Is(err, context.Canceled) || !errors.As(err, &call) {
+		return nil, ""
+	}
+	code, text := "RequestFailed", ""
+	var api smithy.APIError
+	switch {
+	case errors.As(err, &api):
+		code, text = api.ErrorCode(), api.ErrorMessage()
+	case reader.NoCredentials(err):
+		code = "NoCredentials"
+	}
+	if r = remedy.Find(code, text, err); r.Kind == remedy.Unknown {
+		return nil, ""
+	}
+	return r, "kinesis:" + call.Operation()
 }

@@ -3,11 +3,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
+	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/option"
 )
 
@@ -25,8 +32,45 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		t.Setenv(k, "")
 	}
 	r = of(t, s)
-	if r.code != exitError || !strings.Contains(r.stderr, "for an emulator any will do") {
+	if r.code != exitError || !strings.Contains(r.stderr, "\nkplcat: there are no credentials: for an emulator any will do") {
 		t.Errorf("unexpected failure without credentials; got %+v", r)
+	}
+	t.Setenv("AWS_ENDPOINT_URL_KINESIS", s.URL())
+	if r = kplcat(t, "", stream); !strings.Contains(r.stderr, "for an emulator any will do") {
+		t.Errorf("unexpected failure without credentials, and an endpoint from the environment; got %+v", r)
+	}
+	t.Setenv("AWS_REGION", "")
+	for _, args := range [][]string{{stream}, {"top", stream}} {
+		if r = kplcat(t, "", args...); r.code != exitError || !strings.Contains(r.stderr, "\nkplcat: set --region, AWS_REGION or") {
+			t.Errorf("%q: unexpected failure without a region; got %+v", args, r)
+		}
+	}
+}
+
+// What a call failed with is explained by the table of remedies, in the words of kplcat.
+func TestFailuresOfCallsSayWhatToDo(t *testing.T) {
+	s := newServer(t, 1)
+	s.Fault(kinesistest.Fault{Operation: "ListShards", Times: 1, Effect: kinesistest.Fail("AccessDeniedException", "no")})
+	if r := of(t, s); r.code != exitError || !strings.Contains(r.stderr, "\nkplcat: a permission is missing: allow kinesis:ListShards on the stream, ") {
+		t.Errorf("unexpected failure without a permission; got %+v", r)
+	}
+	of := func(err error) error {
+		return fmt.Errorf("cannot read: %w", &smithy.OperationError{OperationName: "ListShards", Err: err})
+	}
+	for want, err := range map[string]error{
+		"\nnothing listens at the endpoint: check host and port of --endpoint and HTTPS_PROXY, and whether that service runs": of(syscall.ECONNREFUSED),
+		"\nthe credentials have expired and are not renewed: renew them: ":                                                    of(&smithy.GenericAPIError{Code: "ExpiredTokenException"}),
+		"\nthere is no such stream in this region and account: correct --region or the name of the stream, ":                  of(&smithy.GenericAPIError{Code: "ResourceNotFoundException"}),
+		"kinesis:PutTea": &smithy.OperationError{OperationName: "PutTea", Err: &smithy.GenericAPIError{Code: "AccessDeniedException"}},
+	} {
+		if got := explain(err, &options{}); !errors.Is(got, err) || !strings.Contains(got.Error(), want) {
+			t.Errorf("unexpected text; got %v; want %q", got, want)
+		}
+	}
+	for _, err := range []error{errEnough, of(context.Canceled), of(&smithy.GenericAPIError{Code: "Odd"})} {
+		if got := explain(err, &options{}); got != err {
+			t.Errorf("unexpected change of an error that says nothing; got %v; want %v", got, err)
+		}
 	}
 }
 
