@@ -143,6 +143,14 @@ promtool: ## Check and test conf/prometheus with promtool (Debian: apt-get insta
 	promtool check rules conf/prometheus/alerts.yaml
 	promtool test rules conf/prometheus/alerts_test.yaml
 
+.PHONY: pictures
+pictures: build ## Make the pictures of docs/ anew (Debian: apt-get install chromium fonts-dejavu-core)
+	mkdir -p build/pictures
+	STATUS_SHOTS=$(CURDIR)/build/pictures go test -count=1 ./vector/internal/receiver -run '^TestStatusPageInABrowser$$'
+	cp build/pictures/desktop.png docs/status-page.png
+	cp build/pictures/phone.png docs/status-page-phone.png
+	go run ./internal/pictures
+
 .PHONY: shippers
 SHIPPERS ?= all
 SHIPPERS_DIR := $(CURDIR)/build/shippers
