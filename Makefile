@@ -33,6 +33,9 @@ version = $(patsubst amazon-kinesis-$(1)-%.jar,%,$(notdir $(wildcard $(JVM_LIB)/
 JVM_STAMP := $(EMULATORS)/java/target/classes/.built
 GO_SOURCES := go.mod go.sum $(shell find aggregation core fluentbit internal -name '*.go' -not -name '*_test.go')
 
+# The Go that ./try has fetched, where no other is installed.
+export PATH := $(PATH)$(addprefix :,$(wildcard $(CURDIR)/.cache/v0.0.1-$(shell awk '$$1 == "toolchain" {print $$2}' go.mod).linux-*/bin))
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -256,4 +259,4 @@ check-tools:
 	@for t in go cc nm; do command -v $$t >/dev/null || { echo "$$t is missing; on Debian: apt-get install gcc libc6-dev binutils make nodejs npm; Go: https://go.dev/dl/; ./try demo and ./try test install it" >&2; exit 1; }; done
 	@want=$$(awk '$$1 == "go" {print $$2}' go.mod); have=$$(go env GOVERSION); have=$${have#go}; \
 		[[ $$(printf '%s\n' "$$want" "$$have" | sort -V | head -1) == "$$want" ]] || \
-		{ echo "Go $$have is too old; wanted: $$want or newer, see https://go.dev/dl/" >&2; exit 1; }
+		{ echo "Go $$have is too old; wanted: $$want or newer, see https://go.dev/dl/, or: eval \"\$$(./try demo --env)\", which fetches one" >&2; exit 1; }

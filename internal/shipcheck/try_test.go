@@ -62,6 +62,25 @@ func TestAllImagesAreBuilt(t *testing.T) {
 	}
 }
 
+// What is released was built and run before: CI calls docker/images, which has the same list.
+func TestImagesThatAreReleasedAreRunInCI(t *testing.T) {
+	if !strings.Contains(read(t, ".github/workflows/ci.yml"), "- run: make images\n") {
+		t.Error("ci.yml: make images is not called")
+	}
+	list := func(path, expr string) map[string]bool {
+		names := map[string]bool{}
+		for _, m := range regexp.MustCompile(expr).FindAllStringSubmatch(read(t, path), -1) {
+			names[m[1]] = true
+		}
+		return names
+	}
+	built := list("docker/images", `(?m)^\t'([a-z-]+) docker/Dockerfile\.`)
+	released := list(".github/workflows/release.yml", `\{name: ([a-z-]+), file: docker/`)
+	if len(built) < 5 || !maps.Equal(built, released) {
+		t.Errorf("unexpected images; got %v in release.yml; want those of docker/images, %v", released, built)
+	}
+}
+
 // What ./try fetches is the toolchain of go.mod, for both architectures. No module needs a newer one.
 func TestSumsAreThoseOfTheToolchainInGoMod(t *testing.T) {
 	version := goVersion(t)
@@ -307,6 +326,38 @@ func TestTryInstallsWhatIsMissingAndThenNothing(t *testing.T) {
 	entries, err := os.ReadDir(m.dir + "/.cache")
 	if err != nil || len(entries) != 2 {
 		t.Errorf("unexpected entries of .cache; got %v (%v); want apt.log and Go", entries, err)
+	}
+}
+
+// After ./try one can go on with make. Another Go that is installed goes first.
+func TestMakeFindsTheGoThatTryHasFetched(t *testing.T) {
+	m := newMachine(t)
+	m.installed()
+	m.write("Makefile", read(t, "Makefile"))
+	program, err := exec.LookPath("make")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkTools := func() (string, error) {
+		cmd := exec.CommandContext(t.Context(), program, "-s", "check-tools")
+		cmd.Dir, cmd.Env = m.dir, []string{"PATH=" + m.bin}
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	of := func(version string) string {
+		return ".cache/v0.0.1-go" + version + ".linux-" + runtime.GOARCH + "/bin/go"
+	}
+	m.write(of("9.9.2"), "#!/bin/sh\necho go9.9.2\n") // left by an older go.mod
+	if out, err := checkTools(); err == nil || !strings.Contains(out, "go is missing") {
+		t.Errorf("unexpected result without Go; got error %v and %q", err, out)
+	}
+	m.write(of("9.9.3"), "#!/bin/sh\necho go9.9.3\n")
+	if out, err := checkTools(); err != nil {
+		t.Errorf("unexpected result with a Go in .cache; got error %v and %q; want none", err, out)
+	}
+	m.fake("go", "echo go1.2.3")
+	if out, err := checkTools(); err == nil || !strings.Contains(out, "Go 1.2.3 is too old") || !strings.Contains(out, "./try") {
+		t.Errorf("unexpected result with an old Go installed; got error %v and %q; want what to do", err, out)
 	}
 }
 
