@@ -101,8 +101,8 @@ bench-ratios: check-tools ## Show which ratios of benchmarks are more than a ten
 	{ go test -run '^$$' -bench 'Ratio|^BenchmarkBody$$' -count 3 ./core ./vector/internal/body ./vector/internal/receiver && \
 		go test -run '^$$' -bench '^BenchmarkCombine$$/^yardstick$$' -count 3 ./internal/event; } | go run ./internal/benchcheck $(if $(UPDATE),-update)
 
-bench-kpl: check-tools jvm ## Compare with the real KPL in KPL_ROUNDS (1) rounds: CPU, Kinesis records, latency, memory
-	go run ./internal/peerbench -kpl $(or $(KPL_ROUNDS),1)
+bench-kpl: check-tools jvm ## Compare with the real KPL in KPL_ROUNDS (1) rounds, under loads with KPL_LOADS in their names: CPU, Kinesis records, latency, memory
+	go run ./internal/peerbench -kpl $(or $(KPL_ROUNDS),1) -loads '$(KPL_LOADS)'
 
 chaos: check-tools ## Deliver records for CHAOS (10m) while everything goes wrong, as long with journal, read-back and kills, then CHAOS_RECORDS (1000000) more
 	CHAOS=$(CHAOS) go test -v -race -count=1 -timeout 2h -run '^TestChaos$$' ./core

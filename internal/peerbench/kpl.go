@@ -50,8 +50,9 @@ type loaded struct {
 	stats        kinesistest.Stats
 }
 
-// besideKPL prints a table: the producer beside the real KPL, in turns.
-func besideKPL(rounds int) error {
+// besideKPL prints a table: the producer beside the real KPL, in turns, with the loads whose
+// names contain a word.
+func besideKPL(rounds int, word string) error {
 	if err := emulators.AvailableJVM(); err != nil {
 		return err
 	}
@@ -59,12 +60,15 @@ func besideKPL(rounds int) error {
 	if err != nil {
 		return err
 	}
-	loads := []load{
+	loads := slices.DeleteFunc([]load{
 		{name: "200 B, full speed, one by one", mode: "full", records: 400_000, size: 200, batch: 1, shards: shards},
 		{name: "200 B, full speed, in batches of 500", mode: "full", records: 400_000, size: 200, batch: 500, shards: shards},
 		{name: "1 KB, full speed, one by one", mode: "full", records: 200_000, size: 1000, batch: 1, shards: shards},
 		{name: "200 B, 1,000 a second", mode: "rate", records: 10_000, size: 200, rate: 1000, batch: 1, shards: shards, limits: kinesistest.AWSLimits},
 		{name: "1 KB, overload of 2 shards, 10 s", mode: "overload", records: 10, size: 1000, batch: 1, shards: 2, limits: kinesistest.AWSLimits},
+	}, func(l load) bool { return !strings.Contains(l.name, word) })
+	if len(loads) == 0 {
+		return fmt.Errorf("no load has %q in its name", word)
 	}
 	fmt.Println("| load | producer | records for each CPU second | Kinesis records | PUT units | seconds | latency p50, ms | p99 | of a caller that waits p50 | p99 | MB resident |")
 	fmt.Println("|---|---|" + strings.Repeat("---:|", 9))

@@ -45,6 +45,7 @@ func main() {
 	python := flag.String("python", "", "python3 that has aiokpl; empty leaves aiokpl out")
 	client := flag.String("client", "", "used by the program itself: send to this endpoint")
 	rounds := flag.Int("kpl", 0, "rounds beside the real KPL; 0: none")
+	loads := flag.String("loads", "", "beside the real KPL, only loads whose names contain this")
 	load := flag.String("load", "", "used by the program itself: load this endpoint")
 	batch := flag.Int("batch", 1, "likewise: records in a batch")
 	flag.Parse()
@@ -57,7 +58,7 @@ func main() {
 	case *load != "":
 		err = sendLoad(*load, *batch, flag.Args())
 	case *rounds > 0:
-		err = besideKPL(*rounds)
+		err = besideKPL(*rounds, *loads)
 	default:
 		err = run(*records, *python, *client)
 	}
