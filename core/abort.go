@@ -120,7 +120,7 @@ func (pl *pipeline) failUndelivered() (left int) {
 // discardStages empties the stages. Calls that are under way stay counted.
 func (pl *pipeline) discardStages() {
 	pl.awaiting.items, pl.retries.waiting, pl.unresolved, pl.wakes = nil, nil, nil, nil
-	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open = nil, nil, openList{}
+	pl.ordering.draining, pl.ordering.freed, pl.aggregates.open, pl.aggregates.prompts = nil, nil, openList{}, nil
 	if pl.cfg.verify {
 		pl.verification.reader = pl.newVerifyReader()
 	}

@@ -14,7 +14,9 @@ func (pl *pipeline) sendUnaggregated(it *item, sh *shard) {
 		pl.joinUnkeyedRun(kr, it)
 	}
 	kr.addItem(it)
-	kr.deadline = pl.now + pl.bufferedNanos
+	if kr.deadline = pl.now + pl.bufferedNanos; it.batch.prompt {
+		kr.deadline = atOnce
+	}
 	pl.limit(kr)
 }
 
@@ -74,9 +76,12 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 		return
 	}
 	kr.addItem(it)
-	if !kr.queued {
+	switch {
+	case !kr.queued:
 		pl.aggregates.open.countOpen(sh, it)
 		pl.hurryAggregate(sh, it)
+	case it.batch.prompt:
+		kr.deadline = atOnce // it waits for its shard only
 	}
 	if kr.size >= pl.roomAfter(kr.size) || len(kr.items) >= pl.cfg.aggregationMaxCount {
 		pl.linger.full++
@@ -84,24 +89,36 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 	}
 }
 
-// hurryAggregate has an open aggregate leave soon that got an item for which a caller of
-// Flush waits: one that had to wait for the shard map, or is routed again. An item of a
-// batch that is still being submitted was not there when Flush was called.
+// hurryAggregate has an open aggregate leave at once that got a prompt item, or soon if it
+// got one for which a caller of Flush waits: one that had to wait for the shard map, or is
+// routed again. An item of a batch that is still being submitted was not there when Flush
+// was called.
 func (pl *pipeline) hurryAggregate(sh *shard, it *item) {
-	if it.batch.wave != pl.linger.wave {
-		pl.joinWave(it.batch)
+	b := it.batch
+	if b.wave != pl.linger.wave {
+		pl.joinWave(b)
 	}
-	if it.batch.seq > pl.callers.flushSeq || it.batch.submitting || sh.open.deadline <= pl.now {
+	switch {
+	case b.prompt && pl.beginPromptTrip(sh, it):
+		pl.makeOpenFirst(sh, atOnce)
+	case b.seq <= pl.callers.flushSeq && !b.submitting:
+		pl.makeOpenFirst(sh, pl.now)
+	}
+}
+
+// makeOpenFirst has an open aggregate leave at a time, before all others.
+func (pl *pipeline) makeOpenFirst(sh *shard, at int64) {
+	if sh.open.deadline <= at {
 		return
 	}
 	pl.aggregates.open.unlinkOpen(sh)
 	pl.aggregates.open.pushOpenFirst(sh)
-	pl.makeOpenDue(&sh.open)
+	sh.open.makeOpenDue(at)
 }
 
-// makeOpenDue makes an open aggregate due.
-func (pl *pipeline) makeOpenDue(o *openAggregate) {
-	o.deadline = min(o.deadline, pl.now)
+// makeOpenDue has an open aggregate leave at a time, if it does not leave before.
+func (o *openAggregate) makeOpenDue(at int64) {
+	o.deadline = min(o.deadline, at)
 	if o.record != nil {
 		o.record.deadline = o.deadline
 	}
@@ -156,6 +173,8 @@ func (pl *pipeline) closeAggregate(sh *shard) {
 	pl.packAggregate(sh)
 	queued := sh.open.record.queued
 	if kr := pl.detachAggregate(sh); !queued {
+		// What is full gains nothing by a wait but company for its request.
+		kr.deadline = min(kr.deadline, pl.now+2*pl.shareNanos)
 		pl.limit(kr)
 	}
 }
@@ -181,6 +200,9 @@ type openAggregates struct {
 	run       unkeyedRun
 	maxBytes  int // AggregationMaxBytes, or less; see limitAggregates
 	growBytes int // likewise AggregationGrowBytes
+	// sharedDue is until when those that are due wait for others; see closeDue.
+	sharedDue int64
+	prompts   map[*shard]promptTrip
 }
 
 // openList is the list of shards with an open aggregate, and their share of the

@@ -18,7 +18,7 @@ type collector struct {
 
 // collect takes a record that may leave as far as its shard is concerned.
 func (pl *pipeline) collect(kr *kinesisRecord) {
-	if pl.moreComes() {
+	if kr.deadline != atOnce && pl.moreComes() {
 		kr.deadline = max(kr.deadline, pl.now+pl.bufferedNanos/2)
 	}
 	pl.collector.pushReady(kr)

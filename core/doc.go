@@ -82,7 +82,7 @@
 //
 // An aggregate leaves when it is full, when its oldest record has waited for
 // WithMaxBufferedTime, or when waiting cannot help: all callers with open batches wait for
-// them, or Flush or Close was called. While callers are blocked for room, more input
+// them, or Flush or Close was called, or PutSync put a record into it. While callers are blocked for room, more input
 // comes as soon as room is freed, so aggregates leave early only to make room: if nothing
 // else is under way, or if they take more than half of the buffer.
 //

@@ -49,7 +49,7 @@ func (pl *pipeline) beginFlush(done chan struct{}) {
 	pl.callers.flushSeq = pl.batches.seq
 	pl.batches.awaitDrain(done)
 	for sh := pl.aggregates.open.head; sh != nil; sh = sh.open.next {
-		pl.makeOpenDue(&sh.open)
+		sh.open.makeOpenDue(pl.now)
 	}
 	for _, kr := range pl.collector.ready {
 		kr.deadline = pl.now

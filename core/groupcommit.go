@@ -23,6 +23,8 @@ func (pl *pipeline) advanceStages() {
 	}
 	if pl.callers.flushing > 0 {
 		pl.closeSome(pl.now)
+	} else {
+		pl.closeSome(atOnce)
 	}
 	pl.endWave()
 	pl.startRequests()
@@ -89,6 +91,89 @@ func (pl *pipeline) closeSome(until int64) {
 		}
 		pl.dispatchAggregate(sh)
 	}
+}
+
+// atOnce is the deadline of what a caller of PutSync waits for: nothing is waited for with it.
+const atOnce = 0
+
+// promptTrip is a prompt record that has an aggregate of its shard leave at once, until it is
+// settled. Those that come meanwhile share the next aggregate, which leaves when this one is
+// back: so callers of PutSync have at most one Kinesis record more for each call to Kinesis.
+type promptTrip struct {
+	batch *Batch
+	next  *Batch // that waits for its end, and
+	due   int64  // the deadline of its aggregate, by which that is known
+}
+
+// beginPromptTrip reports whether a prompt item need not wait for one of its shard that is
+// under way.
+func (pl *pipeline) beginPromptTrip(sh *shard, it *item) bool {
+	o := &pl.aggregates
+	if it.shard != nil && it.shard != sh {
+		pl.endPromptTrip(it)
+	}
+	it.shard = sh // also that of an unkeyed one, which is asked for nowhere else
+	trip := o.prompts[sh]
+	if b := trip.batch; b != nil && b != it.batch && b.open > 0 {
+		if trip.due != sh.open.deadline {
+			trip.next, trip.due = it.batch, sh.open.deadline
+			o.prompts[sh] = trip
+		}
+		return false
+	}
+	if o.prompts == nil {
+		o.prompts = map[*shard]promptTrip{}
+	}
+	o.prompts[sh] = promptTrip{batch: it.batch}
+	return true
+}
+
+// endPromptTrip has the next aggregate leave that has waited for a prompt item, which is
+// settled or goes to another shard.
+func (pl *pipeline) endPromptTrip(it *item) {
+	sh := it.shard
+	trip := pl.aggregates.prompts[sh]
+	if trip.batch != it.batch {
+		return
+	}
+	delete(pl.aggregates.prompts, sh)
+	if b := trip.next; b != nil && b.open > 0 && b.items[0].shard == sh && sh.open.deadline == trip.due {
+		pl.aggregates.prompts[sh] = promptTrip{batch: b}
+		if kr := sh.open.record; kr != nil && kr.queued {
+			kr.deadline = atOnce
+			return
+		}
+		pl.makeOpenFirst(sh, atOnce)
+	}
+}
+
+// closeDue closes the open aggregates that are due. But they wait a little longer for others
+// that are due by then, so that all leave in one request, and fill up meanwhile.
+func (pl *pipeline) closeDue() {
+	o := &pl.aggregates
+	head := o.open.head
+	if head == nil || pl.openDue(head) > pl.now {
+		return
+	}
+	if until := head.open.deadline + pl.shareNanos; pl.now < until && pl.callers.flushing == 0 {
+		next := head
+		for next != nil && next.open.deadline <= pl.now {
+			next = next.open.next
+		}
+		if next != nil && next.open.deadline <= until {
+			o.sharedDue = until
+			return
+		}
+	}
+	pl.closeSome(pl.now)
+}
+
+// openDue returns when the oldest of the open aggregates leaves by time.
+func (pl *pipeline) openDue(head *shard) int64 {
+	if pl.callers.flushing > 0 {
+		return head.open.deadline
+	}
+	return max(head.open.deadline, pl.aggregates.sharedDue)
 }
 
 // maxCloses bounds the aggregates closed in one go to some milliseconds of work.

@@ -72,6 +72,11 @@ func (a *audit) auditBatches() error {
 	if err := a.auditWaves(waves); err != nil {
 		return err
 	}
+	for sh, trip := range pl.aggregates.prompts {
+		if trip.batch.open == 0 || trip.batch.items[0].shard != sh {
+			return fmt.Errorf("shard %q has a prompt record under way that is settled or of another shard", sh.id)
+		}
+	}
 	for _, w := range pl.batches.drains {
 		if pl.batches.oldest == nil || pl.batches.oldest.seq > w.seq {
 			return fmt.Errorf("a flush waits for batches up to %d, which are settled", w.seq)

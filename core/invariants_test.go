@@ -95,6 +95,9 @@ func TestChecksNameWhatDoesNotAddUp(t *testing.T) {
 			req.bytes--
 			pl.checks.noteStarted(pl, req)
 		}},
+		{"has a prompt record under way that is settled", func(pl *pipeline) {
+			pl.aggregates.prompts = map[*shard]promptTrip{pl.aggregates.open.head: {batch: &Batch{}}}
+		}},
 		// Open aggregates.
 		{"open aggregates: bytes are 5591, records 40", func(pl *pipeline) { pl.aggregates.open.bytes++ }},
 		{"shards in the list of open aggregates is ", func(pl *pipeline) { pl.aggregates.open.shards++ }},

@@ -26,7 +26,13 @@ func TestRecordsExpireInEachStage(t *testing.T) {
 				pl.buildAggregate(sh)
 			}
 		}},
-		{"ready", func(pl *pipeline) { pl.closeSome(never) }},
+		{"ready", func(pl *pipeline) {
+			pl.closeSome(never)
+			pl.collector.deadline = never
+			for _, kr := range pl.collector.ready {
+				kr.deadline = never // by itself none waits for longer than half of its TTL
+			}
+		}},
 		{"queues", func(pl *pipeline) {
 			for _, sh := range pl.shards.byID {
 				sh.pace.Rest(never)
@@ -235,7 +241,7 @@ func TestDeadlinesOfOpenAggregatesRiseAfterAHurry(t *testing.T) {
 		b := hand(t, pl, 40)
 		locked(pl, func() {
 			head := pl.aggregates.open.head
-			pl.makeOpenDue(&head.open) // due at this moment
+			head.open.makeOpenDue(pl.now) // due at this moment
 		})
 		time.Sleep(time.Second)
 		locked(pl, func() {

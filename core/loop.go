@@ -39,7 +39,7 @@ func (pl *pipeline) advanceDue() {
 		return
 	}
 	if !pl.overridesDeadlines() {
-		pl.closeSome(pl.now + pl.slackNanos)
+		pl.closeDue()
 	}
 	for len(pl.wakes) > 0 && pl.wakes[0].wakeAt <= pl.now {
 		sh := heap.Pop(&pl.wakes).(*shard)
@@ -96,8 +96,10 @@ func (pl *pipeline) nextEvent() int64 {
 	}
 	if sh := pl.aggregates.open.head; sh != nil {
 		switch {
+		case sh.open.deadline == atOnce:
+			at = atOnce // closeSome has left some
 		case !pl.overridesDeadlines():
-			at = min(at, sh.open.deadline-pl.slackNanos)
+			at = min(at, pl.openDue(sh))
 		case !pl.allWait():
 			at = min(at, pl.newcomerDue())
 		}

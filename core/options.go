@@ -131,7 +131,10 @@ func WithAggregationMaxCount(n int) Option {
 // WithMaxBufferedTime bounds how long a user record waits for others before it
 // is sent on. Default 100 ms, range 0 to 1 min. It is a bound, not a delay: when
 // every caller that has submitted records waits for the outcome, they are
-// sent at once. The wait for shard capacity is not part of it; while others wait for
+// sent at once, and so is what shares an aggregate with a record of PutSync. Aggregates
+// that are due within a tenth of this time after the first leave together, at its end. No
+// record waits for others for more than half of WithRecordTTL. The wait for shard
+// capacity is not part of it; while others wait for
 // it, a record that has it waits up to half of this time to share their request.
 func WithMaxBufferedTime(d time.Duration) Option {
 	return optionFunc(func(c *config) { c.maxBufferedTime = d })

@@ -39,7 +39,7 @@ type pipeline struct {
 	wake        chan struct{} // something is due earlier than the loop sleeps
 
 	bufferedNanos int64 // max buffered time
-	slackNanos    int64 // the part of it that is left to the collector
+	shareNanos    int64 // how much longer what is due waits for what is due by then
 
 	mu sync.Mutex // guards all that follows
 	// now is the time at which the lock was taken.
@@ -90,7 +90,7 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		p: p, cfg: &p.cfg, key: key, stream: id,
 		wake:          make(chan struct{}, 1),
 		bufferedNanos: int64(p.cfg.maxBufferedTime),
-		slackNanos:    int64(p.cfg.maxBufferedTime) / 5,
+		shareNanos:    int64(p.cfg.maxBufferedTime) / 10,
 		armed:         never,
 		batches:       openBatches{idleSince: now},
 		linger:        newLingering(&p.cfg),
@@ -104,6 +104,9 @@ func newPipeline(p *Producer, key string, id streamID) *pipeline {
 		retries:  retries{budget: newRetryBudget()},
 		metrics:  observation{p: p, stream: id.name},
 		checks:   newChecks(),
+	}
+	if ttl := int64(p.cfg.recordTTL); ttl > 0 {
+		pl.bufferedNanos, pl.shareNanos = min(pl.bufferedNanos, ttl/2), min(pl.shareNanos, ttl/20)
 	}
 	pl.initVerification()
 	pl.limitAggregates()

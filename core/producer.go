@@ -218,7 +218,10 @@ func (p *Producer) tryPutBatch(stream string, newBatch func(*pipeline) *Batch) (
 }
 
 // PutSync submits one record and waits for its outcome. The error is the
-// context's, ErrClosed, or the *RecordError of the result.
+// context's, ErrClosed, or the *RecordError of the result. The record does not wait for
+// others: it leaves at once, with what is open for its shard. While another one of
+// PutSync is under way to this shard, it waits for the end of that, and shares an
+// aggregate with all that come meanwhile.
 func (p *Producer) PutSync(ctx context.Context, stream string, r Record) (Result, error) {
 	b, err := p.putBatch(ctx, stream, func(pl *pipeline) *Batch {
 		b := pl.newSingleBatch(r)

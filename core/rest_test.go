@@ -40,6 +40,7 @@ func rest(p *Producer, stream string) (left []string) {
 	}
 	check("flushing", pl.callers.flushing)
 	check("drain waiters", len(pl.batches.drains))
+	check("prompt records under way", len(pl.aggregates.prompts))
 	check("awaiting map", len(pl.awaiting.items))
 	check("open list bytes", pl.aggregates.open.bytes)
 	check("open list records", pl.aggregates.open.records)
@@ -141,6 +142,7 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 		t.Fatal(err)
 	}
 	var batches []*Batch
+	var work sync.WaitGroup
 	auto := false
 	for i := range 60 {
 		records := make([]Record, rng.IntN(40))
@@ -182,6 +184,12 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 			}
 		case 1:
 			_ = p.FlushStream(ctx, stream)
+		case 4:
+			for j := range 8 {
+				work.Go(func() {
+					_, _ = p.PutSync(context.Background(), stream, Record{PartitionKey: []string{"a", "b", ""}[j%3], Data: make([]byte, 100)})
+				})
+			}
 		case 2:
 			<-time.After(time.Duration(rng.IntN(300)) * time.Millisecond)
 		}
@@ -210,6 +218,7 @@ func degradedLoad(t *testing.T, seed uint64, opts []Option, aborts bool) {
 			t.Fatalf("batch %d of seed %d is not settled: %v; left: %v", i, seed, err, rest(p, stream))
 		}
 	}
+	work.Wait()
 	synctest.Wait()
 	if left := rest(p, stream); left != nil {
 		t.Errorf("seed %d: unexpected rest: %q", seed, left)

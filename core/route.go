@@ -58,6 +58,9 @@ func (pl *pipeline) predictShard(it *item) (*shard, bool) {
 		sh = it.shard
 	default:
 		sh = m.lookupShard(it.hash)
+		if it.batch.prompt {
+			pl.endPromptTrip(it)
+		}
 		it.shard = sh
 	}
 	return sh, true

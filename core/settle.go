@@ -91,6 +91,9 @@ func (pl *pipeline) settle(it *item, err *RecordError) {
 func (pl *pipeline) closeBatch(b *Batch) {
 	pl.batches.removeBatch(b, pl.now)
 	pl.linger.settleInWave(b, pl.now)
+	if b.prompt {
+		pl.endPromptTrip(&b.items[0])
+	}
 	if b.ownsRecords {
 		clear(b.records)
 	}

@@ -44,9 +44,8 @@ func TestTrickleOverManyShardsMakesOneAggregateForEachDeadline(t *testing.T) {
 		if len(got.Dropped) != 0 || len(got.Records) != seconds*perSecond+1 {
 			t.Fatalf("unexpected consumption; got %d records, %d dropped; want %d, 0", len(got.Records), len(got.Dropped), seconds*perSecond+1)
 		}
-		// All of a deadline's records are in one: 20 kB each 0.8 s (a fifth of
-		// the buffered time is left to the collector).
-		if want := seconds*10/8 + 3; got.KinesisRecords > want {
+		// All of a deadline's records are in one: 20 kB each second.
+		if want := seconds + 2; got.KinesisRecords > want {
 			t.Errorf("unexpected number of Kinesis records; got %d; want at most %d", got.KinesisRecords, want)
 		}
 	})
