@@ -46,6 +46,12 @@ func (s *sums) Observe(list []core.Observation) {
 }
 
 func TestMetricsAgreeWithTheCounters(t *testing.T) {
+	for _, aggregation := range []bool{true, false} {
+		t.Run(fmt.Sprint("aggregation=", aggregation), func(t *testing.T) { checkMetricsAgree(t, aggregation) })
+	}
+}
+
+func checkMetricsAgree(t *testing.T, aggregation bool) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	for i, code := range []string{"InternalFailure", "ProvisionedThroughputExceededException"} {
 		s.Fault(kinesistest.Fault{
@@ -54,9 +60,13 @@ func TestMetricsAgreeWithTheCounters(t *testing.T) {
 		})
 	}
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 7, Probability: 0.2, Effect: kinesistest.LoseReply()})
+	collection := 3
+	if !aggregation {
+		collection = 100 // a user record each
+	}
 	m := newSums()
 	p := newProducer(t, s.Client(), core.WithObserver(m), core.WithRateLimit(10_000),
-		core.WithRetryBackoff(time.Millisecond, 2*time.Millisecond), core.WithCollectionMaxCount(3))
+		core.WithRetryBackoff(time.Millisecond, 2*time.Millisecond), core.WithCollectionMaxCount(collection), core.WithAggregation(aggregation))
 	for i := range 40 {
 		records := batchOf(fmt.Sprint("batch", i), 500)
 		records[3].PartitionKey = strings.Repeat("x", 257) // invalid
@@ -112,6 +122,48 @@ func TestMetricsAgreeWithTheCounters(t *testing.T) {
 		t.Error("no shard was named")
 	}
 }
+
+// Without aggregation there may be millions of Kinesis records, and those that follow each other in a
+// shard are observed together.
+func TestRecordsOfOneShardAreObservedTogether(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream(stream, 4))
+	var mu sync.Mutex
+	got := map[core.Metric][]core.Observation{}
+	p := newProducer(t, s.Client(), core.WithAggregation(false), core.WithObserver(observerFunc(func(list []core.Observation) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, o := range list {
+			got[o.Metric] = append(got[o.Metric], o)
+		}
+	})))
+	records := make([]core.Record, 12) // fewer than an unkeyed run has
+	for i := range records {
+		records[i].Data = make([]byte, 10*(i+1))
+	}
+	wait(t, put(t, p, records))
+	mu.Lock()
+	defer mu.Unlock()
+	for m, want := range map[core.Metric][4]float64{ // count, sum, least, most
+		core.MetricUserRecordsPut:              {12, 12, 1, 1},
+		core.MetricUserRecordsDataPut:          {12, 780, 10, 120},
+		core.MetricKinesisRecordsPut:           {12, 12, 1, 1},
+		core.MetricKinesisRecordsDataPut:       {12, 780 + 12, 10 + 1, 120 + 1}, // with the key
+		core.MetricPutPayloadUnits:             {12, 12, 1, 1},
+		core.MetricPutPayloadUnitsSaved:        {12, 0, 0, 0},
+		core.MetricUserRecordsPerKinesisRecord: {12, 12, 1, 1},
+		core.MetricRetriesPerRecord:            {12, 0, 0, 0},
+	} {
+		if list := got[m]; len(list) != 1 || [4]float64{float64(list[0].Count), list[0].Sum, list[0].Min, list[0].Max} != want {
+			t.Errorf("unexpected observations of %v; got %+v; want one with %v", m, list, want)
+		}
+	}
+}
+
+// observerFunc is a function that observes.
+type observerFunc func([]core.Observation)
+
+// Observe implements core.Observer.
+func (f observerFunc) Observe(list []core.Observation) { f(list) }
 
 func TestSnapshotShowsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

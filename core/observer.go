@@ -38,6 +38,7 @@ type observation struct {
 	list   []Observation
 	last   [metricCount]int // index in list, by metric
 	ends   endRun
+	stored storedRun
 }
 
 // observe adds n equal data points to what the observer gets after the lock
@@ -86,16 +87,34 @@ func (p *Producer) notifyObserver(list []Observation) {
 	p.observations.Put(&list)
 }
 
+// observeRuns reports what was left open for more of its kind. Called before list is taken.
+func (ob *observation) observeRuns() {
+	ob.observeEnds()
+	ob.observeStoredRun()
+}
+
+// sums adds up the points of a run.
+type sums struct{ sum, min, max int }
+
+func (s *sums) add(v int) {
+	s.sum += v
+	s.min, s.max = min(s.min, v), max(s.max, v)
+}
+
+func (ob *observation) observeSums(m Metric, shard string, s sums, n int) {
+	ob.observeRun(m, shard, "", float64(s.sum), float64(s.min), float64(s.max), n)
+}
+
 // endRun is a run of user records that settled in the same way: as a rule, those of
-// one batch in one Kinesis record.
+// one batch in one Kinesis record, or without aggregation in one shard.
 type endRun struct {
-	batch         *Batch
-	last          *attemptNode
-	err           *RecordError
-	shard         *shard
-	tries         uint16
-	n             int
-	sum, min, max int // bytes of data
+	batch *Batch
+	last  *attemptNode
+	err   *RecordError
+	shard *shard
+	tries uint16
+	n     int
+	bytes sums // of data
 }
 
 // observeEnd reports a user record that has settled.
@@ -104,13 +123,17 @@ func (ob *observation) observeEnd(it *item, err *RecordError) {
 		return
 	}
 	e, size := &ob.ends, int(it.dataBytes)
-	if e.n == 0 || e.last != it.last || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
+	if e.n == 0 || !e.last.sameAttempts(it.last) || e.batch != it.batch || e.err != err || e.shard != it.shard || e.tries != it.tries {
 		ob.observeEnds()
-		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, min: size, max: size}
+		*e = endRun{batch: it.batch, last: it.last, err: err, shard: it.shard, tries: it.tries, bytes: sums{0, size, size}}
 	}
 	e.n++
-	e.sum += size
-	e.min, e.max = min(e.min, size), max(e.max, size)
+	e.bytes.add(size)
+}
+
+// sameAttempts reports whether two histories differ in nothing that is observed.
+func (n *attemptNode) sameAttempts(other *attemptNode) bool {
+	return n == other || n != nil && other != nil && n.Attempt == other.Attempt && n.prev == other.prev && n.shardID == other.shardID
 }
 
 // observeEnds reports the run of records that settled last.
@@ -127,7 +150,7 @@ func (ob *observation) observeEnds() {
 	if e.err == nil {
 		shard = e.last.shardID
 		ob.observe(MetricUserRecordsPut, shard, "", 1, e.n)
-		ob.observeRun(MetricUserRecordsDataPut, shard, "", float64(e.sum), float64(e.min), float64(e.max), e.n)
+		ob.observeSums(MetricUserRecordsDataPut, shard, e.bytes, e.n)
 	} else {
 		ob.observe(MetricUserRecordsPut, shard, "", 0, e.n)
 		if e.err.Reason == ReasonExpired {
@@ -152,13 +175,25 @@ func (ob *observation) observeCall(req *request, a Attempt) {
 		return
 	}
 	users := 0
-	for _, kr := range req.records {
-		users += len(kr.items)
-		ob.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), 1)
+	for rest := req.records; len(rest) > 0; {
+		kr, n := rest[0], 1
+		for n < len(rest) && rest[n].shard == kr.shard && len(rest[n].items) == len(kr.items) {
+			n++
+		}
+		users += n * len(kr.items)
+		ob.observe(MetricUserRecordsPerKinesisRecord, kr.shardID(), "", float64(len(kr.items)), n)
+		rest = rest[n:]
 	}
 	ob.observe(MetricRequestTime, "", "", milliseconds(a.End.Sub(a.Start)), 1)
 	ob.observe(MetricKinesisRecordsPerPutRecordsRequest, "", "", float64(len(req.records)), 1)
 	ob.observe(MetricUserRecordsPerPutRecordsRequest, "", "", float64(users), 1)
+}
+
+// storedRun is a run of Kinesis records for one shard that were stored.
+type storedRun struct {
+	shard              *shard
+	n                  int
+	size, units, saved sums
 }
 
 // observeStored reports a Kinesis record that was stored.
@@ -166,16 +201,37 @@ func (ob *observation) observeStored(kr *kinesisRecord, units int) {
 	if ob.p.cfg.observer == nil {
 		return
 	}
-	shard := kr.shardID()
-	ob.observe(MetricKinesisRecordsPut, shard, "", 1, 1)
-	ob.observe(MetricKinesisRecordsDataPut, shard, "", float64(kr.size), 1)
-	ob.observe(MetricAllErrors, shard, "", 0, 1)
-	ob.observe(MetricPutPayloadUnits, shard, "", float64(units), 1)
-	ob.observe(MetricPutPayloadUnitsSaved, shard, "", float64(kr.aloneUnits-units), 1)
+	r, saved := &ob.stored, kr.aloneUnits-units
+	if r.n == 0 || r.shard != kr.shard {
+		ob.observeStoredRun()
+		*r = storedRun{shard: kr.shard, size: sums{0, kr.size, kr.size}, units: sums{0, units, units}, saved: sums{0, saved, saved}}
+	}
+	r.n++
+	r.size.add(kr.size)
+	r.units.add(units)
+	r.saved.add(saved)
 	if kr.wrapped {
 		full := max(ob.p.cfg.aggregationMaxBytes, units*PutPayloadUnit)
-		ob.observe(MetricAggregateFill, shard, "", float64(kr.size)/float64(full), 1)
+		ob.observe(MetricAggregateFill, kr.shardID(), "", float64(kr.size)/float64(full), 1)
 	}
+}
+
+// observeStoredRun reports the run of Kinesis records that was stored last.
+func (ob *observation) observeStoredRun() {
+	r := ob.stored
+	if r.n == 0 {
+		return
+	}
+	ob.stored = storedRun{}
+	shard := ""
+	if r.shard != nil {
+		shard = r.shard.id
+	}
+	ob.observe(MetricKinesisRecordsPut, shard, "", 1, r.n)
+	ob.observeSums(MetricKinesisRecordsDataPut, shard, r.size, r.n)
+	ob.observe(MetricAllErrors, shard, "", 0, r.n)
+	ob.observeSums(MetricPutPayloadUnits, shard, r.units, r.n)
+	ob.observeSums(MetricPutPayloadUnitsSaved, shard, r.saved, r.n)
 }
 
 // observeRefused reports a Kinesis record that was refused.

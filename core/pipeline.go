@@ -134,7 +134,7 @@ func (pl *pipeline) locked(name string, work func()) {
 func (pl *pipeline) unlock() {
 	pl.guarded("advance stages", pl.advanceStages)
 	pl.guarded("arm", pl.armLoop)
-	pl.guarded("observe", pl.metrics.observeEnds)
+	pl.guarded("observe", pl.metrics.observeRuns)
 	observed, lines, settled := pl.metrics.list, pl.logs.lines, pl.settled
 	pl.metrics.list, pl.logs.lines, pl.settled = nil, nil, settledNow{}
 	// Under the lock: a caller that learns that a batch is settled finds all its room free.

@@ -138,6 +138,9 @@ func (w *Window) reset() {
 // Observe implements core.Observer.
 func (w *Window) Observe(list []core.Observation) {
 	now := time.Now().Unix()
+	// The last series of a metric is as a rule the next one, too: shards are folded by
+	// most sinks. These are valid as long as mu is not given back.
+	var recent [32]*series
 	w.mu.RLock()
 	for i := range list {
 		o := &list[i]
@@ -146,23 +149,31 @@ func (w *Window) Observe(list []core.Observation) {
 		}
 		k := key{o.Metric, o.Stream, o.Shard, o.Code}
 		w.rules.fold(k.metric, &k.stream, &k.shard, &k.code)
-		s := w.find(k, now)
-		s.add(o, &w.traits[o.Metric], now)
+		place := &recent[int(o.Metric)%len(recent)]
+		if *place == nil || (*place).key != k {
+			s, locked := w.find(k, now)
+			if !locked {
+				clear(recent[:])
+			}
+			*place = s
+		}
+		(*place).add(o, &w.traits[o.Metric], now)
 	}
 	w.mu.RUnlock()
 }
 
 // find returns the series with a key, or that for what has no room. Called with
-// mu locked for reading, which it gives back for a moment to make a series.
-func (w *Window) find(k key, now int64) *series {
-	for {
+// mu locked for reading. If it has to make a series, it gives that back for a moment, and
+// locked is false: what was found before may be gone.
+func (w *Window) find(k key, now int64) (s *series, locked bool) {
+	for locked = true; ; locked = false {
 		if s := w.series[k]; s != nil {
-			return s
+			return s, locked
 		}
 		if w.full(k) && now-w.swept < int64(sweepEvery/time.Second) {
 			k = key{metric: k.metric, stream: Overflow}
 			if s := w.series[k]; s != nil {
-				return s
+				return s, locked
 			}
 		}
 		w.mu.RUnlock()
