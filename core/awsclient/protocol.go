@@ -29,9 +29,10 @@ type protocol struct {
 // and the transport has closed the request's body, whichever comes last: until
 // then the transport may read it, even after the answer is here.
 type body struct {
-	mu    sync.Mutex // guards users
-	users int
-	buf   []byte
+	mu      sync.Mutex // guards users
+	users   int
+	buf     []byte
+	records int // in the request
 }
 
 var bodies = sync.Pool{New: func() any { return new(body) }}
@@ -64,6 +65,14 @@ func withBody(ctx context.Context) (_ context.Context, release func()) {
 	b := bodies.Get().(*body)
 	b.use()
 	return context.WithValue(ctx, bodyKey{}, b), b.release
+}
+
+// recordsOf is how many records the request has that is made with the context, 0 if that is unknown.
+func recordsOf(ctx context.Context) int {
+	if b, _ := ctx.Value(bodyKey{}).(*body); b != nil {
+		return b.records
+	}
+	return 0
 }
 
 // bodyReader gives the memory back when the transport closes it. Reads and the Close
@@ -104,7 +113,7 @@ func (p protocol) SerializeRequest(ctx context.Context, schema *smithy.Operation
 	if size := w.putRecordsSize(put); cap(b.buf) < size {
 		b.buf = make([]byte, 0, size+size/8)
 	}
-	b.buf = w.appendPutRecords(b.buf[:0], put)
+	b.buf, b.records = w.appendPutRecords(b.buf[:0], put), len(put.Records)
 	return writeRequest(req, "PutRecords", w.contentType(), b.buf)
 }
 

@@ -252,7 +252,7 @@ func BenchmarkSerialize(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			var out kinesis.PutRecordsOutput
-			if err := awsclient.ReadPutRecords(body, &out); err != nil {
+			if err := awsclient.ReadPutRecords(body, 500, &out); err != nil {
 				b.Fatal(err)
 			}
 		}

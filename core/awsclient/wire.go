@@ -157,7 +157,7 @@ func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, re
 		return nil
 	}
 	if put, ok := out.(*kinesis.PutRecordsOutput); ok {
-		if err := readPutRecords(buf.Bytes(), put); err != nil {
+		if err := readPutRecords(buf.Bytes(), recordsOf(ctx), put); err != nil {
 			return &smithy.DeserializationError{Err: err}
 		}
 		return nil
@@ -174,10 +174,9 @@ func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, re
 	return nil
 }
 
-// readPutRecords reads the answer to PutRecords with an allocation for all texts, one for
-// the entries and one for what points to the texts.
-func readPutRecords(b []byte, out *kinesis.PutRecordsOutput) error {
-	all := string(b) // texts are parts of it
+// readPutRecords reads the answer to a request of so many records. It allocates for the entries,
+// for what points to their texts, and for the texts.
+func readPutRecords(b []byte, records int, out *kinesis.PutRecordsOutput) error {
 	r := cbor.NewReader(b)
 	for l := r.Map(); r.More(&l); {
 		name := r.Text()
@@ -186,7 +185,7 @@ func readPutRecords(b []byte, out *kinesis.PutRecordsOutput) error {
 		}
 		switch string(name) {
 		case "Records":
-			readEntries(&r, all, out)
+			readEntries(&r, records, out)
 		case "FailedRecordCount":
 			n := int32(r.Int())
 			out.FailedRecordCount = &n
@@ -199,10 +198,16 @@ func readPutRecords(b []byte, out *kinesis.PutRecordsOutput) error {
 	return r.End()
 }
 
-func readEntries(r *cbor.Reader, all string, out *kinesis.PutRecordsOutput) {
+// readEntries reads the entries of an answer. Their number is often not told before the end, so that
+// that of the request says how much memory they need.
+func readEntries(r *cbor.Reader, records int, out *kinesis.PutRecordsOutput) {
 	l := r.Array()
-	out.Records = make([]types.PutRecordsResultEntry, 0, l.Len())
-	texts := make([]string, 0, 2*l.Len()) // an entry has two
+	if n := l.Len(); n > 0 {
+		records = n
+	}
+	out.Records = make([]types.PutRecordsResultEntry, 0, records)
+	var repeating [256]*string // by the end of the text
+	texts := newTexts(records)
 	for r.More(&l) {
 		var e types.PutRecordsResultEntry
 		if r.Null() {
@@ -211,9 +216,10 @@ func readEntries(r *cbor.Reader, all string, out *kinesis.PutRecordsOutput) {
 		}
 		for l := r.Map(); r.More(&l); {
 			var member **string
+			shared := true
 			switch string(r.Text()) {
 			case "SequenceNumber":
-				member = &e.SequenceNumber
+				member, shared = &e.SequenceNumber, false
 			case "ShardId":
 				member = &e.ShardId
 			case "ErrorCode":
@@ -225,16 +231,62 @@ func readEntries(r *cbor.Reader, all string, out *kinesis.PutRecordsOutput) {
 			case r.Null():
 			case member == nil:
 				r.Skip()
-			default:
-				if len(texts) == cap(texts) {
-					texts = make([]string, 0, max(64, cap(texts)/2)) // those before stay where they are
+			case shared:
+				text := r.Text()
+				known := &repeating[placeOf(text)]
+				if *known == nil || **known != string(text) {
+					*known = texts.keep(text)
 				}
-				texts = append(texts, r.TextIn(all))
-				*member = &texts[len(texts)-1]
+				*member = *known
+			default:
+				*member = texts.keep(r.Text())
 			}
 		}
 		out.Records = append(out.Records, e)
 	}
+}
+
+// placeOf tells the ids of shards apart by their last digits.
+func placeOf(text []byte) uint8 {
+	if len(text) < 2 {
+		return 0
+	}
+	return text[len(text)-2]<<4 ^ text[len(text)-1]
+}
+
+// texts are the texts of an answer, in few pieces of memory. Callers keep sequence numbers for as long
+// as a batch, so the rest of the answer is not kept with them.
+type texts struct {
+	bytes   strings.Builder
+	headers []string
+}
+
+// What an answer has beside sequence numbers: the ids of some shards, or an error.
+const (
+	sequenceNumberBytes = 56
+	otherTexts          = 16
+	otherTextBytes      = 512
+)
+
+func newTexts(records int) *texts {
+	t := &texts{headers: make([]string, 0, records+otherTexts)}
+	t.bytes.Grow(records*sequenceNumberBytes + otherTextBytes)
+	return t
+}
+
+// keep returns a copy of a text.
+func (t *texts) keep(text []byte) *string {
+	if t.bytes.Cap()-t.bytes.Len() < len(text) { // what is in there stays where it is
+		t.bytes.Reset()
+		t.bytes.Grow(max(len(text), 4096))
+	}
+	start := t.bytes.Len()
+	t.bytes.Write(text)
+	if len(t.headers) == cap(t.headers) {
+		t.headers = make([]string, 0, 64)
+	}
+	t.headers = append(t.headers, t.bytes.String()[start:])
+	return &t.headers[len(t.headers)-1]
 }
 
 const codeUnknown = "UnknownError" // of an error without a code, as in the SDK

@@ -247,54 +247,91 @@ func TestRequestInCBORIsWhatTheTypesOfTheSDKSay(t *testing.T) {
 	}
 }
 
-// answerOf is an answer to n records, as a server writes it.
+// answerOf is an answer to n records, as servers write it that know the lengths at the start.
 func answerOf(n int) []byte {
-	out := &kinesis.PutRecordsOutput{FailedRecordCount: aws.Int32(0), EncryptionType: types.EncryptionTypeKms}
-	for i := range n {
-		out.Records = append(out.Records, types.PutRecordsResultEntry{ShardId: aws.String("shardId-000000000001"), SequenceNumber: aws.String(fmt.Sprintf("%056d", i))})
-	}
-	var w cbor.Writer
-	out.Serialize(&w)
-	r := cbor.NewReader(w.Bytes())
-	r.Skip()
-	v, err := library.Decode(w.Bytes())
+	v, err := library.Decode(openAnswerOf(n))
 	if err != nil {
 		panic(err)
 	}
-	return library.Encode(v) // with lengths, as servers have it
+	return library.Encode(v)
+}
+
+// openAnswerOf is one as servers write it that do not.
+func openAnswerOf(n int) []byte {
+	out := &kinesis.PutRecordsOutput{FailedRecordCount: aws.Int32(0), EncryptionType: types.EncryptionTypeKms}
+	for i := range n {
+		out.Records = append(out.Records, types.PutRecordsResultEntry{
+			ShardId: aws.String(fmt.Sprintf("shardId-%012d", i%7)), SequenceNumber: aws.String(fmt.Sprintf("%056d", i)),
+		})
+	}
+	var w cbor.Writer
+	out.Serialize(&w)
+	return w.Bytes()
 }
 
 func TestAnswerIsReadWithoutAnAllocationForEachRecord(t *testing.T) {
-	allocations := func(n int) float64 {
-		body, last := answerOf(n), fmt.Sprintf("%056d", n-1)
-		return testing.AllocsPerRun(20, func() {
-			var out kinesis.PutRecordsOutput
-			if err := awsclient.ReadPutRecords(body, &out); err != nil || len(out.Records) != n || *out.Records[n-1].SequenceNumber != last {
-				t.Fatalf("unexpected answer; got %d records, %v", len(out.Records), err)
-			}
-		})
+	for name, answer := range map[string]func(int) []byte{"lengths": answerOf, "no lengths": openAnswerOf} {
+		allocations := func(n int) float64 {
+			body, last := answer(n), fmt.Sprintf("%056d", n-1)
+			return testing.AllocsPerRun(20, func() {
+				var out kinesis.PutRecordsOutput
+				if err := awsclient.ReadPutRecords(body, n, &out); err != nil || len(out.Records) != n || *out.Records[n-1].SequenceNumber != last {
+					t.Fatalf("unexpected answer; got %d records, %v", len(out.Records), err)
+				}
+			})
+		}
+		if one, many := allocations(1), allocations(500); many > one {
+			t.Errorf("%s: unexpected allocations; got %v for 500 records; want %v as for one", name, many, one)
+		}
 	}
-	one, many := allocations(1), allocations(500)
-	if many > one {
-		t.Errorf("unexpected allocations; got %v for 500 records; want %v as for one", many, one)
+}
+
+// Sequence numbers are kept for as long as a batch, and the rest of an answer would be kept with them.
+func TestAnswerHasEachShardOnce(t *testing.T) {
+	var out kinesis.PutRecordsOutput
+	if err := awsclient.ReadPutRecords(openAnswerOf(500), 500, &out); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range out.Records {
+		if want := fmt.Sprintf("shardId-%012d", i%7); *e.ShardId != want || *e.SequenceNumber != fmt.Sprintf("%056d", i) {
+			t.Fatalf("unexpected entry %d; got %s, %s; want %s, %d", i, *e.ShardId, *e.SequenceNumber, want, i)
+		}
+		if e.ShardId != out.Records[i%7].ShardId {
+			t.Errorf("unexpected copy of %s in entry %d", *e.ShardId, i)
+		}
+	}
+}
+
+// The number of records is no more than an estimate of the memory that an answer needs.
+func TestAnswerToAnotherNumberOfRecordsIsRead(t *testing.T) {
+	for _, expected := range []int{0, 1, 499, 1000} {
+		var out kinesis.PutRecordsOutput
+		if err := awsclient.ReadPutRecords(openAnswerOf(500), expected, &out); err != nil || len(out.Records) != 500 {
+			t.Fatalf("unexpected answer; got %d records, %v", len(out.Records), err)
+		}
+		for i, e := range out.Records {
+			if want := fmt.Sprintf("%056d", i); *e.SequenceNumber != want {
+				t.Errorf("unexpected sequence number with %d expected; got %s; want %s", expected, *e.SequenceNumber, want)
+			}
+		}
 	}
 }
 
 func TestAnswersThatAreOddAreRead(t *testing.T) {
 	var out kinesis.PutRecordsOutput
 	body := "\xbf\x67Records\x9f\xbf\x67ShardId\x7f\x62sh\x61d\xff\x6eSequenceNumber\x6231\x69ErrorCode\xf6\x65Other\x81\x01\xff\xf6\xff\x65Other\x01\xff"
-	if err := awsclient.ReadPutRecords([]byte(body), &out); err != nil || len(out.Records) != 2 || *out.Records[0].ShardId != "shd" || *out.Records[0].SequenceNumber != "31" ||
+	if err := awsclient.ReadPutRecords([]byte(body), 2, &out); err != nil || len(out.Records) != 2 || *out.Records[0].ShardId != "shd" || *out.Records[0].SequenceNumber != "31" ||
 		out.Records[0].ErrorCode != nil || out.Records[1].ShardId != nil {
 		t.Errorf("unexpected answer; got %+v, %v", out, err)
 	}
 	full := answerOf(3)
 	for n := range full {
 		var out kinesis.PutRecordsOutput
-		if awsclient.ReadPutRecords(full[:n], &out) == nil {
+		if awsclient.ReadPutRecords(full[:n], 3, &out) == nil {
 			t.Errorf("unexpected success with %d of %d bytes", n, len(full))
 		}
 	}
-	if awsclient.ReadPutRecords(append(full, 0), &out) == nil {
+	if awsclient.ReadPutRecords(append(full, 0), 3, &out) == nil {
 		t.Error("unexpected success with bytes behind the end")
 	}
 }

@@ -198,15 +198,6 @@ func (r *Reader) Text() []byte { return r.chunks(majorText) }
 // Bytes reads bytes, like Text.
 func (r *Reader) Bytes() []byte { return r.chunks(majorBytes) }
 
-// TextIn is Text as a part of all, which holds the same bytes as the input.
-func (r *Reader) TextIn(all string) string {
-	p := r.Text()
-	if at := r.i - len(p); r.err == nil && r.i <= len(all) && string(p) == all[at:r.i] {
-		return all[at:r.i]
-	}
-	return string(p) // it was in pieces
-}
-
 func (r *Reader) chunks(major byte) []byte {
 	n, open := r.head(major)
 	if !open {
