@@ -30,3 +30,6 @@ var ReadPutRecords = readPutRecords
 func ProxyOf(c Config, r *http.Request) (*url.URL, error) {
 	return newHTTPClient(&c).GetTransport().Proxy(r)
 }
+
+// GatherWrites has a transport give the kernel several records of TLS at once.
+var GatherWrites = gatherWrites

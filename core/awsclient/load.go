@@ -75,9 +75,11 @@ func Load(ctx context.Context, c Config) (*AWS, error) {
 	// Out of cfg, because loading may have added the CAs of AWS_CA_BUNDLE.
 	a.transport = cfg.HTTPClient
 	if b, ok := a.transport.(*awshttp.BuildableClient); ok {
+		t := b.GetTransport()
+		gatherWrites(t)
 		// The client that it would make itself cannot close its connections.
 		a.transport = &http.Client{
-			Transport:     b.GetTransport(),
+			Transport:     t,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 	}
