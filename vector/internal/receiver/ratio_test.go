@@ -9,14 +9,17 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -29,6 +32,8 @@ import (
 //	unkeyed/yardstick   no partition keys
 //	key/yardstick      keys out of the events
 //	producer/yardstick the producer alone, with the same records
+//	floor/yardstick    what nothing that delivers events can leave out: to unpack them, to
+//	                   find them, to copy them into aggregates, and the MD5 of these
 //	MB/cpu-s           unpacked bytes with keys for each second of one processor
 func BenchmarkHTTPRatio(b *testing.B) {
 	raw := benchBody()
@@ -42,6 +47,26 @@ func BenchmarkHTTPRatio(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = producer.Close(b.Context()) }()
+	var unpacker body.Unpacker
+	var found []body.Event
+	blob, aggregates := make([]byte, 0, len(raw)), [][]byte(nil)
+	floor := func() {
+		data, err := unpacker.Unpack("gzip", packed, body.Limits{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if found, err = body.Split(found[:0], data, body.FormatJSON, body.Options{}); err != nil {
+			b.Fatal(err)
+		}
+		blob, aggregates = blob[:0], aggregates[:0]
+		for i := range found {
+			blob = append(blob, found[i].Data...)
+		}
+		for rest := range slices.Chunk(blob, 2*core.PutPayloadUnit) {
+			aggregates = append(aggregates, rest)
+		}
+		aggregation.Seal(aggregates...)
+	}
 	best := map[string]time.Duration{}
 	measure := func(name string, f func()) {
 		before := cpuTime(b)
@@ -56,6 +81,7 @@ func BenchmarkHTTPRatio(b *testing.B) {
 	for b.Loop() {
 		for range rounds {
 			measure("yardstick", func() { yardstick(b, packed) })
+			measure("floor", floor)
 			measure("unkeyed", func() { unkeyed(packed) })
 			measure("key", func() { key(packed) })
 			measure("producer", func() {
@@ -80,6 +106,7 @@ func BenchmarkHTTPRatio(b *testing.B) {
 	b.ReportMetric(ratio("unkeyed"), "unkeyed/yardstick")
 	b.ReportMetric(ratio("key"), "key/yardstick")
 	b.ReportMetric(ratio("producer"), "producer/yardstick")
+	b.ReportMetric(ratio("floor"), "floor/yardstick")
 	b.ReportMetric(float64(len(raw))/1e6/best["key"].Seconds(), "MB/cpu-s")
 	b.ReportMetric(0, "ns/op")
 }
