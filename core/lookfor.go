@@ -121,7 +121,7 @@ func (pl *pipeline) beginLookups(s *lookups) {
 		d := &s.list[i]
 		pl.countVerified(&pl.stats.VerifyOpened, MetricVerifyOpened, d.Records)
 		e := &readback.Entry{
-			Key: d.PartitionKey, Shard: d.ShardID, Hash: d.Hash, After: d.After, Since: d.Since, Earlier: true,
+			Key: d.PartitionKey, Shard: d.ShardID, Hash: d.Hash, After: d.After, Since: d.Since, Near: d.Since.Add(verifySlack), Earlier: true,
 			Ended: pl.now, Until: pl.now + int64(pl.cfg.verifyTime), Bytes: verifyOverhead, Size: PutPayloadUnit,
 			Owner: &lookup{s, i},
 		}

@@ -5,7 +5,6 @@ package core
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -74,7 +73,7 @@ const (
 type verification struct {
 	reader *readback.Reader // nil if read-back is off
 	// confirmed has the last record that each shard has confirmed.
-	confirmed map[*shard]confirmedAt
+	confirmed map[*shard]*confirmedRecord
 	// places are shards that have records of an earlier process, and whose ranges are wanted,
 	// with a sequence number from there.
 	places    map[string]string
@@ -83,13 +82,27 @@ type verification struct {
 	useless   bool  // the log says that records cannot be looked for
 }
 
-// confirmedAt is a record that was confirmed, and when its answer came.
-type confirmedAt struct {
-	number string
+// confirmedRecord is the last record that a shard has confirmed, and when its answer came. It is
+// noted for each, and needed as a text for a few only, so it has memory of its own.
+type confirmedRecord struct {
+	number []byte
+	text   string // of number, once it was needed
 	at     int64
 }
 
-// serviceTime is a time that Kinesis has told, and when it came.
+// sequenceNumber returns the number, if its answer came within verifySlack: what was confirmed
+// long ago says less than the time of the service.
+func (c *confirmedRecord) sequenceNumber(now int64) string {
+	if c == nil || len(c.number) == 0 || now-c.at >= int64(verifySlack) {
+		return ""
+	}
+	if c.text == "" {
+		c.text = string(c.number)
+	}
+	return c.text
+}
+
+// serviceTime is a time that Kinesis has told, or that follows from earlier ones, and when it came.
 type serviceTime struct {
 	date time.Time
 	at   int64
@@ -106,7 +119,7 @@ type uncertain struct {
 func (pl *pipeline) initVerification() {
 	if pl.cfg.verify {
 		pl.verification.reader = pl.newVerifyReader()
-		pl.verification.confirmed = map[*shard]confirmedAt{}
+		pl.verification.confirmed = map[*shard]*confirmedRecord{}
 		pl.verification.places = map[string]string{}
 	}
 }
@@ -121,7 +134,14 @@ func (pl *pipeline) noteServiceTime(meta middleware.Metadata) {
 		return
 	}
 	if date, ok := awsmiddleware.GetServerTime(meta); ok && !date.IsZero() {
-		pl.serviceTime.Store(&serviceTime{date: date, at: pl.p.clock()})
+		at := pl.p.clock()
+		// Whole seconds are told: the true time is up to a second later.
+		if last := pl.serviceTime.Load(); last != nil {
+			if guess := last.date.Add(time.Duration(at - last.at)); guess.After(date) && guess.Before(date.Add(time.Second)) {
+				date = guess
+			}
+		}
+		pl.serviceTime.Store(&serviceTime{date: date, at: at})
 	}
 }
 
@@ -138,10 +158,14 @@ func (pl *pipeline) serviceTimeAt(at int64) time.Time {
 // noteConfirmed keeps the place of a record that a shard has confirmed.
 func (pl *pipeline) noteConfirmed(sh *shard, number string) {
 	last := pl.verification.confirmed[sh]
-	if len(number) < len(last.number) || len(number) == len(last.number) && number < last.number {
+	if last == nil {
+		last = &confirmedRecord{}
+		pl.verification.confirmed[sh] = last
+	}
+	if len(number) < len(last.number) || len(number) == len(last.number) && number < string(last.number) {
 		return // its call was answered late
 	}
-	pl.verification.confirmed[sh] = confirmedAt{strings.Clone(number), pl.now}
+	last.number, last.text, last.at = append(last.number[:0], number...), "", pl.now
 }
 
 // noteSent keeps where to look for the records of a request that leaves now. Those that
@@ -149,11 +173,7 @@ func (pl *pipeline) noteConfirmed(sh *shard, number string) {
 func (pl *pipeline) noteSent(req *request) {
 	for _, kr := range req.records {
 		if kr.wrapped && !kr.uncertain && kr.shard != nil {
-			kr.sentAt, kr.sentAfter = max(pl.now, 1), ""
-			// What was confirmed long ago says less than the time of the service.
-			if last, ok := pl.verification.confirmed[kr.shard]; ok && pl.now-last.at < int64(verifySlack) {
-				kr.sentAfter = last.number
-			}
+			kr.sentAt, kr.sentAfter = max(pl.now, 1), pl.verification.confirmed[kr.shard].sequenceNumber(pl.now)
 		}
 	}
 }
@@ -170,6 +190,9 @@ func (pl *pipeline) verifyRecord(kr *kinesisRecord, v classification, a Attempt)
 	e := &readback.Entry{
 		Key: kr.key, Hash: kr.outer, After: kr.sentAfter, Since: pl.serviceTimeAt(kr.sentAt),
 		Began: kr.sentAt, Ended: pl.clockAt(a.End), Until: began + int64(pl.cfg.verifyTime), Bytes: kr.size + verifyOverhead,
+	}
+	if !e.Since.IsZero() {
+		e.Near = e.Since.Add(verifySlack)
 	}
 	switch {
 	case pl.meta.auto, !pl.cfg.aggregation:

@@ -24,8 +24,10 @@ import (
 // fail in all ways. It goes in rounds, each with a stream of its own, for the time in CHAOS, by
 // default one short round. Nothing may be lost, at most one event in a million may be doubled, and
 // of each of these the log of the stream has to show that its first copy was stored after the
-// process had looked for it the last time. The load is some 20 kB/s a shard: a search begins with the
-// minute before the call where a shard is new to the process, and that has to be read in 10 s. CHAOS_SEED repeats a run, as far as the scheduler lets it.
+// process had looked for it the last time. In one round after the other some 20 kB/s go to each shard,
+// all of which may be read in time, and 250 kB/s, which is more than may be read: there a search may end
+// without a result, and one event in 10,000 may be doubled, no more than were given up. CHAOS_SEED repeats a
+// run, as far as the scheduler lets it.
 func TestChaosWithJournalAndReadBack(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("CHAOS_SEED"); s != "" {
@@ -34,9 +36,13 @@ func TestChaosWithJournalAndReadBack(t *testing.T) {
 		}
 	}
 	t.Logf("CHAOS_SEED=%d", seed)
-	var sum chaosCounts
+	var sums [2]chaosCounts // by load
 	defer func() {
-		t.Logf("%+v", sum)
+		t.Logf("%+v", sums)
+		sum, busy := sums[0], sums[1]
+		if most := min(busy.Events/10_000+1, int(busy.GivenUp)); busy.Doubled > most {
+			t.Errorf("unexpected duplicates where more is written than may be read; got %d of %d events; want at most %d", busy.Doubled, busy.Events, most)
+		}
 		if sum.Kills == 0 || sum.Reshards == 0 || sum.Known == 0 || sum.Stored == 0 || sum.Missing == 0 {
 			t.Error("some kind of fault did not happen")
 		}
@@ -46,18 +52,23 @@ func TestChaosWithJournalAndReadBack(t *testing.T) {
 	}()
 	s := os.Getenv("CHAOS")
 	if s == "" {
-		synctest.Test(t, func(t *testing.T) { chaosRound(t, seed, time.Minute, &sum) })
+		for load := range chaosLoads {
+			synctest.Test(t, func(t *testing.T) { chaosRound(t, seed, load, time.Minute, &sums[load]) })
+		}
 		return
 	}
 	total, err := time.ParseDuration(s)
 	if err != nil {
 		t.Fatalf("cannot parse CHAOS=%q: %v", s, err)
 	}
-	for began := time.Now(); time.Since(began) < total && !t.Failed(); seed++ {
-		chaosRound(t, seed, min(total, time.Minute), &sum)
-		t.Logf("after %v: %+v", time.Since(began).Round(time.Second), sum)
+	for i, began := 0, time.Now(); time.Since(began) < total && !t.Failed(); i, seed = i+1, seed+1 {
+		chaosRound(t, seed, i%2, min(total, time.Minute), &sums[i%2])
+		t.Logf("after %v: %+v", time.Since(began).Round(time.Second), sums)
 	}
 }
+
+// chaosLoads are the bytes by which events are longer, round by round.
+var chaosLoads = [2]int{0, 1200}
 
 // chaosCounts is what happened.
 type chaosCounts struct {
@@ -157,7 +168,7 @@ func (a *life) attempt(c *Content) Outcome {
 	return out
 }
 
-func chaosRound(t *testing.T, seed uint64, d time.Duration, sum *chaosCounts) {
+func chaosRound(t *testing.T, seed uint64, load int, d time.Duration, sum *chaosCounts) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := kinesistest.New(kinesistest.WithStream("logs", 4), kinesistest.WithLimits(kinesistest.AWSLimits))
@@ -193,7 +204,7 @@ func chaosRound(t *testing.T, seed uint64, d time.Duration, sum *chaosCounts) {
 				for ctx.Err() == nil {
 					n := 1 + rng.IntN(150)
 					first := int(next.Add(int64(n))) - n
-					p.deliver(rng, func() *Content { return chaosContent(first, n, w > 0) })
+					p.deliver(rng, func() *Content { return chaosContent(first, n, chaosLoads[load], w > 0) })
 					time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
 				}
 			})
@@ -221,7 +232,7 @@ func chaosRound(t *testing.T, seed uint64, d time.Duration, sum *chaosCounts) {
 		p.account(sum)
 		p.life.close()
 	}
-	chaosCheck(t, s, processes, int(next.Load()), sum)
+	chaosCheck(t, s, processes, int(next.Load()), load, sum)
 }
 
 func sleepUntil(ctx context.Context, d time.Duration) bool {
@@ -233,11 +244,12 @@ func sleepUntil(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// chaosContent has events with the numbers from first on.
-func chaosContent(first, n int, keyed bool) *Content {
+// chaosContent has events with the numbers from first on, which are longer by more bytes.
+func chaosContent(first, n, more int, keyed bool) *Content {
 	c := &Content{Bytes: binary.BigEndian.AppendUint64(nil, uint64(first)), Stream: "logs", Probe: NoProbe, Receiver: retryAll{}}
 	for k := range n {
 		r := core.Record{Data: append(binary.BigEndian.AppendUint64(nil, uint64(first+k)), "a log line as they come from a host"...)}
+		r.Data = append(r.Data, make([]byte, more)...)
 		if keyed {
 			r.PartitionKey = fmt.Sprint("pod-", k%100)
 		}
@@ -247,7 +259,7 @@ func chaosContent(first, n int, keyed bool) *Content {
 }
 
 // chaosCheck looks at what is in the stream.
-func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, events int, sum *chaosCounts) {
+func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, events, load int, sum *chaosCounts) {
 	t.Helper()
 	copies := make([][]int32, events)
 	records := s.Consume("logs").Records
@@ -266,7 +278,7 @@ func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, 
 			sum.Doubled++
 			first, second := records[list[k]], records[list[k+1]]
 			if look := lastLook(processes, first.ShardID, second.ArrivalTime); look.IsZero() || first.ArrivalTime.Before(look) {
-				if sum.Unexplained++; sum.Unexplained <= 20 {
+				if sum.Unexplained++; load == 0 && sum.Unexplained <= 20 {
 					t.Errorf("event %d is there twice without reason: %s at %v, looked for at %v, %s at %v", id, first.ShardID, first.ArrivalTime, look, second.ShardID, second.ArrivalTime)
 				}
 			}

@@ -70,7 +70,7 @@ type Call struct {
 	Shard string
 
 	s        *shard
-	epoch    int
+	p        *pass
 	began    int64
 	iterator string
 	from     position
@@ -88,9 +88,12 @@ type Result struct {
 	keys     []found
 	records  int
 	bytes    int
-	last     string // sequence number of the last record
-	next     string // iterator; empty at the end of a closed shard
-	tip      bool   // nothing was behind what was read
+	first    string        // sequence number of the first record
+	last     string        // and of the last one
+	at       time.Time     // when that one was stored, about
+	span     time.Duration // between them
+	next     string        // iterator; empty at the end of a closed shard
+	tip      bool          // nothing was behind what was read
 	children []child
 }
 
@@ -146,7 +149,13 @@ func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result
 			// Cloned, or the answer with all payloads would stay in memory.
 			res.keys = append(res.keys, found{strings.Clone(key), strings.Clone(number)})
 		}
-		res.last = number
+		if i == 0 {
+			res.first = strings.Clone(number)
+		}
+		res.last, res.at = number, aws.ToTime(r.ApproximateArrivalTimestamp)
+	}
+	if n := len(out.Records); n > 0 {
+		res.span = res.at.Sub(aws.ToTime(out.Records[0].ApproximateArrivalTimestamp))
 	}
 	res.records, res.last = len(out.Records), strings.Clone(res.last)
 	res.next = aws.ToString(out.NextShardIterator)

@@ -58,6 +58,9 @@ type Entry struct {
 	// time of the service before Began, or zero. One of them has to be there.
 	After string
 	Since time.Time
+	// Near is about the time of the service when the call began, or zero. It decides only what
+	// is read first.
+	Near time.Time
 	// Began is when the first call began that may have stored the record, Ended when the
 	// last one ended.
 	Began, Ended int64
@@ -123,27 +126,25 @@ func (r *Reader) Bytes() int { return r.bytes }
 // Entries returns the entries, in no order. The caller must not keep the slice.
 func (r *Reader) Entries() []*Entry { return r.entries }
 
-// shard is the state of the reads of one shard. While it has entries there is a session: a
-// row of reads from one position on.
-type shard struct {
-	id      string
-	entries map[*Entry]struct{}
-	byKey   map[string][]*Entry // several may have parts of one record
+// position is from where on a shard has to be read for an entry.
+func (e *Entry) position(shard string) position {
+	own := position{since: e.Since}
+	if shard == e.Shard {
+		own.after = e.After
+	}
+	return own
+}
 
-	// The session.
-	began    int64    // everything stored since then has been read or will be
-	from     position // where it began
-	epoch    int      // changes when the session does
-	iterator string
-	last     string // sequence number of the last record read
-	tip      int64  // when the last read began that reached the tip, -1 if none has
-	ended    bool   // the shard is closed, and read to its end
-	children []child
-	seen     map[string]string // sequence numbers by key
-	next     int64             // not before
+// shard is the state of the reads of one shard.
+type shard struct {
+	id       string
+	entries  map[*Entry]struct{}
+	byKey    map[string][]*Entry // several may have parts of one record
+	passes   []*pass
+	children []child // once one has come to the end of the shard
 
 	// Its rate.
-	busy     bool
+	busy     *pass   // that is being read
 	calls    []int64 // when the last ones began
 	bytes    float64 // that may be read
 	counted  int64   // when bytes was right
@@ -151,13 +152,14 @@ type shard struct {
 	pause    int64   // until then nothing is read
 	backoff  int64
 	lastUsed int64
+	rate     float64 // bytes a second that may be read
 }
 
 // Add takes an entry. If its key was read already, it has an outcome at once.
 func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 	if len(r.shards) > keptShards {
 		for id, s := range r.shards {
-			if len(s.entries) == 0 && !s.busy && now-s.lastUsed > 60*second {
+			if len(s.entries) == 0 && s.busy == nil && now-s.lastUsed > 60*second {
 				delete(r.shards, id)
 			}
 		}
@@ -176,53 +178,46 @@ func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 func (r *Reader) attach(e *Entry, id string, now int64) *Settled {
 	s := r.shards[id]
 	if s == nil {
-		s = &shard{id: id, entries: map[*Entry]struct{}{}, byKey: map[string][]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst)}
+		s = &shard{id: id, entries: map[*Entry]struct{}{}, byKey: map[string][]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst), rate: float64(r.cfg.Calls * BytesPerCall)}
 		r.shards[id] = s
 	}
 	s.lastUsed = now
 	if _, ok := s.entries[e]; ok {
 		return nil
 	}
-	if number, ok := s.seen[e.Key]; ok && len(s.entries) > 0 {
-		return &Settled{Entry: e, Outcome: Stored, InShard: id, Number: number}
+	for _, p := range s.passes {
+		if number, ok := p.seen[e.Key]; ok {
+			return &Settled{Entry: e, Outcome: Stored, InShard: id, Number: number}
+		}
 	}
-	fresh := len(s.entries) == 0
 	s.entries[e] = struct{}{}
 	s.byKey[e.Key] = append(s.byKey[e.Key], e)
 	e.shards = append(e.shards, s)
 	if s.average == 0 {
 		s.average = float64(max(e.Bytes, e.Size, 1))
 	}
-	s.next = now
-	own := position{since: e.Since}
-	if id == e.Shard && e.After != "" {
-		own.after = e.After
+	p := s.passFor(e, e.position(id), now)
+	p.users[e], p.next = true, now
+	s.hurry(e, now)
+	if !p.ended {
+		return nil
 	}
-	switch {
-	case fresh:
-		s.began, s.from, s.seen = e.Began, own, nil
-		s.restart()
-	case e.Began < s.began, e.Earlier && !s.from.covers(own):
-		// What is read for the others begins too late for this one.
-		s.began, s.from = min(e.Began, s.began), s.from.earlier(own)
-		s.restart()
-	}
-	if s.ended {
-		for i := range s.children {
-			if c := &s.children[i]; c.mayContain(e.Hash) {
-				if hit := r.attach(e, c.id, now); hit != nil {
-					return hit
-				}
+	hit, _ := r.attachChildren(e, s, now)
+	return hit
+}
+
+// attachChildren has those shards read for an entry that came out of one. It reports false if
+// there are none.
+func (r *Reader) attachChildren(e *Entry, s *shard, now int64) (hit *Settled, some bool) {
+	for i := range s.children {
+		if c := &s.children[i]; c.mayContain(e.Hash) {
+			some = true
+			if hit := r.attach(e, c.id, now); hit != nil {
+				return hit, true
 			}
 		}
 	}
-	return nil
-}
-
-// restart has the session begin from its position again.
-func (s *shard) restart() {
-	s.epoch++
-	s.iterator, s.last, s.tip, s.ended, s.children = "", "", -1, false, nil
+	return nil, some
 }
 
 // Remove takes an entry out.
@@ -239,9 +234,11 @@ func (r *Reader) Remove(e *Entry) {
 		} else {
 			delete(s.byKey, e.Key)
 		}
+		for _, p := range s.passes {
+			delete(p.users, e)
+		}
 		if len(s.entries) == 0 {
-			s.seen = nil
-			s.restart() // the session is over
+			s.passes = nil
 		}
 	}
 	e.shards = nil
@@ -285,12 +282,16 @@ func (r *Reader) Due(now int64) int64 {
 
 // readDue returns when a shard may be read next.
 func (r *Reader) readDue(s *shard, now int64) int64 {
-	if len(s.entries) == 0 || s.busy || s.ended {
+	if s.busy != nil {
 		return NoMoment
 	}
-	at := max(s.next, s.pause)
+	p, at := s.choose(now)
+	if p == nil {
+		return NoMoment
+	}
+	at = max(at, s.pause)
 	calls := 1
-	if s.iterator == "" {
+	if p.iterator == "" {
 		calls = 2
 	}
 	// So many of the last calls must have begun a second ago that there is room for these.
@@ -318,13 +319,15 @@ func (r *Reader) Next(now int64) *Call {
 		}
 	}
 	if s == nil {
+		r.due = 0 // another pass is the next by now, which begins with a call more
 		return nil
 	}
 	rate := float64(r.cfg.Calls * BytesPerCall)
 	s.bytes = min(s.bytes+rate*float64(now-s.counted)/float64(second), rate*burst)
-	s.counted, s.busy, s.lastUsed = now, true, now
+	p, _ := s.choose(now)
+	s.counted, s.busy, s.lastUsed = now, p, now
 	calls := 1
-	if s.iterator == "" {
+	if p.iterator == "" {
 		calls = 2
 	}
 	for range calls {
@@ -332,23 +335,23 @@ func (r *Reader) Next(now int64) *Call {
 	}
 	r.due = 0
 	s.calls = append(s.calls[:0], s.calls[max(0, len(s.calls)-r.cfg.Calls):]...)
-	from := s.from
-	if s.last != "" {
-		from = position{after: s.last} // the iterator was of no use any more
+	from := p.from
+	if p.last != "" {
+		from = position{after: p.last} // the iterator was of no use any more
 	}
 	r.active++
 	return &Call{
-		Shard: s.id, s: s, epoch: s.epoch, began: now, iterator: s.iterator, from: from,
-		limit: int(min(max(s.bytes/max(s.average, 1), 1), maxLimit)),
+		Shard: s.id, s: s, p: p, began: now, iterator: p.iterator, from: from,
+		limit: int(min(max(s.bytes/float64(s.due(now))/max(s.average, 1), 1), maxLimit)),
 	}
 }
 
 // Done takes the result of a call, and returns the entries that have an outcome now.
 func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
-	s := c.s
+	s, p := c.s, c.p
 	r.due = 0
 	r.active--
-	s.busy, s.lastUsed = false, now
+	s.busy, s.lastUsed = nil, now
 	s.bytes -= float64(res.bytes)
 	if res.Err != nil {
 		return r.failed(c, res, now)
@@ -363,61 +366,61 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 			r.Remove(e)
 		}
 	}
-	if c.epoch != s.epoch || len(s.entries) == 0 {
-		return settled // the session is another one, or over
+	if !slices.Contains(s.passes, p) {
+		return settled // nobody needs it any more
 	}
-	s.iterator, s.next = res.next, now
-	if res.last != "" {
-		s.last = res.last
+	if p.began == NoMoment {
+		p.began = c.began // what is stored later comes behind what was read
 	}
-	s.remember(res.keys, now)
+	p.iterator, p.next, p.used, p.backlog = res.next, now, true, !res.tip
+	p.read += res.bytes
+	if res.records > 0 {
+		p.last, p.at = res.last, res.at
+		if res.span > 0 {
+			p.rate = float64(res.bytes) / res.span.Seconds()
+		}
+		if p.first == "" {
+			p.first = res.first
+		}
+	}
+	p.remember(res.keys, now)
+	if res.tip {
+		p.tip = c.began
+	}
 	if res.next == "" {
-		s.ended, s.children = true, res.children
-		for e := range s.entries {
-			some := false
-			for i := range s.children {
-				if ch := &s.children[i]; ch.mayContain(e.Hash) {
-					some = true
-					if hit := r.attach(e, ch.id, now); hit != nil {
-						settled = append(settled, *hit)
-						r.Remove(e)
-						break
-					}
-				}
-			}
+		p.ended, s.children = true, res.children
+	}
+	p = r.meet(s, p, now)
+	if p.ended {
+		for e := range p.users {
+			hit, some := r.attachChildren(e, s, now)
 			if !some {
-				settled = append(settled, Settled{Entry: e, Outcome: Unknown})
+				hit = &Settled{Entry: e, Outcome: Unknown}
+			}
+			if hit != nil {
+				settled = append(settled, *hit)
 				r.Remove(e)
 			}
 		}
 		return append(settled, r.missing(s)...) // the children may have been read before, for others
 	}
-	if res.tip {
-		s.tip = c.began
-		settled = append(settled, r.missing(s)...)
-		s.next = NoMoment
-		for e := range s.entries {
-			if at := e.Ended + r.cfg.Settle; at > s.tip {
-				s.next = min(s.next, max(at, now))
-			}
+	if settled = append(settled, r.missing(s)...); res.tip {
+		p.rest(r.cfg.Settle, now)
+	} else if res.records > 0 {
+		for e := range p.users {
+			s.hurry(e, now)
 		}
 	}
 	return settled
 }
 
-// remember keeps the keys that were read, for entries that come later.
-func (s *shard) remember(keys []found, now int64) {
-	if len(s.seen)+len(keys) > maxSeen {
-		// All this was stored before now, so that no call that begins later has stored it, and
-		// none of it is what the entries that are there look for.
-		s.seen, s.began, s.from.after = nil, now, s.last
-		return
-	}
-	if s.seen == nil {
-		s.seen = make(map[string]string, len(keys))
-	}
-	for _, f := range keys {
-		s.seen[f.key] = f.number
+// rest has a pass at the tip wait until a read can show that something is missing.
+func (p *pass) rest(settle, now int64) {
+	p.next = NoMoment
+	for e, complete := range p.users {
+		if at := e.Ended + settle; complete && at > p.tip {
+			p.next = min(p.next, max(at, now))
+		}
 	}
 }
 
@@ -428,8 +431,10 @@ func (r *Reader) missing(s *shard) (settled []Settled) {
 			continue
 		}
 		m := Settled{Entry: e, Outcome: Missing}
-		if root := r.shards[e.Shard]; !root.ended {
-			m.ReadTo, m.ReadAt = root.last, root.tip
+		for _, p := range r.shards[e.Shard].passes {
+			if p.users[e] && !p.ended {
+				m.ReadTo, m.ReadAt = p.last, p.tip
+			}
 		}
 		settled = append(settled, m)
 		r.Remove(e)
@@ -444,12 +449,21 @@ func (r *Reader) readAll(e *Entry, id string) bool {
 	if s == nil {
 		return false
 	}
-	if _, ok := s.entries[e]; !ok {
-		return false
+	for _, p := range s.passes {
+		switch {
+		case !p.users[e]:
+		case !p.ended:
+			if p.tip >= 0 && p.tip >= e.Ended+r.cfg.Settle {
+				return true
+			}
+		case r.readChildren(e, s):
+			return true
+		}
 	}
-	if !s.ended {
-		return s.tip >= 0 && s.tip >= e.Ended+r.cfg.Settle
-	}
+	return false
+}
+
+func (r *Reader) readChildren(e *Entry, s *shard) bool {
 	for i := range s.children {
 		if c := &s.children[i]; c.mayContain(e.Hash) && !r.readAll(e, c.id) {
 			return false
@@ -460,32 +474,30 @@ func (r *Reader) readAll(e *Entry, id string) bool {
 
 // failed handles a read that failed.
 func (r *Reader) failed(c *Call, res Result, now int64) (settled []Settled) {
-	s := c.s
+	s, p := c.s, c.p
 	switch code(res.Err) {
 	case "ExpiredIteratorException":
-		if c.epoch == s.epoch {
-			s.iterator = ""
-		}
+		p.iterator = ""
 		return nil
 	case "ResourceNotFoundException":
 		return r.giveUp(s)
 	case "InvalidArgumentException", "ValidationException":
 		switch {
-		case c.epoch != s.epoch:
+		case !slices.Contains(s.passes, p):
 			return nil
 		case c.iterator != "":
-			s.iterator = ""
-		case s.last != "":
-			s.last = ""
-		case s.from.after != "" && !s.from.since.IsZero():
+			p.iterator = ""
+		case p.last != "":
+			p.last = ""
+		case p.from.after != "" && !p.from.since.IsZero():
 			// The number is not one of this shard: its stream was recreated.
-			s.from.after = ""
+			p.from.after = ""
 		default:
 			return r.giveUp(s)
 		}
 	default:
-		if c.epoch == s.epoch && res.iterator != "" {
-			s.iterator = res.iterator
+		if res.iterator != "" {
+			p.iterator = res.iterator
 		}
 	}
 	s.backoff = min(max(2*s.backoff, backoffMin), backoffMax)
