@@ -46,7 +46,9 @@ func BenchmarkUnpackAndSplit(b *testing.B) {
 // BenchmarkRequest is a whole request, with the producer and a Kinesis that counts.
 func BenchmarkRequest(b *testing.B) {
 	for _, c := range []struct{ name, flags string }{
-		{"unkeyed", ""}, {"key", "--route.partition_key=user->id"},
+		{"unkeyed", ""},
+		{"key", "--route.partition_key=user->id"},
+		{"combine", "--route.combine=lines --route.compression=zstd"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			raw := benchBody()

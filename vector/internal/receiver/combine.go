@@ -36,6 +36,7 @@ func (m *maker) combine(ctx context.Context) error {
 	if m.arena.allowed > 0 { // what was shaped is copied
 		_ = lease.Resize(ctx, m.arena.base+int64(out.Bytes)) // less cannot fail
 	}
+	c.s.spares.keepTable(c.Records)
 	c.Records, c.counts, c.Probe, c.Events = out.Records, out.Events, delivery.NoProbe, c
 	if m.rt.TooLarge != config.Reject || len(c.Records) == 0 {
 		return nil

@@ -249,7 +249,12 @@ func (s *spares) keepAll(l *lease) {
 	if n := cap(body); n >= minCharge && n <= maxKeptBody {
 		s.bodies.give(body)
 	}
-	if n := cap(table); n > 0 && n <= maxKeptRecords {
+	s.keepTable(table)
+}
+
+// keepTable takes a table to which nothing refers any more.
+func (s *spares) keepTable(table []core.Record) {
+	if n := cap(table); n > 0 && n <= maxKeptRecords && !s.draining() {
 		clear(table) // or it would hold a body
 		s.tables.give(table)
 	}

@@ -115,6 +115,33 @@ func TestTheMemoryOfASettledBodyServesTheNextOne(t *testing.T) {
 	}
 }
 
+// Combined records are no events of their body, so the table of these is free at once.
+func TestTheTableOfCombinedEventsServesTheNextBody(t *testing.T) {
+	r := newRig(t, "--route.combine=lines", "--route.compression=zstd")
+	defer r.stop()
+	lines := bytes.Count(bodyOf(0), []byte{'\n'})
+	var kept []core.Record
+	r.server.putBatch = func(context.Context, string, []core.Record) (delivery.Batch, error) {
+		if t := r.server.spares.tables.take(lines); t != nil {
+			kept = t[:lines]
+		}
+		return settled{}, nil
+	}
+	for n := range 50 { // the collector or the race detector may have the pool forget some
+		if got := r.post(t.Context(), "/", bodyOf(n), "Content-Type", "application/x-ndjson"); got.status != 200 {
+			t.Fatalf("unexpected status; got %d %s; want 200", got.status, got.body)
+		}
+	}
+	if kept == nil {
+		t.Fatal("unexpected lack of a table while combined records are under way; want that of their events")
+	}
+	for i := range kept {
+		if r := &kept[i]; r.PartitionKey != "" || r.Data != nil {
+			t.Fatalf("unexpected record in a table that is kept; got %+v; want none, or it would hold a body", r)
+		}
+	}
+}
+
 func TestMemoryIsNotUsedAgainWhileTheServerDrains(t *testing.T) {
 	draining := false
 	s := spares{draining: func() bool { return draining }}
