@@ -4,6 +4,7 @@ package event
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -78,8 +79,9 @@ type combiner struct {
 	events  []place
 	last    int32 // the first event of the record that has the last one
 	table   []bucket
-	cleared bool    // table is
-	unkeyed []int32 // by stream: the first event of the open group without a key, plus one
+	cleared bool     // table is
+	seen    []uint32 // hashes of keys of the sample
+	unkeyed []int32  // by stream: the first event of the open group without a key, plus one
 	sizes   []streamSizes
 	text    []byte // events before compression
 	packed  []byte // and after it
@@ -137,6 +139,9 @@ func (c *Combine) give(w *combiner) {
 	if cap(w.events) > maxKeptArenaBytes/16 {
 		w.recs, w.groups, w.events, w.table = nil, nil, nil, nil
 	}
+	if cap(w.seen) > maxKeptArenaBytes/64 {
+		w.seen = nil
+	}
 	c.work.Put(w)
 }
 
@@ -150,13 +155,17 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) (end int) {
 		out.Records, in.recs = in.recs, out.Records
 		return len(out.Records)
 	}
-	if end = len(w.events); in.more {
+	if end = len(in.recs); in.more {
 		end = int(w.last)
 	}
 	out.Records = slices.Grow(out.Records, records)
 	out.Events = slices.Grow(out.Events, records)
-	for i := range w.events[:end] {
-		switch p := w.events[i].group; {
+	for i := range end {
+		var p int32
+		if len(w.events) > 0 {
+			p = w.events[i].group
+		}
+		switch {
 		case p > 0:
 			g := &w.groups[p-1]
 			w.emit(c, out, in, g.together, i, int(g.n), g.bytes)
@@ -168,11 +177,10 @@ func (w *combiner) combine(c *Combine, out *Combined, in *input) (end int) {
 }
 
 // group finds out which events make a record, and returns how many records there are.
-// Nothing decides but the events and what was asked of in.
+// Nothing decides but the events and what was asked of in. If all events are alone there are
+// no places.
 func (w *combiner) group(c *Combine, in *input) (records int) {
-	w.groups, w.cleared = w.groups[:0], false
-	w.events = slices.Grow(w.events[:0], len(in.recs))[:len(in.recs)]
-	clear(w.events)
+	w.groups, w.events, w.cleared = w.groups[:0], w.events[:0], false
 	clear(w.unkeyed)
 	clear(w.sizes)
 	again, unkeyed := w.keysComeAgain(in)
@@ -180,9 +188,11 @@ func (w *combiner) group(c *Combine, in *input) (records int) {
 		w.last = int32(len(in.recs)) - 1
 		return len(in.recs)
 	}
+	w.events = slices.Grow(w.events, len(in.recs))[:len(in.recs)]
 	w.cleared = false
 	last, lastSlot := int32(-1), int32(-1)
 	for i := range in.recs {
+		w.events[i] = place{}
 		r := &in.recs[i]
 		stream := in.stream(i)
 		keyed := isKeyed(r)
@@ -236,6 +246,15 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 	if n < leastSampled {
 		return true, false
 	}
+	if sure, unkeyed := w.surelyDifferent(in); sure {
+		return false, unkeyed
+	}
+	return w.lookUpSample(in)
+}
+
+// lookUpSample is keysComeAgain for many events.
+func (w *combiner) lookUpSample(in *input) (again, unkeyed bool) {
+	n := len(in.recs)
 	first := n / sampledShare
 	found, inSample, decided, whole := 0, 0, false, false
 	var before uint64 // what the key before this one ends with
@@ -275,6 +294,70 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 	}
 	return false, unkeyed
 }
+
+// surelyDifferent tells whether keysComeAgain will find too few keys: it counts keys of the
+// sample as if equal hashes were equal keys, which is no less than there are. Nothing is
+// looked up for that, so it takes half the time. It is not sure if it has no room.
+func (w *combiner) surelyDifferent(in *input) (sure, unkeyed bool) {
+	n := len(in.recs)
+	first := n / sampledShare
+	size := 1 << bits.Len(uint(4*first)) // twice as many as may be in the sample, and more
+	w.seen = slices.Grow(w.seen[:0], size)[:size]
+	clear(w.seen)
+	found, inSample := 0, 0
+	var before uint64
+	for i := range in.recs {
+		r := &in.recs[i]
+		if i == first && (inSample*8*sampledShare < first || inSample*2 > first) {
+			return false, false
+		}
+		if !isKeyed(r) {
+			unkeyed, before = true, 0
+			continue
+		}
+		h, last := sampleHash(r)
+		switch {
+		case i > 0 && last == before && in.same(int32(i-1), r, in.stream(i)):
+			found++
+		case i < first || h < 1<<64/sampledShare:
+			if h < 1<<64/sampledShare {
+				inSample++
+			}
+			known, room := w.see(h)
+			if !room {
+				return false, false
+			}
+			if known {
+				found++
+			}
+		}
+		if before = last; found > n/enoughFound {
+			return false, false
+		}
+	}
+	return true, unkeyed
+}
+
+// see notes a hash, if there is room for it near its place, and tells whether it was there.
+func (w *combiner) see(h uint64) (known, room bool) {
+	const near = 32
+	h = scatter(h)
+	mark := uint32(h>>24) | 1 // 0 is free
+	for i := range uint64(near) {
+		at := &w.seen[(h>>44+i)&uint64(len(w.seen)-1)]
+		switch *at {
+		case mark:
+			return true, true
+		case 0:
+			*at = mark
+			return false, true
+		}
+	}
+	return false, false
+}
+
+// scatter makes more than the upper bits of a sampleHash depend on each bit of a key.
+func scatter(h uint64) uint64 { return (h ^ h>>32) * 0x9e3779b97f4a7c15 }
 
 // sampleHash says by which of its keys the sample is chosen, and what the key ends with. It
 // takes a fraction of the time of keyHash, since it looks at three words of a key: its first,
@@ -484,6 +567,9 @@ func (w *combiner) halve(c *Combine, out *Combined, in *input, together bool, he
 // gather appends the payload of n events from i on.
 func (w *combiner) gather(c *Combine, in *input, dst []byte, i, n int) []byte {
 	for k := range n {
+		if k > 0 {
+			i = int(w.events[i].next)
+		}
 		data := in.recs[i].Data
 		if k > 0 && c.form == formArray {
 			dst[len(dst)-1] = ',' // in place of the bracket
@@ -496,7 +582,6 @@ func (w *combiner) gather(c *Combine, in *input, dst []byte, i, n int) []byte {
 		} else {
 			dst = c.frame(dst, data, in.isText(i), k == 0)
 		}
-		i = int(w.events[i].next)
 	}
 	return dst
 }

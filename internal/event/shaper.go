@@ -358,7 +358,7 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 		dst = append(dst, '\n')
 	}
 	if s.combine != nil && reason == ReasonNone {
-		dst = s.combine.end(dst, start, false)
+		dst = append(dst, s.combine.last())
 	}
 	return dst, outcome, i, reason
 }
