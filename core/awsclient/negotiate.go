@@ -49,6 +49,9 @@ type negotiation struct {
 	state  wireState
 	again  time.Time // in stateJSON: when to probe again; the zero time is never
 	probes int       // under way
+	// proven says that a summary was answered in CBOR, and its dates were not in seconds. Until
+	// then it is a probe even if ListShards, which has no dates, has shown CBOR.
+	proven bool
 	// skipProbe is set after a probe without an answer: the next call goes in JSON, in case the
 	// probe itself is what cannot be answered.
 	skipProbe bool
@@ -122,14 +125,20 @@ func (n *negotiation) current() WireFormat {
 	return WireJSON
 }
 
-// begin tells whether a call is to be a probe.
-func (n *negotiation) begin() bool {
+func (n *negotiation) knowsCBOR() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state == stateCBOR
+}
+
+// begin tells whether a call, the one for a summary or another, is to be a probe.
+func (n *negotiation) begin(summary bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case n.state == stateCBOR, n.state == stateJSON && (n.again.IsZero() || n.now().Before(n.again)):
+	case n.state == stateCBOR && (n.proven || !summary), n.state == stateJSON && (n.again.IsZero() || n.now().Before(n.again)):
 		return false
-	case n.skipProbe:
+	case n.skipProbe && n.state != stateCBOR:
 		n.skipProbe = false
 		return false
 	}
@@ -187,7 +196,7 @@ func isThrottle(code string) bool {
 // end notes what a probe has said. Once an endpoint knows CBOR, only dates in seconds speak
 // against it: such a server (kinesalite) stores bytes as something that readers of JSON
 // cannot read.
-func (n *negotiation) end(v finding, why string) {
+func (n *negotiation) end(v finding, summary bool, why string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.probes--
@@ -195,7 +204,7 @@ func (n *negotiation) end(v finding, why string) {
 	switch v {
 	case saysCBOR:
 		if before != stateJSON || !n.again.IsZero() {
-			n.state = stateCBOR
+			n.state, n.proven = stateCBOR, n.proven || summary
 		}
 	case saysSeconds:
 		n.state, n.again = stateJSON, time.Time{}
@@ -231,7 +240,8 @@ func (n *negotiation) call(ctx context.Context, in middleware.InitializeInput, n
 	if n.want != WireAuto || !isRead(in.Parameters) {
 		return next.HandleInitialize(ctx, in)
 	}
-	if !isProbe(in.Parameters) || !n.begin() {
+	_, summary := in.Parameters.(*kinesis.DescribeStreamSummaryInput)
+	if !isProbe(in.Parameters) || !n.begin(summary) {
 		if n.current() == WireJSON {
 			return n.inJSON(ctx, in, next)
 		}
@@ -244,14 +254,14 @@ func (n *negotiation) call(ctx context.Context, in middleware.InitializeInput, n
 	}
 	x := &attempt{wire: n.cbor}
 	v, why := saysNoAnswer, ""
-	defer func() { n.end(v, why) }() // also if something panics
+	defer func() { n.end(v, summary, why) }() // also if something panics
 	out, md, err := next.HandleInitialize(context.WithValue(ctx, attemptKey{}, x), in)
 	v, why = classifyProbe(x, err), "HTTP status "+strconv.Itoa(x.status)
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		why = cmp.Or(api.ErrorCode(), why)
 	}
-	if v != saysJSON && v != unclear {
+	if v != saysJSON && (v != unclear || n.knowsCBOR()) {
 		return out, md, err
 	}
 	out, md, err = n.inJSON(ctx, in, next)

@@ -205,6 +205,12 @@ func TestRefusedProbeBesideOneThatWasAnsweredInCBOR(t *testing.T) {
 // kinesalite has dates in seconds, and makes JSON that nobody can read out of data that come
 // in CBOR. ListShards, which has no dates, does not show it.
 func TestDatesInSecondsAreNotTheCBOROfKinesis(t *testing.T) {
+	for _, first := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the list of shards comes first %v", first), func(t *testing.T) { testDatesInSeconds(t, first) })
+	}
+}
+
+func testDatesInSeconds(t *testing.T, listFirst bool) {
 	alone(t)
 	e := newEndpoint(t)
 	client := newFormat(t, e.url, awsclient.WireAuto)
@@ -217,12 +223,19 @@ func TestDatesInSecondsAreNotTheCBOROfKinesis(t *testing.T) {
 			return false
 		}
 		// The other probe is answered while this one is under way.
-		if err := listShards(t, client); err != nil {
-			t.Error(err)
+		if !listFirst {
+			if err := listShards(t, client); err != nil {
+				t.Error(err)
+			}
 		}
 		during <- string(client.WireFormat())
 		return answer(200, cbor.ContentType, string(library.Encode(summary)))(w, operation, inCBOR)
 	})
+	if listFirst {
+		if err := listShards(t, client); err != nil || client.WireFormat() != awsclient.WireCBOR {
+			t.Fatalf("unexpected format after ListShards; got %s, %v; want cbor", client.WireFormat(), err)
+		}
+	}
 	if err := describe(t, client); err != nil {
 		t.Fatal(err)
 	}
