@@ -96,7 +96,7 @@ func (pl *pipeline) reviewCapacity() {
 		if c.waiting {
 			s.since = max(pl.now, 1)
 		}
-	case pl.now-s.since >= int64(capacityGrace) && (s.logged == 0 || pl.now-s.logged >= int64(capacityAgain)):
+	case c.waiting && pl.now-s.since >= int64(capacityGrace) && (s.logged == 0 || pl.now-s.logged >= int64(capacityAgain)):
 		s.logged = pl.now
 		r := remedy.Of(remedy.Capacity)
 		if pl.cfg.pace.Ceiling() < 1 {

@@ -77,6 +77,20 @@ func TestShortageIsSaidOnceAMinute(t *testing.T) {
 	})
 }
 
+// A shard that is nearly full may have records wait for a moment and none at the next look.
+func TestNothingIsSaidWhileNothingWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logText
+		p := newProducer(t, oneShard(1).Client(), log.option(), core.WithBufferBytes(16<<20))
+		write(t, p, "", 1_300_000, 6*time.Second)
+		write(t, p, "", 1_000_000, 90*time.Second)
+		synctest.Wait()
+		if got := log.String(); strings.Contains(got, "waiting_bytes=0") {
+			t.Errorf("unexpected log; got %q; want no line about a capacity for which nothing waits", got)
+		}
+	})
+}
+
 // A stream that has room, and one that is full for a moment, are not too small.
 func TestStreamWithRoomIsNotTooSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
