@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // gatherWrites has a transport give the kernel several records of TLS at once. crypto/tls makes a
@@ -49,7 +50,7 @@ func handshake(ctx context.Context, t *http.Transport, raw net.Conn, address str
 		}
 		return nil, err
 	}
-	return &tlsConn{c, g}, nil
+	return &tlsConn{Conn: c, raw: g}, nil
 }
 
 // errHandshakeTimeout is the error of the transport in this case.
@@ -64,7 +65,16 @@ func (handshakeTimeout) Temporary() bool { return true }
 // tlsConn writes what it is given with one system call for each pieceBytes.
 type tlsConn struct {
 	*tls.Conn
-	raw *gatherer
+	raw     *gatherer
+	writing atomic.Int32
+}
+
+// Close implements net.Conn. As crypto/tls does, it cuts a write that is under way.
+func (c *tlsConn) Close() error {
+	if c.writing.Load() > 0 {
+		_ = c.raw.Conn.Close()
+	}
+	return c.Conn.Close()
 }
 
 // pieceBytes is how much is written at once. More than that saves nothing.
@@ -75,6 +85,8 @@ var pieces = sync.Pool{New: func() any { return new([pieceBytes + 512]byte) }}
 
 // Write implements net.Conn.
 func (c *tlsConn) Write(p []byte) (int, error) {
+	c.writing.Add(1)
+	defer c.writing.Add(-1)
 	c.raw.begin()
 	n, err := c.Conn.Write(p)
 	sent, flushed := c.raw.end()

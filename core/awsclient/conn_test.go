@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -112,6 +113,76 @@ func TestWriteThatFailsTellsWhetherAnythingHasLeft(t *testing.T) {
 			t.Errorf("unexpected success behind a gap; got %d, %v", n, err)
 		}
 		_ = raw.Close()
+	}
+}
+
+// stallingConn does not come back from Write once it stalls, until it is closed.
+type stallingConn struct {
+	net.Conn
+	stalls          atomic.Bool
+	stalled, closed chan struct{}
+	once            sync.Once
+}
+
+// Write implements net.Conn.
+func (c *stallingConn) Write(p []byte) (int, error) {
+	if !c.stalls.Load() {
+		return c.Conn.Write(p)
+	}
+	select {
+	case c.stalled <- struct{}{}:
+	case <-c.closed:
+	}
+	<-c.closed
+	return 0, net.ErrClosed
+}
+
+// Close implements net.Conn.
+func (c *stallingConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// A server may take nothing more. What is cancelled then must not wait for it.
+func TestCancelledRequestEndsWhereTheServerTakesNothingMore(t *testing.T) {
+	tr, url, _ := gathered(t)
+	c := &stallingConn{stalled: make(chan struct{}), closed: make(chan struct{})}
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		c.Conn = raw
+		return c, err
+	}
+	post := func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(make([]byte, 1<<20)))
+		if err != nil {
+			return err
+		}
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		return errors.Join(err, res.Body.Close())
+	}
+	if err := post(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.stalls.Store(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- post(ctx) }()
+	<-c.stalled
+	cancel()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("unexpected error; got %v; want that of the context", err)
+		}
+	case <-time.After(30 * time.Second):
+		_ = c.Close()
+		t.Fatal("the request goes on after it was cancelled")
 	}
 }
 

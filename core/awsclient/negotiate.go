@@ -196,7 +196,7 @@ func isThrottle(code string) bool {
 // end notes what a probe has said. Once an endpoint knows CBOR, only dates in seconds speak
 // against it: such a server (kinesalite) stores bytes as something that readers of JSON
 // cannot read.
-func (n *negotiation) end(v finding, summary bool, why string) {
+func (n *negotiation) end(v finding, proves bool, why string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.probes--
@@ -204,7 +204,7 @@ func (n *negotiation) end(v finding, summary bool, why string) {
 	switch v {
 	case saysCBOR:
 		if before != stateJSON || !n.again.IsZero() {
-			n.state, n.proven = stateCBOR, n.proven || summary
+			n.state, n.proven = stateCBOR, n.proven || proves
 		}
 	case saysSeconds:
 		n.state, n.again = stateJSON, time.Time{}
@@ -254,9 +254,10 @@ func (n *negotiation) call(ctx context.Context, in middleware.InitializeInput, n
 	}
 	x := &attempt{wire: n.cbor}
 	v, why := saysNoAnswer, ""
-	defer func() { n.end(v, summary, why) }() // also if something panics
+	shown := false                          // a summary, with its dates
+	defer func() { n.end(v, shown, why) }() // also if something panics
 	out, md, err := next.HandleInitialize(context.WithValue(ctx, attemptKey{}, x), in)
-	v, why = classifyProbe(x, err), "HTTP status "+strconv.Itoa(x.status)
+	v, why, shown = classifyProbe(x, err), "HTTP status "+strconv.Itoa(x.status), summary && err == nil
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		why = cmp.Or(api.ErrorCode(), why)

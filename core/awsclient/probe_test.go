@@ -218,7 +218,7 @@ func testDatesInSeconds(t *testing.T, listFirst bool) {
 	awsclient.SetClock(client, func() time.Time { return now })
 	summary := library.Map{"StreamDescriptionSummary": library.Map{"StreamName": library.String("logs"), "StreamCreationTimestamp": library.Uint(now.Unix())}}
 	during := make(chan string, 1)
-	e.setSpoil(func(w http.ResponseWriter, operation string, inCBOR bool) bool {
+	summarize := func(w http.ResponseWriter, operation string, inCBOR bool) bool {
 		if operation != "DescribeStreamSummary" || !inCBOR {
 			return false
 		}
@@ -230,12 +230,19 @@ func testDatesInSeconds(t *testing.T, listFirst bool) {
 		}
 		during <- string(client.WireFormat())
 		return answer(200, cbor.ContentType, string(library.Encode(summary)))(w, operation, inCBOR)
-	})
+	}
 	if listFirst {
+		// An error in CBOR has no dates either.
+		e.setSpoil(answer(400, cbor.ContentType, codeInCBOR("ResourceNotFoundException")))
+		if got := code(describe(t, client)); got != "ResourceNotFoundException" {
+			t.Fatalf("unexpected outcome; got %q", got)
+		}
+		e.setSpoil(nil)
 		if err := listShards(t, client); err != nil || client.WireFormat() != awsclient.WireCBOR {
 			t.Fatalf("unexpected format after ListShards; got %s, %v; want cbor", client.WireFormat(), err)
 		}
 	}
+	e.setSpoil(summarize)
 	if err := describe(t, client); err != nil {
 		t.Fatal(err)
 	}
