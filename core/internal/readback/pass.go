@@ -110,7 +110,7 @@ func (s *shard) hurry(e *Entry, now int64) {
 		return
 	}
 	own := e.position(s.id)
-	if p := s.best(e, own); p != nil && p != all && s.near(p, e, now) {
+	if p := s.best(e, own); p != nil && p != all && !p.ended && s.near(p, e, now) {
 		delete(all.users, e)
 		p.users[e], p.next = true, min(p.next, now)
 		return

@@ -463,13 +463,19 @@ func (r *Reader) readAll(e *Entry, id string) bool {
 	return false
 }
 
+// readChildren reports false too if none of those that are known can have the entry: then some
+// are not known.
 func (r *Reader) readChildren(e *Entry, s *shard) bool {
+	some := false
 	for i := range s.children {
-		if c := &s.children[i]; c.mayContain(e.Hash) && !r.readAll(e, c.id) {
-			return false
+		if c := &s.children[i]; c.mayContain(e.Hash) {
+			if !r.readAll(e, c.id) {
+				return false
+			}
+			some = true
 		}
 	}
-	return true
+	return some
 }
 
 // failed handles a read that failed.
