@@ -144,30 +144,40 @@ func TestWriterThatNeverGivesWayLeavesAThirdAndMore(t *testing.T) {
 	}
 }
 
-// timeFor measures how long 30,000 records at 3,000 a second take over 8 shards, when 30 %
-// of all entries are throttled at random.
-func timeFor(t *testing.T, adaptive bool, size int) (took time.Duration) {
+// deliverAll puts batches of records of so many bytes, with a pause behind each, and measures how long
+// it takes until all are settled, when a part of all entries is throttled at random.
+func deliverAll(t *testing.T, shards int, part float64, batches, records, size int, pause time.Duration, options ...core.Option) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		s := realShards(8)
-		storm(s, 0.3)
-		p := newProducer(t, s.Client(), core.WithAdaptiveRate(adaptive))
+		s := realShards(shards)
+		storm(s, part)
+		p := newProducer(t, s.Client(), options...)
 		start := time.Now()
-		var batches []*core.Batch
-		for i := range 1000 {
-			records := batchOf(fmt.Sprint(i), 30)
+		var list []*core.Batch
+		for i := range batches {
+			records := batchOf(fmt.Sprint(i), records)
 			for j := range records {
 				records[j].Data = make([]byte, size)
 			}
-			batches = append(batches, put(t, p, records))
-			<-time.After(10 * time.Millisecond)
+			list = append(list, put(t, p, records))
+			<-time.After(pause)
 		}
-		for _, b := range batches {
+		for _, b := range list {
 			_ = b.WaitSettled(context.Background())
 		}
 		took = time.Since(start)
 		closeProducer(t, p)
 	})
 	return took
+}
+
+// timeFor is for 30,000 records at 3,000 a second over 8 shards, of which 30 % are throttled.
+func timeFor(t *testing.T, adaptive bool, size int) time.Duration {
+	return deliverAll(t, 8, 0.3, 1000, 30, size, 10*time.Millisecond, core.WithAdaptiveRate(adaptive))
+}
+
+// timeForBacklog is for 20 MB in 20,000 records that come at once, over two shards.
+func timeForBacklog(t *testing.T, part float64, options ...core.Option) time.Duration {
+	return deliverAll(t, 2, part, 200, 100, 1000, 0, append(options, core.WithBufferBytes(64<<20))...)
 }
 
 func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
@@ -195,30 +205,6 @@ func TestThrottlesAtRandomHardlyDelayAnything(t *testing.T) {
 			}
 		})
 	}
-}
-
-// timeForBacklog measures how long a backlog takes when a few of all entries are throttled at random.
-func timeForBacklog(t *testing.T, part float64, options ...core.Option) (took time.Duration) {
-	synctest.Test(t, func(t *testing.T) {
-		s := realShards(2)
-		storm(s, part)
-		p := newProducer(t, s.Client(), append(options, core.WithBufferBytes(64<<20))...)
-		start := time.Now()
-		var batches []*core.Batch
-		for i := range 200 {
-			records := batchOf(fmt.Sprint(i), 100)
-			for j := range records {
-				records[j].Data = make([]byte, 1000)
-			}
-			batches = append(batches, put(t, p, records))
-		}
-		for _, b := range batches {
-			_ = b.WaitSettled(context.Background())
-		}
-		took = time.Since(start)
-		closeProducer(t, p)
-	})
-	return took
 }
 
 // Ten seconds of records, too few of which are throttled for anybody to care but the share.

@@ -13,7 +13,8 @@ const (
 	// before is how long before the time of its call an entry without a number is read first,
 	// as the clocks of the service differ.
 	before = 100 * time.Millisecond
-	// maxPasses bounds the passes of a shard, and so the calls that begin them.
+	// maxPasses bounds the passes of a shard with which some are opened near a call. One
+	// that has to begin earlier than all others is opened in any case.
 	maxPasses = 4
 )
 

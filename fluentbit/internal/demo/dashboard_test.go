@@ -24,42 +24,6 @@ import (
 	"github.com/outkpl/outkpl/internal/testkit"
 )
 
-// panel is one panel of the dashboard, with its queries.
-type panel struct {
-	row, title string
-	queries    []string
-}
-
-func dashboard(t *testing.T) (panels []panel) {
-	t.Helper()
-	text, err := os.ReadFile("../../../conf/grafana/out_kpl.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d struct {
-		Panels []struct {
-			Type, Title string
-			Targets     []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		t.Fatal(err)
-	}
-	row := ""
-	for _, p := range d.Panels {
-		if p.Type == "row" {
-			row = p.Title
-			continue
-		}
-		one := panel{row: row, title: p.Title}
-		for _, target := range p.Targets {
-			one.queries = append(one.queries, target.Expr)
-		}
-		panels = append(panels, one)
-	}
-	return panels
-}
-
 // need returns a program that is not of this repository.
 func need(t *testing.T, name, how string) string {
 	t.Helper()
@@ -142,12 +106,12 @@ func (p prometheus) shows(query string) bool {
 }
 
 // empty lists what a user would see nothing in who has only this job.
-func (p prometheus) empty(panels []panel, job string) (list []string) {
+func (p prometheus) empty(panels []testkit.Panel, job string) (list []string) {
 	variables := strings.NewReplacer("$job", job, "$stream", ".*", "$__rate_interval", "15s", "$__range", "30s", "$unit_price", "0.014")
 	for _, panel := range panels {
-		for _, q := range panel.queries {
+		for _, q := range panel.Queries {
 			if !p.shows(variables.Replace(q)) {
-				list = append(list, panel.row+" / "+panel.title+": "+q)
+				list = append(list, panel.Name()+": "+q)
 			}
 		}
 	}
@@ -281,14 +245,14 @@ func TestDashboardHasNoEmptyPanelUnderTheLoadOfTheDemo(t *testing.T) {
 	t.Cleanup(k.stop)
 	p := startPrometheus(t, bin, map[string][2]string{jobOfPlugin: startPlugin(t, in, k, dir), jobOfHTTP: startHTTP(t, sample, k, dir)})
 
-	of := map[string][]panel{}
-	for _, panel := range dashboard(t) {
+	of := map[string][]testkit.Panel{}
+	for _, panel := range testkit.Dashboard(t, "../../../conf/grafana/out_kpl.json") {
 		switch {
-		case panel.row == "kpl-http":
+		case panel.Row == "kpl-http":
 			of[jobOfHTTP] = append(of[jobOfHTTP], panel)
-		case panel.title == "Retries and drops of the host" && fluentBit() == "":
-			t.Logf("NOT TESTED without a Fluent Bit: the panel %q", panel.title)
-		case panel.row == "Fluent Bit":
+		case panel.Title == "Retries and drops of the host" && fluentBit() == "":
+			t.Logf("NOT TESTED without a Fluent Bit: the panel %q", panel.Title)
+		case panel.Row == "Fluent Bit":
 			of[jobOfPlugin] = append(of[jobOfPlugin], panel)
 		default:
 			of[jobOfHTTP], of[jobOfPlugin] = append(of[jobOfHTTP], panel), append(of[jobOfPlugin], panel)

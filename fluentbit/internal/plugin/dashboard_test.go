@@ -4,9 +4,7 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,36 +13,8 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/internal/testkit"
 )
-
-// dashboard lists the queries of each panel, by its row and title.
-func dashboard(t *testing.T) map[string][]string {
-	t.Helper()
-	text, err := os.ReadFile("../../../conf/grafana/out_kpl.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d struct {
-		Panels []struct {
-			Type, Title string
-			Targets     []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		t.Fatal(err)
-	}
-	panels, row := map[string][]string{}, ""
-	for _, p := range d.Panels {
-		if p.Type == "row" {
-			row = p.Title
-			continue
-		}
-		for _, target := range p.Targets {
-			panels[row+" / "+p.Title] = append(panels[row+" / "+p.Title], target.Expr)
-		}
-	}
-	return panels
-}
 
 // A user who imports the dashboard and changes nothing sees something in each panel.
 func TestDashboardHasNoEmptyPanelAtTheDefaults(t *testing.T) {
@@ -79,13 +49,13 @@ func TestDashboardHasNoEmptyPanelAtTheDefaults(t *testing.T) {
 			}
 		}
 		metric := regexp.MustCompile(`\b(?:kpl|fluentbit)_[a-z_]+`)
-		panels := dashboard(t)
-		for panel, queries := range panels {
-			if strings.HasPrefix(panel, "kpl-http / ") {
+		panels := testkit.Dashboard(t, "../../../conf/grafana/out_kpl.json")
+		for _, panel := range panels {
+			if panel.Row == "kpl-http" {
 				continue // the other receiver's
 			}
 			full := false
-			for _, q := range queries {
+			for _, q := range panel.Queries {
 				has := true
 				for _, name := range metric.FindAllString(q, -1) {
 					has = has && shown[name]
@@ -93,7 +63,7 @@ func TestDashboardHasNoEmptyPanelAtTheDefaults(t *testing.T) {
 				full = full || has || strings.Contains(q, "vector(0)")
 			}
 			if !full {
-				t.Errorf("the panel %q is empty: none of its queries has all metrics: %q", panel, queries)
+				t.Errorf("the panel %q is empty: none of its queries has all metrics: %q", panel.Name(), panel.Queries)
 			}
 		}
 		if len(panels) < 30 {
