@@ -15,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
@@ -156,7 +157,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancelRequests()
 	var errs []error
 	if err := s.shutdownListeners(requests); err != nil {
-		errs = append(errs, fmt.Errorf("cannot finish %d requests in time: %w", s.counters.inFlight.Load(), err))
+		errs = append(errs, fmt.Errorf("cannot finish %s in time: %w", plural.Count(s.counters.inFlight.Load(), "request"), err))
 	}
 	if err := s.producer.Close(ctx); err != nil {
 		errs = append(errs, err)
