@@ -54,7 +54,8 @@ func (s *Server) Start() error {
 	}
 	s.serveOn(s.main, s.mainLn, "server.listen")
 	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "otlp_grpc_listen", s.otlp.addr(), "native_listen", s.native.addr(),
-		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled())
+		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled(),
+		"region", s.where.region, "endpoint", s.where.endpoint)
 	s.warnOfStrangers()
 	return nil
 }
