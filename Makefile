@@ -71,8 +71,9 @@ test: build check-build consumers $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-j
 .PHONY: jvm-counts
 jvm-counts: # what the real KCL and KPL have done in the last run of the tests
 	@[[ -s $(JVM_COUNTS) ]] && awk '{calls[$$1]++; in_[$$1] += $$2; out[$$1] += $$3} END { \
-		printf "the real KCL %s read %d Kinesis records in %d calls, and delivered %d user records\n", "$(call version,client)", in_["KCL"], calls["KCL"], out["KCL"]; \
-		printf "the real KPL %s wrote %d user records in %d runs\n", "$(call version,producer)", out["KPL"], calls["KPL"] }' $(JVM_COUNTS) \
+		printf "the real KCL %s read %d Kinesis record%s in %d call%s, and delivered %d user record%s\n", "$(call version,client)", in_["KCL"], s(in_["KCL"]), calls["KCL"], s(calls["KCL"]), out["KCL"], s(out["KCL"]); \
+		printf "the real KPL %s wrote %d user record%s in %d run%s\n", "$(call version,producer)", out["KPL"], s(out["KPL"]), calls["KPL"], s(calls["KPL"]) } \
+		function s(n) { return n == 1 ? "" : "s" }' $(JVM_COUNTS) \
 		|| echo 'the real KCL and KPL: nothing to count, since the results of the tests are those of an earlier run'
 
 check-build: $(SO) # what the packages may depend on, and what the plugin must export

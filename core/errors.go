@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/aws/smithy-go"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 var (
@@ -165,7 +167,7 @@ type BatchError struct {
 // error.
 func (e *BatchError) Error() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "cannot deliver %d of %d records to stream %s", e.Failed, e.Records, e.Stream)
+	fmt.Fprintf(&s, "cannot deliver %d of %s to stream %s", e.Failed, plural.Count(e.Records, "record"), e.Stream)
 	separator := " ("
 	for r, n := range e.reasons {
 		if n > 0 {

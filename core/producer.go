@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Producer delivers user records to Kinesis streams. It is safe for concurrent
@@ -330,7 +332,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		left += pl.failUndelivered()
 	}
 	if left > 0 {
-		p.closeErr = fmt.Errorf("cannot deliver %d records before the producer was closed: %w", left, context.Cause(ctx))
+		p.closeErr = fmt.Errorf("cannot deliver %s before the producer was closed: %w", plural.Count(left, "record"), context.Cause(ctx))
 	}
 	close(p.finished)
 	return p.closeErr

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Codes of attempts that no answer of Kinesis stands for; the KPL's names.
@@ -40,7 +42,7 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		}
 		v := classification{
 			action: actFail, reason: ReasonCountMismatch, code: codeCountMismatch, uncertain: true,
-			message: fmt.Sprintf("sent %d records, got %d results", len(req.records), len(out.Records)),
+			message: fmt.Sprintf("sent %s, got %s", plural.Count(len(req.records), "record"), plural.Count(len(out.Records), "result")),
 		}
 		pl.stats.RequestErrors++
 		pl.metrics.observeFailed(v.code)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/version"
 )
 
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	if len(rest) > 0 {
-		problems = append(problems, &option.Problem{What: fmt.Sprintf("%d arguments are given: %q", len(rest), rest), Allowed: "flags only"})
+		problems = append(problems, &option.Problem{What: fmt.Sprintf("%s %s given: %q", plural.Count(len(rest), "argument"), plural.Verb(len(rest), "is", "are"), rest), Allowed: "flags only"})
 	}
 	if err := errors.Join(problems...); err != nil {
 		fmt.Fprintf(stderr, "kpl-local: %v\nkpl-local --help lists the flags\n", err)

@@ -138,7 +138,7 @@ func TestRecordsOutliveTheProcess(t *testing.T) {
 
 	for records := 150; records < 180; records += 10 {
 		p = start(t, "--data", dir, "--streams", "logs:9,more:1")
-		for _, want := range []string{fmt.Sprintf("stream logs has 4 open shards and %d records\n", records), "stream more has 1 open shards and 0 records\n"} {
+		for _, want := range []string{fmt.Sprintf("stream logs has 4 open shards and %d records\n", records), "stream more has 1 open shard and 0 records\n"} {
 			if !strings.Contains(p.out.String(), want) {
 				t.Errorf("unexpected output; got %q; want %q", p.out, want)
 			}
@@ -214,7 +214,7 @@ func TestUsage(t *testing.T) {
 		{"--streams logs:0", `--streams: "logs:0": "logs:0" is not NAME:SHARDS; allowed: NAME:SHARDS,NAME:SHARDS, with 1 to 500 shards; empty: none`, exitUsage},
 		{"--listen here", `--listen: "here": not an address; allowed: host:port`, exitUsage},
 		{"--stream logs:1", "did you mean --streams", exitUsage},
-		{"logs", "1 arguments are given", exitUsage},
+		{"logs", "1 argument is given", exitUsage},
 		{"--listen 127.0.0.1:none", "cannot listen at 127.0.0.1:none", exitError},
 		{"--listen 127.0.0.1:0 --data /dev/null/x", "--data: ", exitError},
 	} {

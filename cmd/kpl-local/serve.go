@@ -16,6 +16,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/filelock"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // journalFile is the file in the folder of --data.
@@ -67,7 +68,7 @@ func serve(ctx context.Context, o *options, stdout io.Writer) (err error) {
 				open++
 			}
 		}
-		fmt.Fprintf(&said, "kpl-local: stream %s has %d open shards and %d records\n", name, open, records)
+		fmt.Fprintf(&said, "kpl-local: stream %s has %s and %s\n", name, plural.Count(open, "open shard"), plural.Count(records, "record"))
 	}
 	if _, err := said.WriteTo(stdout); err != nil {
 		return errors.Join(fmt.Errorf("cannot say where it serves: %w", err), s.Close())

@@ -19,6 +19,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/internal/filelock"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const stdinName = "-"
@@ -237,9 +238,9 @@ func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 	for _, g := range groups {
 		if g.to == "" {
 			c.noStream += g.count
-			_, err = fmt.Fprintf(stdout, "cannot put %d dead letters without a stream; use --to\n", g.count)
+			_, err = fmt.Fprintf(stdout, "cannot put %s without a stream; use --to\n", plural.Count(g.count, "dead letter"))
 		} else {
-			_, err = fmt.Fprintf(stdout, "would put %d dead letters of %s into %s; %d are done already\n", g.count-g.done, orDash(g.stream), g.to, g.done)
+			_, err = fmt.Fprintf(stdout, "would put %s of %s into %s; %d %s done already\n", plural.Count(g.count-g.done, "dead letter"), orDash(g.stream), g.to, g.done, plural.Verb(g.done, "is", "are"))
 		}
 		if err != nil {
 			return false, err
@@ -251,17 +252,18 @@ func dryRun(ctx context.Context, o *options, stdin io.Reader, stdout, stderr io.
 // tellLeftOut says how many dead letters were not looked at any further, and why.
 func tellLeftOut(w io.Writer, c *counts) (err error) {
 	if c.filtered > 0 {
-		_, err = fmt.Fprintf(w, "%d dead letters are left out by the filters\n", c.filtered)
+		_, err = fmt.Fprintf(w, "%s %s left out by the filters\n", plural.Count(c.filtered, "dead letter"), plural.Verb(c.filtered, "is", "are"))
 	}
 	if c.noRecord > 0 && err == nil {
-		_, err = fmt.Fprintf(w, "%d dead letters with the reason %s hold no record and are left out; --reason %[2]s selects them\n", c.noRecord, deadletter.ReasonBroken)
+		_, err = fmt.Fprintf(w, "%s with the reason %s %s left out; --reason %[2]s selects %[4]s\n", plural.Count(c.noRecord, "dead letter"), deadletter.ReasonBroken,
+			plural.Verb(c.noRecord, "holds no record and is", "hold no record and are"), plural.Verb(c.noRecord, "it", "them"))
 	}
 	return err
 }
 
 func tellBroken(w io.Writer, c *counts) (err error) {
 	if c.broken > 0 {
-		_, err = fmt.Fprintf(w, "%d lines are no dead letters\n", c.broken)
+		_, err = fmt.Fprintf(w, "%s %s\n", plural.Count(c.broken, "line"), plural.Verb(c.broken, "is no dead letter", "are no dead letters"))
 	}
 	return err
 }

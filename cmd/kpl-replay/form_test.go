@@ -57,7 +57,7 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 	t.Run("what was done before gzip is not sent again", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("a", "invalid", secret+"1"))
-		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n")
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letter\n")
 		b, err := os.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
@@ -65,7 +65,7 @@ func TestFilesThatOtherToolsHaveMade(t *testing.T) {
 		if err := os.WriteFile(f+".gz", gzipped(t, b), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f+".gz"), "put 0 dead letters\n", "1 dead letters were done before")
+		wantText(t, command(t, s, exitOK, f+".gz"), "put 0 dead letters\n", "1 dead letter was done before")
 	})
 	t.Run("gzip that is cut short is an error", func(t *testing.T) {
 		s := bench(t, "a")

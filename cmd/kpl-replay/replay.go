@@ -16,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/core/deadletter"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/remedy"
 )
 
@@ -134,7 +135,8 @@ func (r *replayer) file(ctx context.Context, name string, stdin io.Reader) (err 
 		err = errors.Join(err, r.put(ctx))
 	}
 	if n := r.counts.unsure - unsure; n > 0 {
-		fmt.Fprintf(r.stderr, "kpl-replay: %s: %d dead letters were under way when an earlier run ended; they were resent and may be there twice\n", name, n)
+		fmt.Fprintf(r.stderr, "kpl-replay: %s: %s %s under way when an earlier run ended; %s resent and may be there twice\n", name,
+			plural.Count(n, "dead letter"), plural.Verb(n, "was", "were"), plural.Verb(n, "it was", "they were"))
 	}
 	return err
 }
@@ -188,7 +190,7 @@ func (r *replayer) split(l *deadletter.Entry) ([][]byte, error) {
 			got = max(got, len(record.Events))
 		}
 	}
-	return nil, fmt.Errorf("it says that its record holds %d events, but %d are found; put it as it is, without --split", l.Events, got)
+	return nil, fmt.Errorf("it says that its record holds %s, but %d %s found; put it as it is, without --split", plural.Count(l.Events, "event"), got, plural.Verb(got, "is", "are"))
 }
 
 // batch is what goes to one stream in a round.
@@ -337,27 +339,27 @@ func maybeStored(r *core.Result) bool {
 
 func (r *replayer) report(w io.Writer) error {
 	c := &r.counts
-	_, err := fmt.Fprintf(w, "put %d dead letters\n", c.put)
+	_, err := fmt.Fprintf(w, "put %s\n", plural.Count(c.put, "dead letter"))
 	if err == nil {
 		err = tellLeftOut(w, c)
 	}
 	for _, line := range []struct {
-		n    int
-		text string
+		n            int
+		one, several string
 	}{
-		{c.doneBefore, "were done before"},
-		{c.moved, "were refused again and are in the file of --failed"},
-		{c.refused, "were refused again and are left"},
-		{c.noStream, "have no stream; use --to"},
-		{c.unsplit, "cannot be split and are left"},
+		{c.doneBefore, "was done before", "were done before"},
+		{c.moved, "was refused again and is in the file of --failed", "were refused again and are in the file of --failed"},
+		{c.refused, "was refused again and is left", "were refused again and are left"},
+		{c.noStream, "has no stream; use --to", "have no stream; use --to"},
+		{c.unsplit, "cannot be split and is left", "cannot be split and are left"},
 	} {
 		if line.n > 0 && err == nil {
-			_, err = fmt.Fprintf(w, "%d dead letters %s\n", line.n, line.text)
+			_, err = fmt.Fprintf(w, "%s %s\n", plural.Count(line.n, "dead letter"), plural.Verb(line.n, line.one, line.several))
 		}
 	}
 	for _, cause := range slices.Sorted(maps.Keys(c.causes)) {
 		if err == nil {
-			_, err = fmt.Fprintf(w, "  %d dead letters: %s\n", c.causes[cause], cause)
+			_, err = fmt.Fprintf(w, "  %s: %s\n", plural.Count(c.causes[cause], "dead letter"), cause)
 		}
 	}
 	return errors.Join(err, tellBroken(w, c))

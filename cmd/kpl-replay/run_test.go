@@ -140,7 +140,7 @@ func TestReplay(t *testing.T) {
 		late.Time = late.Time.Add(time.Hour)
 		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("b", "invalid", "2"), deadLetter("a", "too_large", "3"), late)
 		wantText(t, command(t, s, exitOK, "--stream", "a", "--reason", "invalid, expired", "--until", "2026-11-24T11:00:00Z", f),
-			"put 1 dead letters\n", "3 dead letters are left out by the filters")
+			"put 1 dead letter\n", "3 dead letters are left out by the filters")
 		wantStored(t, s, "a", "1")
 		command(t, s, exitOK, "--since", "2026-11-24T11:00:00Z", f)
 		wantStored(t, s, "a", "1", "4")
@@ -151,7 +151,7 @@ func TestReplay(t *testing.T) {
 	t.Run("input that is no record needs to be asked for", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("a", deadletter.ReasonBroken, "1"))
-		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "1 dead letters with the reason broken hold no record and are left out; --reason broken selects them")
+		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "1 dead letter with the reason broken holds no record and is left out; --reason broken selects it")
 		command(t, s, exitOK, "--reason", "broken", f)
 		wantStored(t, s, "a", "1")
 	})
@@ -179,7 +179,7 @@ func TestReplay(t *testing.T) {
 		if err := os.Rename(f+deadletter.ProgressSuffix, moved+deadletter.ProgressSuffix); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, moved), "put 0 dead letters\n", "1 dead letters were done before")
+		wantText(t, command(t, s, exitOK, moved), "put 0 dead letters\n", "1 dead letter was done before")
 	})
 	t.Run("from standard input", func(t *testing.T) {
 		s := bench(t, "a")
@@ -196,12 +196,12 @@ func TestReplayNotesWhatFails(t *testing.T) {
 	t.Run("what is refused again is left", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("a", "too_large", strings.Repeat("x", 1<<20)), deadLetter("a", "invalid", "1"))
-		wantText(t, command(t, s, exitRest, f), "put 1 dead letters\n", "1 dead letters were refused again and are left")
+		wantText(t, command(t, s, exitRest, f), "put 1 dead letter\n", "1 dead letter was refused again and is left")
 		wantStored(t, s, "a", "1")
 		if err := s.SetMaxRecordKiB("a", 2048); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n", "1 dead letters were done before")
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letter\n", "1 dead letter was done before")
 	})
 	t.Run("a key that is not UTF-8 is refused before anything is sent", func(t *testing.T) {
 		s := bench(t, "a")
@@ -209,14 +209,14 @@ func TestReplayNotesWhatFails(t *testing.T) {
 		bad.PartitionKey = secret + "\xff"
 		f := store(t, bad, deadLetter("a", "invalid", "2"))
 		text := command(t, s, exitRest, f)
-		wantText(t, text, "put 1 dead letters\n", "1 dead letters were refused again and are left\n", "1 dead letters: invalid: partition key is not valid UTF-8\n")
+		wantText(t, text, "put 1 dead letter\n", "1 dead letter was refused again and is left\n", "1 dead letter: invalid: partition key is not valid UTF-8\n")
 		wantStored(t, s, "a", "2")
 	})
 	t.Run("what is refused again is kept in another file, and done", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("a", "invalid", strings.Repeat("x", 1<<20)), deadLetter("a", "invalid", "1"))
 		failed := filepath.Join(t.TempDir(), "failed.ndjson")
-		wantText(t, command(t, s, exitRest, "--failed", failed, f), "put 1 dead letters\n", "1 dead letters were refused again and are in the file")
+		wantText(t, command(t, s, exitRest, "--failed", failed, f), "put 1 dead letter\n", "1 dead letter was refused again and is in the file")
 		wantText(t, command(t, s, exitOK, f), "put 0 dead letters\n", "2 dead letters were done before")
 		in, err := os.Open(failed)
 		if err != nil {
@@ -237,12 +237,12 @@ func TestReplayNotesWhatFails(t *testing.T) {
 	t.Run("a missing stream ends the run, and nothing counts as done", func(t *testing.T) {
 		s := bench(t, "b")
 		f := store(t, deadLetter("a", "invalid", "1"), deadLetter("b", "invalid", "2"))
-		wantText(t, command(t, s, exitRest, f), "stream_not_found", "put 1 dead letters\n")
+		wantText(t, command(t, s, exitRest, f), "stream_not_found", "put 1 dead letter\n")
 		if err := s.CreateStream("a", kinesistest.StreamConfig{Shards: 1}); err != nil {
 			t.Fatal(err)
 		}
 		text := command(t, s, exitOK, f)
-		wantText(t, text, "put 1 dead letters\n", "1 dead letters were done before")
+		wantText(t, text, "put 1 dead letter\n", "1 dead letter was done before")
 		if strings.Contains(text, "twice") {
 			t.Errorf("unexpected mention of an earlier run:\n%s", text)
 		}
@@ -252,7 +252,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 	t.Run("dead letters without a stream are told", func(t *testing.T) {
 		s := bench(t, "a")
 		f := store(t, deadLetter("", "invalid", "1"), deadLetter("a", "invalid", "2"))
-		wantText(t, command(t, s, exitRest, f), "put 1 dead letters\n", "1 dead letters have no stream")
+		wantText(t, command(t, s, exitRest, f), "put 1 dead letter\n", "1 dead letter has no stream")
 	})
 	t.Run("broken lines are named, the rest is put", func(t *testing.T) {
 		s := bench(t, "a")
@@ -264,7 +264,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 		if err := os.WriteFile(f, slices.Concat([]byte(`{"data":"`+secret+"\n"), b), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitRest, f), "cannot read line 1:", "put 1 dead letters\n", "1 lines are no dead letters")
+		wantText(t, command(t, s, exitRest, f), "cannot read line 1:", "put 1 dead letter\n", "1 line is no dead letter")
 		wantStored(t, s, "a", "1")
 	})
 	t.Run("a missing file is an error", func(t *testing.T) {
@@ -283,7 +283,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 		}
 		wantText(t, command(t, s, exitRest, f), "while a process writes to it")
 		wantText(t, command(t, nil, exitOK, "--list", f), "invalid")
-		wantText(t, command(t, nil, exitOK, "--dry-run", f), "would put 1 dead letters")
+		wantText(t, command(t, nil, exitOK, "--dry-run", f), "would put 1 dead letter")
 		if err := w.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -302,7 +302,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 		if err := os.WriteFile(f+deadletter.ProgressSuffix, fmt.Appendf(nil, "put %x\ndone 12", i[:]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		wantText(t, command(t, s, exitOK, f), "put 2 dead letters\n", "1 dead letters were under way when an earlier run ended")
+		wantText(t, command(t, s, exitOK, f), "put 2 dead letters\n", "1 dead letter was under way when an earlier run ended")
 		text := command(t, s, exitOK, f)
 		wantText(t, text, "2 dead letters were done before")
 		if strings.Contains(text, "under way") {
@@ -330,7 +330,7 @@ func TestReplayNotesWhatFails(t *testing.T) {
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.LoseReply()})
 		s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.Fail("AccessDeniedException", "no")})
 		wantText(t, command(t, s, exitRest, f), "access_denied", "put 0 dead letters\n")
-		wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n", "1 dead letters were under way when an earlier run ended")
+		wantText(t, command(t, s, exitOK, f), "put 1 dead letter\n", "1 dead letter was under way when an earlier run ended")
 		wantStored(t, s, "a", "1", "1")
 	})
 	t.Run("a progress file that was changed is an error", func(t *testing.T) {
@@ -401,9 +401,9 @@ func TestListAndDryRun(t *testing.T) {
 		"-       broken     1        0     1 ")
 	wantText(t, command(t, nil, exitOK, "--list", "--reason", "broken", f), "-       broken  1")
 	wantText(t, command(t, nil, exitOK, "--dry-run", f),
-		"would put 2 dead letters of a into a; 0 are done already", "would put 0 dead letters of b into b; 1 are done already", "1 dead letters with the reason broken hold no record and are left out; --reason broken selects them")
+		"would put 2 dead letters of a into a; 0 are done already", "would put 0 dead letters of b into b; 1 is done already", "1 dead letter with the reason broken holds no record and is left out; --reason broken selects it")
 	wantText(t, command(t, nil, exitOK, "--dry-run", "--to", "c", f), "would put 2 dead letters of a into c")
-	wantText(t, command(t, nil, exitRest, "--dry-run", "--reason", "broken", f), "cannot put 1 dead letters without a stream")
+	wantText(t, command(t, nil, exitRest, "--dry-run", "--reason", "broken", f), "cannot put 1 dead letter without a stream")
 	if got := s.Calls("PutRecords"); got != before {
 		t.Errorf("unexpected requests; got %d; want none", got-before)
 	}
@@ -413,7 +413,7 @@ func TestListHidesNoDeadLetter(t *testing.T) {
 	s := bench(t, "a")
 	f := store(t, deadLetter("a", "broken", "1"), deadLetter("a", "broken", "2"), deadLetter("a", "key_missing", "3"))
 	out := command(t, s, exitOK, f)
-	wantText(t, out, "put 1 dead letters\n", "2 dead letters with the reason broken hold no record and are left out; --reason broken selects them\n")
+	wantText(t, out, "put 1 dead letter\n", "2 dead letters with the reason broken hold no record and are left out; --reason broken selects them\n")
 	if strings.Contains(out, "filters") {
 		t.Errorf("unexpected filters without a filter; got %q", out)
 	}

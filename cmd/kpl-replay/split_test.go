@@ -54,12 +54,12 @@ func TestSplitMakesARecordOfEachEvent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := bench(t, "a")
 			f := store(t, tt.deadLetter)
-			wantText(t, command(t, s, exitOK, "--split", f), "put 1 dead letters\n")
+			wantText(t, command(t, s, exitOK, "--split", f), "put 1 dead letter\n")
 			wantStored(t, s, "a", tt.want...)
-			wantText(t, command(t, s, exitOK, "--split", f), "1 dead letters were done before")
+			wantText(t, command(t, s, exitOK, "--split", f), "1 dead letter was done before")
 
 			s = bench(t, "a")
-			wantText(t, command(t, s, exitOK, store(t, tt.deadLetter)), "put 1 dead letters\n")
+			wantText(t, command(t, s, exitOK, store(t, tt.deadLetter)), "put 1 dead letter\n")
 			wantStored(t, s, "a", string(tt.deadLetter.Data))
 		})
 	}
@@ -68,10 +68,10 @@ func TestSplitMakesARecordOfEachEvent(t *testing.T) {
 func TestSplitLeavesWhatIsNotWhatItSays(t *testing.T) {
 	s := bench(t, "a")
 	f := store(t, combinedDeadLetter("{\"a\":1}\n{\"b\":2}\n", 3), combinedDeadLetter("x\n", 1))
-	wantText(t, command(t, s, exitRest, "--split", f), "put 1 dead letters\n", "1 dead letters cannot be split and are left",
+	wantText(t, command(t, s, exitRest, "--split", f), "put 1 dead letter\n", "1 dead letter cannot be split and is left",
 		"its record holds 3 events, but 2 are found; put it as it is, without --split")
 	wantStored(t, s, "a", "x")
-	wantText(t, command(t, s, exitOK, f), "put 1 dead letters\n", "1 dead letters were done before")
+	wantText(t, command(t, s, exitOK, f), "put 1 dead letter\n", "1 dead letter was done before")
 }
 
 func TestSplitKeepsOnlyTheEventThatIsRefusedAgain(t *testing.T) {
@@ -79,7 +79,7 @@ func TestSplitKeepsOnlyTheEventThatIsRefusedAgain(t *testing.T) {
 	s := bench(t, "a")
 	f := store(t, combinedDeadLetter(packZstd(t, "1\n"+large+"\n3\n"), 3))
 	still := f + ".still.ndjson"
-	wantText(t, command(t, s, exitRest, "--split", "--failed", still, f), "1 dead letters were refused again and are in the file of --failed")
+	wantText(t, command(t, s, exitRest, "--split", "--failed", still, f), "1 dead letter was refused again and is in the file of --failed")
 	wantStored(t, s, "a", "1", "3")
 	left := readDeadLetters(t, still)
 	if len(left) != 1 || string(left[0].Data) != large || left[0].Events != 0 || left[0].PartitionKey != secret+" key" {
@@ -89,8 +89,8 @@ func TestSplitKeepsOnlyTheEventThatIsRefusedAgain(t *testing.T) {
 	// Without that file the dead letter is left, and the next run says what it repeats.
 	s = bench(t, "a")
 	f = store(t, combinedDeadLetter("1\n"+large+"\n", 2))
-	wantText(t, command(t, s, exitRest, "--split", f), "1 dead letters were refused again and are left")
-	wantText(t, command(t, s, exitRest, "--split", f), "1 dead letters were under way when an earlier run ended")
+	wantText(t, command(t, s, exitRest, "--split", f), "1 dead letter was refused again and is left")
+	wantText(t, command(t, s, exitRest, "--split", f), "1 dead letter was under way when an earlier run ended")
 	wantStored(t, s, "a", "1", "1")
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/doctor"
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/option"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const doctorHead = `kplcat doctor looks at all that is between this program and a Kinesis stream, and says
@@ -52,7 +53,7 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if len(rest) == 1 {
 		problems = append(problems, o.setStream(rest[0])...)
 	} else {
-		problems = append(problems, &option.Problem{What: fmt.Sprintf("%d arguments are given", len(rest)), Allowed: "one stream, by name or ARN"})
+		problems = append(problems, &option.Problem{What: plural.Count(len(rest), "argument") + " are given", Allowed: "one stream, by name or ARN"})
 	}
 	if err := asUsage(problems); err != nil {
 		return exitUsage, err

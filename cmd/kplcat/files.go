@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -306,7 +307,7 @@ func (f *blobFile) skip(format string, args ...any) {
 
 func (f *blobFile) end() error {
 	if f.bad > 0 {
-		return fmt.Errorf("cannot read all of %s: %s left out", f.name, plural(f.bad, "blob"))
+		return fmt.Errorf("cannot read all of %s: %s left out", f.name, plural.Count(f.bad, "blob"))
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/outkpl/outkpl/core/awsclient"
 	"github.com/outkpl/outkpl/internal/option"
 	"github.com/outkpl/outkpl/internal/option/table"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // options are what the command line asks for.
@@ -102,7 +103,7 @@ func (o *options) source(given option.Given, rest []string) (problems []error) {
 		}
 		o.files = rest
 	case len(rest) > 1:
-		bad(fmt.Sprintf("%d arguments are given: %q", len(rest), rest), fmt.Sprintf("one stream, or files with a %c in their paths", os.PathSeparator))
+		bad(fmt.Sprintf("%s are given: %q", plural.Count(len(rest), "argument"), rest), fmt.Sprintf("one stream, or files with a %c in their paths", os.PathSeparator))
 	default:
 		problems = o.setStream(rest[0])
 	}

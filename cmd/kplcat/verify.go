@@ -13,6 +13,8 @@ import (
 	"math"
 	"os"
 	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -198,6 +200,6 @@ func (g *given) print(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(d)
 	}
 	_, err := fmt.Fprintf(w, "%s given, %d different: %d as often as given, %d missing (by %d), %d more (by %d); %d in the stream not given\n",
-		plural(int(d.Given), "event"), d.Different, d.AsGiven, d.Missing, d.MissingCopies, d.More, d.MoreCopies, d.NotGiven)
+		plural.Count(int(d.Given), "event"), d.Different, d.AsGiven, d.Missing, d.MissingCopies, d.More, d.MoreCopies, d.NotGiven)
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/outkpl/outkpl/cmd/kplcat/internal/reader"
 	"github.com/outkpl/outkpl/internal/event"
 	"github.com/outkpl/outkpl/internal/kcl"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // errLimit ends reading when --limit is reached.
@@ -283,43 +284,36 @@ func (v *view) finish() error {
 
 // summary says in one line what was read, and what deserves a second look.
 func (v *view) summary(w io.Writer) {
-	s := fmt.Sprintf("%s in %s", plural(v.users, "user record"), plural(v.records, "Kinesis record"))
+	s := fmt.Sprintf("%s in %s", plural.Count(v.users, "user record"), plural.Count(v.records, "Kinesis record"))
 	all := v.users // what could be shown
 	if v.o.events != "" {
-		s = plural(v.events, "event") + " in " + s
+		s = plural.Count(v.events, "event") + " in " + s
 		all = v.events
 	}
 	if n := len(v.shards); n > 0 {
-		s += " of " + plural(n, "shard")
+		s += " of " + plural.Count(n, "shard")
 	}
-	s += ", " + plural(v.aggregates, "aggregate")
+	s += ", " + plural.Count(v.aggregates, "aggregate")
 	if v.stats == nil && v.given == nil && v.shown != all {
 		s += fmt.Sprintf("; %d shown", v.shown)
 	}
 	if v.leftOut > 0 {
-		s += fmt.Sprintf("; %s with %s left out, which came before", plural(v.leftOut, "Kinesis record"), plural(v.leftOutUsers, "user record"))
+		s += fmt.Sprintf("; %s with %s left out, which came before", plural.Count(v.leftOut, "Kinesis record"), plural.Count(v.leftOutUsers, "user record"))
 	}
 	if v.misplacedAggregates > 0 {
 		s += fmt.Sprintf("; KCL consumers drop %s with %s, %d of them out of range",
-			plural(v.misplacedAggregates, "aggregate"), plural(v.misplaced, "user record"), v.outOfRange)
+			plural.Count(v.misplacedAggregates, "aggregate"), plural.Count(v.misplaced, "user record"), v.outOfRange)
 	}
 	if v.kclErrors > 0 {
-		s += fmt.Sprintf("; KCL consumers fail on %s", plural(v.kclErrors, "aggregate"))
+		s += fmt.Sprintf("; KCL consumers fail on %s", plural.Count(v.kclErrors, "aggregate"))
 	}
 	if v.damaged > 0 {
-		s += fmt.Sprintf("; %s damaged", plural(v.damaged, "aggregate"))
+		s += fmt.Sprintf("; %s damaged", plural.Count(v.damaged, "aggregate"))
 	}
 	if v.open.failed > 0 {
-		s += fmt.Sprintf("; %s not decompressed", plural(v.open.failed, "payload"))
+		s += fmt.Sprintf("; %s not decompressed", plural.Count(v.open.failed, "payload"))
 	}
 	fmt.Fprintln(w, "kplcat: "+s)
-}
-
-func plural(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return strconv.Itoa(n) + " " + what
 }
 
 // field appends a string field, unless it is empty.

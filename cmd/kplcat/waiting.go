@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // waiting is a line on a terminal that says what kplcat does while it shows nothing: it
@@ -115,7 +116,7 @@ func (p *progress) text(now time.Time) string {
 	default:
 		s += "reading"
 	}
-	s += fmt.Sprintf(": %s in %s of %s", grouped(p.users, "user record"), grouped(p.records, "Kinesis record"), plural(p.shards, "shard"))
+	s += fmt.Sprintf(": %s in %s of %s", plural.Grouped(p.users, "user record"), plural.Grouped(p.records, "Kinesis record"), plural.Count(p.shards, "shard"))
 	if p.shown != p.users && !p.counting {
 		s += fmt.Sprintf(", %d shown", p.shown)
 	}
@@ -126,16 +127,4 @@ func (p *progress) text(now time.Time) string {
 		}
 	}
 	return s
-}
-
-// grouped is plural with the digits of a large number in threes.
-func grouped(n int, what string) string {
-	digits := strconv.Itoa(n)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	if n != 1 {
-		what += "s"
-	}
-	return digits + " " + what
 }

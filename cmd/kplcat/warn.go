@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // warner writes warnings, not more than a few a second, because a thousand shards
@@ -45,7 +47,7 @@ func (w *warner) warn(message string) {
 // report says how many warnings were kept back. Called with mu locked.
 func (w *warner) report() {
 	if w.hidden > 0 {
-		fmt.Fprintf(w.w, "kplcat: warning: %d more warnings like these\n", w.hidden)
+		fmt.Fprintf(w.w, "kplcat: warning: %s like these\n", plural.Count(w.hidden, "more warning"))
 		w.hidden = 0
 	}
 }

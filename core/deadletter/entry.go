@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -77,7 +78,7 @@ type WriteError struct {
 
 // Error implements error.
 func (e *WriteError) Error() string {
-	return fmt.Sprintf("cannot write %d dead letters: %v", len(e.Failed), e.Err)
+	return fmt.Sprintf("cannot write %s: %v", plural.Count(len(e.Failed), "dead letter"), e.Err)
 }
 
 // Unwrap returns the cause.

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -252,7 +254,7 @@ func (f *File) Write(ctx context.Context, entries []Entry) error {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("cannot write %d dead letters: %w", len(entries), err)
+		return fmt.Errorf("cannot write %s: %w", plural.Count(len(entries), "dead letter"), err)
 	}
 	r, err := newRequest(entries)
 	if err != nil {
@@ -272,9 +274,9 @@ func (f *File) Write(ctx context.Context, entries []Entry) error {
 	case <-ctx.Done():
 		defer r.leave()
 		if f.takeBack(r) {
-			return fmt.Errorf("cannot write %d dead letters in time: %w", len(entries), ctx.Err())
+			return fmt.Errorf("cannot write %s in time: %w", plural.Count(len(entries), "dead letter"), ctx.Err())
 		}
-		return fmt.Errorf("cannot tell whether %d dead letters were written: %w", len(entries), ctx.Err())
+		return fmt.Errorf("cannot tell whether %s %s written: %w", plural.Count(len(entries), "dead letter"), plural.Verb(len(entries), "was", "were"), ctx.Err())
 	}
 }
 

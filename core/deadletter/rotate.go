@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -73,7 +75,7 @@ func (d *disk) rotate() error {
 		return err
 	}
 	if len(old) >= d.cfg.MaxFiles && !d.cfg.DropOldest {
-		return fmt.Errorf("%w: there are %d full ones (MaxFiles); take away what is done with", ErrFull, len(old))
+		return fmt.Errorf("%w: there %s %s (MaxFiles); take away what is done with", ErrFull, plural.Verb(len(old), "is", "are"), plural.Count(len(old), "full one"))
 	}
 	for ; len(old) >= d.cfg.MaxFiles; old = old[1:] {
 		if err := d.drop(old[0].path); err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Producer is what Stream needs of *core.Producer.
@@ -71,7 +72,7 @@ func (s *Stream) Write(ctx context.Context, entries []Entry) error {
 	}
 	batch, err := s.producer.PutBatch(ctx, s.stream, records)
 	if batch == nil {
-		return fmt.Errorf("cannot write %d dead letters to stream %s: %w", len(entries), s.stream, err)
+		return fmt.Errorf("cannot write %s to stream %s: %w", plural.Count(len(entries), "dead letter"), s.stream, err)
 	}
 	werr := batch.WaitSettled(ctx)
 	for j := range records {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/outkpl/outkpl/aggregation"
 	"github.com/outkpl/outkpl/internal/kcl"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // UserRecord is one user record as a consumer built on the Kinesis Client
@@ -204,7 +205,7 @@ func (r *reader) shard(ctx context.Context, sh types.Shard) error {
 			break
 		}
 		if empty++; empty > maxEmptyPages {
-			return fmt.Errorf("cannot reach the tip of shard %s of stream %s: %d empty pages in a row", id, r.stream, empty)
+			return fmt.Errorf("cannot reach the tip of shard %s of stream %s: %s in a row", id, r.stream, plural.Count(empty, "empty page"))
 		}
 	}
 	r.next[id] = it

@@ -8,6 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Split closes an open shard and opens two in its place; the second one starts
@@ -232,7 +234,7 @@ func (s *Server) updateShardCountOp(in *kinesis.UpdateShardCountInput) (*kinesis
 	st.mu.RUnlock()
 	n := int(aws.ToInt32(in.TargetShardCount))
 	if n > 2*now || 2*n < now {
-		return nil, invalid("UpdateShardCount cannot go from %d shards to %d: at most double and at least half.", now, n)
+		return nil, invalid("UpdateShardCount cannot go from %s to %d: at most double and at least half.", plural.Count(now, "shard"), n)
 	}
 	if f := s.updateShardCount(st, n); f != nil {
 		return nil, f

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // step is one step of a path: into a map by key, or into an array by index.
@@ -71,7 +73,7 @@ func parseIndex(s string) (int, bool) {
 
 func (p path) check() error {
 	if len(p) > MaxDepth {
-		return fmt.Errorf("%d steps; at most %d are possible", len(p), MaxDepth)
+		return fmt.Errorf("%s; at most %d are possible", plural.Count(len(p), "step"), MaxDepth)
 	}
 	for _, st := range p {
 		if !utf8.ValidString(st.key) {

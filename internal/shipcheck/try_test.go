@@ -329,6 +329,38 @@ func TestTryInstallsWhatIsMissingAndThenNothing(t *testing.T) {
 	}
 }
 
+// What would start a server, or take another package away, is only unpacked.
+func TestTryUnpacksWhatMustNotBeInstalled(t *testing.T) {
+	m := newMachine(t)
+	m.installed()
+	m.env["GOPROXY"] = m.proxy(m.toolchain("9.9.3", "9.9.3"))
+	m.fake("apt-get", `echo "${PWD##*/} apt-get $*" >>`+m.dir+`/calls; [[ $2 == download ]] && for p in "${@:3}"; do echo >"$p"_1_all.deb; done; exit 0`)
+	m.fake("dpkg-deb", `p=${2%%_*}; case $p in prometheus) f=usr/bin/promtool ;; rsyslog) f=usr/sbin/rsyslogd ;; *) f=usr/lib/$p ;; esac
+mkdir -p "$3/${f%/*}" && echo >"$3/$f" && chmod +x "$3/$f"`)
+	m.wants([]string{"ci", "--env"}, 0, "/.cache/promtool/usr/bin", "unpacks      prometheus into .cache/promtool (apt-get download)\n")
+	want, files := "promtool apt-get -q download prometheus\n", []string{"promtool/usr/bin/promtool"}
+	if _, err := os.Stat("/usr/sbin/rsyslogd"); err != nil {
+		want += "rsyslog apt-get -q download rsyslog libestr0 libfastjson4\n"
+		files = append(files, "rsyslog/usr/sbin/rsyslogd", "rsyslog/usr/lib/libestr0", "rsyslog/usr/lib/libfastjson4")
+	} else {
+		t.Log("rsyslog is installed here, so that it is not unpacked")
+	}
+	if !strings.HasSuffix(m.calls(), want) {
+		t.Errorf("unexpected calls; got:\n%s\nwant at the end:\n%s", m.calls(), want)
+	}
+	for _, name := range files {
+		if _, err := os.Stat(filepath.Join(m.dir, ".cache", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	m.wants([]string{"ci", "-n"}, 0, "", "would run    .ci/run\n", "download")
+	m.fake("dpkg-deb", "exit 1")
+	if err := os.RemoveAll(m.dir + "/.cache/promtool"); err != nil {
+		t.Fatal(err)
+	}
+	m.wants([]string{"ci", "--env"}, 1, "", "apt-get download prometheus failed")
+}
+
 // After ./try one can go on with make. Another Go that is installed goes first.
 func TestMakeFindsTheGoThatTryHasFetched(t *testing.T) {
 	m := newMachine(t)

@@ -99,15 +99,37 @@ func needBuilt(file, how string) func(*place) string {
 	}
 }
 
-// modulesOfRsyslog is where packages put modules.
-const modulesOfRsyslog = "/usr/lib/*/rsyslog/omhttp.so"
-
-func needOmhttp(*place) string {
-	found, _ := filepath.Glob(modulesOfRsyslog)
-	if lookPath("rsyslogd") == "" || len(found) == 0 {
-		return "rsyslog with its module omhttp is not installed; no package of Debian 12 has that module"
+// findRsyslog returns rsyslogd, the folder of its modules and one of libraries, which is empty
+// for a rsyslog that is installed. Debian has either rsyslog or syslog-ng installed, so ./try
+// only unpacks the former.
+func findRsyslog() (program, modules, libraries string) {
+	root := ""
+	if program = lookPath("rsyslogd"); program == "" {
+		unpacked, err := filepath.Abs("../../.cache/rsyslog")
+		if err != nil {
+			return "", "", ""
+		}
+		root, program = unpacked, filepath.Join(unpacked, "usr/sbin/rsyslogd")
+		if _, err := os.Stat(program); err != nil {
+			return "", "", ""
+		}
 	}
-	return ""
+	found, _ := filepath.Glob(root + "/usr/lib/*/rsyslog/omprog.so")
+	if len(found) == 0 {
+		return "", "", ""
+	}
+	modules = filepath.Dir(found[0])
+	if root != "" {
+		libraries = filepath.Dir(modules)
+	}
+	return program, modules, libraries
+}
+
+func needRsyslog(*place) string {
+	if program, _, _ := findRsyslog(); program == "" {
+		return "rsyslog with its module omprog is not there; Debian: apt-get install rsyslog, or ./try ci, which only unpacks it"
+	}
+	return need("python3", "python3")(nil)
 }
 
 // start runs a program until it ends, or ctx does. Its output is in the error.

@@ -82,14 +82,15 @@ log { source(s); destination(d); flags(flow-control); };
 		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 			return nil, err
 		}
-		return nil, feed(ctx, address, name, func(ctx context.Context) error {
+		return nil, feed(ctx, address, name, "", func(ctx context.Context) error {
 			_, err := start(ctx, dir, lookPath("syslog-ng"), "-F", "-f", file, "-R", filepath.Join(dir, "persist"), "-c", filepath.Join(dir, "ctl"), "-p", filepath.Join(dir, "pid"), "--no-caps")
 			return err
 		})
 	}
 }
 
-// shipByRsyslog sends over TCP to rsyslog, which posts with omhttp.
+// shipByRsyslog sends over TCP to rsyslog, which hands over to the program of conf/rsyslog. The
+// configuration is the one that others copy.
 func shipByRsyslog(ctx context.Context, p *place, name string) ([]int, error) {
 	dir := filepath.Join(p.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -100,29 +101,52 @@ func shipByRsyslog(ctx context.Context, p *place, name string) ([]int, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(address)
-	host, httpPort, _ := net.SplitHostPort(p.http)
-	conf := `global(workDirectory="` + dir + `")
+	program, err := filepath.Abs("../../conf/rsyslog/kpl-http-omprog")
+	if err != nil {
+		return nil, err
+	}
+	shipped, err := os.ReadFile("../../conf/rsyslog/kpl-http.conf")
+	if err != nil {
+		return nil, err
+	}
+	text := string(shipped)
+	for old, with := range map[string]string{
+		"/usr/local/bin/kpl-http-omprog http://127.0.0.1:8080/streams/logs-rsyslog": program + " http://" + p.http + "/",
+		"/var/log/kpl-http-omprog.log":                                              filepath.Join(dir, "omprog.log"),
+		`action(type="omprog" `:                                                     `ruleset(name="out") { action(type="omprog" `,
+		`action.resumeInterval="1")`:                                                `action.resumeInterval="1") }`,
+	} {
+		if strings.Count(text, old) != 1 {
+			return nil, fmt.Errorf("conf/rsyslog/kpl-http.conf: unexpected text; want %q once", old)
+		}
+		text = strings.Replace(text, old, with, 1)
+	}
+	text = `global(workDirectory="` + dir + `")
 module(load="imtcp")
-module(load="omhttp")
-template(name="line" type="string" string="%rawmsg%")
-ruleset(name="out") {
-  action(type="omhttp" server="` + host + `" serverport="` + httpPort + `" restpath="" usehttps="off" template="line" batch="on" batch.format="newline" batch.maxsize="100"
-    httpheaders=["Content-Type: text/plain"] checkpath="healthz" retry="on" retry.ruleset="out" action.resumeRetryCount="-1" action.resumeInterval="1" queue.type="linkedList")
-}
+` + text + `
 input(type="imtcp" address="127.0.0.1" port="` + port + `" ruleset="out")
 `
 	file := filepath.Join(dir, "rsyslog.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	return nil, feed(ctx, address, name, func(ctx context.Context) error {
-		_, err := start(ctx, dir, lookPath("rsyslogd"), "-n", "-f", file, "-i", filepath.Join(dir, "pid"))
+	rsyslogd, modules, libraries := findRsyslog()
+	env := os.Environ()
+	if libraries != "" {
+		env = append(env, "LD_LIBRARY_PATH="+libraries)
+	}
+	return nil, feed(ctx, address, name, "<13>1 - host app - - - ", func(ctx context.Context) error {
+		_, err := startWith(ctx, dir, env, rsyslogd, "-n", "-f", file, "-M", modules, "-i", filepath.Join(dir, "pid"))
+		// Nothing is said, not even a file is made, unless events are lost.
+		if said, e := os.ReadFile(filepath.Join(dir, "omprog.log")); e == nil && len(said) > 0 {
+			err = errors.Join(err, fmt.Errorf("the program said %q", said))
+		}
 		return err
 	})
 }
 
-// feed sends lines to the program that run starts.
-func feed(ctx context.Context, address, name string, run func(context.Context) error) error {
+// feed sends lines, with prefix before each, to the program that run starts.
+func feed(ctx context.Context, address, name, prefix string, run func(context.Context) error) error {
 	ended := make(chan error, 1)
 	running, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,7 +158,7 @@ func feed(ctx context.Context, address, name string, run func(context.Context) e
 		}
 		defer func() { _ = c.Close() }()
 		return lines(ctx, name, func(line string) error {
-			_, err := io.WriteString(c, line+"\n")
+			_, err := io.WriteString(c, prefix+line+"\n")
 			return err
 		})
 	}()

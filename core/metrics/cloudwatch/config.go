@@ -11,6 +11,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // DefaultNamespace is the namespace of the KPL.
@@ -97,7 +98,7 @@ func (c *Config) fill() error {
 		bad("series %d; want 0 or more", c.MaxSeries)
 	}
 	if n := len(c.Dimensions); n > maxDimensions-3 {
-		bad("%d dimensions; want up to %d", n, maxDimensions-3)
+		bad("%s; want up to %d", plural.Count(n, "dimension"), maxDimensions-3)
 	}
 	seen := map[string]bool{"StreamName": true, "ShardId": true, "ErrorCode": true}
 	for _, d := range c.Dimensions {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/metrics"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Client is the part of the CloudWatch client that is used.
@@ -91,7 +92,7 @@ func (s *Sink) Close(ctx context.Context) error {
 			for _, u := range s.pending {
 				left += len(u.entries)
 			}
-			s.closeErr = fmt.Errorf("cannot upload the last metrics, %d data points are lost: %w", left, err)
+			s.closeErr = fmt.Errorf("cannot upload the last metrics, %s %s lost: %w", plural.Count(left, "data point"), plural.Verb(left, "is", "are"), err)
 		}
 	})
 	return s.closeErr

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 const (
@@ -71,7 +73,7 @@ func findInputs(logs, dir string, small bool) (*inputs, error) {
 			return nil, err
 		}
 		if in.count >= fewLines {
-			in.what = fmt.Sprintf("%d files under /var/log", len(in.files))
+			in.what = plural.Count(len(in.files), "file") + " under /var/log"
 			return in, nil
 		}
 	}

@@ -27,6 +27,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 func main() {
@@ -71,7 +73,7 @@ func demo(ctx context.Context) error {
 
 	ran := make([]outcome, 0, len(modes))
 	for _, m := range modes {
-		fmt.Printf("ships      %s; into %d shards\n", m, m.shards(in.count))
+		fmt.Printf("ships      %s; into %s\n", m, plural.Count(m.shards(in.count), "shard"))
 		start := time.Now()
 		confirmed, err := ship(ctx, in, m, k, dir)
 		if err != nil {

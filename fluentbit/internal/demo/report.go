@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/internal/cost"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // rate is how many events a second the prices are for.
@@ -83,8 +84,8 @@ func report(in *inputs, ran []outcome) error {
 		if o.foreign > 0 || len(o.Dropped) > 0 {
 			bad = true
 			// KCL drops whole aggregates: those out of range take their neighbours with them.
-			fmt.Printf("%-20s %d not among the events; KCL dropped %d user records in %d aggregates, %d of them out of range\n",
-				"", o.foreign, len(o.Dropped), o.DroppedAggregates, o.OutOfRange)
+			fmt.Printf("%-20s %d not among the events; KCL dropped %s in %s, %d of them out of range\n",
+				"", o.foreign, plural.Count(len(o.Dropped), "user record"), plural.Count(o.DroppedAggregates, "aggregate"), o.OutOfRange)
 		}
 	}
 	fmt.Printf("\nA month of %d such events a second, $:\n%-20s %10s %8s %12s %12s\n", rate, "", "units/s", "shards", "provisioned", "on demand")

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // unknown is the number of confirmed events where the host does not tell it.
@@ -67,7 +69,7 @@ func shipByHost(ctx context.Context, in *inputs, m mode, k *local) (confirmed in
 		return 0, fmt.Errorf("cannot read the sum of the host program: %w", err)
 	}
 	if sum.OK != sum.Chunks {
-		return 0, fmt.Errorf("of %d chunks %d were confirmed, %d dropped, %d left", sum.Chunks, sum.OK, sum.Dropped, sum.Left)
+		return 0, fmt.Errorf("of %s %d %s confirmed, %d dropped, %d left", plural.Count(sum.Chunks, "chunk"), sum.OK, plural.Verb(sum.OK, "was", "were"), sum.Dropped, sum.Left)
 	}
 	return sum.Events, nil
 }
@@ -138,7 +140,7 @@ func shipByFluentBit(ctx context.Context, bin string, in *inputs, m mode, k *loc
 		}
 		if n := len(got.events); n > seen {
 			seen, progress = n, time.Now()
-			fmt.Fprintf(os.Stderr, "  %d of %d events in the stream\n", seen, in.count)
+			fmt.Fprintf(os.Stderr, "  %d of %s in the stream\n", seen, plural.Count(in.count, "event"))
 		}
 		if seen >= in.count || time.Since(progress) > 30*time.Second {
 			break

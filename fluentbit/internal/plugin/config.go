@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -251,14 +252,15 @@ func (c *Config) completeRegion(getenv func(string) string, invalid map[string]b
 func Problems(err error) []error { return option.Split(err) }
 
 // LogAttrs lists what is configured and the most important defaults, for one line
-// at start. Secrets are left out.
-func (c *Config) LogAttrs() []slog.Attr {
+// at start. Secrets are left out. region and endpoint are where records go to, which the
+// environment or a profile may say, too; empty if that is not known.
+func (c *Config) LogAttrs(region, endpoint string) []slog.Attr {
 	attrs := slices.Clone(c.given)
 	for _, a := range []slog.Attr{
-		slog.String("region", c.Region), slog.Bool("aggregation", c.Aggregation), slog.String("partition_key", "none (unkeyed)"),
+		slog.String("region", cmp.Or(region, c.Region)), slog.String("endpoint", endpoint), slog.Bool("aggregation", c.Aggregation), slog.String("partition_key", "none (unkeyed)"),
 		slog.Duration("flush_timeout", c.FlushTimeout), slog.Int("buffer_size", c.BufferBytes),
 	} {
-		if !slices.ContainsFunc(attrs, func(g slog.Attr) bool { return g.Key == a.Key }) {
+		if a.Value.String() != "" && !slices.ContainsFunc(attrs, func(g slog.Attr) bool { return g.Key == a.Key }) {
 			attrs = append(attrs, a)
 		}
 	}

@@ -334,7 +334,7 @@ func TestEffectiveConfigHasNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := fmt.Sprint(c.LogAttrs())
+	line := fmt.Sprint(c.LogAttrs("", ""))
 	if strings.Contains(line, "hush") || !strings.Contains(line, "stream=logs") || !strings.Contains(line, "time_key_format=") {
 		t.Errorf("unexpected line: %s", line)
 	}

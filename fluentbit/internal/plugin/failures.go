@@ -9,6 +9,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // Dispose implements delivery.Receiver by what the options say.
@@ -90,7 +91,7 @@ func (in *Instance) waitsFor(stream string, o outage) outage {
 	case s.LastError != "":
 		o.code, o.detail = s.LastError, s.LastDetail
 	case s.InUse >= noRoom:
-		return outage{reason: "capacity", detail: fmt.Sprintf("%d shards are open, %d would do", len(s.Shards), s.ShardsNeeded)}
+		return outage{reason: "capacity", detail: fmt.Sprintf("%s %s open, %d would do", plural.Count(len(s.Shards), "shard"), plural.Verb(len(s.Shards), "is", "are"), s.ShardsNeeded)}
 	case s.MapAge < 0 && s.Stats.KinesisRecords == 0: // no call has had an answer, nor failed
 		o.code, o.detail = "RequestFailed", fmt.Sprintf("no answer within %v so far", in.cfg.FlushTimeout)
 	}

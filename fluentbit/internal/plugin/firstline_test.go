@@ -174,7 +174,7 @@ func TestFirstLineOfAFlushNamesCauseAndRemedy(t *testing.T) {
 		{name: "throttled", faults: func(s *kinesistest.Server) {
 			s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.ThrottleEntries()})
 		}, cause: "a shard is at its limit", remedy: "add shards"},
-		{name: "stream too small", limits: true, size: 16 << 20, cause: "the stream is too small", remedy: "1 shards are open, "},
+		{name: "stream too small", limits: true, size: 16 << 20, cause: "the stream is too small", remedy: "1 shard is open, "},
 		{name: "disk of dead letters full", sink: fullDisk{}, size: -1, cause: "the disk is full", remedy: "free space"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

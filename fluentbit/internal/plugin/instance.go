@@ -186,7 +186,13 @@ func New(cfg Config, deps Deps) (*Instance, error) {
 	for _, n := range cfg.notices {
 		in.log.Warn(n.text, "option", n.option)
 	}
-	in.log.LogAttrs(context.Background(), slog.LevelInfo, "started", cfg.LogAttrs()...)
+	var region, endpoint string
+	if p, ok := in.producer.(interface {
+		Where(context.Context) (region, endpoint string)
+	}); ok {
+		region, endpoint = p.Where(context.Background())
+	}
+	in.log.LogAttrs(context.Background(), slog.LevelInfo, "started", cfg.LogAttrs(region, endpoint)...)
 	return in, nil
 }
 

@@ -44,6 +44,15 @@ func (p awsProducer) CheckCredentials(ctx context.Context) error {
 	return nil
 }
 
+// Where returns the region and the address that records go to.
+func (p awsProducer) Where(ctx context.Context) (region, endpoint string) {
+	c, ok := p.client.(interface{ AWS() *awsclient.AWS })
+	if !ok {
+		return "", ""
+	}
+	return c.AWS().Where(ctx)
+}
+
 // Close also closes connections, which would pile up over reloads.
 func (p awsProducer) Close(ctx context.Context) error {
 	err := p.Producer.Close(ctx)

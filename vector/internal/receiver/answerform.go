@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/vector/internal/body"
 )
 
@@ -132,7 +132,7 @@ func (o otlpForm) answer(ok success, f *failure) (contentType string, body []byt
 		if ok.Dropped > 0 {
 			res.PartialSuccess = &collogs.ExportLogsPartialSuccess{
 				RejectedLogRecords: int64(ok.Dropped),
-				ErrorMessage:       strconv.Itoa(ok.Dropped) + " log records can never be stored and were dropped",
+				ErrorMessage:       plural.Count(ok.Dropped, "log record") + " can never be stored and " + plural.Verb(ok.Dropped, "was", "were") + " dropped",
 			}
 		}
 		m = res

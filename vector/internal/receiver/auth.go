@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
@@ -106,7 +107,7 @@ func readSecrets(kind string, files []string, env string, getenv func(string) st
 		return nil, err
 	}
 	if len(list) > maxSecrets {
-		return nil, fmt.Errorf("cannot use auth.%s_files and auth.%s_env: they hold %d entries; allowed: 1 to %d", kind, kind, len(list), maxSecrets)
+		return nil, fmt.Errorf("cannot use auth.%s_files and auth.%s_env: they hold %s; allowed: 1 to %d", kind, kind, plural.Count(len(list), "entry"), maxSecrets)
 	}
 	return list, nil
 }

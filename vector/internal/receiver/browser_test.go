@@ -209,7 +209,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	for _, want := range []string{
 		`data-ready="true"`, `<p class="pill bad" id="state" role="status" aria-live="polite">events are refused or lost</p>`, ">logs-web<", ">eu-west-1 · ", ">logs-audit<", ">2,000 shards<",
 		">aggregating<", "request: stream forbidden", "request: malformed", "event dropped: too large", "events can never be stored and were dropped",
-		`aria-label="2000 shards, average load `, `role="meter"`, "<td>default</td>", "What is wrong", "requests were answered with 4xx in the last two minutes", "dead_letter, such as route.oversize", `class="scale"`,
+		`aria-label="2,000 shards, average load `, `role="meter"`, "<td>default</td>", "What is wrong", "requests were answered with 4xx in the last two minutes", "dead_letter, such as route.oversize", `class="scale"`,
 	} {
 		if !strings.Contains(dom, want) {
 			t.Errorf("unexpected page; got no %q; want it", want)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/journal"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/remedy"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
@@ -53,7 +54,8 @@ func (s *Server) Start() error {
 	}
 	s.serveOn(s.main, s.mainLn, "server.listen")
 	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "otlp_grpc_listen", s.otlp.addr(), "native_listen", s.native.addr(),
-		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled())
+		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled(),
+		"region", s.where.region, "endpoint", s.where.endpoint)
 	s.warnOfStrangers()
 	return nil
 }
@@ -156,7 +158,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer cancelRequests()
 	var errs []error
 	if err := s.shutdownListeners(requests); err != nil {
-		errs = append(errs, fmt.Errorf("cannot finish %d requests in time: %w", s.counters.inFlight.Load(), err))
+		errs = append(errs, fmt.Errorf("cannot finish %s in time: %w", plural.Count(s.counters.inFlight.Load(), "request"), err))
 	}
 	if err := s.producer.Close(ctx); err != nil {
 		errs = append(errs, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/delivery"
 	"github.com/outkpl/outkpl/internal/event"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/vector/internal/body"
 	"github.com/outkpl/outkpl/vector/internal/config"
 )
@@ -152,7 +153,7 @@ func (s *Server) destinationOf(r *http.Request, rt *route, number int) (*destina
 		for _, other := range v[1:] {
 			if other != v[0] && twice == nil {
 				// Whichever is taken, the other one may have been meant.
-				twice = unusable(ReasonPath, fmt.Sprintf("%s has %d values that differ; want one", where, len(v)))
+				twice = unusable(ReasonPath, fmt.Sprintf("%s has %s that differ; want one", where, plural.Count(len(v), "value")))
 			}
 		}
 		// Vector refuses templates that begin with a field, so that its headers need something before it: "stream={{ field }}".

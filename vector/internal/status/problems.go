@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outkpl/outkpl/core"
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/remedy"
 )
 
@@ -52,14 +53,6 @@ var refusals = map[string]string{
 	"poison":           "set the policy of the route from reject to dead_letter or drop (route.oversize, route.malformed, route.partition_key_missing)",
 }
 
-// numbered puts a number before the words for one or for several.
-func numbered(n uint64, one, several string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, several)
-}
-
 // problems lists what is wrong, the worst first. Called with the lock held.
 func (p *Page) problems(d *Document, streams []core.StreamSnapshot) []Problem {
 	list := []Problem{}
@@ -84,18 +77,19 @@ func (p *Page) problems(d *Document, streams []core.StreamSnapshot) []Problem {
 				}
 			}
 			r := remedy.Of(remedy.Capacity)
-			add("warn", s.Stream, "capacity", fmt.Sprintf("%d of %d shards have no room, what waits takes %v; %d shards would do",
-				full, len(s.Shards), s.Backlog.Round(100*time.Millisecond), s.ShardsNeeded), r.Advice(p.cfg.Names, ""))
+			add("warn", s.Stream, "capacity", fmt.Sprintf("%d of %s %s no room, what waits takes %v; %s would do",
+				full, plural.Count(len(s.Shards), "shard"), plural.Verb(full, "has", "have"), s.Backlog.Round(100*time.Millisecond), plural.Count(s.ShardsNeeded, "shard")), r.Advice(p.cfg.Names, ""))
 		case s.OldestRecordAge >= lateAfter:
 			add("warn", s.Stream, "late", fmt.Sprintf("a record has been waiting for %v", s.OldestRecordAge.Round(time.Second)), "the warnings below say what Kinesis lacks")
 		}
 	}
 	if lost := p.recently(func(s *sample) uint64 { return s.dropped }); lost > 0 {
-		add("error", "", "dropped", numbered(lost, "event was", "events were")+" dropped in the last two minutes", "set the policy of the reason below to dead_letter, such as route.oversize, to keep them")
+		add("error", "", "dropped", plural.Count(lost, "event")+plural.Verb(lost, " was", " were")+" dropped in the last two minutes", "set the policy of the reason below to dead_letter, such as route.oversize, to keep them")
 	}
 	if refused := p.recently(func(s *sample) uint64 { return s.refused }); refused > 0 {
 		reason := mostRefused(d.Server.Rejected)
-		add("error", "", "4xx", fmt.Sprintf("%s answered with 4xx in the last two minutes, mostly %s; shippers drop such bodies", numbered(refused, "request was", "requests were"), cmp.Or(reason, "of unknown reason")),
+		add("error", "", "4xx", fmt.Sprintf("%s %s answered with 4xx in the last two minutes, mostly %s; shippers drop such bodies",
+			plural.Count(refused, "request"), plural.Verb(refused, "was", "were"), cmp.Or(reason, "of unknown reason")),
 			cmp.Or(refusals[reason], "set the client as docs/vector.md says"))
 	}
 	if j := d.Server.Journal; j.On && j.Failed {

@@ -29,7 +29,7 @@ func TestPageSaysFirstWhatIsWrongAndWhatToDo(t *testing.T) {
 		},
 		{
 			name: "no room", stream: core.StreamSnapshot{Stream: "logs", InUse: 1, Backlog: 12 * time.Second, ShardsNeeded: 3, Shards: []core.ShardSnapshot{full}},
-			level: "warn", code: "capacity", text: "1 of 1 shards have no room, what waits takes 12s; 3 shards would do", advice: "add shards",
+			level: "warn", code: "capacity", text: "1 of 1 shard has no room, what waits takes 12s; 3 shards would do", advice: "add shards",
 		},
 		{
 			name: "late", stream: core.StreamSnapshot{Stream: "logs", OldestRecordAge: time.Minute},

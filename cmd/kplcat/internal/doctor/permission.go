@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/outkpl/outkpl/internal/plural"
 	"github.com/outkpl/outkpl/internal/remedy"
 )
 
@@ -116,7 +117,7 @@ func (e *exam) probeWrite(ctx context.Context) {
 		return
 	}
 	if len(out.Records) != 1 {
-		e.add(check, Fail, fmt.Sprintf("the answer has %d results for one record", len(out.Records)), "report this to the maker of the server")
+		e.add(check, Fail, fmt.Sprintf("the answer has %s for one record", plural.Count(len(out.Records), "result")), "report this to the maker of the server")
 		return
 	}
 	r := out.Records[0]

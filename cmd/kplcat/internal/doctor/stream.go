@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/internal/plural"
 )
 
 // unevenShards is how many times as large as the smallest range the largest may be before
@@ -51,9 +52,9 @@ func (e *exam) summary(ctx context.Context) {
 }
 
 func (e *exam) status(d *types.StreamDescriptionSummary) {
-	detail := fmt.Sprintf("%s, %d hours of retention", d.StreamStatus, aws.ToInt32(d.RetentionPeriodHours))
+	detail := fmt.Sprintf("%s, %s of retention", d.StreamStatus, plural.Count(aws.ToInt32(d.RetentionPeriodHours), "hour"))
 	if n := aws.ToInt32(d.ConsumerCount); n > 0 {
-		detail += fmt.Sprintf(", %d consumers with enhanced fan-out", n)
+		detail += fmt.Sprintf(", %s with enhanced fan-out", plural.Count(n, "consumer"))
 	}
 	switch d.StreamStatus {
 	case types.StreamStatusActive:
@@ -72,11 +73,11 @@ func (e *exam) status(d *types.StreamDescriptionSummary) {
 // checked 2026-11-24).
 func (e *exam) capacity(d *types.StreamDescriptionSummary) {
 	n := aws.ToInt32(d.OpenShardCount)
-	detail := fmt.Sprintf("%d open shards", n)
+	detail := plural.Count(n, "open shard")
 	if d.StreamModeDetails != nil && d.StreamModeDetails.StreamMode == types.StreamModeOnDemand {
 		detail = "ON_DEMAND, " + detail + "; it grows by itself"
 	} else {
-		detail = fmt.Sprintf("PROVISIONED, %s: takes %d MiB/s and %d Kinesis records/s", detail, n, 1000*n)
+		detail = fmt.Sprintf("PROVISIONED, %s: takes %d MiB/s and %s/s", detail, n, plural.Count(1000*n, "Kinesis record"))
 	}
 	if kib := aws.ToInt32(d.MaxRecordSizeInKiB); kib > 0 {
 		detail += fmt.Sprintf("; records up to %d KiB", kib)

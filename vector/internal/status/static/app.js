@@ -26,6 +26,8 @@ function scaled(v, base, units) {
   return [v.toFixed(digits), units[i]];
 }
 const count = (v) => { const [n, u] = scaled(v, 1000, ["", "k", "M", "G", "T"]); return u ? n + " " + u : n; };
+// A count before its noun, of which the plural may be irregular.
+const counted = (v, one, several) => count(v) + " " + (v === 1 ? one : several || one + "s");
 const size = (v) => scaled(v, 1024, ["B", "KiB", "MiB", "GiB", "TiB"]).join(" ");
 const percent = (v) => (v * 100).toFixed(v > 0 && v < 0.1 || v > 0.99 && v < 1 ? 1 : 0) + " %";
 const share = (part, whole) => whole > 0 ? part / whole : 0;
@@ -151,16 +153,16 @@ function meter(name, used, limit, text, note) {
 
 function renderMeters(d) {
   const s = d.server, p = d.producer;
-  meter("Memory of bodies", s.memory.used, s.memory.limit, size, s.memory.waiting ? s.memory.waiting + " requests wait for memory" : "");
-  meter("Producer buffer", p.buffered_bytes, p.buffer_limit_bytes, size, count(p.buffered_records) + " of " + count(p.buffer_limit_records) + " events");
-  meter("Connections", s.connections, s.max_connections, count, s.in_flight + " requests under way");
+  meter("Memory of bodies", s.memory.used, s.memory.limit, size, s.memory.waiting ? counted(s.memory.waiting, "request waits", "requests wait") + " for memory" : "");
+  meter("Producer buffer", p.buffered_bytes, p.buffer_limit_bytes, size, count(p.buffered_records) + " of " + counted(p.buffer_limit_records, "event"));
+  meter("Connections", s.connections, s.max_connections, count, counted(s.in_flight, "request") + " under way");
   if (s.ledger.max_entries > 0) {
-    const saved = s.resumed ? (s.resumed === 1 ? "1 body" : count(s.resumed) + " bodies") + " came again, " + count(s.events_saved) + " events not written twice" : "no body came again";
+    const saved = s.resumed ? counted(s.resumed, "body", "bodies") + " came again, " + counted(s.events_saved, "event") + " not written twice" : "no body came again";
     meter("Ledger of unanswered bodies", s.ledger.entries, s.ledger.max_entries, count, saved + (s.ledger.evicted ? ", " + count(s.ledger.evicted) + " evicted too early" : ""));
   }
   if (s.journal.on) {
-    const note = s.journal.failed ? "it cannot be written: bodies may be written twice after a crash" : count(s.journal.entries) + " bodies, " + count(s.journal.syncs) + " syncs" +
-      (s.journal.used ? ", " + count(s.journal.used) + " bodies of an earlier process" : "") + (s.journal.uncertain ? ", " + count(s.journal.uncertain) + " of their records uncertain" : "");
+    const note = s.journal.failed ? "it cannot be written: bodies may be written twice after a crash" : counted(s.journal.entries, "body", "bodies") + ", " + counted(s.journal.syncs, "sync") +
+      (s.journal.used ? ", " + counted(s.journal.used, "body", "bodies") + " of an earlier process" : "") + (s.journal.uncertain ? ", " + count(s.journal.uncertain) + " of their records uncertain" : "");
     meter("Journal", s.journal.bytes, s.journal.max_bytes, size, note);
   }
 }
@@ -240,7 +242,7 @@ function renderStreams(d) {
     fact(s, "Kinesis records", rate("kinesis_records", count), count(t.kinesis_records));
     const one = share(r && r.kinesis_records ? r.kinesis_bytes : t.kinesis_bytes, r && r.kinesis_records ? r.kinesis_records : t.kinesis_records);
     fact(s, "Aggregates", t.aggregating ? percent(share(one, d.producer.aggregation_max_bytes)) + " full" : "off",
-      t.aggregating ? count(share(t.confirmed, t.kinesis_records)) + " events" : "");
+      t.aggregating ? counted(share(t.confirmed, t.kinesis_records), "event") : "");
     const units = t.put_units + t.put_units_saved;
     fact(s, "Units saved", units ? percent(t.put_units_saved / units) : "\u2013", count(t.put_units_saved));
     fact(s, "Throttled", rate("throttled", count), count(t.throttled), r && r.throttled > 0 ? "bad" : "");
@@ -301,7 +303,7 @@ function renderShards(s, t) {
   s.summary = sh.load
     ? "average load " + percent(total / n) + ", busiest " + percent(load(busiest)) + (throttled ? ", " + throttled + " throttled" : "") + (crowded ? ", " + crowded + " without room" : "")
     : "loads are known in a second";
-  s.canvas.setAttribute("aria-label", n + " shards, " + s.summary + ". Arrow keys go through the shards.");
+  s.canvas.setAttribute("aria-label", shardCount(n) + ", " + s.summary + ". Arrow keys go through the shards.");
   describe(s);
   if (!s.table.open) return;
   s.rows.replaceChildren(...order.map((i) => el("tr", {}, el("td", {}, sh.id[i]),
@@ -361,7 +363,7 @@ function describe(s) {
   const sh = s.data.shards, i = s.picked;
   if (i < 0 || i >= sh.id.length) { put(s.under, s.summary); return; }
   put(s.under, sh.id[i] + ": load " + (sh.load ? percent(sh.load[i]) : "\u2013") + ", limit at " + percent(sh.share[i]) + " and " + percent(sh.in_use[i]) + " of that in use" + lack(sh, i) +
-    ", " + size(sh.queued_bytes[i]) + " queued, " + count(sh.stored[i]) + " records stored, " + count(sh.throttled[i]) + " throttled");
+    ", " + size(sh.queued_bytes[i]) + " queued, " + counted(sh.stored[i], "record") + " stored, " + count(sh.throttled[i]) + " throttled");
 }
 
 // ---- the rest ------------------------------------------------------------------------
@@ -390,7 +392,7 @@ function renderLog(d) {
   const now = Date.parse(d.now);
   $("log").replaceChildren(...d.log.map((l) => el("li", {},
     el("span", { class: "badge " + (l.level === "WARN" ? "warn" : "bad") }, l.level.toLowerCase()),
-    el("span", {}, l.message + (l.count > 1 ? " (" + count(l.count) + " times)" : "")),
+    el("span", {}, l.message + (l.count > 1 ? " (" + counted(l.count, "time") + ")" : "")),
     el("time", { class: "when", datetime: l.last }, span(Math.max(0, (now - Date.parse(l.last)) / 1000)) + " ago"),
     ...(l.detail ? [el("code", {}, l.detail)] : []))));
 }
