@@ -40,10 +40,18 @@ func TestEntriesOfManyFormsAreReadAsTheSDKReadsThem(t *testing.T) {
 		func(i int) string { return "\xa2" + seq + text(fmt.Sprint(i)) + id + text("s") }, // of other lengths
 		func(i int) string { return "\xa2" + seq + text(strings.Repeat("9", 300+i)) + id + text(shard(i)) },
 		func(i int) string { return "\xa2" + seq + text("") + id + text(shard(i)) },
-		func(i int) string { return "\xa3" + seq + text(number(i)) + id + text(shard(i)) + text("Other") + text(number(i)) },
-		func(i int) string { return "\xa3" + seq + text(number(i)) + seq + text(number(i+1)) + id + text(shard(i)) },
-		func(i int) string { return "\xa3" + seq + text(number(i)) + id + text(shard(i)) + text("ErrorCode") + "\xf6" },
-		func(i int) string { return "\xa2" + text("ErrorCode") + text("InternalFailure") + text("ErrorMessage") + text(number(i)) },
+		func(i int) string {
+			return "\xa3" + seq + text(number(i)) + id + text(shard(i)) + text("Other") + text(number(i))
+		},
+		func(i int) string {
+			return "\xa3" + seq + text(number(i)) + seq + text(number(i+1)) + id + text(shard(i))
+		},
+		func(i int) string {
+			return "\xa3" + seq + text(number(i)) + id + text(shard(i)) + text("ErrorCode") + "\xf6"
+		},
+		func(i int) string {
+			return "\xa2" + text("ErrorCode") + text("InternalFailure") + text("ErrorMessage") + text(number(i))
+		},
 		func(i int) string { return "\xa2" + seq + "\xf6" + id + text(shard(i)) },
 		func(i int) string { return "\xa1" + seq + text(number(i)) },
 		func(int) string { return "\xa0" },

@@ -301,7 +301,7 @@ func placeIn(read, text []byte) place {
 	from := len(read) - n
 	short := n < 24 && from > 0 && read[from-1] == 0x60|byte(n)
 	long := n >= 24 && n <= math.MaxUint8 && from > 1 && read[from-2] == 0x78 && read[from-1] == byte(n)
-	if n == 0 || !short && !long || string(read[from:]) != string(text) {
+	if n == 0 || !short && !long || !bytes.Equal(read[from:], text) {
 		return place{}
 	}
 	return place{from, from + n}
@@ -317,8 +317,8 @@ func (f *entryForm) take(r *cbor.Reader) (number, id []byte, ok bool) {
 	if one.from > two.from {
 		one, two = two, one
 	}
-	if string(b[:one.from]) != string(f.like[:one.from]) || string(b[one.to:two.from]) != string(f.like[one.to:two.from]) ||
-		string(b[two.to:n]) != string(f.like[two.to:]) {
+	if !bytes.Equal(b[:one.from], f.like[:one.from]) || !bytes.Equal(b[one.to:two.from], f.like[one.to:two.from]) ||
+		!bytes.Equal(b[two.to:n], f.like[two.to:]) {
 		return nil, nil, false
 	}
 	r.Advance(n)

@@ -76,7 +76,7 @@ func (l *layout) append(dst, b []byte, i int, o *jsonOptions) (_ []byte, next in
 	for k := range l.steps {
 		st := &l.steps[k]
 		n := st.read - read
-		if len(b)-i < n || string(b[i:i+n]) != string(l.read[read:st.read]) {
+		if len(b)-i < n || !bytes.Equal(b[i:i+n], l.read[read:st.read]) {
 			return dst, i, false
 		}
 		i += n
@@ -148,8 +148,7 @@ func (ls *layouts) learn(body, text []byte, o *jsonOptions) {
 		return
 	}
 	ls.asked = false
-	switch {
-	case ls.doubt+doubtMiss > doubtMost:
+	if ls.doubt+doubtMiss > doubtMost {
 		ls.doubt, ls.pause = doubtMost/2, pauseAfter
 		return
 	}
