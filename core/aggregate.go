@@ -51,7 +51,7 @@ func (pl *pipeline) aggregate(it *item, sh *shard) {
 				o.outer = it.hash
 				o.deadline = pl.now + pl.bufferedNanos
 				pl.aggregates.open.pushOpen(sh)
-				if cap(o.items) == 0 {
+				if cap(o.items) <= 1 { // 1: that of a new record
 					o.items = make([]*item, 0, firstItems)
 				}
 			}

@@ -37,16 +37,22 @@ const benchBatch = 8192
 func BenchmarkPutBatch(b *testing.B) {
 	for _, c := range []struct {
 		name         string
-		shards, keys int
+		shards, keys int // no keys: records are unkeyed and not aggregated
 	}{
 		{"shards=16/keys=distinct", 16, benchBatch},
 		{"shards=16/keys=100", 16, 100},
 		{"shards=10000/keys=distinct", 10000, benchBatch},
+		{"shards=512/aggregation off", 512, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s := kinesistest.New(kinesistest.WithStream(stream, c.shards), kinesistest.WithCountOnly())
-			p := newProducer(b, s.Client(), core.WithRateLimit(1_000_000))
-			records := benchRecords(benchBatch, c.keys)
+			p := newProducer(b, s.Client(), core.WithRateLimit(1_000_000), core.WithAggregation(c.keys > 0))
+			records := benchRecords(benchBatch, max(c.keys, 1))
+			for i := range records {
+				if c.keys == 0 {
+					records[i].PartitionKey = ""
+				}
+			}
 			ctx := context.Background()
 			warm, err := p.PutBatch(ctx, stream, records)
 			if err != nil {

@@ -46,6 +46,8 @@ type kinesisRecord struct {
 	sentAt    int64 // when the first call began that may have stored it; 0 if none has
 	sentAfter string
 	due       int64 // while it waits for a retry
+
+	spare *kinesisRecord // while it is not in use: the one to be used after it
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -253,23 +255,54 @@ func (kr *kinesisRecord) resetRecord() {
 	*kr = kinesisRecord{items: items, agg: kr.agg}
 }
 
-// newRecord takes a record from the pool, which all streams share: a list for each
-// would keep what a stream once needed for as long as the stream is in use.
+// newRecord takes a record from the pool, which all streams share: a list for each would keep
+// what a stream once needed for as long as the stream is in use. The pool has lists, since
+// without aggregation there is a record for each user record. While the lock is held the
+// pipeline has one of them; see returnSpares.
 func (pl *pipeline) newRecord() *kinesisRecord {
-	kr, _ := pl.p.records.Get().(*kinesisRecord)
+	kr := pl.spares
 	if kr == nil {
-		kr = &kinesisRecord{}
+		if kr, _ = pl.p.records.Get().(*kinesisRecord); kr == nil {
+			kr = makeRecords()
+		}
 	}
+	pl.spares, kr.spare = kr.spare, nil
 	kr.keyed = pl.cfg.verify
 	return kr
 }
 
-// recycle gives a record back whose items are settled or elsewhere.
+// recordsAtOnce is how many records are made together. Those that are next to each other in
+// memory stay in that order, so that the stages go through memory and not to and fro in it.
+const recordsAtOnce = 32
+
+// makeRecords returns a list of new records, each with room for the item of a record that is not
+// aggregated.
+func makeRecords() *kinesisRecord {
+	list, items := make([]kinesisRecord, recordsAtOnce), make([]*item, recordsAtOnce)
+	for i := range list {
+		list[i].items = items[i : i : i+1]
+		if i > 0 {
+			list[i-1].spare = &list[i]
+		}
+	}
+	return &list[0]
+}
+
+// recycle gives a record back whose items are settled or elsewhere. The records of an answer come
+// in the reverse of their order, and the one that comes last is the first to be used again.
 func (pl *pipeline) recycle(kr *kinesisRecord) {
 	pl.freeShard(kr)
 	kr.resetRecord()
 	if cap(kr.items) <= maxKeptItems {
-		pl.p.records.Put(kr)
+		kr.spare, pl.spares = pl.spares, kr
+	}
+}
+
+// returnSpares gives the records back that are not in use. Called before the lock is given back.
+func (pl *pipeline) returnSpares() {
+	if pl.spares != nil {
+		pl.p.records.Put(pl.spares)
+		pl.spares = nil
 	}
 }
 

@@ -72,7 +72,8 @@ type pipeline struct {
 	verification verification
 	retries      retries
 	refusals     refusals
-	scratch      []*item // of routeAll
+	scratch      []*item        // of routeAll
+	spares       *kinesisRecord // a list, while the lock is held
 
 	// What is reported: to callers, to the log, to the observer.
 	link    attemptLink
@@ -135,6 +136,7 @@ func (pl *pipeline) unlock() {
 	pl.guarded("advance stages", pl.advanceStages)
 	pl.guarded("arm", pl.armLoop)
 	pl.guarded("observe", pl.metrics.observeRuns)
+	pl.returnSpares()
 	observed, lines, settled := pl.metrics.list, pl.logs.lines, pl.settled
 	pl.metrics.list, pl.logs.lines, pl.settled = nil, nil, settledNow{}
 	// Under the lock: a caller that learns that a batch is settled finds all its room free.

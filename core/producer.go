@@ -27,7 +27,7 @@ type Producer struct {
 	settledItems  sync.Pool // of *[]*item
 	confirmedRuns sync.Pool // of *[]ConfirmedRun
 	outcomes      sync.Pool // of *[]Outcome
-	records       sync.Pool // of *kinesisRecord
+	records       sync.Pool // of *kinesisRecord, each the first of a list
 
 	ctx        context.Context // ends calls and loops
 	cancel     context.CancelFunc

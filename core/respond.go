@@ -66,7 +66,11 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 				if stored == nil {
 					stored = make([]attemptNode, 0, i+1)
 				}
-				stored = append(stored, attemptNode{Attempt: base, shardID: aws.ToString(e.ShardId), sequenceNumber: *e.SequenceNumber})
+				id := aws.ToString(e.ShardId)
+				if kr.shard != nil && id == kr.shard.id {
+					id = kr.shard.id // so that it is not compared letter by letter again
+				}
+				stored = append(stored, attemptNode{Attempt: base, shardID: id, sequenceNumber: *e.SequenceNumber})
 				pl.recordStored(kr, &stored[len(stored)-1])
 				continue
 			}

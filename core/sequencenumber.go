@@ -25,6 +25,8 @@ import (
 type origin struct {
 	second      int64  // of the creation; only the difference of two has a meaning
 	first, last string // sequence numbers, as decimals of the same length
+	// The first digits of these, as numbers: those of an answer differ from both as a rule.
+	firstDigits, lastDigits leadingDigits
 
 	// Guarded by the pipeline's lock.
 	since        int64 // when the shard was taken into the map
@@ -54,13 +56,37 @@ func originOf(start string) *origin {
 	first.Lsh(first, originShift)
 	last := n.Add(n, big.NewInt(originSlack+1))
 	last.Lsh(last, originShift).Sub(last, big.NewInt(1))
-	return &origin{second: second, first: first.String(), last: last.String()}
+	o := &origin{second: second, first: first.String(), last: last.String()}
+	o.firstDigits, o.lastDigits = leadingDigitsOf(o.first), leadingDigitsOf(o.last)
+	return o
+}
+
+// leadingDigits are the first 16 digits of a sequence number, in the order of their text.
+type leadingDigits [2]uint64
+
+func leadingDigitsOf(sequenceNumber string) leadingDigits {
+	s := sequenceNumber[:16]
+	return leadingDigits{digitsAt(s[:8]), digitsAt(s[8:])}
+}
+
+// digitsAt is binary.BigEndian.Uint64 of a text.
+func digitsAt(s string) uint64 {
+	_ = s[7]
+	return uint64(s[7]) | uint64(s[6])<<8 | uint64(s[5])<<16 | uint64(s[4])<<24 | uint64(s[3])<<32 | uint64(s[2])<<40 | uint64(s[1])<<48 | uint64(s[0])<<56
+}
+
+func (d *leadingDigits) less(other *leadingDigits) bool {
+	return d[0] < other[0] || d[0] == other[0] && d[1] < other[1]
 }
 
 // couldHaveGiven reports whether the sequence number may come from the shard: always, if its
 // origin or the kind of the number is unknown.
 func (o *origin) couldHaveGiven(sequenceNumber string) bool {
-	return o == nil || len(sequenceNumber) != sequenceNumberDigits || o.first <= sequenceNumber && sequenceNumber <= o.last
+	if o == nil || len(sequenceNumber) != sequenceNumberDigits {
+		return true
+	}
+	d := leadingDigitsOf(sequenceNumber)
+	return o.firstDigits.less(&d) && d.less(&o.lastDigits) || o.first <= sequenceNumber && sequenceNumber <= o.last
 }
 
 // createdAfter reports whether the sequence number comes from a shard that was created

@@ -71,6 +71,12 @@ func (r *Reader) failEnd() {
 	}
 }
 
+// Rest returns what is not read yet. It is part of the input.
+func (r *Reader) Rest() []byte { return r.b[r.i:] }
+
+// Advance takes the next n bytes of Rest as read. They must be whole items.
+func (r *Reader) Advance(n int) { r.i += n }
+
 // Next tells what comes next, without reading it.
 func (r *Reader) Next() Kind {
 	if r.i >= len(r.b) {

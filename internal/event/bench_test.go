@@ -119,7 +119,11 @@ func BenchmarkBuilderAdd(b *testing.B) {
 			var builder Builder
 			for b.Loop() {
 				builder.Reset()
-				for r.Reset(chunk); r.Next(&ev) != io.EOF; {
+				for r.Reset(chunk); ; {
+					builder.AddRun(s, "kube.shop", &r)
+					if r.Next(&ev) == io.EOF {
+						break
+					}
 					if _, err := builder.Add(s, "kube.shop", &ev); err != nil {
 						b.Fatal(err)
 					}

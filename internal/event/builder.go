@@ -91,6 +91,7 @@ type Builder struct {
 	text       []byte // payloads before compression
 	scratch    []byte // values of templates
 	z          compressor
+	layouts    layouts // of the shaper
 
 	plan        *Plan            // of this chunk
 	own         Plan             // used without Follow
@@ -320,7 +321,7 @@ func (b *Builder) setTag(s *Shaper, tag string) {
 	}
 	if b.shaper != s {
 		// Nothing that another Shaper has decided counts for this one.
-		b.z, b.groupJSON = compressor{}, b.groupJSON[:0]
+		b.z, b.groupJSON, b.layouts = compressor{}, b.groupJSON[:0], layouts{}
 	}
 	b.shaper, b.tag, b.routed = s, strings.Clone(tag), false
 	b.tagKey = s.key.fixed(tag)

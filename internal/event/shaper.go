@@ -345,6 +345,9 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 			return dst, outcome | Empty, 0, ReasonNone
 		}
 		dst, i, reason = appendValue(dst, body, 0, 0, o)
+		if reason == ReasonNone && o == &s.json && s.isPlain() {
+			b.layouts.learn(body, dst[start:], o)
+		}
 	} else {
 		dst, i, reason = s.appendObject(dst, body, ev, b, add, o)
 		if len(dst) == start {

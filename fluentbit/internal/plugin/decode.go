@@ -62,6 +62,9 @@ func (c *content) readEvents(tag string, chunk []byte, counts *chunkCounts) {
 	var r event.ChunkReader
 	var ev event.Event
 	for r.Reset(chunk); ; {
+		if b.AddRun(in.cfg.shaper, tag, &r) > 0 {
+			joins = false
+		}
 		if err := r.Next(&ev); errors.Is(err, io.EOF) {
 			return
 		} else if err != nil {
