@@ -68,7 +68,7 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 				}
 				id := aws.ToString(e.ShardId)
 				if kr.shard != nil && id == kr.shard.id {
-					id = kr.shard.id // so that it is not compared letter by letter again
+					id = kr.shard.id // so that it is not compared byte by byte again
 				}
 				stored = append(stored, attemptNode{Attempt: base, shardID: id, sequenceNumber: *e.SequenceNumber})
 				pl.recordStored(kr, &stored[len(stored)-1])

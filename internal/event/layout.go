@@ -97,22 +97,22 @@ func (l *layout) append(dst, b []byte, i int, o *jsonOptions) (_ []byte, next in
 // layouts are those of the events that were seen last. Learning one takes as long as writing
 // ten events, so that it is not done for each that has an unknown one.
 type layouts struct {
-	known [4]layout // without steps: none
-	spare layout
-	check []byte
-	used  [4]int // how often, less what was long ago
-	last  int    // the one that fitted last
-	rest  int    // events with an unknown layout until one is learned
-	doubt int    // grows with them
-	pause int    // events that are not looked at
-	asked bool   // for the event that Add gets next
+	known   [4]layout // without steps: none
+	spare   layout
+	check   []byte
+	used    [4]int // how often, less what was long ago
+	last    int    // the one that fitted last
+	rest    int    // events with an unknown layout until one is learned
+	unknown int    // grows with them
+	pause   int    // events that are not looked at
+	asked   bool   // for the event that Add gets next
 }
 
 const (
 	restAfter = 16
 	// When more than a fifth of the events have an unknown layout, none is looked at for a while.
-	doubtMiss, doubtMost = 4, 64
-	pauseAfter           = 1024
+	unknownCost, unknownMost = 4, 64
+	pauseAfter               = 1024
 )
 
 // look reports whether the next event is to be looked at.
@@ -134,7 +134,7 @@ func (ls *layouts) append(dst, b []byte, i int, o *jsonOptions) (_ []byte, next 
 		}
 		if out, next, ok := l.append(dst, b, i, o); ok {
 			ls.used[n]++
-			ls.last, ls.doubt = n, max(ls.doubt-1, 0)
+			ls.last, ls.unknown = n, max(ls.unknown-1, 0)
 			return out, next, true
 		}
 	}
@@ -148,11 +148,11 @@ func (ls *layouts) learn(body, text []byte, o *jsonOptions) {
 		return
 	}
 	ls.asked = false
-	if ls.doubt+doubtMiss > doubtMost {
-		ls.doubt, ls.pause = doubtMost/2, pauseAfter
+	if ls.unknown+unknownCost > unknownMost {
+		ls.unknown, ls.pause = unknownMost/2, pauseAfter
 		return
 	}
-	ls.doubt += doubtMiss
+	ls.unknown += unknownCost
 	if ls.rest > 0 {
 		ls.rest--
 		return
