@@ -61,9 +61,10 @@ $(HOST): $(wildcard fluentbit/internal/host/*.c fluentbit/internal/host/*.h) | c
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -rdynamic -o $@ fluentbit/internal/host/*.c -lpthread -ldl
 
 .PHONY: test check-build race fuzz bench bench-kpl bench-ratios chaos soak
+# The timeout is for tests that hang: those of core take five minutes on two cores, and took fifteen beside other work.
 test: build check-build consumers $(if $(NODE),npm,no-node) $(if $(JVM),jvm,no-java) ## Run all tests, with the race detector, against the emulators and the real KCL and KPL
 	@rm -f $(JVM_COUNTS)
-	JVM_COUNTS=$(JVM_COUNTS) OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 40m ./...
+	JVM_COUNTS=$(JVM_COUNTS) OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) $(TOOL) gotestsum --format pkgname -- -race -shuffle=on -timeout 30m ./...
 	@$(if $(JVM),$(MAKE) --no-print-directory jvm-counts)
 	@$(if $(NODE),,$(MAKE) --no-print-directory no-node)
 	@$(if $(JVM),,$(MAKE) --no-print-directory no-java)

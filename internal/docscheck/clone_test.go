@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func environment(t *testing.T) []string {
 // command runs in the clone, or is killed after some minutes.
 func (c *clone) command(t *testing.T, env []string, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = 10 * time.Second // what it has started may outlive it
@@ -98,13 +99,46 @@ func (c *clone) command(t *testing.T, env []string, name string, args ...string)
 // bash runs a block and returns what it prints. The first line that fails ends it.
 func (c *clone) bash(t *testing.T, script string, env ...string) string {
 	t.Helper()
-	cmd := c.command(t, env, "bash", "-c", "set -euo pipefail\n"+script)
+	out, errs, err := c.run(t, script, env...)
+	if err != nil {
+		t.Fatalf("unexpected end of a block: %v; got:\n%s%s\nof:\n%s", err, out, errs, script)
+	}
+	return out
+}
+
+// run ends what the block has started in the background, however the block ends: its test may
+// have been killed, and nobody is there to read what the block prints.
+func (c *clone) run(t *testing.T, script string, env ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := c.command(t, env, "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nset -euo pipefail\n"+script)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // the trap does not see SIGKILL
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("unexpected end of a block: %v; got:\n%s%s\nof:\n%s", err, out.Bytes(), errs.Bytes(), script)
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+// A server that outlives its test holds a port, and whatever the test was started with.
+func TestBlocksLeaveNothingBehind(t *testing.T) {
+	need(t, "bash", "sleep")
+	for name, end := range map[string]string{"a line fails": "false", "it ends": "true", "it is told to end": "kill $$; sleep 60", "nobody reads": "kill -PIPE $$; sleep 60"} {
+		t.Run(name, func(t *testing.T) {
+			c := &clone{dir: t.TempDir(), env: os.Environ()}
+			out, errs, _ := c.run(t, `set -m
+{ trap 'echo >ended; exit' TERM; echo >begun; for ((i = 0; i < 300; i++)); do sleep 0.1; done; } >/dev/null 2>&1 &
+until [[ -e begun ]]; do sleep 0.1; done
+`+end)
+			ended := filepath.Join(c.dir, "ended")
+			for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+				if _, err := os.Stat(ended); err == nil {
+					return
+				}
+				if time.Since(began) > 10*time.Second {
+					t.Fatalf("unexpected process; it outlives its block, which prints %q, %q", out, errs)
+				}
+			}
+		})
 	}
-	return out.String()
 }
 
 // wantBuilt looks for the files that the comments of a block say are built.
