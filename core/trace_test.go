@@ -78,29 +78,38 @@ func TestTraceIsToldOfCallsBeforeThemAndOfUncertainAnswers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			records := make([]core.Record, 20)
+			records := make([]core.Record, 500) // several times what is looked at together
 			for i := range records {
-				records[i] = core.Record{PartitionKey: fmt.Sprint(i), Data: []byte("data")}
+				records[i] = core.Record{PartitionKey: fmt.Sprint(i / 7), Data: []byte("data")}
 			}
-			b, err := p.PutBatch(core.WithBatchTag(t.Context(), "mine"), "logs", records)
-			if err != nil {
-				t.Fatal(err)
+			var batches []*core.Batch
+			for _, tag := range []string{"mine", "other"} {
+				b, err := p.PutBatch(core.WithBatchTag(t.Context(), tag), "logs", records)
+				if err != nil {
+					t.Fatal(err)
+				}
+				batches = append(batches, b)
 			}
-			if err := b.Wait(t.Context()); err != nil {
-				t.Fatal(err)
+			for _, b := range batches {
+				if err := b.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := p.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for i := range records {
-				if n := c.sent[fmt.Sprint("mine ", i)]; n == 0 || lost == 0 && n != 1 {
-					t.Errorf("unexpected calls with record %d; got %d", i, n)
+				for _, tag := range []string{"mine ", "other "} {
+					if n := c.sent[fmt.Sprint(tag, i)]; n == 0 || lost == 0 && n != 1 {
+						t.Errorf("unexpected calls with record %s%d; got %d", tag, i, n)
+					}
+				}
+				if n := c.confirmed[i]; n != 2 {
+					t.Errorf("unexpected confirmations of record %d; got %d; want 2", i, n)
 				}
 			}
-			for i := range records {
-				if n := c.confirmed[i]; n != 1 {
-					t.Errorf("unexpected confirmations of record %d; got %d; want 1", i, n)
-				}
+			if want := 2 * len(records); len(c.sent) != want {
+				t.Errorf("unexpected records; got %d; want %d", len(c.sent), want)
 			}
 			if c.unclear != lost || c.early != 0 || c.late != 0 {
 				t.Errorf("unexpected answers; got %d that are unclear, %d before their records, %d records told of late; want %d, 0, 0", c.unclear, c.early, c.late, lost)

@@ -3,40 +3,35 @@
 package journal
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 
+	"github.com/outkpl/outkpl/internal/gmac"
 	"github.com/outkpl/outkpl/internal/ledger"
 )
 
 // hasher makes identities. Contents are hashed whenever they come, not only when one of the
 // same length is remembered, and SHA-256 would be a twelfth of all the plugin's work. GMAC
 // with a key that nobody knows, of which nobody sees a result, is as hard to collide, and
-// four times as fast.
+// four to eight times as fast.
 type hasher struct {
-	mac    cipher.AEAD
+	mac    *gmac.MAC
 	secret []byte // without mac
 }
 
 // init notes in the header which kind of hash it is.
-func (h *hasher) init(of *header) error {
+func (h *hasher) init(of *header) (err error) {
 	h.mac, h.secret = nil, of.key[:]
 	if of.flags |= flagSHA256; fips140.Enabled() {
 		return nil // GCM with a nonce of ours is not allowed there
 	}
-	block, err := aes.NewCipher(of.key[:])
-	if err != nil {
-		return err
-	}
 	of.flags &^= flagSHA256
-	h.mac, err = cipher.NewGCM(block)
+	h.mac, err = gmac.New(of.key[:])
 	return err
 }
 
-func (h *hasher) sum(content []byte) (sum [16]byte) {
+func (h *hasher) sum(content []byte) [16]byte {
 	if h.mac == nil {
 		m := hmac.New(sha256.New, h.secret)
 		_, _ = m.Write(content) // never fails
@@ -44,9 +39,7 @@ func (h *hasher) sum(content []byte) (sum [16]byte) {
 	}
 	// The nonce is the same each time: what GCM loses by that is the secrecy of its key for
 	// hashes from those who see results.
-	var nonce [12]byte
-	h.mac.Seal(sum[:0], nonce[:], nil, content)
-	return sum
+	return h.mac.Sum(content)
 }
 
 // Identity is that of a content in this journal.

@@ -19,17 +19,6 @@ type Put struct {
 	stream string // its name; guarded by the journal's mu
 }
 
-// each calls f for the stretches of numbers in the content that n records of the batch have.
-func (p *Put) each(first, n int, f func(first, next int32)) {
-	if p.Numbers == nil {
-		f(int32(first), int32(first+n))
-		return
-	}
-	for _, number := range p.Numbers[first : first+n] {
-		f(number, number+1)
-	}
-}
-
 // Options make a producer tell the journal of its calls.
 func (j *Journal) Options() []core.Option {
 	if j == nil {
@@ -113,7 +102,7 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *
 	var w numbers
 	c.UserRecords(i, func(tag any, first, n int) {
 		p, _ := tag.(*Put)
-		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
+		if p == nil || p != put && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {
 			return
 		}
 		if p != put {
@@ -124,7 +113,13 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *
 			e.uint(p.Entry.state.id)
 			j.noteCall(&p.Entry.state, id, kept)
 		}
-		p.each(first, n, func(first, next int32) { w.addRange(e, first, next) })
+		if p.Numbers == nil {
+			w.addRange(e, int32(first), int32(first+n))
+			return
+		}
+		for _, number := range p.Numbers[first : first+n] {
+			w.add(e, number)
+		}
 	})
 	if put != nil {
 		w.end(e)
@@ -185,13 +180,19 @@ func (j *Journal) confirm(list []core.ConfirmedRun) {
 		return
 	}
 	e := &j.enc
-	var put *Put
+	var batch *core.Batch // of the run before, and p its tag if it is an entry of ours
+	var p, put *Put
 	var w numbers
 	sequence := ""
 	for i := range list {
 		r := &list[i]
-		p, _ := r.Batch.Tag().(*Put)
-		if p == nil || p.Entry == nil || p.Entry.gone || p.Entry.j != j {
+		if r.Batch != batch {
+			batch = r.Batch
+			if p, _ = batch.Tag().(*Put); p != nil && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {
+				p = nil
+			}
+		}
+		if p == nil {
 			continue
 		}
 		if r.SequenceNumber != sequence {
@@ -208,10 +209,16 @@ func (j *Journal) confirm(list []core.ConfirmedRun) {
 			e.uint(p.Entry.state.id)
 			e.b = append(e.b, byte(Confirmed), 0)
 		}
-		p.each(r.First, r.N, func(first, next int32) {
-			w.addRange(e, first, next)
-			p.Entry.state.settled.addRange(int(first), int(next))
-		})
+		settled := &p.Entry.state.settled
+		if p.Numbers == nil {
+			w.addRange(e, int32(r.First), int32(r.First+r.N))
+			settled.addRange(r.First, r.First+r.N)
+			continue
+		}
+		for _, number := range p.Numbers[r.First : r.First+r.N] {
+			w.add(e, number)
+			settled.add(int(number))
+		}
 	}
 	if put == nil {
 		return
