@@ -89,7 +89,7 @@ log { source(s); destination(d); flags(flow-control); };
 	}
 }
 
-// shipByRsyslog sends over TCP to rsyslog, which hands over to the program of conf/rsyslog. The
+// shipByRsyslog sends over TCP to rsyslog, which runs the program of conf/rsyslog. The
 // configuration is the one that others copy.
 func shipByRsyslog(ctx context.Context, p *place, name string) ([]int, error) {
 	dir := filepath.Join(p.dir, name)
