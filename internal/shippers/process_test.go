@@ -109,7 +109,7 @@ func findRsyslog() (program, modules, libraries string) {
 		if err != nil {
 			return "", "", ""
 		}
-		root, program = unpacked, filepath.Join(unpacked, "usr/sbin/rsyslogd")
+		root, program = unpacked, filepath.Join(unpacked, "usr", "sbin", "rsyslogd")
 		if _, err := os.Stat(program); err != nil {
 			return "", "", ""
 		}

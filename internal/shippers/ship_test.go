@@ -89,7 +89,7 @@ log { source(s); destination(d); flags(flow-control); };
 	}
 }
 
-// shipByRsyslog sends over TCP to rsyslog, which hands over to the program of conf/rsyslog. The
+// shipByRsyslog sends over TCP to rsyslog, which runs the program of conf/rsyslog. The
 // configuration is the one that others copy.
 func shipByRsyslog(ctx context.Context, p *place, name string) ([]int, error) {
 	dir := filepath.Join(p.dir, name)
@@ -110,12 +110,13 @@ func shipByRsyslog(ctx context.Context, p *place, name string) ([]int, error) {
 		return nil, err
 	}
 	text := string(shipped)
-	for old, with := range map[string]string{
-		"/usr/local/bin/kpl-http-omprog http://127.0.0.1:8080/streams/logs-rsyslog": program + " http://" + p.http + "/",
-		"/var/log/kpl-http-omprog.log":                                              filepath.Join(dir, "omprog.log"),
-		`action(type="omprog" `:                                                     `ruleset(name="out") { action(type="omprog" `,
-		`action.resumeInterval="1")`:                                                `action.resumeInterval="1") }`,
+	for _, change := range [][2]string{
+		{"/usr/local/bin/kpl-http-omprog http://127.0.0.1:8080/streams/logs-rsyslog", program + " http://" + p.http + "/"},
+		{"/var/log/kpl-http-omprog.log", filepath.Join(dir, "omprog.log")},
+		{`action(type="omprog" `, `ruleset(name="out") { action(type="omprog" `},
+		{`action.resumeInterval="1")`, `action.resumeInterval="1") }`},
 	} {
+		old, with := change[0], change[1]
 		if strings.Count(text, old) != 1 {
 			return nil, fmt.Errorf("conf/rsyslog/kpl-http.conf: unexpected text; want %q once", old)
 		}
