@@ -76,6 +76,7 @@ const (
 type Builder struct {
 	arena []byte
 	spans []span
+	marks keyMarks // of the keys of the first of spans
 	recs  []core.Record
 	clock clock
 
@@ -124,13 +125,14 @@ func (b *Builder) Reset() {
 		b.text = nil
 	}
 	if (spanBytes+recordBytes)*cap(b.spans) > maxKeptArenaBytes {
-		b.spans, b.recs = nil, nil
+		b.spans, b.marks, b.recs = nil, keyMarks{}, nil
 	}
 	b.arena = b.arena[:0]
 	b.setGroup(nil)
 	b.groupSpent = 0
 	clear(b.spans) // lets go of keys
 	b.spans = b.spans[:0]
+	b.marks.reset()
 	clear(b.recs)
 	b.recs = b.recs[:0]
 	if b.combined || b.done > 0 {
@@ -176,7 +178,7 @@ func (b *Builder) Size() int { return len(b.arena) }
 
 // Memory is what the records hold in memory, in bytes.
 func (b *Builder) Memory() int {
-	return cap(b.arena) + spanBytes*cap(b.spans) + recordBytes*cap(b.recs) + b.out.memory()
+	return cap(b.arena) + spanBytes*cap(b.spans) + b.marks.memory() + recordBytes*cap(b.recs) + b.out.memory()
 }
 
 // Add appends the record for ev, or the records if it is split. Group markers are
@@ -242,7 +244,36 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		sp.end = len(b.arena)
 	}
 	b.spans = append(b.spans, sp)
+	if s.marksKeys && len(b.spans) >= b.marks.next {
+		b.markKeys()
+	}
 	return outcome, nil
+}
+
+// markKeys marks the keys that are not marked yet.
+func (b *Builder) markKeys() {
+	k, arena, done := &b.marks, b.arena, len(b.marks.all)
+	spans := b.spans[done:]
+	k.all = slices.Grow(k.all, len(spans))[:len(b.spans)]
+	marks := k.all[done:][:len(spans)]
+	before := k.last(done)
+	for i := range spans {
+		sp := &spans[i]
+		var m keyMark
+		// Nearly all keys are that long, and this is most of what combine costs where each
+		// event has a key of its own.
+		if n := sp.keyEnd - sp.start; n >= 8 {
+			m = markOf(wordsHash(words(&arena[sp.start], n)))
+		} else {
+			m = stringMark(b.keyOf(sp))
+		}
+		marks[i] = m
+		if m.counts(before) {
+			k.count(m, before, done+i)
+		}
+		before = m
+	}
+	k.marked()
 }
 
 // shape appends the payload for ev as it will be sent, as a record of its own.
@@ -369,15 +400,18 @@ func (b *Builder) listRecords(recs []core.Record) []core.Record {
 	recs = slices.Grow(recs, len(b.spans))
 	for i := range b.spans {
 		sp := &b.spans[i]
-		rec := core.Record{PartitionKey: sp.key, Data: b.arena[sp.keyEnd:sp.end:sp.end]}
-		if sp.keyEnd > sp.start {
-			// No copy: the arena does not change as long as the record is in use, which
-			// is the Builder's contract.
-			rec.PartitionKey = unsafe.String(&b.arena[sp.start], sp.keyEnd-sp.start)
-		}
-		recs = append(recs, rec)
+		recs = append(recs, core.Record{PartitionKey: b.keyOf(sp), Data: b.arena[sp.keyEnd:sp.end:sp.end]})
 	}
 	return recs
+}
+
+// keyOf is the partition key of a record. It is no copy: the arena does not change as long as
+// the record is in use, which is the Builder's contract.
+func (b *Builder) keyOf(sp *span) string {
+	if sp.keyEnd > sp.start {
+		return unsafe.String(&b.arena[sp.start], sp.keyEnd-sp.start)
+	}
+	return sp.key
 }
 
 // String lists the warnings, for logs.

@@ -326,11 +326,14 @@ func (b *Builder) combineRecords(c *Combine) {
 // events of a chunk have one stream and one key, since only the last record can get
 // another event then. The pieces of a large event have a key of their own.
 func (s *Shaper) early() int {
-	if s.pack.codec == codecNone || s.streams != nil || s.key.source == keyField || s.key.source == keyTemplate || s.oversize == oversizeSplit {
+	if s.pack.codec == codecNone || s.streams != nil || s.keysOfEvents() || s.oversize == oversizeSplit {
 		return 0
 	}
 	return cmp.Or(s.combine.size, DefaultCombineSize)
 }
+
+// keysOfEvents tells whether partition keys depend on the events.
+func (s *Shaper) keysOfEvents() bool { return s.key.source == keyField || s.key.source == keyTemplate }
 
 // combineFull makes the records that are full, and forgets their events.
 func (b *Builder) combineFull(c *Combine) {
@@ -366,6 +369,10 @@ func (b *Builder) pass(c *Combine, more bool) (first int) {
 		recs: b.listRecords(w.recs[:0]), spans: b.spans, arena: b.arena, sure: s.surelyFits(), more: more,
 		limit: func(stream int32) int { return b.recordLimit(s, stream) },
 		sizes: func(stream int32) (size, total int) { return b.combineSizes(c, stream) },
+	}
+	if s.marksKeys && !b.marks.givenUp() {
+		b.markKeys()
+		in.marks = &b.marks
 	}
 	first = w.combine(c, &b.out, &in)
 	clear(in.recs) // lets go of the events

@@ -128,3 +128,24 @@ func addChunk(tb testing.TB, b *Builder, s *Shaper, chunk []byte) {
 		}
 	}
 }
+
+// differentKeys are 100,000 events that are alone with their keys.
+func differentKeys() [][]byte {
+	return chunksOf(100_000, func(i int) []byte {
+		return fixmap(str("trace"), str(fmt.Sprintf("%032x", i*7919)),
+			str("log"), str("10.244.0.17 - - [24/Nov/2026:07:31:02 +0000] \"GET /api/v1/orders HTTP/1.1\" 200 5316"),
+			str("stream"), str("stdout"), str("host"), str("ip-10-0-17-23.eu-central-1.compute.internal"))
+	})
+}
+
+// chunksOf are n events in chunks as large as those of Fluent Bit.
+func chunksOf(n int, body func(i int) []byte) (chunks [][]byte) {
+	var chunk []byte
+	for i := range n {
+		chunk = append(chunk, v2(1795505462, uint32(i), body(i))...)
+		if len(chunk) > benchChunkBytes || i == n-1 {
+			chunks, chunk = append(chunks, chunk), nil
+		}
+	}
+	return chunks
+}

@@ -3,8 +3,6 @@
 package event
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -19,7 +17,8 @@ type input struct {
 	// one stream, and payloads are the events as they are.
 	spans []span
 	arena []byte
-	texts []bool // without spans: which events are text; nil for none
+	marks *keyMarks // of the keys of recs, or nil
+	texts []bool    // without spans: which events are text; nil for none
 	// more tells that further events may come, so that the last record is not made. All
 	// events have one stream and one key then.
 	more bool
@@ -80,8 +79,9 @@ type combiner struct {
 	last    int32 // the first event of the record that has the last one
 	table   []bucket
 	cleared bool     // table is
-	seen    []uint32 // hashes of keys of the sample
-	unkeyed []int32  // by stream: the first event of the open group without a key, plus one
+	marks   keyMarks // of keys that nobody has marked before
+	seen    seenMarks
+	unkeyed []int32 // by stream: the first event of the open group without a key, plus one
 	sizes   []streamSizes
 	text    []byte // events before compression
 	packed  []byte // and after it
@@ -141,6 +141,9 @@ func (c *Combine) give(w *combiner) {
 	}
 	if cap(w.seen) > maxKeptArenaBytes/64 {
 		w.seen = nil
+	}
+	if cap(w.marks.all) > maxKeptArenaBytes/16 {
+		w.marks = keyMarks{}
 	}
 	c.work.Put(w)
 }
@@ -246,8 +249,19 @@ func (w *combiner) keysComeAgain(in *input) (again, unkeyed bool) {
 	if n < leastSampled {
 		return true, false
 	}
-	if sure, unkeyed := w.surelyDifferent(in); sure {
-		return false, unkeyed
+	marks := in.marks
+	if marks == nil {
+		marks = &w.marks
+		marks.reset()
+		for i := range in.recs {
+			if marks.neighbours > n/enoughFound || i == n/sampledShare && !marks.isFair(i) {
+				return w.lookUpSample(in)
+			}
+			marks.add(sampleMark(&in.recs[i]))
+		}
+	}
+	if w.seen.surelyDifferent(marks) {
+		return false, marks.unkeyed
 	}
 	return w.lookUpSample(in)
 }
@@ -293,94 +307,6 @@ func (w *combiner) lookUpSample(in *input) (again, unkeyed bool) {
 		}
 	}
 	return false, unkeyed
-}
-
-// surelyDifferent tells whether keysComeAgain will find too few keys: it counts keys of the
-// sample as if equal hashes were equal keys, which is no less than there are. Nothing is
-// looked up for that, so it takes half the time. It is not sure if it has no room.
-func (w *combiner) surelyDifferent(in *input) (sure, unkeyed bool) {
-	n := len(in.recs)
-	first := n / sampledShare
-	size := 1 << bits.Len(uint(4*first)) // twice as many as may be in the sample, and more
-	w.seen = slices.Grow(w.seen[:0], size)[:size]
-	clear(w.seen)
-	found, inSample := 0, 0
-	var before uint64
-	for i := range in.recs {
-		r := &in.recs[i]
-		if i == first && (inSample*8*sampledShare < first || inSample*2 > first) {
-			return false, false
-		}
-		if !isKeyed(r) {
-			unkeyed, before = true, 0
-			continue
-		}
-		h, last := sampleHash(r)
-		switch {
-		case i > 0 && last == before && in.same(int32(i-1), r, in.stream(i)):
-			found++
-		case i < first || h < 1<<64/sampledShare:
-			if h < 1<<64/sampledShare {
-				inSample++
-			}
-			known, room := w.see(h)
-			if !room {
-				return false, false
-			}
-			if known {
-				found++
-			}
-		}
-		if before = last; found > n/enoughFound {
-			return false, false
-		}
-	}
-	return true, unkeyed
-}
-
-// see notes a hash, if there is room for it near its place, and tells whether it was there.
-func (w *combiner) see(h uint64) (known, room bool) {
-	const near = 32
-	h = scatter(h)
-	mark := uint32(h>>24) | 1 // 0 is free
-	for i := range uint64(near) {
-		at := &w.seen[(h>>44+i)&uint64(len(w.seen)-1)]
-		switch *at {
-		case mark:
-			return true, true
-		case 0:
-			*at = mark
-			return false, true
-		}
-	}
-	return false, false
-}
-
-// scatter makes more than the upper bits of a sampleHash depend on each bit of a key.
-func scatter(h uint64) uint64 { return (h ^ h>>32) * 0x9e3779b97f4a7c15 }
-
-// sampleHash says by which of its keys the sample is chosen, and what the key ends with. It
-// takes a fraction of the time of keyHash, since it looks at three words of a key: its first,
-// its last, and one between. If it chooses far too few or too many of the first events,
-// keyHash chooses in its place.
-func sampleHash(r *core.Record) (h, last uint64) {
-	const odd = 0x9e3779b97f4a7c15
-	s := unsafe.Slice(unsafe.StringData(r.PartitionKey), len(r.PartitionKey))
-	n := len(s)
-	switch {
-	case r.ExplicitHashKey != "":
-		return keyHash(r, 0) << 32, 0
-	case n >= 8:
-		last = binary.LittleEndian.Uint64(s[n-8:])
-		h = (binary.LittleEndian.Uint64(s)*odd ^ binary.LittleEndian.Uint64(s[n/2-4:])) * odd
-	case n >= 4:
-		last = uint64(binary.LittleEndian.Uint32(s[n-4:]))
-		h = uint64(binary.LittleEndian.Uint32(s)) * odd
-	default:
-		last = uint64(s[n-1])<<8 | uint64(s[0])
-		h = uint64(s[n/2]) * odd
-	}
-	return (h ^ last) * odd, last // the upper bits depend on all of them
 }
 
 // join adds event i to the group of the event head, if it has room.

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build unix
+
 package event
 
 import (
-	"fmt"
+	"encoding/base64"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,70 +20,168 @@ import (
 )
 
 // BenchmarkCombineKeysDelivered takes 100,000 events with as many keys from their chunks into
-// a stream, without combine and with it turn by turn, and shows how many times the time
-// and the payload units of the former the latter has. With -cpu 1 the time is that of the
-// processor.
+// a stream, without combine and with it, and shows how many times the CPU time, the
+// payload units and the allocated bytes of the former the latter has. A difference of one
+// percent counts, so:
+//
+//   - The sides take turns with each chunk, of a few milliseconds, in each order once. That
+//     makes one ratio; the median of all counts, and a-quarter-below and -above tell of how far
+//     they lie apart.
+//   - What a side uses again lies elsewhere in memory after each lap, since places cost
+//     more or less.
+//   - Garbage is collected between the turns, and shown as bytes in place of time.
+//   - "x-same" is what comes out for a second side without combine. It should be 1.
+//
+// Use -cpu 1 and a fixed number of laps, such as -benchtime 8x.
 func BenchmarkCombineKeysDelivered(b *testing.B) {
-	chunks := differentKeys()
-	for _, compression := range []string{"none", "zstd"} {
+	for _, compression := range []string{"none", "zstd", "gzip"} {
 		b.Run(compression, func(b *testing.B) {
-			var builders [2]Builder
-			var took [2]time.Duration
-			var units [2]uint64
-			var shapers [2]*Shaper
-			var producers [2]*core.Producer
-			for i, combine := range []string{"off", "lines"} {
-				shapers[i] = mustShaper(b, Config{Combine: combine, Compression: compression, PartitionKey: "trace"})
-				srv := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly(), kinesistest.WithLimits(kinesistest.Limits{}))
-				p, err := core.New(srv.Client(), core.WithRateLimit(1_000_000))
-				if err != nil {
-					b.Fatal(err)
-				}
-				producers[i] = p
-			}
-			for lap := 0; b.Loop(); lap++ {
-				for turn := range producers {
-					// The second in a lap takes longer, even if it does the same.
-					i := (lap + turn) % len(producers)
-					p, builder, begun := producers[i], &builders[i], time.Now()
-					for _, chunk := range chunks {
-						builder.Reset()
-						builder.Follow(shapers[i], &Plan{})
-						addChunk(b, builder, shapers[i], chunk)
-						batch, err := p.PutBatch(b.Context(), "logs", builder.Records())
-						if err == nil {
-							err = batch.Wait(b.Context())
-						}
-						if err != nil {
-							b.Fatal(err)
-						}
-					}
-					took[i] += time.Since(begun)
-				}
-			}
-			for i, p := range producers {
-				if err := p.Close(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-				units[i] = p.Stats().PutPayloadUnits
-			}
-			b.ReportMetric(float64(took[1])/float64(took[0]), "x-time")
-			b.ReportMetric(float64(units[1])/float64(units[0]), "x-units")
+			benchmarkDelivered(b, Config{Combine: "lines", Compression: compression, PartitionKey: "trace"}, differentKeys())
 		})
 	}
 }
 
-// differentKeys are 100,000 events that are alone with their keys, in chunks as large as
-// those of Fluent Bit.
-func differentKeys() (chunks [][]byte) {
-	var chunk []byte
-	for i := range 100_000 {
-		chunk = append(chunk, v2(1795505462, uint32(i), fixmap(str("trace"), str(fmt.Sprintf("%032x", i*7919)),
-			str("log"), str("10.244.0.17 - - [24/Nov/2026:07:31:02 +0000] \"GET /api/v1/orders HTTP/1.1\" 200 5316"),
-			str("stream"), str("stdout"), str("host"), str("ip-10-0-17-23.eu-central-1.compute.internal")))...)
-		if len(chunk) > benchChunkBytes || i == 99_999 {
-			chunks, chunk = append(chunks, chunk), nil
+// BenchmarkCombineBadInputDelivered does the same with 1,000,000 tiny events, and with 20,000
+// that hardly compress: without a key, and each with its own.
+func BenchmarkCombineBadInputDelivered(b *testing.B) {
+	for _, input := range []struct {
+		name   string
+		events int
+		text   func(r *rand.Rand) string
+	}{
+		{"tiny", 1_000_000, func(r *rand.Rand) string { return string(rune('a' + r.IntN(26))) }},
+		{"incompressible", 20_000, func(r *rand.Rand) string {
+			noise := make([]byte, 750)
+			for i := range noise {
+				noise[i] = byte(r.Uint32())
+			}
+			return base64.StdEncoding.EncodeToString(noise)
+		}},
+	} {
+		r := rand.New(rand.NewPCG(3, 4))
+		chunks := chunksOf(input.events, func(i int) []byte {
+			return fixmap(str("k"), str(strconv.Itoa(i)), str("log"), str(input.text(r)))
+		})
+		for _, key := range []string{"", "k"} {
+			for _, compression := range []string{"none", "zstd"} {
+				name := input.name + "/" + compression
+				if key != "" {
+					name += "/key"
+				}
+				b.Run(name, func(b *testing.B) {
+					benchmarkDelivered(b, Config{Combine: "lines", Compression: compression, PartitionKey: key}, chunks)
+				})
+			}
 		}
 	}
-	return chunks
+}
+
+// deliveredSide takes chunks into a stream.
+type deliveredSide struct {
+	shaper   *Shaper
+	builder  Builder
+	producer *core.Producer
+	cpu      time.Duration
+}
+
+func newDeliveredSide(b *testing.B, cfg Config) *deliveredSide {
+	srv := kinesistest.New(kinesistest.WithStream("logs", 16), kinesistest.WithCountOnly(), kinesistest.WithLimits(kinesistest.Limits{}))
+	p, err := core.New(srv.Client(), core.WithRateLimit(1_000_000))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &deliveredSide{shaper: mustShaper(b, cfg), producer: p}
+}
+
+func (s *deliveredSide) deliver(b *testing.B, chunk []byte) {
+	before := processTime(b)
+	s.builder.Reset()
+	s.builder.Follow(s.shaper, &Plan{})
+	s.builder.Grow(len(chunk) + len(chunk)/4)
+	addChunk(b, &s.builder, s.shaper, chunk)
+	batch, err := s.producer.PutBatch(b.Context(), "logs", s.builder.Records())
+	if err == nil {
+		err = batch.Wait(b.Context())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.cpu += processTime(b) - before
+}
+
+// end returns the payload units.
+func (s *deliveredSide) end(b *testing.B) float64 {
+	if err := s.producer.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return float64(s.producer.Stats().PutPayloadUnits)
+}
+
+// processTime is what this process has used of the processors.
+func processTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// benchmarkDelivered compares cfg with what it is without combine.
+func benchmarkDelivered(b *testing.B, cfg Config, chunks [][]byte) {
+	const off, on, same = 0, 1, 2
+	orders := [][3]int{{off, on, same}, {same, on, off}, {on, same, off}, {off, same, on}, {same, off, on}, {on, off, same}}
+	plain := cfg
+	plain.Combine = ""
+	configs := [3]Config{off: plain, on: cfg, same: plain}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	var ratios, sames []float64
+	var units, allocated [3]float64
+	for lap := 0; b.Loop(); lap++ {
+		var sides [3]*deliveredSide
+		for _, i := range orders[lap%len(orders)] {
+			sides[i] = newDeliveredSide(b, configs[i])
+			for round := range 2 { // the first one fills what is used again
+				runtime.GC()
+				before := allocatedBytes()
+				for _, chunk := range chunks {
+					sides[i].deliver(b, chunk)
+				}
+				if round > 0 {
+					allocated[i] += allocatedBytes() - before
+				}
+			}
+		}
+		for _, chunk := range chunks {
+			runtime.GC()
+			for _, s := range sides {
+				s.cpu = 0
+			}
+			for _, order := range orders {
+				for _, i := range order {
+					sides[i].deliver(b, chunk)
+				}
+			}
+			ratios = append(ratios, float64(sides[on].cpu)/float64(sides[off].cpu))
+			sames = append(sames, float64(sides[same].cpu)/float64(sides[off].cpu))
+		}
+		for i, s := range sides {
+			units[i] += s.end(b)
+		}
+	}
+	slices.Sort(ratios)
+	slices.Sort(sames)
+	n := len(ratios)
+	b.ReportMetric(ratios[n/2], "x-cpu")
+	b.ReportMetric(ratios[n/4], "x-cpu-quarter-below")
+	b.ReportMetric(ratios[n*3/4], "x-cpu-quarter-above")
+	b.ReportMetric(sames[n/2], "x-same")
+	b.ReportMetric(units[on]/units[off], "x-units")
+	b.ReportMetric(allocated[on]/allocated[off], "x-allocated")
+	b.ReportMetric(0, "ns/op")
+}
+
+func allocatedBytes() float64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.TotalAlloc)
 }

@@ -5,6 +5,7 @@ package event
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ func TestHashesOfTheSampleSayWhatALookUpSays(t *testing.T) {
 	unique := func(i int) string { return "unique " + strconv.Itoa(i) }
 	var notInSample []string
 	for i := 0; len(notInSample) < 4500; i++ {
-		if h, _ := sampleHash(&core.Record{PartitionKey: unique(i)}); h >= 1<<64/sampledShare {
+		if h, _ := stringHash(unique(i)); h >= 1<<64/sampledShare {
 			notInSample = append(notInSample, unique(i))
 		}
 	}
@@ -61,8 +62,9 @@ func TestHashesOfTheSampleSayWhatALookUpSays(t *testing.T) {
 			in.recs[i].PartitionKey = tt.key(i)
 		}
 		w.cleared = false
-		w.surelyDifferent(&in) // the next time nothing of it counts
-		differ, unkeyed := w.surelyDifferent(&in)
+		marks := marksOf(in.recs)
+		w.seen.surelyDifferent(marks) // the next time nothing of it counts
+		differ, unkeyed := w.seen.surelyDifferent(marks), marks.unkeyed
 		found, want := w.lookUpSample(&in)
 		if differ && (found || unkeyed != want) {
 			t.Errorf("%s: unexpected certainty that keys differ, unkeyed %t; want what a look-up finds: they come again %t, unkeyed %t", tt.name, unkeyed, found, want)
@@ -89,12 +91,12 @@ func TestHashesThatShareAPlaceAreNoCertainty(t *testing.T) {
 	in := input{recs: make([]core.Record, 1000)}
 	for i, n := 0, 0; n < len(in.recs); i++ {
 		r := core.Record{PartitionKey: "unique " + strconv.Itoa(i)}
-		if h, _ := sampleHash(&r); scatter(h)>>44%size == 3 || n < 100 { // the first ones are as others
+		if sampleMark(&r).place(size) == 3 || n < 100 { // the first ones are as others
 			in.recs[n], n = r, n+1
 		}
 	}
 	var w combiner
-	if sure, _ := w.surelyDifferent(&in); sure {
+	if w.seen.surelyDifferent(marksOf(in.recs)) {
 		t.Error("unexpected certainty; want that there was no room")
 	}
 	if again, _ := w.keysComeAgain(&in); again {
@@ -102,5 +104,78 @@ func TestHashesThatShareAPlaceAreNoCertainty(t *testing.T) {
 	}
 	if len(w.seen) != size {
 		t.Errorf("unexpected size of the table; got %d; want %d, or the keys have several places", len(w.seen), size)
+	}
+}
+
+func marksOf(recs []core.Record) *keyMarks {
+	var k keyMarks
+	for i := range recs {
+		k.add(sampleMark(&recs[i]))
+	}
+	return &k
+}
+
+// A Builder marks keys while it reads a chunk. These are the marks of the keys that its
+// records have, whatever became of the events.
+func TestBuilderMarksTheKeysOfItsRecords(t *testing.T) {
+	long := strings.Repeat("long ", 2000)
+	for _, tt := range []struct {
+		name string
+		cfg  Config
+		body func(i int) []byte
+
+		again bool // keys seem to come again
+	}{
+		{name: "field", body: func(i int) []byte { return fixmap(str("k"), str(strconv.Itoa(i*i))) }},
+		{name: "template", cfg: Config{PartitionKey: "$TAG-$k"}, body: func(i int) []byte { return fixmap(str("k"), str(strconv.Itoa(i))) }},
+		{name: "neighbours", body: func(i int) []byte { return fixmap(str("k"), str("key "+strconv.Itoa(i/3))) }, again: true},
+		{name: "neighbours that are marked one by one", body: func(i int) []byte {
+			if i%markedTogether == 1 {
+				i--
+			}
+			return fixmap(str("k"), str("key "+strconv.Itoa(i)))
+		}},
+		{name: "some have none", body: func(i int) []byte { return fixmap(str("kl"[i%2:i%2+1]), str(strconv.Itoa(i))) }},
+		{name: "some have that of the tag", cfg: Config{PartitionKeyMissing: "tag"}, body: func(i int) []byte { return fixmap(str("kl"[i%2:i%2+1]), str(strconv.Itoa(i))) }},
+		{name: "some are dropped", cfg: Config{PartitionKeyMissing: "drop"}, body: func(i int) []byte { return fixmap(str("kl"[i%2:i%2+1]), str(strconv.Itoa(i))) }},
+		{name: "split", cfg: Config{Oversize: "split", MaxRecordBytes: 4 << 10}, body: func(i int) []byte {
+			return fixmap(str("kl"[i%7/6:i%7/6+1]), str("key "+strconv.Itoa(i)), str("log"), str(long[:len(long)/(1+i%300*100)]))
+		}},
+		{name: "truncated", cfg: Config{Oversize: "truncate", MaxRecordBytes: 4 << 10}, body: func(i int) []byte {
+			return fixmap(str("k"), str("key "+strconv.Itoa(i)), str("log"), str(long[:len(long)/(1+i%5*100)]))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.cfg.Combine = "lines"; tt.cfg.PartitionKey == "" {
+				tt.cfg.PartitionKey = "k"
+			}
+			s := mustShaper(t, tt.cfg)
+			var b Builder
+			for _, n := range []int{1500, 600, 63, 64, 65} {
+				b.Reset()
+				b.Follow(s, &Plan{})
+				for i := range n {
+					ev := Event{Kind: KindRecord, Index: i, Body: tt.body(i)}
+					if _, err := b.Add(s, "app", &ev); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want := marksOf(b.listRecords(nil))
+				if tt.again {
+					if got := len(b.marks.all); n > 300 && (!b.marks.givenUp() || got > 200) {
+						t.Errorf("unexpected marks where keys come again; got %d; want that they end early", got)
+					}
+					continue
+				}
+				if unmarked := b.Len() - len(b.marks.all); unmarked > markedTogether+3 {
+					t.Errorf("unexpected keys without a mark before the end of the chunk; got %d; want %d, and the pieces of an event", unmarked, markedTogether)
+				}
+				b.Records()
+				if got := &b.marks; !slices.Equal(got.all, want.all) || !slices.Equal(got.sample, want.sample) || got.neighbours != want.neighbours || got.unkeyed != want.unkeyed {
+					t.Fatalf("unexpected marks of %d events; got %d, sample %v, neighbours %d, unkeyed %t; want %d, %v, %d, %t", n,
+						len(got.all), got.sample, got.neighbours, got.unkeyed, len(want.all), want.sample, want.neighbours, want.unkeyed)
+				}
+			}
+		})
 	}
 }

@@ -251,6 +251,9 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 		return false
 	}
 	b.spans = append(b.spans, sp)
+	if s.marksKeys && len(b.spans) >= b.marks.next {
+		b.markKeys()
+	}
 	r.pos = next
 	return true
 }

@@ -186,6 +186,7 @@ type Shaper struct {
 	streams   *streamRule // nil: not the Shaper's business
 	pack      compression
 	combine   *Combine // nil: off
+	marksKeys bool     // for it
 	oversize  oversizeRule
 	maxRecord int
 }
@@ -247,6 +248,7 @@ func NewShaper(cfg Config) (*Shaper, error) {
 	s.oversize, s.maxRecord = parseOversize(&cfg, check)
 	s.combine = parseCombine(&CombineConfig{Combine: cfg.Combine, CombineSize: cfg.CombineSize, CombineCount: cfg.CombineCount}, s.pack, check)
 	s.newline = s.newline && s.combine == nil
+	s.marksKeys = s.combine != nil && s.keysOfEvents()
 
 	format := cfg.TimeKeyFormat
 	if format == "" {
