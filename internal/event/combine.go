@@ -349,6 +349,7 @@ func (b *Builder) combineFull(c *Combine) {
 			sp := &b.spans[i]
 			sp.start, sp.keyEnd, sp.end = sp.start-at, sp.keyEnd-at, sp.end-at
 		}
+		b.marks.reset()
 		b.done += first
 		size += len(b.arena)
 	}

@@ -163,7 +163,8 @@ func (k *keyMarks) sampledOf(n int) int {
 // isFair tells whether about as many of the first n keys are in the sample as should be.
 func (k *keyMarks) isFair(n int) bool {
 	sampled := k.sampledOf(n)
-	return sampled*8*sampledShare >= n && sampled*2 <= n
+	// lookUpSample has a neighbour with an equal mark in the sample if its key is another one.
+	return sampled*8*sampledShare >= n && (sampled+k.neighbours)*2 <= n
 }
 
 // seenMarks is a table of marks.

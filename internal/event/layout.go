@@ -142,17 +142,25 @@ func (ls *layouts) append(dst, b []byte, i int, o *jsonOptions) (_ []byte, next 
 	return dst, i, false
 }
 
+// miss is told of an event that was looked at in vain. It reports whether a pause begins.
+func (ls *layouts) miss() bool {
+	if ls.unknown+unknownCost > unknownMost {
+		ls.unknown, ls.pause = unknownMost/2, pauseAfter
+		return true
+	}
+	ls.unknown += unknownCost
+	return false
+}
+
 // learn is told of the body of an event, and of its text. If none has fitted it, it is learned.
 func (ls *layouts) learn(body, text []byte, o *jsonOptions) {
 	if !ls.asked {
 		return
 	}
 	ls.asked = false
-	if ls.unknown+unknownCost > unknownMost {
-		ls.unknown, ls.pause = unknownMost/2, pauseAfter
+	if ls.miss() {
 		return
 	}
-	ls.unknown += unknownCost
 	if ls.rest > 0 {
 		ls.rest--
 		return
@@ -198,6 +206,9 @@ func (b *Builder) AddRun(s *Shaper, tag string, r *ChunkReader) (n int) {
 	if b.combined || !s.isPlain() || s.groupKey != "" && (len(b.group) > 0 || b.groupLarge || b.groupSpent >= maxGroupJSONBytes) {
 		return 0
 	}
+	if len(b.spans) > 0 && b.shaper != s {
+		return 0 // Add says what that means
+	}
 	if b.shaper != s || b.tag != tag {
 		b.setTag(s, tag)
 	}
@@ -231,6 +242,7 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 	sp := span{start: start}
 	if outcome := b.beginKnown(s, tag, chunk[i+13:], &ev, &sp); outcome != 0 {
 		b.arena = b.arena[:start]
+		b.layouts.miss() // or each event would be looked at twice
 		return false
 	}
 	sp.keyEnd = len(b.arena)
@@ -262,6 +274,10 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 func (b *Builder) beginKnown(s *Shaper, tag string, body []byte, ev *Event, sp *span) Outcome {
 	if s.streams == nil && s.key.source == keyNone {
 		return 0
+	}
+	if s.streams != nil && !b.routed {
+		// Whether the event is whole is not known yet. A broken one must name no stream.
+		return Unroutable
 	}
 	ev.Body = body
 	f := fields{ev: ev, group: b.group}

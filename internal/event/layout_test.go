@@ -208,3 +208,39 @@ func FuzzRuns(f *testing.F) {
 		}
 	})
 }
+
+func TestBrokenEventNamesNoStream(t *testing.T) {
+	s := mustShaper(t, Config{Stream: "logs-$TAG", MaxStreams: 1})
+	var b Builder
+	buildAll(&b, s, "a", v2(1, 2, fixmap(str("log"), []byte{0xc1})), true)
+	if got := b.Streams(); len(got) != 0 {
+		t.Errorf("unexpected streams of a broken chunk; got %q", got)
+	}
+	b.Reset()
+	got, _ := buildAll(&b, s, "b", v2(1, 2, fixmap(str("log"), str("x"))), true)
+	if len(got) != 1 || strings.HasPrefix(got[0], "event") {
+		t.Errorf("unexpected result; got %q; want one record", got)
+	}
+}
+
+func TestRunOfAnotherShaperAddsNothingToEventsOfTheFirst(t *testing.T) {
+	first, other := mustShaper(t, Config{}), mustShaper(t, Config{Combine: "lines"})
+	e := v2(1, 2, fixmap(str("log"), str("x")))
+	var b Builder
+	buildAll(&b, first, "t", cat(e, e), true)
+	b.Reset()
+	var r ChunkReader
+	var ev Event
+	for r.Reset(cat(e, e)); r.Next(&ev) == nil; {
+		if _, err := b.Add(first, "t", &ev); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Reset(cat(e, e))
+	if n := b.AddRun(other, "t", &r); n != 0 {
+		t.Errorf("unexpected events; got %d; want 0", n)
+	}
+	if n := len(b.Records()); n != 2 {
+		t.Errorf("unexpected records; got %d; want 2", n)
+	}
+}
