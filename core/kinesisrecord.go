@@ -46,7 +46,7 @@ type kinesisRecord struct {
 	sent   *sentPlace // see verify.go
 	due    int64      // while it waits for a retry
 
-	spare *kinesisRecord // while it is not in use: the one to be used after it
+	inBlock bool // it is in one piece of memory with others
 }
 
 // partitionKey returns the key a consumer will see for the item.
@@ -251,7 +251,7 @@ func (kr *kinesisRecord) resetRecord() {
 	if kr.agg != nil {
 		kr.agg.Reset()
 	}
-	*kr = kinesisRecord{items: items, agg: kr.agg}
+	*kr = kinesisRecord{items: items, agg: kr.agg, inBlock: kr.inBlock}
 }
 
 // newRecord takes a record from the pool, which all streams share: a list for each would keep
@@ -259,32 +259,52 @@ func (kr *kinesisRecord) resetRecord() {
 // without aggregation there is a record for each user record. While the lock is held the
 // pipeline has one of them; see returnSpares.
 func (pl *pipeline) newRecord() *kinesisRecord {
-	kr := pl.spares
-	if kr == nil {
-		if kr, _ = pl.p.records.Get().(*kinesisRecord); kr == nil {
-			kr = makeRecords()
+	s := pl.spares
+	if s == nil || s.n == 0 {
+		if full, _ := pl.p.records.Get().(*spareRecords); full != nil {
+			pl.returnSpares()
+			s = full
+		} else {
+			if s == nil {
+				s = pl.emptyList()
+			}
+			s.makeRecords(!pl.cfg.aggregation || pl.meta.auto)
 		}
+		pl.spares = s
 	}
-	pl.spares, kr.spare = kr.spare, nil
+	s.n--
+	kr := s.list[s.n]
+	s.list[s.n] = nil
 	kr.keyed = pl.cfg.verify
 	return kr
 }
 
-// recordsAtOnce is how many records are made together. Those that are next to each other in
-// memory stay in that order, so that the stages go through memory and not to and fro in it.
+// recordsAtOnce is how many records are made together, and in a list.
 const recordsAtOnce = 32
 
-// makeRecords returns a list of new records, each with room for the item of a record that is not
-// aggregated.
-func makeRecords() *kinesisRecord {
+// spareRecords is a list of records that are not in use. The last one is used first. Lists are
+// short, and records do not lead to others, so that one that is in use keeps no more in
+// memory than its block.
+type spareRecords struct {
+	list [recordsAtOnce]*kinesisRecord
+	n    int
+}
+
+// makeRecords fills an empty list: in a block, each with room for the item of a record that is
+// not aggregated, or with one record. Records of a block are used in the order of memory, so
+// that the stages go through it and not to and fro. An aggregate has memory of its own, which
+// a block would keep for as long as one of its records is in use.
+func (s *spareRecords) makeRecords(block bool) {
+	if !block {
+		s.list[0], s.n = new(kinesisRecord), 1
+		return
+	}
 	list, items := make([]kinesisRecord, recordsAtOnce), make([]*item, recordsAtOnce)
 	for i := range list {
-		list[i].items = items[i : i : i+1]
-		if i > 0 {
-			list[i-1].spare = &list[i]
-		}
+		list[i].items, list[i].inBlock = items[i:i:i+1], true
+		s.list[recordsAtOnce-1-i] = &list[i]
 	}
-	return &list[0]
+	s.n = recordsAtOnce
 }
 
 // recycle gives a record back whose items are settled or elsewhere. The records of an answer come
@@ -292,25 +312,44 @@ func makeRecords() *kinesisRecord {
 func (pl *pipeline) recycle(kr *kinesisRecord) {
 	pl.freeShard(kr)
 	kr.resetRecord()
-	if cap(kr.items) <= maxKeptItems {
-		kr.spare, pl.spares = pl.spares, kr
+	if kept := cap(kr.items); kept > maxKeptItems || kr.inBlock && (kept > 1 || kr.agg != nil) {
+		kr.items, kr.agg = nil, nil
 	}
+	s := pl.spares
+	if s == nil || s.n == recordsAtOnce {
+		pl.returnSpares()
+		s = pl.emptyList()
+		pl.spares = s
+	}
+	s.list[s.n] = kr
+	s.n++
+}
+
+func (pl *pipeline) emptyList() *spareRecords {
+	if s, _ := pl.p.emptyLists.Get().(*spareRecords); s != nil {
+		return s
+	}
+	return new(spareRecords)
 }
 
 // returnSpares gives the records back that are not in use. Called before the lock is given back.
 func (pl *pipeline) returnSpares() {
-	if pl.spares != nil {
-		pl.p.records.Put(pl.spares)
-		pl.spares = nil
+	switch s := pl.spares; {
+	case s == nil:
+		return
+	case s.n > 0:
+		pl.p.records.Put(s)
+	default:
+		pl.p.emptyLists.Put(s)
 	}
+	pl.spares = nil
 }
 
 // firstItems is for how many items an aggregate has room at first.
 const firstItems = 32
 
 // maxKeptItems and maxOpenItems bound what Kinesis records, requests and shards keep of
-// their memory for the next aggregate: some 70 and 8 bytes for each item. Larger
-// aggregates cost memory for each record, not for each shard.
+// their memory for the next aggregate: some 70 and 8 bytes for each item.
 const (
 	maxKeptItems = 4096
 	maxOpenItems = 1024

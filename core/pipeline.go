@@ -72,8 +72,8 @@ type pipeline struct {
 	verification verification
 	retries      retries
 	refusals     refusals
-	scratch      []*item        // of routeAll
-	spares       *kinesisRecord // a list, while the lock is held
+	scratch      []*item       // of routeAll
+	spares       *spareRecords // while the lock is held; nil for none
 
 	// What is reported: to callers, to the log, to the observer.
 	link    attemptLink

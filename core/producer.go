@@ -27,7 +27,8 @@ type Producer struct {
 	settledItems  sync.Pool // of *[]*item
 	confirmedRuns sync.Pool // of *[]ConfirmedRun
 	outcomes      sync.Pool // of *[]Outcome
-	records       sync.Pool // of *kinesisRecord, each the first of a list
+	records       sync.Pool // of *spareRecords
+	emptyLists    sync.Pool // of *spareRecords without records
 
 	ctx        context.Context // ends calls and loops
 	cancel     context.CancelFunc

@@ -133,10 +133,10 @@ func (p *proof) countRefusal(passed, since uint64) {
 }
 
 // notePassedCall is called for a call of which at least one record was stored.
-func (pl *pipeline) notePassedCall(req *request) {
+func (pl *pipeline) notePassedCall(number uint64, wireBytes int) {
 	r := &pl.refusals
 	probation := r.onProbation()
-	r.passed, r.passedAt, r.lone, r.loneSince = max(r.passed, req.number), pl.now, nil, pl.now
+	r.passed, r.passedAt, r.lone, r.loneSince = max(r.passed, number), pl.now, nil, pl.now
 	if probation && !r.onProbation() {
 		r.inRow, r.searches, r.probeAt = 0, 0, 0
 		for _, s := range r.waiting {
@@ -145,7 +145,7 @@ func (pl *pipeline) notePassedCall(req *request) {
 		r.findSuspect()
 	}
 	if r.size.least != 0 {
-		pl.learnSize(req.requestWireBytes())
+		pl.learnSize(wireBytes)
 	}
 }
 

@@ -59,6 +59,10 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		// return to the head of its queue in their order.
 		worst, throttled := classification{}, classification{}
 		before := pl.stats.KinesisRecords
+		sent := 0
+		if pl.refusals.size.least != 0 {
+			sent = req.requestWireBytes() // before its records are used again
+		}
 		var stored []attemptNode // in one piece of memory, as the texts of the answer are
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
@@ -83,7 +87,7 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 			pl.recordRefused(kr, v, *base, req, out)
 		}
 		if pl.stats.KinesisRecords > before {
-			pl.notePassedCall(req)
+			pl.notePassedCall(req.number, sent)
 		} else if worst.action == actBisect {
 			pl.giveUp(worst)
 		}

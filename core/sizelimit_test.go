@@ -130,6 +130,26 @@ func TestRecordAboveTheSizeThatPassesFails(t *testing.T) {
 	})
 }
 
+// What has passed after a refusal is the size of the call, although its records are in use again.
+func TestSizeOfTheCallThatPassedIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
+			return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
+		}})
+		p := newProducer(t, s.Client())
+		records := batchOf("a", 120)
+		for i := range records {
+			records[i].Data = bytes.Repeat([]byte("x"), 1000)
+		}
+		wait(t, put(t, p, records))
+		if n := p.PassingRecordBytes(stream); n < 10_000 || n > 100_000 {
+			t.Errorf("unexpected size; got %d; want that of a call with tens of records", n)
+		}
+		closeProducer(t, p)
+	})
+}
+
 // Once the size is known, a record above it fails although nothing else is put that could pass.
 func TestRecordAboveAKnownSizeFailsWithoutOtherCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -332,6 +332,17 @@ func (p *pass) complete() bool {
 	return false
 }
 
+// leastBegan is when the first call began of those that a pass reads all for, NoMoment for none.
+func (p *pass) leastBegan() (first int64) {
+	first = NoMoment
+	for e, complete := range p.users {
+		if complete {
+			first = min(first, e.Began)
+		}
+	}
+	return first
+}
+
 // since is a time from which on a pass reads all for its users, zero if there is none.
 func (p *pass) since() (first time.Time) {
 	if !p.complete() {

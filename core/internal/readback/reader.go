@@ -186,6 +186,11 @@ func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 		}
 	}
 	r.due = 0
+	if e.Earlier {
+		// Its moments are not of this process. A pass for it has what is stored from now on, and
+		// what calls before have stored only if it begins at their positions.
+		e.Began = now
+	}
 	heap.Push(&r.entries, e)
 	r.bytes += e.Bytes
 	if hit := r.attach(e, e.Shard, now); hit != nil {
@@ -539,6 +544,7 @@ func (r *Reader) failed(c *Call, res Result, now int64) (settled []Settled) {
 		case p.from.after != "" && !p.since().IsZero():
 			// The number is not one of this shard: its stream was recreated.
 			p.restart(position{since: p.since()})
+			p.began = p.leastBegan()
 		case !p.complete():
 			// The time is not one of this shard. All its entries are read for elsewhere, too.
 			s.passes = slices.DeleteFunc(s.passes, func(o *pass) bool { return o == p })

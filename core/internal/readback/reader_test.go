@@ -752,3 +752,28 @@ func TestPositionsAreCompared(t *testing.T) {
 		}
 	}
 }
+
+// The look for what an earlier process has sent last proves nothing of a call before it.
+func TestALookForALateCallProvesNothingOfOthers(t *testing.T) {
+	w := newWorld(1)
+	r := New(Config{Settle: second, Calls: 2, Concurrent: 4})
+	id, begun := w.order[0], w.now
+	w.put(1, "0000000000000001", 300)
+	w.now += 3 * second
+	w.put(1, "0000000000000002", 300)
+	since := func(now int64) time.Time { return time.Unix(0, now-int64(time.Minute)) }
+	r.Add(&Entry{Key: "0000000000000003", Shard: id, After: "2", Since: since(w.now), Earlier: true, Ended: w.now, Until: w.now + 60*second, Bytes: 300}, w.now)
+	r.Add(&Entry{Key: "0000000000000001", Shard: id, Since: since(begun), Began: begun, Ended: w.now, Until: w.now + 60*second, Bytes: 300}, w.now)
+	got := map[string]Outcome{}
+	for range 3000 {
+		w.now += int64(10 * time.Millisecond)
+		for c := r.Next(w.now); c != nil; c = r.Next(w.now) {
+			for _, s := range r.Done(c, c.Do(t.Context(), w, aws.String("s"), nil), w.now) {
+				got[s.Key] = s.Outcome
+			}
+		}
+	}
+	if got["0000000000000001"] != Stored || got["0000000000000003"] != Missing {
+		t.Errorf("unexpected outcomes; got %v; want the first stored, the third missing", got)
+	}
+}
