@@ -22,11 +22,10 @@ import (
 // TestChaosWithJournalAndReadBack lets three processes with journal and read-back write to one
 // stream, while each of them is killed and started again, shards are split and merged, and calls
 // fail in all ways. It goes in rounds, each with a stream of its own, for the time in CHAOS, or CHAOS_ROUNDS of
-// a minute of a clock that does not wait, by default one of each load. Nothing may be lost.
+// a minute of a clock that does not wait, by default one of each load. Nothing may be lost, and at most one event in a million may be doubled.
 // In one round after the other some 20 kB/s go to each shard, all of which may be read in time, and 250 kB/s, which is more than may be
-// read. With 20 kB/s at most one event in a million may be doubled, and the log of the stream has to show of each that its first copy was stored after
-// the process had looked for it the last time. With 250 kB/s a search may end without a result: at most one Kinesis record in a million events may
-// be there twice, with all events in it, and no more events than were given up.
+// read. With 20 kB/s the log of the stream has to show of each doubled event that its first copy was stored after
+// the process had looked for it the last time; with 250 kB/s that, or that its search was given up.
 // CHAOS_SEED repeats a run, as far as the scheduler lets it.
 func TestChaosWithJournalAndReadBack(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
@@ -39,16 +38,17 @@ func TestChaosWithJournalAndReadBack(t *testing.T) {
 	var sums [2]chaosCounts // by load
 	defer func() {
 		t.Logf("%+v", sums)
-		sum, busy := sums[0], sums[1]
-		if most := (busy.Events + 999_999) / 1_000_000; busy.DoubledRecords > most || busy.Unexplained > int(busy.GivenUp) {
-			t.Errorf("unexpected duplicates where more is written than may be read; got %d events in %d Kinesis records, %d of them not explained and %d given up; want at most %d Kinesis records for %d events",
-				busy.Doubled, busy.DoubledRecords, busy.Unexplained, busy.GivenUp, most, busy.Events)
+		if busy := sums[1]; busy.Unexplained > int(busy.GivenUp) {
+			t.Errorf("unexpected duplicates where more is written than may be read; got %d that are not explained, %d given up", busy.Unexplained, busy.GivenUp)
 		}
+		sum := sums[0]
 		if sum.Kills == 0 || sum.Reshards == 0 || sum.Known == 0 || sum.Stored == 0 || sum.Missing == 0 {
 			t.Error("some kind of fault did not happen")
 		}
-		if most := (sum.Events + 999_999) / 1_000_000; sum.Doubled > most {
-			t.Errorf("unexpected duplicates; got %d of %d events; want at most %d", sum.Doubled, sum.Events, most)
+		for load, sum := range sums {
+			if most := (sum.Events + 999_999) / 1_000_000; sum.Doubled > most {
+				t.Errorf("unexpected duplicates with load %d; got %d of %d events; want at most %d", load, sum.Doubled, sum.Events, most)
+			}
 		}
 	}()
 	s := os.Getenv("CHAOS")
@@ -82,9 +82,7 @@ var chaosLoads = [2]int{0, 1200}
 // chaosCounts is what happened.
 type chaosCounts struct {
 	Events, Doubled, Unexplained int
-	// DoubledRecords counts the Kinesis records in which the first copies of doubled events are.
-	DoubledRecords  int
-	Kills, Reshards int
+	Kills, Reshards              int
 	// Known counts contents of which a later process knew something, Uncertain events that it has
 	// sent again without knowing; Stored, Missing and GivenUp what was looked for.
 	Known, Uncertain, Stored, Missing, GivenUp uint64
@@ -279,7 +277,6 @@ func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, 
 		copies[id] = append(copies[id], int32(i))
 	}
 	lost := 0
-	twice := map[string]bool{}
 	for id, list := range copies {
 		if len(list) == 0 {
 			lost++
@@ -289,7 +286,6 @@ func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, 
 		for k := range list[1:] {
 			sum.Doubled++
 			first, second := records[list[k]], records[list[k+1]]
-			twice[first.SequenceNumber] = true
 			if look := lastLook(processes, first.ShardID, second.ArrivalTime); look.IsZero() || first.ArrivalTime.Before(look) {
 				if sum.Unexplained++; load == 0 && sum.Unexplained <= 20 {
 					t.Errorf("event %d is there twice without reason: %s at %v, looked for at %v, %s at %v", id, first.ShardID, first.ArrivalTime, look, second.ShardID, second.ArrivalTime)
@@ -298,7 +294,6 @@ func chaosCheck(t *testing.T, s *kinesistest.Server, processes []*chaosProcess, 
 		}
 	}
 	sum.Events += events
-	sum.DoubledRecords += len(twice)
 	if lost > 0 {
 		t.Errorf("unexpected loss; got %d of %d events; want 0", lost, events)
 	}
