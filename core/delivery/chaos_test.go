@@ -21,12 +21,13 @@ import (
 
 // TestChaosWithJournalAndReadBack lets three processes with journal and read-back write to one
 // stream, while each of them is killed and started again, shards are split and merged, and calls
-// fail in all ways. It goes in rounds, each with a stream of its own, for the time in CHAOS, or CHAOS_ROUNDS of
-// a minute of a clock that does not wait, by default one of each load. Nothing may be lost, and at most one event in a million may be doubled.
-// In one round after the other some 20 kB/s go to each shard, all of which may be read in time, and 250 kB/s, which is more than may be
-// read. With 20 kB/s the log of the stream has to show of each doubled event that its first copy was stored after
-// the process had looked for it the last time; with 250 kB/s that, or that its search was given up.
-// CHAOS_SEED repeats a run, as far as the scheduler lets it.
+// fail in all ways. It goes in rounds, each with a stream of its own, for the time in CHAOS, by
+// default one short round. Nothing may be lost, at most one event in a million may be doubled, and
+// of each of these the log of the stream has to show that its first copy was stored after the
+// process had looked for it the last time. In one round after the other some 20 kB/s go to each shard,
+// all of which may be read in time, and 250 kB/s, which is more than may be read: there a search may end
+// without a result, and one event in 10,000 may be doubled, no more than were given up. CHAOS_SEED repeats a
+// run, as far as the scheduler lets it.
 func TestChaosWithJournalAndReadBack(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("CHAOS_SEED"); s != "" {
@@ -38,31 +39,21 @@ func TestChaosWithJournalAndReadBack(t *testing.T) {
 	var sums [2]chaosCounts // by load
 	defer func() {
 		t.Logf("%+v", sums)
-		if busy := sums[1]; busy.Unexplained > int(busy.GivenUp) {
-			t.Errorf("unexpected duplicates where more is written than may be read; got %d that are not explained, %d given up", busy.Unexplained, busy.GivenUp)
+		sum, busy := sums[0], sums[1]
+		if most := min(busy.Events/10_000+1, int(busy.GivenUp)); busy.Doubled > most {
+			t.Errorf("unexpected duplicates where more is written than may be read; got %d of %d events; want at most %d", busy.Doubled, busy.Events, most)
 		}
-		sum := sums[0]
 		if sum.Kills == 0 || sum.Reshards == 0 || sum.Known == 0 || sum.Stored == 0 || sum.Missing == 0 {
 			t.Error("some kind of fault did not happen")
 		}
-		for load, sum := range sums {
-			if most := (sum.Events + 999_999) / 1_000_000; sum.Doubled > most {
-				t.Errorf("unexpected duplicates with load %d; got %d of %d events; want at most %d", load, sum.Doubled, sum.Events, most)
-			}
+		if most := (sum.Events + 999_999) / 1_000_000; sum.Doubled > most {
+			t.Errorf("unexpected duplicates; got %d of %d events; want at most %d", sum.Doubled, sum.Events, most)
 		}
 	}()
 	s := os.Getenv("CHAOS")
 	if s == "" {
-		rounds := 1
-		if s := os.Getenv("CHAOS_ROUNDS"); s != "" {
-			if _, err := fmt.Sscan(s, &rounds); err != nil {
-				t.Fatalf("cannot parse CHAOS_ROUNDS=%q: %v", s, err)
-			}
-		}
-		for i := range rounds {
-			for load := range chaosLoads {
-				synctest.Test(t, func(t *testing.T) { chaosRound(t, seed+uint64(i), load, time.Minute, &sums[load]) })
-			}
+		for load := range chaosLoads {
+			synctest.Test(t, func(t *testing.T) { chaosRound(t, seed, load, time.Minute, &sums[load]) })
 		}
 		return
 	}

@@ -41,17 +41,20 @@ func (p position) covers(o position) bool {
 	}
 }
 
-// earlier returns a position that covers both. What only one of them has says nothing of the other.
-func (p position) earlier(o position) (first position) {
-	if p.after != "" && o.after != "" {
-		if first.after = p.after; lessNumber(o.after, p.after) {
-			first.after = o.after
-		}
+// earlier returns a position that covers both.
+func (p position) earlier(o position) position {
+	if p == (position{}) || o == (position{}) {
+		return position{}
 	}
-	if !p.since.IsZero() && !o.since.IsZero() {
-		if first.since = p.since; o.since.Before(p.since) {
-			first.since = o.since
-		}
+	first := p
+	if p.since.IsZero() || !o.since.IsZero() && o.since.Before(p.since) {
+		first.since = o.since
+	}
+	switch {
+	case p.after == "" || o.after == "":
+		first.after = ""
+	case lessNumber(o.after, p.after):
+		first.after = o.after
 	}
 	return first
 }
@@ -61,7 +64,7 @@ func lessNumber(a, b string) bool {
 	return len(a) < len(b) || len(a) == len(b) && a < b
 }
 
-// Call is one call to Kinesis for a shard: GetRecords, or GetShardIterator before the first one.
+// Call is one read of a shard: GetRecords, with GetShardIterator before it if need be.
 type Call struct {
 	// Shard is the id of the shard.
 	Shard string
@@ -76,10 +79,12 @@ type Call struct {
 
 // Result is the outcome of a Call.
 type Result struct {
-	// Err is why the call failed.
+	// Calls counts the calls to Kinesis that were made.
+	Calls int
+	// Err is why the read failed.
 	Err error
 
-	iterator string // if that was asked for
+	iterator string // of a call that failed
 	keys     []found
 	records  int
 	bytes    int
@@ -108,12 +113,32 @@ func (c *child) mayContain(h aggregation.HashKey) bool {
 
 // Do makes the call. It changes nothing of the Reader and needs no lock.
 func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result) {
-	if c.iterator == "" {
-		return c.begin(ctx, api, stream, arn)
+	it := c.iterator
+	if it == "" {
+		in := &kinesis.GetShardIteratorInput{StreamName: stream, StreamARN: arn, ShardId: &c.Shard}
+		switch {
+		case c.from.after != "":
+			in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &c.from.after
+		case !c.from.since.IsZero():
+			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &c.from.since
+		default:
+			in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+		}
+		res.Calls++
+		out, err := api.GetShardIterator(ctx, in)
+		if err != nil {
+			res.Err = err
+			return res
+		}
+		if it = aws.ToString(out.ShardIterator); it == "" {
+			res.Err = errNoIterator
+			return res
+		}
 	}
-	out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: &c.iterator, Limit: aws.Int32(int32(c.limit)), StreamARN: arn})
+	res.Calls++
+	out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(int32(c.limit)), StreamARN: arn})
 	if err != nil {
-		res.Err = err
+		res.Err, res.iterator = err, it
 		return res
 	}
 	for i := range out.Records {
@@ -122,8 +147,7 @@ func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result
 		res.bytes += len(r.Data) + len(key)
 		if len(key) == KeyBytes {
 			// Cloned, or the answer with all payloads would stay in memory.
-			both := key + number
-			res.keys = append(res.keys, found{both[:KeyBytes], both[KeyBytes:]})
+			res.keys = append(res.keys, found{strings.Clone(key), strings.Clone(number)})
 		}
 		if i == 0 {
 			res.first = strings.Clone(number)
@@ -145,28 +169,6 @@ func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result
 			c.known = err1 == nil && err2 == nil
 		}
 		res.children = append(res.children, c)
-	}
-	return res
-}
-
-// begin gets an iterator. It is a call of its own, since it may take its time: the next one would
-// follow too soon otherwise.
-func (c *Call) begin(ctx context.Context, api API, stream, arn *string) (res Result) {
-	in := &kinesis.GetShardIteratorInput{StreamName: stream, StreamARN: arn, ShardId: &c.Shard}
-	switch {
-	case c.from.after != "":
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &c.from.after
-	case !c.from.since.IsZero():
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &c.from.since
-	default:
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	}
-	out, err := api.GetShardIterator(ctx, in)
-	if err != nil {
-		return Result{Err: err}
-	}
-	if res.iterator = aws.ToString(out.ShardIterator); res.iterator == "" {
-		res.Err = errNoIterator
 	}
 	return res
 }
