@@ -108,14 +108,20 @@ func TestRequestsStayBelowTheSizeThatPasses(t *testing.T) {
 	}
 }
 
+// behindSizeLimit is a stream behind a proxy that refuses what is above 100,000 bytes.
+func behindSizeLimit(t *testing.T, shards int) (*kinesistest.Server, *core.Producer) {
+	t.Helper()
+	s := kinesistest.New(kinesistest.WithStream(stream, shards))
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
+		return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
+	}})
+	return s, newProducer(t, s.Client())
+}
+
 // A record that alone is above the bound of the proxy fails with the sizes, the others pass.
 func TestRecordAboveTheSizeThatPassesFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream(stream, 2))
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
-			return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
-		}})
-		p := newProducer(t, s.Client())
+		s, p := behindSizeLimit(t, 2)
 		records := batchOf("a", 100)
 		records[30].Data = bytes.Repeat([]byte("x"), 200_000)
 		b := put(t, p, records)
@@ -133,11 +139,7 @@ func TestRecordAboveTheSizeThatPassesFails(t *testing.T) {
 // What has passed after a refusal is the size of the call, although its records are in use again.
 func TestSizeOfTheCallThatPassedIsLearned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream(stream, 1))
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
-			return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
-		}})
-		p := newProducer(t, s.Client())
+		_, p := behindSizeLimit(t, 1)
 		records := batchOf("a", 120)
 		for i := range records {
 			records[i].Data = bytes.Repeat([]byte("x"), 1000)
@@ -153,11 +155,7 @@ func TestSizeOfTheCallThatPassedIsLearned(t *testing.T) {
 // Once the size is known, a record above it fails although nothing else is put that could pass.
 func TestRecordAboveAKnownSizeFailsWithoutOtherCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := kinesistest.New(kinesistest.WithStream(stream, 1))
-		s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Status(413), Match: func(c *kinesistest.Call) bool {
-			return wireSize(c.Input.(*kinesis.PutRecordsInput)) > 100_000
-		}})
-		p := newProducer(t, s.Client())
+		s, p := behindSizeLimit(t, 1)
 		if n := p.PassingRecordBytes(stream); n >= 0 {
 			t.Errorf("unexpected size before anything was refused; got %d; want none", n)
 		}

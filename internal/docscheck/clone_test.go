@@ -5,6 +5,7 @@ package docscheck
 import (
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -118,24 +119,34 @@ func (c *clone) run(t *testing.T, script string, env ...string) (stdout, stderr 
 	return out.String(), errs.String(), err
 }
 
+// fifo makes a named pipe and opens it for reading, which waits for no writer.
+func fifo(t *testing.T, path string) *os.File {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
 // A server that outlives its test holds a port, and whatever the test was started with.
 func TestBlocksLeaveNothingBehind(t *testing.T) {
 	need(t, "bash", "sleep")
 	for name, end := range map[string]string{"a line fails": "false", "it ends": "true", "it is told to end": "kill $$; sleep 60", "nobody reads": "kill -PIPE $$; sleep 60"} {
 		t.Run(name, func(t *testing.T) {
 			c := &clone{dir: t.TempDir(), env: os.Environ()}
+			words := fifo(t, filepath.Join(c.dir, "words"))
 			out, errs, _ := c.run(t, `set -m
-{ trap 'echo >ended; exit' TERM; echo >begun; for ((i = 0; i < 300; i++)); do sleep 0.1; done; } >/dev/null 2>&1 &
+{ trap 'echo told to end; exit' TERM; echo >begun; for ((i = 0; i < 300; i++)); do sleep 0.1; done; echo left; } >words 2>/dev/null &
 until [[ -e begun ]]; do sleep 0.1; done
 `+end)
-			ended := filepath.Join(c.dir, "ended")
-			for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-				if _, err := os.Stat(ended); err == nil {
-					return
-				}
-				if time.Since(began) > 10*time.Second {
-					t.Fatalf("unexpected process; it outlives its block, which prints %q, %q", out, errs)
-				}
+			// The process has words open as long as it lives.
+			if said, err := io.ReadAll(words); string(said) != "told to end\n" || err != nil {
+				t.Fatalf("unexpected words of a process that the block has started; got %q, %v; the block prints %q, %q", said, err, out, errs)
 			}
 		})
 	}

@@ -243,37 +243,16 @@ func (b *Builder) Add(s *Shaper, tag string, ev *Event) (Outcome, error) {
 		}
 		sp.end = len(b.arena)
 	}
-	b.spans = append(b.spans, sp)
-	if s.marksKeys && len(b.spans) >= b.marks.next {
-		b.markKeys()
-	}
+	b.addSpan(s, &sp)
 	return outcome, nil
 }
 
-// markKeys marks the keys that are not marked yet.
-func (b *Builder) markKeys() {
-	k, arena, done := &b.marks, b.arena, len(b.marks.all)
-	spans := b.spans[done:]
-	k.all = slices.Grow(k.all, len(spans))[:len(b.spans)]
-	marks := k.all[done:][:len(spans)]
-	before := k.last(done)
-	for i := range spans {
-		sp := &spans[i]
-		var m keyMark
-		// Nearly all keys are that long, and this is most of what combine costs where each
-		// event has a key of its own.
-		if n := sp.keyEnd - sp.start; n >= 8 {
-			m = markOf(wordsHash(words(&arena[sp.start], n)))
-		} else {
-			m = stringMark(b.keyOf(sp))
-		}
-		marks[i] = m
-		if m.counts(before) {
-			k.count(m, before, done+i)
-		}
-		before = m
+// addSpan adds the record of an event.
+func (b *Builder) addSpan(s *Shaper, sp *span) {
+	b.spans = append(b.spans, *sp)
+	if s.marksKeys && len(b.spans) >= b.marks.next {
+		b.markKeys()
 	}
-	k.marked()
 }
 
 // shape appends the payload for ev as it will be sent, as a record of its own.

@@ -88,6 +88,32 @@ func (k *keyMarks) count(m, before keyMark, i int) {
 	}
 }
 
+// markKeys marks the keys that are not marked yet.
+func (b *Builder) markKeys() {
+	k, arena, done := &b.marks, b.arena, len(b.marks.all)
+	spans := b.spans[done:]
+	k.all = slices.Grow(k.all, len(spans))[:len(b.spans)]
+	marks := k.all[done:][:len(spans)]
+	before := k.last(done)
+	for i := range spans {
+		sp := &spans[i]
+		var m keyMark
+		// Nearly all keys are that long, and this is most of what combine costs where each
+		// event has a key of its own.
+		if n := sp.keyEnd - sp.start; n >= 8 {
+			m = markOf(wordsHash(words(&arena[sp.start], n)))
+		} else {
+			m = stringMark(b.keyOf(sp))
+		}
+		marks[i] = m
+		if m.counts(before) {
+			k.count(m, before, done+i)
+		}
+		before = m
+	}
+	k.marked()
+}
+
 // sampleMark is the mark of the key of a record.
 func sampleMark(r *core.Record) keyMark {
 	if r.ExplicitHashKey != "" {

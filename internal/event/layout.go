@@ -262,10 +262,7 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 		b.arena = arena[:start]
 		return false
 	}
-	b.spans = append(b.spans, sp)
-	if s.marksKeys && len(b.spans) >= b.marks.next {
-		b.markKeys()
-	}
+	b.addSpan(s, &sp)
 	r.pos = next
 	return true
 }

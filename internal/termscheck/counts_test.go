@@ -6,8 +6,6 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -90,48 +88,20 @@ var forAuthors = regexp.MustCompile(`^(?:core/invariants|internal/(?:benchcheck|
 // "1 shards are open" reads as a mistake, and who reads it is looking for one.
 func TestCountsFitTheirNouns(t *testing.T) {
 	files := 0
-	err := filepath.WalkDir(root, func(file string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		path := filepath.ToSlash(rel)
-		if d.IsDir() {
-			switch d.Name() {
-			case "node_modules", "target", "build", "testdata", ".cache", ".git":
-				return filepath.SkipDir
-			}
-			return nil
-		}
+	eachFile(t, func(path string) bool {
 		isGo := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go")
-		if !isGo && !strings.HasSuffix(path, ".js") {
-			return nil
-		}
-		if forAuthors.MatchString(path) {
-			return nil
-		}
-		source, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
+		return (isGo || strings.HasSuffix(path, ".js")) && !forAuthors.MatchString(path)
+	}, func(path string, source []byte) (err error) {
 		files++
 		found := countsOfPage(path, source)
-		if isGo {
-			if found, err = countsOfGo(path, source); err != nil {
-				return err
-			}
+		if strings.HasSuffix(path, ".go") {
+			found, err = countsOfGo(path, source)
 		}
 		for _, f := range found {
 			t.Errorf("%q is wrong for 1; use package internal/plural, or counted in the page", f)
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if files < 200 {
 		t.Errorf("unexpected number of files; got %d", files)
 	}

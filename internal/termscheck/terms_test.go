@@ -198,22 +198,13 @@ func (c *checker) textFile(path string, source []byte) {
 	}
 }
 
-var texts = regexp.MustCompile(`\.(md|c|h|js|html|css|ya?ml|conf|json|tf|java|py)$|^Makefile$|/Dockerfile[^/]*$|^\.ci/run$`)
-
-func TestWordsAreThoseOfTheField(t *testing.T) {
-	n := 0
-	c := &checker{terms: terms(t), allowed: exceptions(t), found: func(at, words, use string) {
-		t.Errorf("%s: %q; say: %s", at, words, use)
-	}}
+// eachFile calls check for the files of the tree that are wanted, with their paths from its root.
+func eachFile(t *testing.T, wanted func(path string) bool, check func(path string, source []byte) error) {
+	t.Helper()
 	err := filepath.WalkDir(root, func(file string, d os.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(root, file)
-		if err != nil {
-			return err
-		}
-		path := filepath.ToSlash(rel)
 		if d.IsDir() {
 			switch d.Name() {
 			case "node_modules", "target", "build", "testdata", ".cache", ".git":
@@ -221,29 +212,45 @@ func TestWordsAreThoseOfTheField(t *testing.T) {
 			}
 			return nil
 		}
-		dir := filepath.ToSlash(filepath.Dir(rel))
-		if dir == "internal/termscheck" || strings.HasSuffix(path, "package-lock.json") {
-			return nil
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
 		}
-		isGo := strings.HasSuffix(path, ".go")
-		if !isGo && !texts.MatchString(path) {
+		path := filepath.ToSlash(rel)
+		if !wanted(path) {
 			return nil
 		}
 		source, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}
+		return check(path, source)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+var texts = regexp.MustCompile(`\.(md|c|h|js|html|css|ya?ml|conf|json|tf|java|py)$|^Makefile$|/Dockerfile[^/]*$|^\.ci/run$`)
+
+func TestWordsAreThoseOfTheField(t *testing.T) {
+	n := 0
+	c := &checker{terms: terms(t), allowed: exceptions(t), found: func(at, words, use string) {
+		t.Errorf("%s: %q; say: %s", at, words, use)
+	}}
+	eachFile(t, func(path string) bool {
+		return !strings.HasPrefix(path, "internal/termscheck/") && !strings.HasSuffix(path, "package-lock.json") &&
+			(strings.HasSuffix(path, ".go") || texts.MatchString(path))
+	}, func(path string, source []byte) error {
 		n++
-		c.check("name:"+path, path, strings.TrimSuffix(d.Name(), filepath.Ext(path)))
-		if isGo {
+		name := filepath.Base(path)
+		c.check("name:"+path, path, strings.TrimSuffix(name, filepath.Ext(name)))
+		if strings.HasSuffix(path, ".go") {
 			return c.goFile(path, source)
 		}
 		c.textFile(path, source)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if n < 300 {
 		t.Errorf("unexpected number of files; got %d", n)
 	}
