@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package testkit is what tests of several packages share: addresses on this machine, a
-// buffer for logs, and the panels of the dashboard. Programs do not use it.
+// buffer for logs, an environment, and the panels of the dashboard. Programs do not use it.
 package testkit
 
 import (

@@ -54,19 +54,6 @@ func (fullDisk) Write(context.Context, []deadletter.Entry) error {
 
 func (fullDisk) Close(context.Context) error { return nil }
 
-// environment is that of a process whose only credentials are these.
-func environment(t *testing.T, key string) {
-	t.Helper()
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": key, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_CA_BUNDLE": "",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "AWS_WEB_IDENTITY_TOKEN_FILE": "", "AWS_ROLE_ARN": "",
-		"HTTPS_PROXY": "", "HTTP_PROXY": "", "https_proxy": "", "http_proxy": "",
-	} {
-		t.Setenv(k, v)
-	}
-}
-
 // An operator at night reads the first line; it says what is wrong, and what to do.
 func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 	plain := kinesistest.New(kinesistest.WithStream("logs", 1))
@@ -118,7 +105,7 @@ func TestFirstLineNamesCauseAndRemedy(t *testing.T) {
 			if tc.key == "-" {
 				key = ""
 			}
-			environment(t, key)
+			testkit.AWSEnvironment(t, key)
 			options := tc.options
 			if tc.faults != nil {
 				s := kinesistest.New(kinesistest.WithStream("logs", 1))

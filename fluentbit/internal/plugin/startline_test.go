@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // The first line is what people compare with what they meant, wherever the address is set.
@@ -29,14 +31,7 @@ func TestFirstLineShowsWhereRecordsGo(t *testing.T) {
 		{"profile", []string{"AWS_PROFILE", "trial", "AWS_CONFIG_FILE", profile}, nil, "region=eu-north-1 endpoint=http://127.0.0.1:3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_USE_FIPS_ENDPOINT"} {
-				t.Setenv(name, "")
-			}
-			t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-			for i := 0; i < len(tt.env); i += 2 {
-				t.Setenv(tt.env[i], tt.env[i+1])
-			}
+			testkit.AWSEnvironment(t, "test", tt.env...)
 			kv := MapConfig{"stream": "logs", "startup_check": "off"}
 			for i := 0; i < len(tt.options); i += 2 {
 				kv[tt.options[i]] = tt.options[i+1]

@@ -6,9 +6,10 @@ import (
 	"bufio"
 	"context"
 	"io"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/outkpl/outkpl/internal/testkit"
 )
 
 // The line that says what is served says where records go, too, wherever that is set.
@@ -23,17 +24,7 @@ func TestServingLineShowsWhereRecordsGo(t *testing.T) {
 		{"environment", []string{"AWS_ENDPOINT_URL_KINESIS", "http://u:hush@127.0.0.1:2"}, nil, "@127.0.0.1:2"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			for _, name := range []string{"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KINESIS", "AWS_USE_FIPS_ENDPOINT"} {
-				t.Setenv(name, "")
-			}
-			t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-			t.Setenv("AWS_ACCESS_KEY_ID", "test")
-			t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
-			t.Setenv("AWS_REGION", "eu-west-1")
-			for i := 0; i < len(tt.env); i += 2 {
-				t.Setenv(tt.env[i], tt.env[i+1])
-			}
+			testkit.AWSEnvironment(t, "test", append([]string{"AWS_REGION", "eu-west-1"}, tt.env...)...)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			logs, w := io.Pipe()
