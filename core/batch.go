@@ -69,6 +69,7 @@ type item struct {
 	keyBytes  int32 // partition key and explicit hash key
 	tries     uint16
 	flags     itemFlags
+	misplaced uint8 // how many aggregates with it were stored in a wrong shard
 }
 
 // record returns the record as it was submitted.

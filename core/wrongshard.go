@@ -24,7 +24,7 @@ func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
 	again := pl.scratch[:0]
 	for _, it := range kr.items {
 		pl.noteAttempt(it, wrong)
-		if it.tries >= maxWrongShards {
+		if it.misplaced++; it.misplaced >= maxWrongShards {
 			// Whatever places the records does not follow the map. A record that is
 			// not aggregated cannot be in the wrong shard.
 			it.flags |= itemAlone
@@ -35,8 +35,9 @@ func (pl *pipeline) reconcile(kr *kinesisRecord, a attemptNode, r hashRange) {
 	pl.routeAgain(again, 0)
 }
 
-// maxWrongShards is the number of attempts, of whatever outcome, after which a user
-// record that ends in a wrong shard is not aggregated any more.
+// maxWrongShards is how many times a user record may be in a wrong shard before it is not
+// aggregated any more. Other attempts do not count: alone it has no key by which it could be
+// looked for after a lost answer.
 const maxWrongShards = 3
 
 // unresolved is a stored aggregate whose shard's range is not known yet, so that it
