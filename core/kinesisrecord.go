@@ -41,11 +41,10 @@ type kinesisRecord struct {
 
 	wrapBytes int    // 0: a record that is alone is not wrapped
 	key       string // empty until it is encoded
-	// Where to look for it: in what was stored after sentAt, which comes after the sequence
-	// number sentAfter if that is not empty. See verify.go.
-	sentAt    int64 // when the first call began that may have stored it; 0 if none has
-	sentAfter string
-	due       int64 // while it waits for a retry
+	// Where to look for it: in what was stored after sentAt, and at sent if that is not nil.
+	sentAt int64      // when the first call began that may have stored it; 0 if none has
+	sent   *sentPlace // see verify.go
+	due    int64      // while it waits for a retry
 
 	inBlock bool // it is in one piece of memory with others
 }

@@ -27,7 +27,8 @@ type Unanswered struct {
 	Records int
 }
 
-// Unanswered returns what is needed to look for Kinesis record i. It reports false if that cannot
+// Unanswered returns what is needed to look for Kinesis record i as this call may store it. What an
+// earlier call may have stored of it with the same partition key was told then. It reports false if that cannot
 // be done: WithVerifyUncertain is off, the record has no key of its own, or no time of the
 // service is known.
 func (c *TracedCall) Unanswered(i int) (Unanswered, bool) {
@@ -35,8 +36,9 @@ func (c *TracedCall) Unanswered(i int) (Unanswered, bool) {
 	if !c.pl.cfg.verify || !kr.wrapped || kr.key == "" || kr.shardID() == "" || kr.sentAt == 0 {
 		return Unanswered{}, false
 	}
+	at, place := kr.lastSent()
 	d := Unanswered{
-		Stream: c.Stream, ShardID: kr.shard.id, PartitionKey: kr.key, After: kr.sentAfter, Since: c.pl.serviceTimeAt(kr.sentAt),
+		Stream: c.Stream, ShardID: kr.shard.id, PartitionKey: kr.key, After: place.number(), Since: c.pl.serviceTimeAt(at),
 		Hash: kr.outer, First: kr.outer, Last: kr.outer, Records: len(kr.items),
 	}
 	for _, it := range kr.items {
@@ -121,8 +123,8 @@ func (pl *pipeline) beginLookups(s *lookups) {
 		d := &s.list[i]
 		pl.countVerified(&pl.stats.VerifyOpened, MetricVerifyOpened, d.Records)
 		e := &readback.Entry{
-			Key: d.PartitionKey, Shard: d.ShardID, Hash: d.Hash, After: d.After, Since: d.Since, Near: d.Since.Add(verifySlack), Earlier: true,
-			Ended: pl.now, Until: pl.now + int64(pl.cfg.verifyTime), Bytes: verifyOverhead, Size: PutPayloadUnit,
+			Key: d.PartitionKey, Shard: d.ShardID, Hash: d.Hash, After: d.After, Since: d.Since, Near: d.Since.Add(verifySlack), NearAfter: d.After, Earlier: true,
+			Ended: pl.now, Until: pl.now + int64(pl.cfg.verifyTime), Bytes: verifyOverhead,
 			Owner: &lookup{s, i},
 		}
 		s.open[e] = struct{}{}

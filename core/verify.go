@@ -59,6 +59,9 @@ const (
 	// verifySlack is how long before the time of a call, as the service has told it, the
 	// read begins where the shard has confirmed nothing lately.
 	verifySlack = time.Minute
+	// verifyRecent is how long before a call a record was confirmed for the read to begin there, and
+	// not at the time of the call.
+	verifyRecent = time.Second
 	// verifyReads bounds the reads of a stream that are under way at one time.
 	verifyReads = 16
 	// verifyReadTimeout bounds one read.
@@ -83,23 +86,51 @@ type verification struct {
 }
 
 // confirmedRecord is the last record that a shard has confirmed, and when its answer came. It is
-// noted for each, and needed as a text for a few only, so it has memory of its own.
+// noted for each, and needed as a place for a few only, so it has memory of its own.
 type confirmedRecord struct {
 	number []byte
-	text   string // of number, once it was needed
+	place  *sentPlace // of number, once it was needed
 	at     int64
 }
 
-// sequenceNumber returns the number, if its answer came within verifySlack: what was confirmed
-// long ago says less than the time of the service.
-func (c *confirmedRecord) sequenceNumber(now int64) string {
+// sentPlace says where what a shard stores comes: after a sequence number, which was confirmed at a moment.
+// All records that are sent until the next one is confirmed share it.
+type sentPlace struct {
+	after string
+	at    int64
+	again *lastCall // of a record that is sent again though it may be stored
+}
+
+// lastCall is where the last call for a record began that an earlier one may have stored. It is most
+// likely here, since what the earlier one has stored was looked for before.
+type lastCall struct {
+	at    int64
+	place *sentPlace
+}
+
+// sentPlace returns where that is, nil if its answer did not come within verifySlack: what was
+// confirmed long ago says less than the time of the service.
+func (c *confirmedRecord) sentPlace(now int64) *sentPlace {
 	if c == nil || len(c.number) == 0 || now-c.at >= int64(verifySlack) {
+		return nil
+	}
+	if c.place == nil {
+		c.place = &sentPlace{after: string(c.number), at: c.at}
+	}
+	return c.place
+}
+
+// number returns the sequence number, empty if there is none.
+func (p *sentPlace) number() string {
+	if p == nil {
 		return ""
 	}
-	if c.text == "" {
-		c.text = string(c.number)
-	}
-	return c.text
+	return p.after
+}
+
+// isRecent tells whether little can be between the place and what was sent then.
+func (p *sentPlace) isRecent(sentAt int64) bool {
+	return p != nil && sentAt-p.at < int64(verifyRecent)
 }
 
 // serviceTime is a time that Kinesis has told, or that follows from earlier ones, and when it came.
@@ -165,17 +196,36 @@ func (pl *pipeline) noteConfirmed(sh *shard, number string) {
 	if len(number) < len(last.number) || len(number) == len(last.number) && number < string(last.number) {
 		return // its call was answered late
 	}
-	last.number, last.text, last.at = append(last.number[:0], number...), "", pl.now
+	last.number, last.place, last.at = append(last.number[:0], number...), nil, pl.now
 }
 
 // noteSent keeps where to look for the records of a request that leaves now. Those that
-// were uncertain before are looked for where they were.
+// were uncertain before are looked for where they were, too.
 func (pl *pipeline) noteSent(req *request) {
 	for _, kr := range req.records {
-		if kr.wrapped && !kr.uncertain && kr.shard != nil {
-			kr.sentAt, kr.sentAfter = max(pl.now, 1), pl.verification.confirmed[kr.shard].sequenceNumber(pl.now)
+		if !kr.wrapped || kr.shard == nil {
+			continue
 		}
+		now, place := max(pl.now, 1), pl.verification.confirmed[kr.shard].sentPlace(pl.now)
+		if !kr.uncertain || kr.sentAt == 0 {
+			kr.sentAt, kr.sent = now, place
+			continue
+		}
+		var first sentPlace
+		if kr.sent != nil {
+			first = *kr.sent
+		}
+		first.again = &lastCall{at: now, place: place}
+		kr.sent = &first
 	}
+}
+
+// lastSent is where the last call for a record began.
+func (kr *kinesisRecord) lastSent() (at int64, place *sentPlace) {
+	if kr.sent != nil && kr.sent.again != nil {
+		return kr.sent.again.at, kr.sent.again.place
+	}
+	return kr.sentAt, kr.sent
 }
 
 // verifyRecord has a record looked for of which it is open whether its call has stored it.
@@ -187,12 +237,16 @@ func (pl *pipeline) verifyRecord(kr *kinesisRecord, v classification, a Attempt)
 	}
 	kr.uncertain = true
 	began := pl.clockAt(a.Start)
+	last, place := kr.lastSent()
 	e := &readback.Entry{
-		Key: kr.key, Hash: kr.outer, After: kr.sentAfter, Since: pl.serviceTimeAt(kr.sentAt),
+		Key: kr.key, Hash: kr.outer, After: kr.sent.number(), Since: pl.serviceTimeAt(kr.sentAt),
 		Began: kr.sentAt, Ended: pl.clockAt(a.End), Until: began + int64(pl.cfg.verifyTime), Bytes: kr.size + verifyOverhead,
 	}
-	if !e.Since.IsZero() {
-		e.Near = e.Since.Add(verifySlack)
+	if at := pl.serviceTimeAt(last); !at.IsZero() {
+		e.Near = at.Add(verifySlack)
+	}
+	if place.isRecent(last) {
+		e.NearAfter = place.after
 	}
 	switch {
 	case pl.meta.auto, !pl.cfg.aggregation:
@@ -251,8 +305,8 @@ func (pl *pipeline) readBack(c *readback.Call) {
 		if pl.ended || pl.ctx.Err() != nil {
 			return
 		}
-		pl.stats.VerifyReads += uint64(res.Calls)
-		pl.metrics.observe(MetricVerifyReads, "", "", 1, res.Calls)
+		pl.stats.VerifyReads++
+		pl.metrics.observe(MetricVerifyReads, "", "", 1, 1)
 		settled := pl.verification.reader.Done(c, res, pl.now)
 		pl.noteReadFailed(c, res.Err)
 		pl.settleVerified(settled)
@@ -271,7 +325,7 @@ func (pl *pipeline) callReadBack(c *readback.Call) (res readback.Result) {
 func (pl *pipeline) noteReadFailed(c *readback.Call, err error) {
 	w := &pl.verification
 	if err == nil {
-		if w.denied {
+		if w.denied && c.Reads() { // an iterator is another permission
 			w.denied = false
 			pl.log(slog.LevelInfo, "uncertain records can be looked for again")
 		}
@@ -310,7 +364,7 @@ func (pl *pipeline) settleVerified(list []readback.Settled) {
 		case readback.Missing:
 			pl.countVerified(&pl.stats.VerifyMissing, MetricVerifyMissing, len(u.kr.items))
 			if s.ReadTo != "" {
-				u.kr.sentAfter, u.kr.sentAt = s.ReadTo, s.ReadAt
+				u.kr.sent, u.kr.sentAt = &sentPlace{after: s.ReadTo, at: s.ReadAt}, s.ReadAt
 			}
 			pl.resendVerified(u, false)
 		default:

@@ -4,6 +4,7 @@ package core_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -130,6 +131,8 @@ func TestWithoutPermissionToReadThereIsOneWarning(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := kinesistest.New(kinesistest.WithStream(stream, 4))
 			denied := s.Fault(kinesistest.Fault{Operation: op, Effect: kinesistest.Fail("AccessDeniedException", "not authorized")})
+			// Iterators that come after a read was denied say nothing of it.
+			s.Fault(kinesistest.Fault{Operation: "GetShardIterator", Skip: 1, Effect: kinesistest.Delay(100 * time.Millisecond)})
 			p := newVerified(t, s)
 			for i := range 5 {
 				strike(s, 1, kinesistest.LoseReply())
@@ -140,8 +143,8 @@ func TestWithoutPermissionToReadThereIsOneWarning(t *testing.T) {
 					t.Errorf("unexpected outcome %v after %v; want it as without read-back", b.Err(), took)
 				}
 			}
-			if n := strings.Count(p.logged(), "cannot be looked for"); n != 1 {
-				t.Errorf("unexpected number of warnings; got %d; want 1:\n%s", n, p.logged())
+			if n := strings.Count(p.logged(), "cannot be looked for"); n != 1 || strings.Contains(p.logged(), "can be looked for again") {
+				t.Errorf("unexpected number of warnings, or their end; got %d; want 1 that lasts:\n%s", n, p.logged())
 			}
 			time.Sleep(11 * time.Minute)
 			denied.Remove()
@@ -237,4 +240,139 @@ func TestReadBackNeedsAClientThatReads(t *testing.T) {
 	if _, err := core.New(struct{ core.Client }{kinesistest.New().Client()}, core.WithVerifyUncertain(true)); err == nil || !strings.Contains(err.Error(), "VerifyUncertain") {
 		t.Errorf("unexpected error %v; want one that names VerifyUncertain", err)
 	}
+}
+
+// An iterator that comes late brings the calls behind it no closer together.
+func TestASlowIteratorKeepsCallsToTheirRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream(stream, 1))
+		s.Fault(kinesistest.Fault{Operation: "GetShardIterator", Effect: kinesistest.Delay(900 * time.Millisecond)})
+		c := &reads{Client: s.Client()}
+		c.get = func(n int64, in *kinesis.GetRecordsInput, out *kinesis.GetRecordsOutput, err error) (*kinesis.GetRecordsOutput, error) {
+			if n <= 5 && err == nil {
+				return &kinesis.GetRecordsOutput{NextShardIterator: in.ShardIterator, MillisBehindLatest: aws.Int64(1000)}, nil
+			}
+			return out, err
+		}
+		p := newProducer(t, c, core.WithVerifyUncertain(true))
+		strike(s, 1, kinesistest.LoseReply())
+		records := batchOf("r", 10)
+		wait(t, put(t, p, records))
+		closeProducer(t, p)
+		checkDelivered(t, s, records)
+		if len(c.moments) < 6 {
+			t.Fatalf("unexpected number of calls; got %d; want some more", len(c.moments))
+		}
+		for i := 2; i < len(c.moments); i++ {
+			if d := c.moments[i].Sub(c.moments[i-2]); d < time.Second {
+				t.Fatalf("unexpected calls: three within %v; want at most two in a second", d)
+			}
+		}
+	})
+}
+
+// othersWrite has others write 900 kB a second to a stream, more than may be read, until it is stopped.
+func othersWrite(t *testing.T, s *kinesistest.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		data := make([]byte, 45_000)
+		for ctx.Err() == nil {
+			if _, err := s.Client().PutRecords(context.Background(), &kinesis.PutRecordsInput{
+				StreamName: aws.String(stream), Records: []types.PutRecordsRequestEntry{{Data: data, PartitionKey: aws.String("others")}},
+			}); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// A record of which it stays open whether its first call has stored it is sent again. It is looked
+// for where that call began then: the first one is far behind where more is written than may be read.
+func TestARecordThatIsSentAgainIsFoundWhereItIs(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		for _, recent := range []bool{false, true} { // the shard has confirmed something just before the first call
+			t.Run(fmt.Sprintf("dies %t, recent %t", dies, recent), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := kinesistest.New(kinesistest.WithStream(stream, 1))
+					l := &lastWords{unanswered: map[uint64][]core.Unanswered{}}
+					c := &badLuck{Client: s.Client()}
+					p := newProducer(t, c, core.WithVerifyUncertain(true), core.WithTrace(l))
+					before := batchOf("before", 10)
+					wait(t, put(t, p, before))
+					stop := othersWrite(t, s)
+					defer stop()
+					time.Sleep(20 * time.Second)
+					var now [][]core.Record
+					if recent {
+						now = append(now, batchOf("now", 10))
+						wait(t, put(t, p, now[0]))
+					}
+					c.left.Store(2)
+					b := put(t, p, batchOf("r", 10))
+					time.Sleep(10500 * time.Millisecond) // the first search is over
+					if st := p.Stats(); st.VerifyGivenUp != 10 || st.VerifyOpened != 20 && st.VerifyStored == 0 {
+						t.Fatalf("unexpected counts %+v; want the first search given up and a second one", st)
+					}
+					if !dies {
+						wait(t, b)
+						stop()
+						closeProducer(t, p)
+						if st := p.Stats(); st.VerifyStored != 10 || st.VerifyGivenUp != 10 {
+							t.Errorf("unexpected counts %+v; want the record found that was sent again", st)
+						}
+						if n := storedUserRecords(s); n != 20+10*len(now) {
+							t.Errorf("unexpected number of records; got %d; want each once", n)
+						}
+						return
+					}
+					ctx, cancel := context.WithCancel(t.Context())
+					cancel()
+					_ = p.Close(ctx)
+					time.Sleep(5 * time.Second)
+					next := newProducer(t, s.Client(), core.WithVerifyUncertain(true))
+					_, stored, _ := outcomesOf(next.LookFor(t.Context(), stream, l.all()))
+					stop()
+					closeProducer(t, next)
+					if stored == 0 {
+						t.Errorf("unexpected outcomes; got %d stored of %d; want the record that was sent again", stored, len(l.all()))
+					}
+				})
+			})
+		}
+	}
+}
+
+// badLuck is a client of which, once it is struck, one call is not made and one is, both without an answer.
+type badLuck struct {
+	*kinesistest.Client
+	left atomic.Int64
+}
+
+// PutRecords implements core.Client.
+func (c *badLuck) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	n := c.left.Add(-1)
+	if n == 1 {
+		return nil, errors.New("no answer")
+	}
+	out, err := c.Client.PutRecords(ctx, in, opts...)
+	if n == 0 && err == nil {
+		return nil, errors.New("no answer")
+	}
+	return out, err
+}
+
+// storedUserRecords counts those of the test in its stream.
+func storedUserRecords(s *kinesistest.Server) (n int) {
+	for _, r := range s.Consume(stream).Records {
+		if r.PartitionKey != "others" {
+			n++
+		}
+	}
+	return n
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/internal/ledger"
 )
 
@@ -222,13 +223,13 @@ func (e *Entry) Take(look bool) (uncertain int, ok bool) {
 	return seen.n, true
 }
 
-// unansweredOf are the records for which one can look, each once: sent again with its key it is
-// the same, and the first call tells where to look.
+// unansweredOf are the records for which one can look, each once for each place: sent again with its
+// key a record may be where any of the calls has stored it.
 func unansweredOf(list []UncertainRecord) (out []UncertainRecord) {
-	known := map[string]bool{}
+	known := map[core.Unanswered]bool{}
 	for _, q := range list {
-		if q.Unanswered != nil && !known[q.PartitionKey] {
-			known[q.PartitionKey] = true
+		if q.Unanswered != nil && !known[*q.Unanswered] {
+			known[*q.Unanswered] = true
 			out = append(out, q)
 		}
 	}

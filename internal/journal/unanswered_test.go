@@ -4,6 +4,8 @@ package journal
 
 import (
 	"testing"
+
+	"github.com/outkpl/outkpl/core"
 )
 
 // A field that breaks off, of whatever length, is as none, and reading it does not fail.
@@ -28,5 +30,15 @@ func TestUnansweredRecordsThatBreakOffAreNone(t *testing.T) {
 				t.Errorf("cut at %d: unexpected record %d: %+v", n, i, d)
 			}
 		}
+	}
+}
+
+// A record that is sent again with its key may be where any of its calls has stored it: one of which it
+// stayed open may be far behind the next one.
+func TestARecordIsLookedForAtEachOfItsCalls(t *testing.T) {
+	first, again := &core.Unanswered{PartitionKey: "key", After: "50"}, &core.Unanswered{PartitionKey: "key", After: "90"}
+	list := unansweredOf([]UncertainRecord{{PartitionKey: "key", Unanswered: first}, {PartitionKey: "key", Unanswered: again}, {PartitionKey: "key", Unanswered: first}, {PartitionKey: "other"}})
+	if len(list) != 2 || list[0].Unanswered != first || list[1].Unanswered != again {
+		t.Errorf("unexpected records: %+v; want one for each place", list)
 	}
 }

@@ -41,20 +41,17 @@ func (p position) covers(o position) bool {
 	}
 }
 
-// earlier returns a position that covers both.
-func (p position) earlier(o position) position {
-	if p == (position{}) || o == (position{}) {
-		return position{}
+// earlier returns a position that covers both. What only one of them has says nothing of the other.
+func (p position) earlier(o position) (first position) {
+	if p.after != "" && o.after != "" {
+		if first.after = p.after; lessNumber(o.after, p.after) {
+			first.after = o.after
+		}
 	}
-	first := p
-	if p.since.IsZero() || !o.since.IsZero() && o.since.Before(p.since) {
-		first.since = o.since
-	}
-	switch {
-	case p.after == "" || o.after == "":
-		first.after = ""
-	case lessNumber(o.after, p.after):
-		first.after = o.after
+	if !p.since.IsZero() && !o.since.IsZero() {
+		if first.since = p.since; o.since.Before(p.since) {
+			first.since = o.since
+		}
 	}
 	return first
 }
@@ -64,7 +61,7 @@ func lessNumber(a, b string) bool {
 	return len(a) < len(b) || len(a) == len(b) && a < b
 }
 
-// Call is one read of a shard: GetRecords, with GetShardIterator before it if need be.
+// Call is one call to Kinesis for a shard: GetRecords, or GetShardIterator before the first one.
 type Call struct {
 	// Shard is the id of the shard.
 	Shard string
@@ -77,14 +74,15 @@ type Call struct {
 	limit    int
 }
 
+// Reads tells whether it is GetRecords.
+func (c *Call) Reads() bool { return c.iterator != "" }
+
 // Result is the outcome of a Call.
 type Result struct {
-	// Calls counts the calls to Kinesis that were made.
-	Calls int
-	// Err is why the read failed.
+	// Err is why the call failed.
 	Err error
 
-	iterator string // of a call that failed
+	iterator string // if that was asked for
 	keys     []found
 	records  int
 	bytes    int
@@ -113,32 +111,12 @@ func (c *child) mayContain(h aggregation.HashKey) bool {
 
 // Do makes the call. It changes nothing of the Reader and needs no lock.
 func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result) {
-	it := c.iterator
-	if it == "" {
-		in := &kinesis.GetShardIteratorInput{StreamName: stream, StreamARN: arn, ShardId: &c.Shard}
-		switch {
-		case c.from.after != "":
-			in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &c.from.after
-		case !c.from.since.IsZero():
-			in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &c.from.since
-		default:
-			in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-		}
-		res.Calls++
-		out, err := api.GetShardIterator(ctx, in)
-		if err != nil {
-			res.Err = err
-			return res
-		}
-		if it = aws.ToString(out.ShardIterator); it == "" {
-			res.Err = errNoIterator
-			return res
-		}
+	if !c.Reads() {
+		return c.begin(ctx, api, stream, arn)
 	}
-	res.Calls++
-	out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(int32(c.limit)), StreamARN: arn})
+	out, err := api.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: &c.iterator, Limit: aws.Int32(int32(c.limit)), StreamARN: arn})
 	if err != nil {
-		res.Err, res.iterator = err, it
+		res.Err = err
 		return res
 	}
 	for i := range out.Records {
@@ -147,7 +125,8 @@ func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result
 		res.bytes += len(r.Data) + len(key)
 		if len(key) == KeyBytes {
 			// Cloned, or the answer with all payloads would stay in memory.
-			res.keys = append(res.keys, found{strings.Clone(key), strings.Clone(number)})
+			both := key + number
+			res.keys = append(res.keys, found{both[:KeyBytes], both[KeyBytes:]})
 		}
 		if i == 0 {
 			res.first = strings.Clone(number)
@@ -169,6 +148,28 @@ func (c *Call) Do(ctx context.Context, api API, stream, arn *string) (res Result
 			c.known = err1 == nil && err2 == nil
 		}
 		res.children = append(res.children, c)
+	}
+	return res
+}
+
+// begin gets an iterator. It is a call of its own, since it may take its time: the next one would
+// follow too soon otherwise.
+func (c *Call) begin(ctx context.Context, api API, stream, arn *string) (res Result) {
+	in := &kinesis.GetShardIteratorInput{StreamName: stream, StreamARN: arn, ShardId: &c.Shard}
+	switch {
+	case c.from.after != "":
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &c.from.after
+	case !c.from.since.IsZero():
+		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &c.from.since
+	default:
+		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+	}
+	out, err := api.GetShardIterator(ctx, in)
+	if err != nil {
+		return Result{Err: err}
+	}
+	if res.iterator = aws.ToString(out.ShardIterator); res.iterator == "" {
+		res.Err = errNoIterator
 	}
 	return res
 }

@@ -22,13 +22,13 @@
 //   - No clock but the caller's monotonic one is used, and the time of the service, which
 //     the caller got from it. A read begins after a sequence number that the shard gave
 //     before the call, or at such a time.
-//   - One read of a shard is under way at a time, for all its entries. Where more is written
+//   - One call for a shard is under way at a time, for all its entries. Where more is written
 //     than may be read, an entry far ahead of what is read has reads of its own, which begin
-//     where its record is most likely; what was read little goes first. They are joined
-//     with the others once these have come there. In a second, Calls
-//     calls are made for a shard at most, and Calls times BytesPerCall are read from it, on
-//     average over a few seconds. After a throttle or another failure it waits, longer and
-//     longer.
+//     where its record is most likely and go first. They are joined with the others once these
+//     have come there.
+//   - In a second, Calls calls begin for a shard at most, and Calls times BytesPerCall are read
+//     from it, on average over a few seconds. What is remembered of it is bounded. After a
+//     throttle or another failure it waits, longer and longer.
 //   - It starts nothing by itself: no goroutine, no timer, no call while nothing is open.
 //
 // A Reader is not safe for concurrent use: one lock of the caller guards it. Moments are

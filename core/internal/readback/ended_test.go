@@ -21,13 +21,13 @@ func closedShard(children []child, seconds int) (r *Reader, outcomes map[string]
 	}
 	add := func(n int, after string, began int64, near, life int) {
 		hit := r.Add(&Entry{
-			Key: key(n), Shard: "A", After: after, Since: base.Add(-time.Hour), Near: base.Add(time.Duration(near) * time.Second),
+			Key: key(n), Shard: "A", After: after, Since: base.Add(-time.Hour), Near: base.Add(time.Duration(near) * time.Second), NearAfter: nearAfter(n, after),
 			Began: began, Ended: began + second, Until: now + int64(life)*second, Bytes: 100,
 		}, now)
 		note(hit)
 	}
 	add(0, "100", second, 0, 500)
-	note(r.Done(r.Next(now), Result{Calls: 2, records: 1, bytes: 200_000, first: "101", last: "101", at: base, span: time.Second, next: "it"}, now))
+	note(r.Done(nextRead(r, now), Result{records: 1, bytes: 200_000, first: "101", last: "101", at: base, span: time.Second, next: "it"}, now))
 	now += second
 	add(1, "100", 60*second, 20, 200)
 	add(2, "900", 50*second, 20, 40)
@@ -36,7 +36,7 @@ func closedShard(children []child, seconds int) (r *Reader, outcomes map[string]
 		for _, e := range r.Late(now) {
 			outcomes[e.Key] = Unknown
 		}
-		for c := r.Next(now); c != nil; c = r.Next(now) {
+		for c := nextRead(r, now); c != nil; c = nextRead(r, now) {
 			res := Result{next: "itB", tip: true, records: 1, bytes: 10, first: "2000", last: "2000", keys: []found{{key(1), "2000"}}}
 			switch {
 			case c.Shard == "A" && c.p.from.after == "900":
@@ -51,6 +51,25 @@ func closedShard(children []child, seconds int) (r *Reader, outcomes map[string]
 		}
 	}
 	return r, outcomes
+}
+
+// nearAfter is the number near entry n: that of 1 is old.
+func nearAfter(n int, after string) string {
+	if n == 1 {
+		return ""
+	}
+	return after
+}
+
+// nextRead returns the next call of GetRecords. All calls for iterators are answered at once.
+func nextRead(r *Reader, now int64) *Call {
+	for {
+		c := r.Next(now)
+		if c == nil || c.iterator != "" {
+			return c
+		}
+		r.Done(c, Result{iterator: "it"}, now)
+	}
 }
 
 func key(n int) string { return fmt.Sprintf("%016d", n) }

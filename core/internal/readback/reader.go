@@ -24,8 +24,10 @@ const (
 	second = int64(time.Second)
 	// burst is for how many seconds bytes are saved up that are not read.
 	burst = 3
-	// maxSeen bounds the keys that are remembered of what was read of a shard.
-	maxSeen = 4096
+	// firstSize is what the records of a shard are taken to have before one was read. What is looked
+	// for tells little: a limit of as many small records takes megabytes where others write large
+	// ones, and no more is read until the shard has made up for them.
+	firstSize = 25_000
 	// maxLimit is the most records that GetRecords returns.
 	maxLimit = 10_000
 	// backoffMin and backoffMax bound the wait after a failed read, which doubles.
@@ -58,9 +60,11 @@ type Entry struct {
 	// time of the service before Began, or zero. One of them has to be there.
 	After string
 	Since time.Time
-	// Near is about the time of the service when the call began, or zero. It decides only what
-	// is read first.
-	Near time.Time
+	// Near is about the time of the service when the last of its calls began, or zero. NearAfter is a
+	// sequence number that the shard gave not long before, or empty. They decide only what is read
+	// first: what earlier calls have stored was looked for before.
+	Near      time.Time
+	NearAfter string
 	// Began is when the first call began that may have stored the record, Ended when the
 	// last one ended.
 	Began, Ended int64
@@ -69,8 +73,8 @@ type Entry struct {
 	// Earlier tells that an earlier process made the calls: only After and Since tell when. Began
 	// is before all moments of this process then.
 	Earlier bool
-	// Bytes is the size of the record, or what it takes in memory; Size is the size then.
-	Bytes, Size int
+	// Bytes is what the record takes in memory.
+	Bytes int
 	// Owner belongs to the caller.
 	Owner any
 
@@ -110,12 +114,13 @@ type Reader struct {
 	shards  map[string]*shard
 	entries entryHeap
 	bytes   int
+	seen    int   // how many keys are remembered of what was read of a shard
 	active  int   // reads under way
 	due     int64 // see Due; 0 if it has to be worked out
 }
 
 // New makes a Reader.
-func New(cfg Config) *Reader { return &Reader{cfg: cfg, shards: map[string]*shard{}} }
+func New(cfg Config) *Reader { return &Reader{cfg: cfg, shards: map[string]*shard{}, seen: maxSeen} }
 
 // Len returns the number of entries, Bytes their size together.
 func (r *Reader) Len() int { return len(r.entries) }
@@ -135,10 +140,27 @@ func (e *Entry) position(shard string) position {
 	return own
 }
 
+// likely is where the record of an entry is most likely.
+func (e *Entry) likely(shard string) position {
+	p := position{since: e.Near.Add(-before)}
+	if shard == e.Shard {
+		p.after = e.NearAfter
+	}
+	return p
+}
+
+// likelyEnd is until when it was most likely stored.
+func (e *Entry) likelyEnd() time.Time { return e.Near.Add(lasts) }
+
+// direct tells whether it is most likely where it has to be read from.
+func (e *Entry) direct(shard string) bool {
+	return shard == e.Shard && e.After != "" && e.NearAfter == e.After && !e.Near.IsZero()
+}
+
 // shard is the state of the reads of one shard.
 type shard struct {
 	id       string
-	entries  map[*Entry]struct{}
+	entries  map[*Entry]bool     // true for those that are read where their records are most likely
 	byKey    map[string][]*Entry // several may have parts of one record
 	passes   []*pass
 	children []child // once one has come to the end of the shard
@@ -153,6 +175,7 @@ type shard struct {
 	backoff  int64
 	lastUsed int64
 	rate     float64 // bytes a second that may be read
+	flow     float64 // bytes a second that are written, as seen last, 0 if unknown
 }
 
 // Add takes an entry. If its key was read already, it has an outcome at once.
@@ -165,6 +188,11 @@ func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 		}
 	}
 	r.due = 0
+	if e.Earlier {
+		// Its moments are not of this process. A pass for it has what is stored from now on, and
+		// what calls before have stored only if it begins at their positions.
+		e.Began = now
+	}
 	heap.Push(&r.entries, e)
 	r.bytes += e.Bytes
 	if hit := r.attach(e, e.Shard, now); hit != nil {
@@ -178,7 +206,7 @@ func (r *Reader) Add(e *Entry, now int64) (settled []Settled) {
 func (r *Reader) attach(e *Entry, id string, now int64) *Settled {
 	s := r.shards[id]
 	if s == nil {
-		s = &shard{id: id, entries: map[*Entry]struct{}{}, byKey: map[string][]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst), rate: float64(r.cfg.Calls * BytesPerCall)}
+		s = &shard{id: id, entries: map[*Entry]bool{}, byKey: map[string][]*Entry{}, counted: now, bytes: float64(r.cfg.Calls * BytesPerCall * burst), rate: float64(r.cfg.Calls * BytesPerCall)}
 		r.shards[id] = s
 	}
 	s.lastUsed = now
@@ -186,20 +214,17 @@ func (r *Reader) attach(e *Entry, id string, now int64) *Settled {
 		return nil
 	}
 	for _, p := range s.passes {
-		if number, ok := p.seen[e.Key]; ok {
+		if number, ok := p.find(e.Key); ok {
 			return &Settled{Entry: e, Outcome: Stored, InShard: id, Number: number}
 		}
 	}
-	s.entries[e] = struct{}{}
+	s.entries[e] = false
 	s.byKey[e.Key] = append(s.byKey[e.Key], e)
 	e.shards = append(e.shards, s)
 	if s.average == 0 {
-		s.average = float64(max(e.Bytes, e.Size, 1))
+		s.average = float64(max(e.Bytes, firstSize))
 	}
-	p := s.passFor(e, e.position(id), now)
-	p.users[e], p.next = true, now
-	s.hurry(e, now)
-	if !p.ended {
+	if p := s.join(e, now); !p.ended {
 		return nil
 	}
 	hit, _ := r.attachChildren(e, s, now)
@@ -234,9 +259,10 @@ func (r *Reader) Remove(e *Entry) {
 		} else {
 			delete(s.byKey, e.Key)
 		}
-		for _, p := range s.passes {
+		s.passes = slices.DeleteFunc(s.passes, func(p *pass) bool {
 			delete(p.users, e)
-		}
+			return len(p.users) == 0 && !p.used && p != s.busy
+		})
 		if len(s.entries) == 0 {
 			s.passes = nil
 		}
@@ -290,18 +316,16 @@ func (r *Reader) readDue(s *shard, now int64) int64 {
 		return NoMoment
 	}
 	at = max(at, s.pause)
-	calls := 1
+	if n := len(s.calls) - r.cfg.Calls; n >= 0 {
+		at = max(at, s.calls[n]+second)
+	}
 	if p.iterator == "" {
-		calls = 2
+		return at
 	}
-	// So many of the last calls must have begun a second ago that there is room for these.
-	if n := len(s.calls) + calls - r.cfg.Calls; n > 0 {
-		at = max(at, s.calls[n-1]+second)
-	}
-	rate := float64(r.cfg.Calls * BytesPerCall)
-	have := min(s.bytes+rate*float64(now-s.counted)/float64(second), rate*burst)
-	if need := min(s.average, rate*burst) - have; need > 0 {
-		at = max(at, now+int64(math.Ceil(need/rate*float64(second))))
+	have := min(s.bytes+s.rate*float64(now-s.counted)/float64(second), s.rate*burst)
+	// With less a call would be spent on little.
+	if need := min(max(s.averageOf(p), BytesPerCall), s.rate*burst) - have; need > 0 {
+		at = max(at, now+int64(math.Ceil(need/s.rate*float64(second))))
 	}
 	return at
 }
@@ -322,17 +346,13 @@ func (r *Reader) Next(now int64) *Call {
 		r.due = 0 // another pass is the next by now, which begins with a call more
 		return nil
 	}
-	rate := float64(r.cfg.Calls * BytesPerCall)
-	s.bytes = min(s.bytes+rate*float64(now-s.counted)/float64(second), rate*burst)
+	s.bytes = min(s.bytes+s.rate*float64(now-s.counted)/float64(second), s.rate*burst)
 	p, _ := s.choose(now)
+	if !p.used {
+		s.makeRoom(now)
+	}
 	s.counted, s.busy, s.lastUsed = now, p, now
-	calls := 1
-	if p.iterator == "" {
-		calls = 2
-	}
-	for range calls {
-		s.calls = append(s.calls, now)
-	}
+	s.calls = append(s.calls, now)
 	r.due = 0
 	s.calls = append(s.calls[:0], s.calls[max(0, len(s.calls)-r.cfg.Calls):]...)
 	from := p.from
@@ -342,8 +362,29 @@ func (r *Reader) Next(now int64) *Call {
 	r.active++
 	return &Call{
 		Shard: s.id, s: s, p: p, began: now, iterator: p.iterator, from: from,
-		limit: int(min(max(s.bytes/float64(s.due(now))/max(s.average, 1), 1), maxLimit)),
+		limit: int(min(max(s.share(p, now)/max(s.averageOf(p), 1), 1), maxLimit)),
 	}
+}
+
+// averageOf returns the size of a record where a pass is, about.
+func (s *shard) averageOf(p *pass) float64 {
+	if p.average > 0 {
+		return p.average
+	}
+	return s.average
+}
+
+// share is how many bytes the next read of a pass may take: what is there is divided, but not so that
+// calls are spent on little.
+func (s *shard) share(p *pass, now int64) float64 {
+	least := BytesPerCall
+	switch {
+	case !p.used && p.isHot():
+		least *= 2 // it took a call to begin
+	case !p.used && s.flow == 0:
+		return min(s.bytes, float64(least)) // it tells how far it is to what is sought
+	}
+	return max(s.bytes/float64(max(s.due(now), 1)), min(s.bytes, float64(least)))
 }
 
 // Done takes the result of a call, and returns the entries that have an outcome now.
@@ -356,9 +397,16 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 	if res.Err != nil {
 		return r.failed(c, res, now)
 	}
-	s.backoff, s.pause = 0, 0
+	if !c.Reads() {
+		p.iterator = res.iterator
+		return nil
+	}
+	s.backoff, s.pause, p.used = 0, 0, true
 	if res.records > 0 {
-		s.average = (s.average + 3*float64(res.bytes)/float64(res.records)) / 4
+		// A limit counts records. Rather too few than so many that the shard has to wait for long.
+		mean := float64(res.bytes) / float64(res.records)
+		p.average = max(mean, math.Sqrt(mean*s.averageOf(p)))
+		s.average = max(mean, math.Sqrt(mean*s.average))
 	}
 	for _, f := range res.keys {
 		for _, e := range slices.Clone(s.byKey[f.key]) {
@@ -369,28 +417,35 @@ func (r *Reader) Done(c *Call, res Result, now int64) (settled []Settled) {
 	if !slices.Contains(s.passes, p) {
 		return settled // nobody needs it any more
 	}
-	if p.began == NoMoment {
-		p.began = c.began // what is stored later comes behind what was read
-	}
-	p.iterator, p.next, p.used, p.backlog = res.next, now, true, !res.tip
+	last := p.last
+	p.iterator, p.next, p.backlog = res.next, now, !res.tip
 	p.read += res.bytes
 	if res.records > 0 {
+		if p.began == NoMoment {
+			p.began = now // what is stored later comes behind what was read
+		}
 		p.last, p.at = res.last, res.at
 		if res.span > 0 {
 			p.rate = float64(res.bytes) / res.span.Seconds()
+			s.flow = p.rate
 		}
 		if p.first == "" {
 			p.first = res.first
 		}
 	}
-	p.remember(res.keys, now)
+	p.remember(res.keys, last, r.seen/chapters, now)
+	s.forget(r.seen, now)
 	if res.tip {
 		p.tip = c.began
 	}
 	if res.next == "" {
 		p.ended, s.children = true, res.children
 	}
-	p = r.meet(s, p, now)
+	p = s.meet(p, now)
+	p.hot = time.Time{}
+	for e := range p.users {
+		p.heat(e)
+	}
 	if p.ended {
 		for e := range p.users {
 			hit, some := r.attachChildren(e, s, now)
@@ -427,14 +482,13 @@ func (p *pass) rest(settle, now int64) {
 // missing takes the entries of a shard out that are nowhere.
 func (r *Reader) missing(s *shard) (settled []Settled) {
 	for e := range s.entries {
-		if !r.readAll(e, e.Shard) {
+		by := r.readAll(e, e.Shard)
+		if by == nil {
 			continue
 		}
 		m := Settled{Entry: e, Outcome: Missing}
-		for _, p := range r.shards[e.Shard].passes {
-			if p.users[e] && !p.ended {
-				m.ReadTo, m.ReadAt = p.last, p.tip
-			}
+		if !by.ended {
+			m.ReadTo, m.ReadAt = by.last, by.tip
 		}
 		settled = append(settled, m)
 		r.Remove(e)
@@ -442,25 +496,19 @@ func (r *Reader) missing(s *shard) (settled []Settled) {
 	return settled
 }
 
-// readAll reports whether all has been read that a shard, and those that came out of it,
-// can have of an entry.
-func (r *Reader) readAll(e *Entry, id string) bool {
+// readAll returns a pass that has read all that a shard, and those that came out of it, can have
+// of an entry, nil if none has.
+func (r *Reader) readAll(e *Entry, id string) *pass {
 	s := r.shards[id]
 	if s == nil {
-		return false
+		return nil
 	}
 	for _, p := range s.passes {
-		switch {
-		case !p.users[e]:
-		case !p.ended:
-			if p.tip >= 0 && p.tip >= e.Ended+r.cfg.Settle {
-				return true
-			}
-		case r.readChildren(e, s):
-			return true
+		if p.users[e] && (p.ended && r.readChildren(e, s) || !p.ended && p.tip >= 0 && p.tip >= e.Ended+r.cfg.Settle) {
+			return p
 		}
 	}
-	return false
+	return nil
 }
 
 // readChildren reports false too if none of those that are known can have the entry: then some
@@ -469,7 +517,7 @@ func (r *Reader) readChildren(e *Entry, s *shard) bool {
 	some := false
 	for i := range s.children {
 		if c := &s.children[i]; c.mayContain(e.Hash) {
-			if !r.readAll(e, c.id) {
+			if r.readAll(e, c.id) == nil {
 				return false
 			}
 			some = true
@@ -491,19 +539,19 @@ func (r *Reader) failed(c *Call, res Result, now int64) (settled []Settled) {
 		switch {
 		case !slices.Contains(s.passes, p):
 			return nil
-		case c.iterator != "":
+		case c.Reads():
 			p.iterator = ""
 		case p.last != "":
-			p.last = ""
-		case p.from.after != "" && !p.from.since.IsZero():
+			p.restart(p.from)
+		case p.from.after != "" && !p.since().IsZero():
 			// The number is not one of this shard: its stream was recreated.
-			p.from.after = ""
+			p.restart(position{since: p.since()})
+			p.began = p.leastBegan()
+		case !p.complete():
+			// Its number or time is not one of this shard. All its entries are read for elsewhere, too.
+			s.passes = slices.DeleteFunc(s.passes, func(o *pass) bool { return o == p })
 		default:
 			return r.giveUp(s)
-		}
-	default:
-		if res.iterator != "" {
-			p.iterator = res.iterator
 		}
 	}
 	s.backoff = min(max(2*s.backoff, backoffMin), backoffMax)
