@@ -17,7 +17,7 @@ import (
 type layout struct {
 	steps []layoutStep
 	// All that is read, and all that is written, in the order of the steps. Behind that of the
-	// last step is what is written at the end.
+	// last step is what is written at the end, that of the payload included.
 	read, write []byte
 }
 
@@ -152,8 +152,9 @@ func (ls *layouts) miss() bool {
 	return false
 }
 
-// learn is told of the body of an event, and of its text. If none has fitted it, it is learned.
-func (ls *layouts) learn(body, text []byte, o *jsonOptions) {
+// learn is told of the body of an event of the shaper, and of its text. If none has fitted it,
+// it is learned.
+func (ls *layouts) learn(s *Shaper, body, text []byte) {
 	if !ls.asked {
 		return
 	}
@@ -165,10 +166,11 @@ func (ls *layouts) learn(body, text []byte, o *jsonOptions) {
 		ls.rest--
 		return
 	}
-	if !ls.learnSpare(body, text, o) {
+	if !ls.learnSpare(body, text, &s.json) {
 		ls.rest = restAfter
 		return
 	}
+	ls.spare.write = s.appendEnd(ls.spare.write)
 	n := 0
 	for k := range ls.known {
 		if len(ls.known[k].steps) == 0 || len(ls.known[n].steps) > 0 && ls.used[k] < ls.used[n] {
@@ -250,12 +252,6 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 	if !ok {
 		b.arena = arena[:start]
 		return false
-	}
-	if s.newline {
-		arena = append(arena, '\n')
-	}
-	if s.combine != nil {
-		arena = append(arena, s.combine.last())
 	}
 	b.arena, sp.end = arena, len(arena)
 	if s.oversize != oversizeKeep && recordSize(&sp) > s.surelyFits() {

@@ -348,7 +348,7 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 		}
 		dst, i, reason = appendValue(dst, body, 0, 0, o)
 		if reason == ReasonNone && o == &s.json && s.isPlain() {
-			b.layouts.learn(body, dst[start:], o)
+			b.layouts.learn(s, body, dst[start:])
 		}
 	} else {
 		dst, i, reason = s.appendObject(dst, body, ev, b, add, o)
@@ -359,13 +359,18 @@ func (s *Shaper) appendPayload(dst []byte, ev *Event, b *Builder, o *jsonOptions
 	if o.partial != nil && reason == ReasonNone {
 		dst = o.partial.mark(dst, start)
 	}
-	if s.newline {
-		dst = append(dst, '\n')
+	return s.appendEnd(dst), outcome, i, reason
+}
+
+// appendEnd appends what comes behind the text of an event.
+func (s *Shaper) appendEnd(dst []byte) []byte {
+	switch {
+	case s.combine != nil:
+		return append(dst, s.combine.last())
+	case s.newline:
+		return append(dst, '\n')
 	}
-	if s.combine != nil && reason == ReasonNone {
-		dst = append(dst, s.combine.last())
-	}
-	return dst, outcome, i, reason
+	return dst
 }
 
 // additions says what an event gets from outside of its body, besides the time.
