@@ -137,7 +137,7 @@ func TestWriterThatNeverGivesWayLeavesAThirdAndMore(t *testing.T) {
 			if ours < 0.35 || all < allFixed-0.02 {
 				t.Errorf("unexpected part of the shard; got %.1f %%, %.1f %% in all; want at least 35, %.1f", 100*ours, 100*all, 100*allFixed)
 			}
-			if throttled > throttledFixed+0.05 { // chance may make it more
+			if throttled > throttledFixed+0.1 { // chance may make it more
 				t.Errorf("unexpected part throttled; got %.1f %%; want no more than with a fixed rate, %.1f", 100*throttled, 100*throttledFixed)
 			}
 		})
