@@ -27,9 +27,14 @@ type Unanswered struct {
 	Records int
 }
 
+// ownPlaces is for how many calls of a Kinesis record a trace has a place for each. To read from
+// the first one finds those of all, but takes longer.
+const ownPlaces = 2
+
 // Unanswered returns what is needed to look for Kinesis record i as this call may store it. What an
-// earlier call may have stored of it with the same partition key was told then. It reports false if that cannot
-// be done: WithVerifyUncertain is off, the record has no key of its own, or no time of the
+// earlier call may have stored of it with the same partition key was told then; but from the third
+// call on it is told again, since not all calls of an outage are kept. It reports false if that
+// cannot be done: WithVerifyUncertain is off, the record has no key of its own, or no time of the
 // service is known.
 func (c *TracedCall) Unanswered(i int) (Unanswered, bool) {
 	kr := c.req.records[i]
@@ -37,6 +42,9 @@ func (c *TracedCall) Unanswered(i int) (Unanswered, bool) {
 		return Unanswered{}, false
 	}
 	at, place := kr.lastSent()
+	if s := kr.sent; s != nil && s.again != nil && s.again.calls > ownPlaces {
+		at, place = kr.sentAt, s
+	}
 	d := Unanswered{
 		Stream: c.Stream, ShardID: kr.shard.id, PartitionKey: kr.key, After: place.number(), Since: c.pl.serviceTimeAt(at),
 		Hash: kr.outer, First: kr.outer, Last: kr.outer, Records: len(kr.items),

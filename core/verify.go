@@ -106,6 +106,7 @@ type sentPlace struct {
 type lastCall struct {
 	at    int64
 	place *sentPlace
+	calls int // with the first one
 }
 
 // sentPlace returns where that is, nil if its answer did not come within verifySlack: what was
@@ -215,7 +216,11 @@ func (pl *pipeline) noteSent(req *request) {
 		if kr.sent != nil {
 			first = *kr.sent
 		}
-		first.again = &lastCall{at: now, place: place}
+		calls := 2
+		if first.again != nil {
+			calls = first.again.calls + 1
+		}
+		first.again = &lastCall{at: now, place: place, calls: calls}
 		kr.sent = &first
 	}
 }

@@ -527,3 +527,34 @@ func TestContentThatIsParkedWithNothingIsNotTakenForAnEqualOne(t *testing.T) {
 		checkStored(t, s, "logs", "c", 10, 2)
 	})
 }
+
+// What the first call has stored is found after a kill, though the journal does not keep it of all calls of
+// an outage.
+func TestTheFirstOfManyCallsIsFoundAfterAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := kinesistest.New(kinesistest.WithStream("logs", 1))
+		a := live(t, s, t.TempDir(), true, true)
+		a.deliver(a.content("before", 40))
+		lost := s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: 1, Effect: kinesistest.LoseReply()})
+		c := a.content("c", 40)
+		read := s.Fault(kinesistest.Fault{Operation: "GetShardIterator", Effect: kinesistest.Reset()})
+		go a.try(c, time.Hour)
+		time.Sleep(2 * time.Second)
+		lost.Remove()
+		put := s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Reset()})
+		time.Sleep(400 * time.Second)
+		for range 60 { // until the file is written anew
+			a.journal.Begin(journal.Head{Identity: a.journal.Identity(Scope{}, []byte("other")), Total: 1, Plan: make([]byte, 200_000)}).End()
+		}
+		if a.journal.Stats().Rewrites == 0 {
+			t.Error("unexpected file of the journal; want it written anew")
+		}
+		dir := a.die()
+		put.Remove()
+		read.Remove()
+		b := live(t, s, dir, true, true)
+		b.deliver(c)
+		checkStored(t, s, "logs", "c", 40, 1)
+		b.end()
+	})
+}
