@@ -162,7 +162,7 @@ func (pl *pipeline) packAggregate(sh *shard) {
 	kr.size, kr.expires, kr.outer = o.bound, o.expires, o.outer
 	if len(kr.items) > 0 {
 		if kr.chooseWrapped(); !kr.wrapped {
-			kr.size = kr.items[0].sizeAlone()
+			kr.size = kr.sizeRaw()
 		}
 	}
 	o.record, o.bound, o.expires = kr, 0, 0

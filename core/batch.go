@@ -39,8 +39,8 @@ func (a *Attempt) Duration() time.Duration { return a.End.Sub(a.Start) }
 type Result struct {
 	// Settled is false as long as the outcome is open.
 	Settled bool
-	// ShardID and SequenceNumber say where the confirmed record is. All user
-	// records of one aggregate share the sequence number.
+	// ShardID and SequenceNumber say where the confirmed record is; see WithPlaces. All
+	// user records of one aggregate share the sequence number.
 	ShardID, SequenceNumber string
 	// Attempts lists the attempts, oldest first. Of more than 32 the first 30 and the
 	// last two are kept; the one before the last is Uncertain if any of those
@@ -187,7 +187,7 @@ func (b *Batch) Result(i int) Result {
 			a := &r.Attempts[i]
 			a.Delay, since = a.Start.Sub(since), a.End
 		}
-		if r.Settled && r.Err == nil {
+		if r.Confirmed() {
 			r.ShardID, r.SequenceNumber = it.last.shardID, it.last.sequenceNumber
 		}
 	}

@@ -82,7 +82,7 @@ func (a *audit) auditSize(p place, kr *kinesisRecord) error {
 	}
 	switch {
 	case !kr.wrapped:
-		least, exact = kr.items[0].sizeAlone(), true
+		least, exact = kr.sizeRaw(), true
 	case exact:
 		least = kr.agg.Size() + kr.outerKeyLen()
 	}

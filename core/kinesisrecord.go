@@ -37,6 +37,7 @@ type kinesisRecord struct {
 	// unkeyedHash is the explicit hash key of the unkeyed records in here. All of
 	// them share it, and so one entry of the key table.
 	hasUnkeyedHash bool
+	unkeyedKey     unkeyedKey // that leads there, if there is one and only record
 	unkeyedHash    aggregation.HashKey
 
 	wrapBytes int    // 0: a record that is alone is not wrapped
@@ -67,6 +68,21 @@ func (it *item) sizeAlone() int {
 	}
 	return int(it.dataBytes) + int(it.keyBytes)
 }
+
+// sizeRaw returns the size of the record if it is its first user record as it is.
+func (kr *kinesisRecord) sizeRaw() int { return kr.items[0].sizeAlone() + kr.unkeyedKey.size() }
+
+// rawKey returns the partition key that it has then.
+func (kr *kinesisRecord) rawKey() string {
+	if kr.unkeyedKey != 0 {
+		return loadUnkeyedKeys().text[kr.unkeyedKey]
+	}
+	return kr.items[0].partitionKey()
+}
+
+// explicitlyPlaced tells whether an explicit hash key leads the record to its shard, and not its partition
+// key.
+func (kr *kinesisRecord) explicitlyPlaced() bool { return kr.unkeyedKey == 0 }
 
 // shardID returns the id of the predicted shard, empty without a prediction.
 func (kr *kinesisRecord) shardID() string {
@@ -175,7 +191,7 @@ func (kr *kinesisRecord) addItem(it *item) {
 	kr.chooseWrapped()
 	kr.expires = earlier(kr.expires, it.batch.expires)
 	if !kr.wrapped { // it may stay alone
-		kr.size = it.sizeAlone()
+		kr.size = kr.sizeRaw()
 		return
 	}
 	kr.countItems()
@@ -209,7 +225,7 @@ func (kr *kinesisRecord) countItemsWith(agg *aggregation.Builder) {
 	if kr.wrapped {
 		kr.size = agg.Size() + kr.outerKeyLen()
 	} else {
-		kr.size = kr.items[0].sizeAlone()
+		kr.size = kr.sizeRaw()
 	}
 }
 
@@ -223,7 +239,7 @@ func (kr *kinesisRecord) appendData(buf []byte, spare *aggregation.Builder) (dat
 		if data == nil {
 			data = []byte{} // the SDK takes nil for a missing field
 		}
-		return data, buf, kr.items[0].partitionKey()
+		return data, buf, kr.rawKey()
 	}
 	agg := kr.agg
 	if kr.counted() == 0 {

@@ -47,11 +47,13 @@ func (s *sums) Observe(list []core.Observation) {
 
 func TestMetricsAgreeWithTheCounters(t *testing.T) {
 	for _, aggregation := range []bool{true, false} {
-		t.Run(fmt.Sprint("aggregation=", aggregation), func(t *testing.T) { checkMetricsAgree(t, aggregation) })
+		for _, places := range []bool{true, false} {
+			t.Run(fmt.Sprintf("aggregation=%t,places=%t", aggregation, places), func(t *testing.T) { checkMetricsAgree(t, aggregation, places) })
+		}
 	}
 }
 
-func checkMetricsAgree(t *testing.T, aggregation bool) {
+func checkMetricsAgree(t *testing.T, aggregation, places bool) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	for i, code := range []string{"InternalFailure", "ProvisionedThroughputExceededException"} {
 		s.Fault(kinesistest.Fault{
@@ -66,7 +68,7 @@ func checkMetricsAgree(t *testing.T, aggregation bool) {
 	}
 	m := newSums()
 	p := newProducer(t, s.Client(), core.WithObserver(m), core.WithRateLimit(10_000),
-		core.WithRetryBackoff(time.Millisecond, 2*time.Millisecond), core.WithCollectionMaxCount(collection), core.WithAggregation(aggregation))
+		core.WithRetryBackoff(time.Millisecond, 2*time.Millisecond), core.WithCollectionMaxCount(collection), core.WithAggregation(aggregation), core.WithPlaces(places))
 	for i := range 40 {
 		records := batchOf(fmt.Sprint("batch", i), 500)
 		records[3].PartitionKey = strings.Repeat("x", 257) // invalid
@@ -147,7 +149,7 @@ func TestRecordsOfOneShardAreObservedTogether(t *testing.T) {
 		core.MetricUserRecordsPut:              {12, 12, 1, 1},
 		core.MetricUserRecordsDataPut:          {12, 780, 10, 120},
 		core.MetricKinesisRecordsPut:           {12, 12, 1, 1},
-		core.MetricKinesisRecordsDataPut:       {12, 780 + 12, 10 + 1, 120 + 1}, // with the key
+		core.MetricKinesisRecordsDataPut:       {12, 780 + 24, 10 + 2, 120 + 2}, // with the key
 		core.MetricPutPayloadUnits:             {12, 12, 1, 1},
 		core.MetricPutPayloadUnitsSaved:        {12, 0, 0, 0},
 		core.MetricUserRecordsPerKinesisRecord: {12, 12, 1, 1},

@@ -14,7 +14,7 @@ type Outcome struct {
 	Index int
 	// Value is that of the Record.
 	Value any
-	// ShardID and SequenceNumber say where a confirmed record is; see Result.
+	// ShardID and SequenceNumber say where a confirmed record is; see Result and WithPlaces.
 	ShardID, SequenceNumber string
 	// Err is nil if the record is confirmed.
 	Err *RecordError
@@ -129,7 +129,7 @@ func (p *Producer) callOutcomeFunc(list []Outcome) {
 
 func (it *item) outcome() Outcome {
 	o := Outcome{Batch: it.batch, Index: int(it.index), Value: it.batch.Value(int(it.index)), Err: it.err}
-	if it.err == nil {
+	if it.err == nil && it.last != nil {
 		o.ShardID, o.SequenceNumber = it.last.shardID, it.last.sequenceNumber
 	}
 	return o

@@ -263,13 +263,14 @@ func TestPeersSizesAreExact(t *testing.T) {
 }
 
 // A record alone went without an explicit hash key, so that the shard it was counted for
-// and the one it went to could differ.
+// and the one it went to could differ. One without a key of its own gets a key that leads to
+// that shard, or an explicit hash key.
 func TestPeersRecordAloneCarriesItsHashKey(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream(stream, 4))
 	p := newProducer(t, s.Client(), core.WithAggregation(false))
-	wait(t, put(t, p, append(batchOf("a", 20), core.Record{Data: []byte("unkeyed")})))
+	wait(t, put(t, p, append(batchOf("a", 20), core.Record{Data: []byte("unkeyed")}, core.Record{Data: make([]byte, 9<<10)})))
 	for _, r := range s.Records(stream) {
-		if r.ExplicitHashKey == "" {
+		if r.ExplicitHashKey == "" && (string(r.Data) != "unkeyed" || r.PartitionKey == "a") {
 			t.Errorf("unexpected record with key %q: it has no explicit hash key", r.PartitionKey)
 		}
 	}

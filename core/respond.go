@@ -63,11 +63,11 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		if pl.refusals.size.least != 0 {
 			sent = req.requestWireBytes() // before its records are used again
 		}
-		var stored []attemptNode // in one piece of memory, as the texts of the answer are
+		stored := req.nodes // in one piece of memory, as the texts of the answer are
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {
-				if stored == nil {
+				if cap(stored) == len(stored) {
 					stored = make([]attemptNode, 0, i+1)
 				}
 				id := aws.ToString(e.ShardId)
@@ -85,6 +85,11 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 				throttled = v
 			}
 			pl.recordRefused(kr, v, *base, req, out)
+		}
+		if !pl.cfg.places {
+			pl.metrics.observeEnds() // which still looks at them
+			pl.link = attemptLink{}
+			req.nodes = stored
 		}
 		if pl.stats.KinesisRecords > before {
 			pl.notePassedCall(req.number, sent)

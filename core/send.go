@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/outkpl/outkpl/aggregation"
+	"github.com/outkpl/outkpl/core/internal/answers"
 )
 
 // request is one PutRecords call.
@@ -28,6 +29,8 @@ type request struct {
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte            // scratch
 	builder  aggregation.Builder // one after the other, of aggregates that have none
+	answer   answers.Memory      // without WithPlaces
+	nodes    []attemptNode       // likewise, of the records that are stored
 
 	gen        uint64 // of the last map fetch that began before
 	omitKeys   bool   // unkeyed records are sent without a partition key
@@ -57,6 +60,9 @@ func (r *request) releaseRequest() {
 	clear(r.unsealed)
 	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
 	r.blob, r.decimal, r.digits = r.blob[:0], r.decimal[:0], r.digits[:0]
+	r.answer.Clear()
+	clear(r.nodes)
+	r.nodes = r.nodes[:0]
 	r.bytes, r.gen, r.omitKeys, r.omittedKey = 0, 0, false, false
 	r.number, r.proof = 0, proof{}
 	requestPool.Put(r)
@@ -86,7 +92,7 @@ func (pl *pipeline) send(req *request) {
 	var token uint64
 	if defect == nil {
 		token = pl.traceSending(req)
-		out, err = pl.putRecords(entries)
+		out, err = pl.putRecords(req, entries)
 	}
 	known := pl.endCall(req, out, err, defect, start, time.Now())
 	pl.traceAnswered(token, known) // of what is confirmed it has been told
@@ -125,10 +131,13 @@ func (pl *pipeline) endCall(req *request, out *kinesis.PutRecordsOutput, err err
 
 // putRecords makes the PutRecords call. A panic of the client becomes an error, since
 // it must not take the host down; it says nothing about what was stored.
-func (pl *pipeline) putRecords(entries []types.PutRecordsRequestEntry) (out *kinesis.PutRecordsOutput, err error) {
+func (pl *pipeline) putRecords(req *request, entries []types.PutRecordsRequestEntry) (out *kinesis.PutRecordsOutput, err error) {
 	defer recoverTo(&err, "PutRecords")
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
+	if !pl.cfg.places {
+		ctx = answers.With(ctx, &req.answer)
+	}
 	return pl.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
 		Records:    entries,
 		StreamName: &pl.stream.name,
@@ -157,10 +166,14 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 	if need := len(r.records) * decimals; cap(r.decimal) < need {
 		r.decimal = make([]byte, 0, need)
 	}
-	for i, kr := range r.records {
+	var last *kinesisRecord // that has one
+	for _, kr := range r.records {
 		before := len(r.decimal)
-		if i == 0 || kr.outer != r.records[i-1].outer { // a key's records come in runs
-			r.decimal = kr.outer.AppendDecimal(r.decimal)
+		if kr.explicitlyPlaced() {
+			if last == nil || kr.outer != last.outer { // a key's records come in runs
+				r.decimal = kr.outer.AppendDecimal(r.decimal)
+			}
+			last = kr
 		}
 		r.digits = append(r.digits, uint8(len(r.decimal)-before))
 	}
@@ -183,11 +196,14 @@ func (r *request) encode() []types.PutRecordsRequestEntry {
 		if kr.wrapped {
 			r.unsealed = append(r.unsealed, data)
 		}
-		key := &r.keys[2*i+1]
+		explicit, key := &r.keys[2*i], &r.keys[2*i+1]
+		if !kr.explicitlyPlaced() {
+			explicit = nil
+		}
 		if r.omitKeys && !kr.wrapped && kr.items[0].has(itemUnkeyed) {
 			key, r.omittedKey = nil, true
 		}
-		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: &r.keys[2*i], PartitionKey: key})
+		r.entries = append(r.entries, types.PutRecordsRequestEntry{Data: data, ExplicitHashKey: explicit, PartitionKey: key})
 	}
 	aggregation.Seal(r.unsealed...)
 	return r.entries

@@ -108,7 +108,9 @@ func (pl *pipeline) confirmRecord(kr *kinesisRecord, a *attemptNode) {
 		pl.noteAttempt(it, a)
 	}
 	for _, it := range kr.items {
-		pl.settle(it, nil)
+		if pl.settle(it, nil); !pl.cfg.places {
+			it.last = nil // its memory is used again
+		}
 	}
 	if pl.cfg.trace != nil {
 		pl.noteConfirmedRuns(kr, a)

@@ -45,6 +45,7 @@ func (pl *pipeline) stickyShard(m *shardMap) *shard {
 // a record needs here.
 type unkeyedRun struct {
 	shard          *shard
+	key            unkeyedKey // 0: none leads to hash
 	hash           aggregation.HashKey
 	records, bytes int
 }
@@ -72,10 +73,13 @@ func (s *shard) runLimits() (records, bytes int) {
 func (pl *pipeline) joinUnkeyedRun(kr *kinesisRecord, it *item) {
 	r := &pl.aggregates.run
 	if r.records == 0 || r.shard != kr.shard || kr.shard == nil {
-		kr.chooseUnkeyedHash(it)
-		*r = unkeyedRun{shard: kr.shard, hash: kr.unkeyedHash}
+		*r = unkeyedRun{shard: kr.shard}
+		r.key, r.hash = kr.chooseUnkeyedKey()
 	}
 	kr.hasUnkeyedHash, kr.unkeyedHash = true, r.hash
+	if it.dataBytes <= maxUnkeyedKeyData {
+		kr.unkeyedKey = r.key
+	}
 	r.records++
 	r.bytes += it.sizeAlone()
 	if kr.shard != nil {
@@ -99,11 +103,26 @@ func (kr *kinesisRecord) chooseUnkeyedHash(it *item) {
 	if !it.has(itemUnkeyed) || kr.hasUnkeyedHash {
 		return
 	}
-	lo, hi := aggregation.HashKey{}, aggregation.MaxHashKey
-	if kr.shard != nil {
-		lo, hi = kr.shard.start, kr.shard.end
-	}
+	lo, hi := kr.hashRange()
 	kr.hasUnkeyedHash, kr.unkeyedHash = true, randomHash(lo, hi)
+}
+
+// chooseUnkeyedKey chooses a key for a record that is not aggregated, likewise. Without one, key is 0.
+func (kr *kinesisRecord) chooseUnkeyedKey() (key unkeyedKey, hash aggregation.HashKey) {
+	lo, hi := kr.hashRange()
+	keys := loadUnkeyedKeys()
+	if key = keys.randomKey(lo, hi); key != 0 {
+		return key, keys.hashes[key]
+	}
+	return 0, randomHash(lo, hi)
+}
+
+// hashRange is the first and the last hash key of where the record goes.
+func (kr *kinesisRecord) hashRange() (lo, hi aggregation.HashKey) {
+	if kr.shard == nil {
+		return aggregation.HashKey{}, aggregation.MaxHashKey
+	}
+	return kr.shard.start, kr.shard.end
 }
 
 // randomHash returns a random hash key from lo to hi.

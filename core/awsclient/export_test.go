@@ -24,7 +24,12 @@ func AppendCBOR(buf []byte, in *kinesis.PutRecordsInput) []byte {
 var AppendJSON = appendPutRecords
 
 // ReadPutRecords reads an answer to PutRecords in CBOR.
-var ReadPutRecords = readPutRecords
+func ReadPutRecords(b []byte, records int, out *kinesis.PutRecordsOutput) error {
+	return readPutRecords(b, records, nil, out)
+}
+
+// ReadPutRecordsInto reads one into memory that is used again.
+var ReadPutRecordsInto = readPutRecords
 
 // ProxyOf is the proxy that a request goes through.
 func ProxyOf(c Config, r *http.Request) (*url.URL, error) {

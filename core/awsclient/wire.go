@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/outkpl/outkpl/core/internal/answers"
 	"github.com/outkpl/outkpl/internal/cbor"
 )
 
@@ -127,18 +129,18 @@ func writeRequest(req *smithyhttp.Request, operation, contentType string, body [
 	return nil
 }
 
-// answers have the memory of answers while they are read.
-var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// answerBuffers have the memory of answers while they are read.
+var answerBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // maxIdleAnswer is the largest memory that is kept for reuse. An answer to 500 records
 // has 60 kB.
 const maxIdleAnswer = 1 << 20
 
 func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, registry *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
-	buf := answers.Get().(*bytes.Buffer)
+	buf := answerBuffers.Get().(*bytes.Buffer)
 	defer func() {
 		if buf.Cap() <= maxIdleAnswer {
-			answers.Put(buf)
+			answerBuffers.Put(buf)
 		}
 	}()
 	buf.Reset()
@@ -157,7 +159,7 @@ func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, re
 		return nil
 	}
 	if put, ok := out.(*kinesis.PutRecordsOutput); ok {
-		if err := readPutRecords(buf.Bytes(), recordsOf(ctx), put); err != nil {
+		if err := readPutRecords(buf.Bytes(), recordsOf(ctx), answers.From(ctx), put); err != nil {
 			return &smithy.DeserializationError{Err: err}
 		}
 		return nil
@@ -174,9 +176,9 @@ func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, re
 	return nil
 }
 
-// readPutRecords reads the answer to a request of so many records. It allocates for the entries,
-// for what points to their texts, and for the texts.
-func readPutRecords(b []byte, records int, out *kinesis.PutRecordsOutput) error {
+// readPutRecords reads the answer to a request of so many records. It allocates for the texts, and if
+// m is nil for the entries and for what points to their texts.
+func readPutRecords(b []byte, records int, m *answers.Memory, out *kinesis.PutRecordsOutput) error {
 	r := cbor.NewReader(b)
 	for l := r.Map(); r.More(&l); {
 		name := r.Text()
@@ -185,7 +187,7 @@ func readPutRecords(b []byte, records int, out *kinesis.PutRecordsOutput) error 
 		}
 		switch string(name) {
 		case "Records":
-			readEntries(&r, records, out)
+			readEntries(&r, records, m, out)
 		case "FailedRecordCount":
 			n := int32(r.Int())
 			out.FailedRecordCount = &n
@@ -200,14 +202,19 @@ func readPutRecords(b []byte, records int, out *kinesis.PutRecordsOutput) error 
 
 // readEntries reads the entries of an answer. Their number is often not told before the end, so that
 // that of the request says how much memory they need.
-func readEntries(r *cbor.Reader, records int, out *kinesis.PutRecordsOutput) {
+func readEntries(r *cbor.Reader, records int, m *answers.Memory, out *kinesis.PutRecordsOutput) {
 	l := r.Array()
 	if n := l.Len(); n > 0 {
 		records = n
 	}
-	out.Records = make([]types.PutRecordsResultEntry, 0, records)
+	if m == nil {
+		m = &answers.Memory{}
+	}
+	m.Clear() // if an answer was read that did not end
+	out.Records = slices.Grow(m.Entries, records)
 	var repeating [256]*string // by the end of the text
-	texts := newTexts(records)
+	texts := newTexts(records, m.Texts)
+	defer func() { m.Entries, m.Texts = out.Records, texts.headers }()
 	shardID := func(text []byte) *string {
 		known := &repeating[placeOf(text)]
 		if *known == nil || **known != string(text) {
@@ -284,8 +291,8 @@ const (
 	otherTextBytes      = 512
 )
 
-func newTexts(records int) *texts {
-	t := &texts{headers: make([]string, 0, records+otherTexts)}
+func newTexts(records int, headers []string) *texts {
+	t := &texts{headers: slices.Grow(headers, records+otherTexts)}
 	t.bytes.Grow(records*sequenceNumberBytes + otherTextBytes)
 	return t
 }

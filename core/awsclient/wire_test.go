@@ -24,6 +24,7 @@ import (
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
+	"github.com/outkpl/outkpl/core/internal/answers"
 	"github.com/outkpl/outkpl/core/kinesistest"
 	"github.com/outkpl/outkpl/internal/cbor"
 )
@@ -299,6 +300,46 @@ func TestAnswerHasEachShardOnce(t *testing.T) {
 		if e.ShardId != out.Records[i%7].ShardId {
 			t.Errorf("unexpected copy of %s in entry %d", *e.ShardId, i)
 		}
+	}
+}
+
+// What an answer was read into serves for the next one. What was copied of it stays as it is.
+func TestMemoryOfAnswersIsUsedAgain(t *testing.T) {
+	var m answers.Memory
+	read := func(body []byte, n int) (numbers, shards []string) {
+		var out kinesis.PutRecordsOutput
+		if err := awsclient.ReadPutRecordsInto(body, n, &m, &out); err != nil || len(out.Records) != n {
+			t.Fatalf("unexpected answer; got %d records, %v", len(out.Records), err)
+		}
+		for _, e := range out.Records {
+			numbers, shards = append(numbers, *e.SequenceNumber), append(shards, *e.ShardId)
+		}
+		return numbers, shards
+	}
+	numbers, shards := read(openAnswerOf(500), 500)
+	broken := openAnswerOf(300)
+	if awsclient.ReadPutRecordsInto(broken[:len(broken)/2], 300, &m, new(kinesis.PutRecordsOutput)) == nil {
+		t.Fatal("unexpected success with half of an answer")
+	}
+	for _, n := range []int{3, 500, 1} { // none is left of the answer before
+		if got, _ := read(answerOf(n), n); got[n-1] != fmt.Sprintf("%056d", n-1) {
+			t.Errorf("unexpected sequence number; got %s; want %d", got[n-1], n-1)
+		}
+	}
+	if m.Clear(); m.Entries[:1][0].SequenceNumber != nil || m.Texts[:1][0] != "" {
+		t.Error("unexpected texts after Clear; they keep the memory of an answer")
+	}
+	for i := range numbers {
+		if want := fmt.Sprintf("%056d", i); numbers[i] != want || shards[i] != fmt.Sprintf("shardId-%012d", i%7) {
+			t.Fatalf("unexpected copy; got %s in %s; want %s", numbers[i], shards[i], want)
+		}
+	}
+	body := answerOf(500)
+	var out kinesis.PutRecordsOutput
+	with := testing.AllocsPerRun(20, func() { _ = awsclient.ReadPutRecordsInto(body, 500, &m, &out) })
+	without := testing.AllocsPerRun(20, func() { _ = awsclient.ReadPutRecords(body, 500, &out) })
+	if with > without-2 {
+		t.Errorf("unexpected allocations; got %v; want two less than the %v without the memory", with, without)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,5 +163,49 @@ func TestAnswersToRecordsInTheOtherFormat(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// numbers is a core.Trace that notes where records were stored.
+type numbers struct {
+	mu   sync.Mutex
+	last [20_000][2]string // shard and sequence number
+}
+
+func (n *numbers) Sending(*core.TracedCall) uint64 { return 0 }
+func (n *numbers) Answered(uint64, bool)           {}
+
+func (n *numbers) Confirmed(runs []core.ConfirmedRun) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range runs {
+		for i := range r.N {
+			n.last[r.First+i] = [2]string{r.ShardID, r.SequenceNumber}
+		}
+	}
+}
+
+// Without places, answers are read into memory that is used again, while others hold what was copied of
+// them: records that were throttled first, calls at the same time, answers of all sizes.
+func TestSequenceNumbersOutliveTheMemoryOfAnswers(t *testing.T) {
+	alone(t)
+	for _, aggregation := range []bool{false, true} {
+		e := newEndpoint(t)
+		e.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 5, Probability: 0.5, Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
+		e.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 6, Probability: 0.2, Effect: kinesistest.LoseReply()})
+		var noted numbers
+		stored, batch, st := deliver(t, e, 20_000, core.WithPlaces(false), core.WithTrace(&noted), core.WithAggregation(aggregation), core.WithAdaptiveRate(false), core.WithAggregationMaxCount(20), core.WithCollectionMaxCount(map[bool]int{true: 10, false: 200}[aggregation]))
+		if err := batch.Err(); err != nil || len(stored) != 20_000 || st.Throttled == 0 || st.RequestErrors == 0 {
+			t.Fatalf("unexpected outcome; got %v, %d stored, %d throttled, %d failed requests", err, len(stored), st.Throttled, st.RequestErrors)
+		}
+		where := map[string][][2]string{} // a record may be stored twice
+		for _, r := range e.Consume("logs").Records {
+			where[string(r.Data)] = append(where[string(r.Data)], [2]string{r.ShardID, r.SequenceNumber})
+		}
+		for i, got := range noted.last {
+			if want := where[fmt.Sprintf("record %d", i)]; !slices.Contains(want, got) {
+				t.Fatalf("unexpected place of record %d; got %v; want %v", i, got, want)
+			}
+		}
 	}
 }

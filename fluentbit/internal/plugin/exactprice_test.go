@@ -42,6 +42,7 @@ func TestPriceOfExactness(t *testing.T) {
 		{"no key", nil},
 		{"a key for each event", []string{"partition_key", "$log"}},
 		{"97 keys", []string{"partition_key", "$kubernetes['pod_name']"}},
+		{"aggregation off", []string{"aggregation", "off"}},
 		{"combine, zstd", []string{"combine", "lines", "compression", "zstd"}},
 	} {
 		if !strings.Contains(row.name, os.Getenv("EXACT_ROW")) {

@@ -88,7 +88,7 @@ func newProducer(cfg *Config, logger *slog.Logger) (Producer, error) {
 
 // producerOptions are the settings of the producer.
 func producerOptions(cfg *Config, logger *slog.Logger) []core.Option {
-	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithOptionNames(remedy.Plugin), core.WithObserver(cfg.observer)})
+	return slices.Concat(cfg.Producer.Options(), cfg.journal.Options(), []core.Option{core.WithLogger(logger), core.WithOptionNames(remedy.Plugin), core.WithObserver(cfg.observer), core.WithPlaces(false)})
 }
 
 // recordLimit is what the producer knows of the limit of a stream, "" for the

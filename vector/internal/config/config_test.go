@@ -510,7 +510,7 @@ func TestEveryCoreOptionIsReachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ofCode := []string{"WithLogger", "WithObserver", "WithOutcomeFunc", "WithDefaultStream", "WithTrace", "WithBatchTag", "WithOptionNames"} // for programs, not for settings
+	ofCode := []string{"WithLogger", "WithObserver", "WithOutcomeFunc", "WithDefaultStream", "WithTrace", "WithBatchTag", "WithOptionNames", "WithPlaces"} // for programs, not for settings
 	for _, m := range regexp.MustCompile(`\nfunc (With\w+)\(`).FindAllStringSubmatch(string(source), -1) {
 		if name := m[1]; !slices.Contains(ofCode, name) && !strings.Contains(string(ours), "core."+name+"(") {
 			t.Errorf("option %s of the producer cannot be set", name)

@@ -231,7 +231,7 @@ func runWith(ctx context.Context, cfg *config.Config, log *slog.Logger, kept *st
 		return err
 	}
 	notes := openJournal(cfg, log)
-	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log), core.WithOptionNames(remedy.Receiver)})
+	options := slices.Concat(cfg.Producer.Options(), notes.Options(), []core.Option{core.WithLogger(log), core.WithOptionNames(remedy.Receiver), core.WithPlaces(false)})
 	if observers.sink != nil {
 		options = append(options, core.WithObserver(observers.sink))
 	}
