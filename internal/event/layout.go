@@ -4,6 +4,7 @@ package event
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 )
 
@@ -229,12 +230,9 @@ func (s *Shaper) isPlain() bool {
 
 // addKnown adds the next event of r if it has a known layout.
 func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) bool {
-	i := r.pos
-	if len(chunk)-i <= 13 || chunk[i] != 0x92 || chunk[i+1] != 0x92 || chunk[i+2] != 0xd7 || chunk[i+3] != 0 || chunk[i+12] != 0x80 {
-		return false
-	}
 	var ev Event
-	if ev.setEventTime(chunk[i+4 : i+12]); ev.Kind != KindRecord {
+	i := ev.plainHead(chunk, r.pos)
+	if i == 0 || ev.Kind != KindRecord {
 		return false
 	}
 	if b.early > 0 && len(b.arena) >= b.early {
@@ -242,13 +240,13 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 	}
 	start := len(b.arena)
 	sp := span{start: start}
-	if outcome := b.beginKnown(s, tag, chunk[i+13:], &ev, &sp); outcome != 0 {
+	if outcome := b.beginKnown(s, tag, chunk[i:], &ev, &sp); outcome != 0 {
 		b.arena = b.arena[:start]
 		b.layouts.miss() // or each event would be looked at twice
 		return false
 	}
 	sp.keyEnd = len(b.arena)
-	arena, next, ok := b.layouts.append(s.combine.begin(b.arena), chunk, i+13, &s.json)
+	arena, next, ok := b.layouts.append(s.combine.begin(b.arena), chunk, i, &s.json)
 	if !ok {
 		b.arena = arena[:start]
 		return false
@@ -261,6 +259,28 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 	b.addSpan(s, &sp)
 	r.pos = next
 	return true
+}
+
+// plainHead reads what stands before the body of the event at chunk[i], if that is what Fluent Bit
+// writes for an event without metadata: an array of the time, an extension of eight bytes, and an
+// empty map; and the body. It returns where that begins, or 0.
+func (ev *Event) plainHead(chunk []byte, i int) (body int) {
+	if len(chunk)-i <= 17 || chunk[i] != 0x92 || chunk[i+1] != 0x92 || chunk[i+2] != 0xd7 || chunk[i+3] != 0 {
+		return 0
+	}
+	switch chunk[i+12] {
+	case 0x80:
+		body = i + 13
+	case 0xdf: // of most inputs: a map that was begun before its size was known
+		if binary.BigEndian.Uint32(chunk[i+13:]) != 0 {
+			return 0
+		}
+		body = i + 17
+	default:
+		return 0
+	}
+	ev.setEventTime(chunk[i+4 : i+12])
+	return body
 }
 
 // beginKnown finds the stream and appends the key. The body is followed by others.

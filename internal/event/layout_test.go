@@ -64,6 +64,52 @@ var layoutConfigs = map[string]Config{
 	"by stream": {Stream: "logs-$log", StreamMissing: "constant:rest"},
 }
 
+// withMetadata gives the events of a chunk that have an empty map as their metadata these bytes in its
+// place.
+func withMetadata(chunk, metadata []byte) (out []byte) {
+	var r ChunkReader
+	var ev Event
+	for r.Reset(chunk); ; {
+		start := r.Offset()
+		err := r.Next(&ev)
+		if err == io.EOF {
+			return append(out, chunk[start:]...)
+		}
+		raw := chunk[start:r.Offset()]
+		if err == nil && len(raw) > 13 && bytes.HasPrefix(raw, []byte{0x92, 0x92, 0xd7, 0}) && raw[12] == 0x80 {
+			raw = cat(raw[:12], metadata, raw[13:])
+		}
+		out = append(out, raw...)
+	}
+}
+
+// Inputs of Fluent Bit 5.1 begin a map of metadata before they know its size, and write none into it: a
+// map of 32 bits without pairs. Its length is no sign of another thing.
+func TestRunsAreOfEventsWithoutMetadata(t *testing.T) {
+	plain := kubernetesChunk(20 << 10)
+	s := mustShaper(t, Config{PartitionKey: "kubernetes->pod_name"})
+	for _, c := range []struct {
+		name     string
+		metadata []byte
+		runs     bool
+	}{
+		{"fixmap", []byte{0x80}, true},
+		{"map32", []byte{0xdf, 0, 0, 0, 0}, true},
+		{"map16", []byte{0xde, 0, 0}, false}, // nothing writes it
+		{"map32 with a pair", cat([]byte{0xdf, 0, 0, 0, 1}, str("otlp"), fixmap()), false},
+		{"fixmap with a pair", fixmap(str("otlp"), fixmap()), false},
+	} {
+		known := compareRuns(t, c.name, s, withMetadata(plain, c.metadata))
+		if (known > 100) != c.runs {
+			t.Errorf("%s: unexpected number of events with a known layout; got %d; want some: %t", c.name, known, c.runs)
+		}
+	}
+	whole := withMetadata(plain, []byte{0xdf, 0, 0, 0, 0})
+	for n := len(whole) - 1000; n < len(whole); n++ { // the last event is cut off
+		compareRuns(t, fmt.Sprint("cut at ", n), s, whole[:n])
+	}
+}
+
 // compareRuns compares a chunk that is read with runs, three times with one Builder, with one read
 // event by event.
 func compareRuns(t *testing.T, name string, s *Shaper, chunk []byte) (known int) {
@@ -108,6 +154,7 @@ func TestRunsOfEventsAreReadAsOneByOne(t *testing.T) {
 			t.Errorf("%s: unexpected number of events with a known layout; got %d; want some: %t", name, known, fits)
 		}
 		compareRuns(t, name, s, cat(odd, odd, plain, odd))
+		compareRuns(t, name, s, withMetadata(cat(odd, plain, odd), []byte{0xdf, 0, 0, 0, 0}))
 		for end := 0; end < len(odd); end += 211 {
 			compareRuns(t, name, s, cat(plain[:4000], odd[:end]))
 		}
