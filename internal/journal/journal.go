@@ -123,6 +123,8 @@ type Journal struct {
 	last       map[place]string  // sequence numbers
 	places     map[string]uint64 // shards of the call that is being written, by their numbers there
 	order      []string          // the same, in their order
+	parts      []part            // of that call
+	looks      bool              // a record could be looked for: last is kept
 	finished   []*Entry          // by this process, the oldest first
 	relics     []*Entry          // finished by an earlier one, and not taken
 	sweeper    *time.Timer       // nil: there are none of both

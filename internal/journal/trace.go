@@ -51,16 +51,18 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	e.uint(id)
 	e.uint(uint64(max(time.Now().UnixMilli(), 0)))
 	e.text(c.Stream)
+	j.divideCall(c)
 	j.appendPlaces(c)
-	e.uint(uint64(c.Len()))
+	e.uint(uint64(len(j.parts)))
 	kept := &call{}
-	for i := range c.Len() {
-		e.uint(j.places[c.ShardID(i)]) // 0 for none
-		e.text(c.PartitionKey(i))
-		j.appendUserRecords(c, i, id, kept)
+	for i := range j.parts {
+		p := &j.parts[i]
+		e.uint(j.places[p.look.ShardID]) // 0 for none
+		e.text(p.look.PartitionKey)
+		j.appendUserRecords(c, p, id, kept)
 	}
 	if kept.entries > 0 {
-		j.appendUnanswered(c)
+		j.appendUnanswered(c.Stream)
 		if c.StreamARN != "" {
 			e.uint(fieldARN)
 			e.text(c.StreamARN)
@@ -77,12 +79,38 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	return id
 }
 
-// appendPlaces writes the shards of a call, and what is confirmed in each.
+// part is what is written as one Kinesis record of a call.
+type part struct {
+	first, next int // Kinesis records
+	can         bool
+	look        core.Unanswered // if it can be looked for
+}
+
+// divideCall makes one part of each Kinesis record that can be looked for, and one of all that lie between
+// two of them: where those are makes no difference to anybody, and without aggregation there are
+// hundreds in a call.
+func (j *Journal) divideCall(c *core.TracedCall) {
+	j.parts = j.parts[:0]
+	for i := range c.Len() {
+		d, can := c.Unanswered(i)
+		if n := len(j.parts); !can && n > 0 && !j.parts[n-1].can {
+			j.parts[n-1].next = i + 1
+			continue
+		}
+		if !can {
+			d = core.Unanswered{}
+		}
+		j.parts = append(j.parts, part{i, i + 1, can, d})
+		j.looks = j.looks || can
+	}
+}
+
+// appendPlaces writes the shards of the parts of a call, and what is confirmed in each.
 func (j *Journal) appendPlaces(c *core.TracedCall) {
 	clear(j.places)
 	j.order = j.order[:0]
-	for i := range c.Len() {
-		s := c.ShardID(i)
+	for i := range j.parts {
+		s := j.parts[i].look.ShardID
 		if _, known := j.places[s]; s != "" && !known {
 			j.order = append(j.order, s)
 			j.places[s] = uint64(len(j.order))
@@ -95,12 +123,12 @@ func (j *Journal) appendPlaces(c *core.TracedCall) {
 	}
 }
 
-// appendUserRecords writes the user records of Kinesis record i.
-func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *call) {
+// appendUserRecords writes the user records of a part of a call.
+func (j *Journal) appendUserRecords(c *core.TracedCall, part *part, id uint64, kept *call) {
 	e := &j.enc
 	var put *Put
 	var w numbers
-	c.UserRecords(i, func(tag any, first, n int) {
+	add := func(tag any, first, n int) {
 		p, _ := tag.(*Put)
 		if p == nil || p != put && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {
 			return
@@ -120,7 +148,10 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, i int, id uint64, kept *
 		for _, number := range p.Numbers[first : first+n] {
 			w.add(e, number)
 		}
-	})
+	}
+	for i := part.first; i < part.next; i++ {
+		c.UserRecords(i, add)
+	}
 	if put != nil {
 		w.end(e)
 	}
@@ -184,7 +215,9 @@ func (j *Journal) confirm(list []core.ConfirmedRun) {
 	var p, put *Put
 	var w numbers
 	sequence := ""
-	for i := range list {
+	// The producer works answers in from their last record to the first, and what is behind each other is
+	// shorter in the order of the numbers.
+	for i := range slices.Backward(list) {
 		r := &list[i]
 		if r.Batch != batch {
 			batch = r.Batch
@@ -195,7 +228,7 @@ func (j *Journal) confirm(list []core.ConfirmedRun) {
 		if p == nil {
 			continue
 		}
-		if r.SequenceNumber != sequence {
+		if j.looks && r.SequenceNumber != sequence {
 			sequence = r.SequenceNumber
 			j.notePlace(place{p.stream, r.ShardID}, sequence)
 		}

@@ -24,11 +24,11 @@ const (
 )
 
 // appendUnanswered writes the field. It is left out if no record can be looked for.
-func (j *Journal) appendUnanswered(c *core.TracedCall) {
+func (j *Journal) appendUnanswered(stream string) {
 	b, some := j.unanswered[:0], false
-	for i := range c.Len() {
-		d, ok := c.Unanswered(i)
-		if !ok {
+	for i := range j.parts {
+		d := &j.parts[i].look
+		if !j.parts[i].can {
 			b = append(b, 0)
 			continue
 		}
@@ -36,7 +36,7 @@ func (j *Journal) appendUnanswered(c *core.TracedCall) {
 		switch d.After {
 		case "":
 			b = append(b, lookThere)
-		case j.last[place{c.Stream, d.ShardID}]:
+		case j.last[place{stream, d.ShardID}]:
 			b = append(b, lookThere|lookPlace)
 		default:
 			b = append(b, lookThere|lookAfter)

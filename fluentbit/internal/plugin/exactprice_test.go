@@ -27,7 +27,8 @@ import (
 // the same process, in an order that changes, over TLS to a Kinesis in a process of its own. It prints
 // the CPU time of this process for each byte of the chunks, the median, and how much more it is than
 // that of the same round without both: the median and the quartiles. Two instances without
-// both show what chance makes.
+// both show what chance makes. EXACT_ROW takes the rows that have it in their names, and
+// EXACT_MODES=journal,read-back these modes alone, beside the one without both.
 func TestPriceOfExactness(t *testing.T) {
 	rounds, _ := strconv.Atoi(os.Getenv("EXACT_PRICE"))
 	if rounds <= 0 {
@@ -55,6 +56,9 @@ func TestPriceOfExactness(t *testing.T) {
 			{name: "read-back", options: []string{"verify_uncertain", "on"}},
 			{name: "both", options: []string{"journal_dir", t.TempDir(), "verify_uncertain", "on"}},
 			{name: "journal_sync", options: []string{"journal_dir", t.TempDir(), "journal_sync", "on"}},
+		}
+		if want := os.Getenv("EXACT_MODES"); want != "" {
+			modes = slices.DeleteFunc(modes, func(m priceMode) bool { return m.name != "off" && !slices.Contains(strings.Split(want, ","), m.name) })
 		}
 		for i := range modes {
 			modes[i].open(t, row.options)

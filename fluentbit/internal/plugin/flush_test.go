@@ -329,8 +329,12 @@ func FuzzFlush(f *testing.F) {
 func kubernetesChunk(t testing.TB) []byte {
 	t.Helper()
 	var c []byte
+	var text bytes.Buffer
 	for i := 0; len(c) < 2<<20; i++ {
-		body, err := msgpack.Marshal(map[string]any{
+		text.Reset()
+		enc := msgpack.NewEncoder(&text)
+		enc.SetSortMapKeys(true) // events of one input have their keys in one order
+		err := enc.Encode(map[string]any{
 			"stream": "stdout", "logtag": "F",
 			"log": fmt.Sprintf("{\"level\":\"info\",\"ts\":\"2026-11-24T07:31:02.%06dZ\",\"msg\":\"request handled\",\"status\":200,\"id\":%d}", i, i),
 			"kubernetes": map[string]any{
@@ -346,7 +350,7 @@ func kubernetesChunk(t testing.TB) []byte {
 		c = append(c, 0x92, 0x92, 0xd7, 0x00)
 		c = binary.BigEndian.AppendUint32(c, 1795514400+uint32(i/500))
 		c = binary.BigEndian.AppendUint32(c, uint32(i%1000)*1e6)
-		c = append(append(c, 0x80), body...)
+		c = append(append(c, 0xdf, 0, 0, 0, 0), text.Bytes()...) // as inputs write no metadata
 	}
 	return c
 }
