@@ -49,7 +49,7 @@ func TestCallsWithoutAggregationAreShort(t *testing.T) {
 				j := mustOpen(t, Config{Dir: dir})
 				s := kinesistest.New(kinesistest.WithStream("logs", 4), kinesistest.WithLimits(kinesistest.Limits{}))
 				p := tracedProducer(t, s, j, core.WithAggregation(false), core.WithRateLimit(100_000))
-				e, later := begin(t, j, "content", 2000), begin(t, j, "later", 100)
+				e, second := begin(t, j, "content", 2000), begin(t, j, "second", 100)
 				records := make([]core.Record, 2000)
 				for i := range records {
 					records[i].Data = fmt.Append(nil, i)
@@ -71,7 +71,7 @@ func TestCallsWithoutAggregationAreShort(t *testing.T) {
 				for i := range numbers {
 					numbers[i] = int32(2 * i)
 				}
-				putTraced(t, p, later, records[:50], numbers)
+				putTraced(t, p, second, records[:50], numbers)
 				time.Sleep(time.Second)
 				synctest.Wait()
 				crash(j)
