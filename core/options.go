@@ -275,8 +275,8 @@ func WithObserver(o Observer) Option {
 
 // WithPlaces sets whether it is remembered where confirmed records are, and how they came there: false
 // leaves ShardID, SequenceNumber and Attempts of their results and outcomes empty. It saves memory and
-// time for each Kinesis record, which counts without aggregation. A Client that passes the context of
-// PutRecords on to another one must not use the answer after its own call has returned then: the memory
+// time for each Kinesis record, which counts without aggregation. The answer that the client of package
+// awsclient gives must not be used any more after the Client's own call has returned then: its memory
 // is used again. Default: true.
 func WithPlaces(on bool) Option {
 	return optionFunc(func(c *config) { c.places = on })

@@ -63,7 +63,10 @@ func (pl *pipeline) respond(req *request, out *kinesis.PutRecordsOutput, err err
 		if pl.refusals.size.least != 0 {
 			sent = req.requestWireBytes() // before its records are used again
 		}
-		stored := req.nodes // in one piece of memory, as the texts of the answer are
+		var stored []attemptNode // in one piece of memory, as the texts of the answer are
+		if !pl.cfg.places {
+			stored = req.nodes // others keep them
+		}
 		for i := len(req.records) - 1; i >= 0; i-- {
 			kr, e := req.records[i], &out.Records[i]
 			if aws.ToString(e.SequenceNumber) != "" {

@@ -29,7 +29,7 @@ type request struct {
 	entries  []types.PutRecordsRequestEntry
 	unsealed [][]byte            // scratch
 	builder  aggregation.Builder // one after the other, of aggregates that have none
-	answer   answers.Memory      // without WithPlaces
+	answer   *answers.Memory     // without WithPlaces, or nil
 	nodes    []attemptNode       // likewise, of the records that are stored
 
 	gen        uint64 // of the last map fetch that began before
@@ -60,7 +60,9 @@ func (r *request) releaseRequest() {
 	clear(r.unsealed)
 	r.records, r.entries, r.keys, r.unsealed = r.records[:0], r.entries[:0], r.keys[:0], r.unsealed[:0]
 	r.blob, r.decimal, r.digits = r.blob[:0], r.decimal[:0], r.digits[:0]
-	r.answer.Clear()
+	if r.answer != nil && !r.answer.Reuse() {
+		r.answer = nil
+	}
 	clear(r.nodes)
 	r.nodes = r.nodes[:0]
 	r.bytes, r.gen, r.omitKeys, r.omittedKey = 0, 0, false, false
@@ -136,7 +138,10 @@ func (pl *pipeline) putRecords(req *request, entries []types.PutRecordsRequestEn
 	ctx, cancel := context.WithTimeout(pl.ctx, pl.cfg.requestTimeout)
 	defer cancel()
 	if !pl.cfg.places {
-		ctx = answers.With(ctx, &req.answer)
+		if req.answer == nil {
+			req.answer = new(answers.Memory)
+		}
+		ctx = req.answer.Lend(ctx)
 	}
 	return pl.p.client.PutRecords(ctx, &kinesis.PutRecordsInput{
 		Records:    entries,

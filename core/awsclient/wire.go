@@ -159,7 +159,12 @@ func (w cborWire) deserialize(ctx context.Context, _ *smithy.OperationSchema, re
 		return nil
 	}
 	if put, ok := out.(*kinesis.PutRecordsOutput); ok {
-		if err := readPutRecords(buf.Bytes(), recordsOf(ctx), answers.From(ctx), put); err != nil {
+		m := answers.Take(ctx)
+		err := readPutRecords(buf.Bytes(), recordsOf(ctx), m, put)
+		if m != nil {
+			m.Return()
+		}
+		if err != nil {
 			return &smithy.DeserializationError{Err: err}
 		}
 		return nil

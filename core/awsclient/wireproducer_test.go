@@ -4,6 +4,7 @@ package awsclient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/awsclient"
@@ -207,5 +211,105 @@ func TestSequenceNumbersOutliveTheMemoryOfAnswers(t *testing.T) {
 				t.Fatalf("unexpected place of record %d; got %v; want %v", i, got, want)
 			}
 		}
+	}
+}
+
+// dividing is a client that makes two calls for one.
+type dividing struct{ core.Client }
+
+func (c dividing) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	n := len(in.Records) / 2
+	if n == 0 {
+		return c.Client.PutRecords(ctx, in, opts...)
+	}
+	first, second := *in, *in
+	first.Records, second.Records = in.Records[:n], in.Records[n:]
+	a, err := c.Client.PutRecords(ctx, &first, opts...)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.Client.PutRecords(ctx, &second, opts...)
+	if err != nil {
+		return nil, err
+	}
+	out := *a
+	out.Records = append(a.Records[:n:n], b.Records...)
+	return &out, nil
+}
+
+// hasty is a client that does not wait for its call: it goes on when nobody wants its answer any more.
+type hasty struct {
+	core.Client
+	calls *sync.WaitGroup
+}
+
+func (c hasty) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
+	own := *in
+	own.Records = slices.Clone(in.Records)
+	for i := range own.Records {
+		r := &own.Records[i]
+		r.Data, r.PartitionKey, r.ExplicitHashKey = slices.Clone(r.Data), aws.String(*r.PartitionKey), aws.String(*r.ExplicitHashKey)
+	}
+	type answer struct {
+		out *kinesis.PutRecordsOutput
+		err error
+	}
+	got := make(chan answer, 1)
+	c.calls.Go(func() {
+		out, err := c.Client.PutRecords(context.WithoutCancel(ctx), &own, opts...)
+		got <- answer{out, err}
+	})
+	select {
+	case a := <-got:
+		return a.out, a.err
+	case <-time.After(3 * time.Millisecond):
+		return nil, errors.New("no time")
+	}
+}
+
+// A client may make several calls for one, or leave one behind. The memory for answers serves one of them
+// at most, and nobody else while that may write to it.
+func TestMemoryOfAnswersServesOneCall(t *testing.T) {
+	alone(t)
+	for _, name := range []string{"dividing", "hasty"} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t)
+			e.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 5, Probability: 0.5, Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
+			inner := core.Client(newFormat(t, e.url, awsclient.WireAuto))
+			var calls sync.WaitGroup
+			client := core.Client(dividing{inner})
+			if name == "hasty" {
+				client = hasty{inner, &calls}
+			}
+			p, err := core.New(client, core.WithPlaces(false), core.WithAggregation(false), core.WithRetryBackoff(time.Millisecond, 5*time.Millisecond), core.WithRateLimit(100_000), core.WithAdaptiveRate(false))
+			if err != nil {
+				t.Fatal(err)
+			}
+			const n = 5000
+			records := make([]core.Record, n)
+			for i := range records {
+				records[i] = core.Record{PartitionKey: fmt.Sprintf("k%d", i%31), Data: fmt.Appendf(nil, "record %d", i)}
+			}
+			b, err := p.PutBatch(t.Context(), "logs", records)
+			if err == nil {
+				err = b.Wait(t.Context())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			calls.Wait()
+			stored := map[string]int{}
+			for _, r := range e.Consume("logs").Records {
+				stored[string(r.Data)]++
+			}
+			if name == "dividing" {
+				wantOnce(t, stored, n)
+			} else if len(stored) != n { // what is left behind may be stored twice
+				t.Errorf("unexpected records; got %d; want %d", len(stored), n)
+			}
+		})
 	}
 }

@@ -7,16 +7,60 @@ package answers
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// Memory is what a client may read an answer to PutRecords into. It belongs to one call at a time.
+// Memory is what an answer to PutRecords may be read into. It is lent for one call of the producer, and the
+// first who takes it has it: a client may make several calls for one, and leave one of them behind.
 type Memory struct {
 	Entries []types.PutRecordsResultEntry
 	// Texts are what the entries point to. Their bytes are not in here, so that a copy of a text can
 	// be kept.
 	Texts []string
+
+	state atomic.Int32
+}
+
+const (
+	lent = iota
+	taken
+	returned
+)
+
+// maxKept is how many entries and texts are kept; a call has at most 500 records.
+const maxKept = 2048
+
+type key struct{}
+
+// Lend returns a context under which the memory can be taken, once.
+func (m *Memory) Lend(ctx context.Context) context.Context {
+	m.state.Store(lent)
+	return context.WithValue(ctx, key{}, m)
+}
+
+// Take returns the memory that is lent with the context, for the caller alone until it calls Return. It
+// returns nil if there is none, or if another has it or had it.
+func Take(ctx context.Context) *Memory {
+	m, _ := ctx.Value(key{}).(*Memory)
+	if m == nil || !m.state.CompareAndSwap(lent, taken) {
+		return nil
+	}
+	return m
+}
+
+// Return tells that nothing is written any more.
+func (m *Memory) Return() { m.state.Store(returned) }
+
+// Reuse lets go of what was read. It reports false if the memory must not be used again, since somebody may
+// still write to it, or is not worth it.
+func (m *Memory) Reuse() bool {
+	if m.state.Load() != returned || cap(m.Entries) > maxKept || cap(m.Texts) > maxKept {
+		return false
+	}
+	m.Clear()
+	return true
 }
 
 // Clear lets go of what was read, and keeps the memory.
@@ -24,16 +68,4 @@ func (m *Memory) Clear() {
 	clear(m.Entries)
 	clear(m.Texts)
 	m.Entries, m.Texts = m.Entries[:0], m.Texts[:0]
-}
-
-type key struct{}
-
-// With returns a context under which a client may use m until the call has returned, and what it
-// returns is in there.
-func With(ctx context.Context, m *Memory) context.Context { return context.WithValue(ctx, key{}, m) }
-
-// From returns the memory lent with the context, or nil.
-func From(ctx context.Context) *Memory {
-	m, _ := ctx.Value(key{}).(*Memory)
-	return m
 }
