@@ -3,6 +3,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -162,7 +163,7 @@ func TestRecordsThatCanBeLookedForAreWrittenOneByOne(t *testing.T) {
 				t.Fatalf("unexpected number of user records of %q; got %d; want the %d that are stored", q.PartitionKey, len(q.Numbers), len(list))
 			}
 			for k, n := range q.Numbers {
-				if string(list[k].Data) != string(records[n].Data) {
+				if !bytes.Equal(list[k].Data, records[n].Data) {
 					t.Fatalf("unexpected user record %d of %q; got %q; want %q", k, q.PartitionKey, records[n].Data, list[k].Data)
 				}
 			}
