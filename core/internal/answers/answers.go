@@ -53,7 +53,7 @@ func Take(ctx context.Context) *Memory {
 // Return tells that nothing is written any more.
 func (m *Memory) Return() { m.state.Store(returned) }
 
-// Reuse lets go of what was read. It reports false if the memory must not be used again, since somebody may
+// Reuse lets go of what was read. It reports false if the memory must not be used again, since a call may
 // still write to it, or is not worth it.
 func (m *Memory) Reuse() bool {
 	if m.state.Load() != returned || cap(m.Entries) > maxKept || cap(m.Texts) > maxKept {
