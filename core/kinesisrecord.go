@@ -82,7 +82,7 @@ func (kr *kinesisRecord) rawKey() string {
 
 // explicitlyPlaced tells whether an explicit hash key leads the record to its shard, and not its partition
 // key.
-func (kr *kinesisRecord) explicitlyPlaced() bool { return kr.unkeyedKey == 0 }
+func (kr *kinesisRecord) explicitlyPlaced() bool { return kr.wrapped || kr.unkeyedKey == 0 }
 
 // shardID returns the id of the predicted shard, empty without a prediction.
 func (kr *kinesisRecord) shardID() string {

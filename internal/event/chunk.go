@@ -116,7 +116,7 @@ func (r *ChunkReader) Next(ev *Event) error {
 	i := start
 	var at int
 	var reason Reason
-	if len(b)-i > 12 && b[i] == 0x92 && b[i+1] == 0x92 && b[i+2] == 0xd7 && b[i+3] == 0 {
+	if hasEventTime(b[i:]) {
 		ev.setEventTime(b[i+4 : i+12])
 		i, at, reason = r.metadata(ev, i+12)
 	} else {
@@ -212,6 +212,12 @@ func (r *ChunkReader) metadata(ev *Event, i int) (next, at int, reason Reason) {
 		ev.Metadata = b[i:end:end]
 	}
 	return end, i, reason
+}
+
+// hasEventTime tells whether an event begins as Fluent Bit writes it: an array of the time, an extension of
+// eight bytes, and the metadata, of which one byte at least is there; and the body.
+func hasEventTime(b []byte) bool {
+	return len(b) > 12 && b[0] == 0x92 && b[1] == 0x92 && b[2] == 0xd7 && b[3] == 0
 }
 
 // setEventTime takes the eight bytes of an event time: seconds and nanoseconds.

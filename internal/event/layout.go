@@ -262,16 +262,15 @@ func (b *Builder) addKnown(s *Shaper, tag string, chunk []byte, r *ChunkReader) 
 }
 
 // plainHead reads what stands before the body of the event at chunk[i], if that is what Fluent Bit
-// writes for an event without metadata: an array of the time, an extension of eight bytes, and an
-// empty map; and the body. It returns where that begins, or 0.
+// writes for an event without metadata: an empty map. It returns where the body begins, or 0.
 func (ev *Event) plainHead(chunk []byte, i int) (body int) {
-	if len(chunk)-i <= 17 || chunk[i] != 0x92 || chunk[i+1] != 0x92 || chunk[i+2] != 0xd7 || chunk[i+3] != 0 {
+	if len(chunk)-i <= 17 || !hasEventTime(chunk[i:]) {
 		return 0
 	}
 	switch chunk[i+12] {
 	case 0x80:
 		body = i + 13
-	case 0xdf: // of most inputs: a map that was begun before its size was known
+	case 0xdf: // of tail, in 5.1.1: a map that was begun before its size was known
 		if binary.BigEndian.Uint32(chunk[i+13:]) != 0 {
 			return 0
 		}

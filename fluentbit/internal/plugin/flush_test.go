@@ -350,7 +350,7 @@ func kubernetesChunk(t testing.TB) []byte {
 		c = append(c, 0x92, 0x92, 0xd7, 0x00)
 		c = binary.BigEndian.AppendUint32(c, 1795514400+uint32(i/500))
 		c = binary.BigEndian.AppendUint32(c, uint32(i%1000)*1e6)
-		c = append(append(c, 0xdf, 0, 0, 0, 0), text.Bytes()...) // as inputs write no metadata
+		c = append(append(c, 0xdf, 0, 0, 0, 0), text.Bytes()...) // no metadata, as tail writes it
 	}
 	return c
 }
