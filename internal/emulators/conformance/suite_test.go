@@ -134,6 +134,10 @@ func (g *target) testUnaggregated(t *testing.T) {
 	if got.Aggregates != 0 || got.KinesisRecords != len(records) {
 		t.Errorf("unexpected form; got %d aggregates, %d Kinesis records; want none and %d", got.Aggregates, got.KinesisRecords, len(records))
 	}
+	// The short keys of records without a key lead there as others hash them, too.
+	if st := p.Stats(); st.AutoInferred != 0 || p.Auto(stream) {
+		t.Errorf("unexpected distribution; got AUTO, inferred %d times from shards that keys do not lead to", st.AutoInferred)
+	}
 }
 
 func (g *target) testOddKeys(t *testing.T) {
