@@ -13,7 +13,20 @@ var wide = cpu.X86.HasAVX2 && cpu.X86.HasPCLMULQDQ && hasVPCLMULQDQ()
 // hasVPCLMULQDQ asks the processor. AVX2 says that it answers this question.
 func hasVPCLMULQDQ() bool
 
+// widest tells whether it multiplies four.
+var widest = wide && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VPCLMULQDQ
+
 // hashBlocks hashes n times strideLen bytes behind what state is the hash of.
-//
+func hashBlocks(t *table, state *[Size]byte, data *byte, n int) {
+	if widest {
+		hashBlocks4(t, state, data, n)
+		return
+	}
+	hashBlocks2(t, state, data, n)
+}
+
 //go:noescape
-func hashBlocks(t *table, state *[Size]byte, data *byte, n int)
+func hashBlocks2(t *table, state *[Size]byte, data *byte, n int)
+
+//go:noescape
+func hashBlocks4(t *table, state *[Size]byte, data *byte, n int)

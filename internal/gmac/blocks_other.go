@@ -6,6 +6,8 @@ package gmac
 
 const wide = false
 
+var widest bool
+
 func hashBlocks(*table, *[Size]byte, *byte, int) {
 	panic("gmac: no wide implementation on this architecture")
 }

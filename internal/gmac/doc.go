@@ -8,8 +8,8 @@
 //	sum := m.Sum(message)
 //
 // The results are those of crypto/cipher, and so is the work, but for processors with VPCLMULQDQ. There
-// it takes half the time for messages of a kilobyte and more: two blocks are multiplied at once. With the build
-// tag purego it is always crypto/cipher.
+// it takes a third to a half of the time for messages of two kilobytes and more: four blocks are multiplied at
+// once where there is AVX-512, two elsewhere. With the build tag purego it is always crypto/cipher.
 //
 // A MAC is safe for concurrent use.
 package gmac

@@ -14,7 +14,7 @@ import (
 const Size = 16
 
 const (
-	stride    = 16            // blocks that are multiplied before the sum is reduced
+	stride    = 64            // blocks that are multiplied before the sum is reduced
 	strideLen = stride * Size // in bytes
 	// leastWide is the length of messages for which it is worth it.
 	leastWide = 2 * strideLen
@@ -77,7 +77,7 @@ func (m *MAC) sumStandard(message []byte) (sum [Size]byte) {
 func (m *MAC) sumWide(message []byte) (sum [Size]byte) {
 	n := len(message) / strideLen
 	hashBlocks(&m.table, &sum, &message[0], n)
-	// What is left and the block with the lengths are up to 17 blocks. Zeros before them do not count.
+	// What is left and the block with the lengths are up to stride+1 blocks. Zeros before them do not count.
 	rest := message[n*strideLen:]
 	var end [2 * strideLen]byte
 	start := len(end) - Size - (len(rest)+Size-1)/Size*Size
@@ -85,7 +85,8 @@ func (m *MAC) sumWide(message []byte) (sum [Size]byte) {
 	binary.BigEndian.PutUint64(end[len(end)-Size:], 8*uint64(len(message)))
 	subtle.XORBytes(end[start:], end[start:], sum[:])
 	sum = [Size]byte{}
-	hashBlocks(&m.table, &sum, &end[0], len(end)/strideLen)
+	from := start / strideLen * strideLen
+	hashBlocks(&m.table, &sum, &end[from], (len(end)-from)/strideLen)
 	subtle.XORBytes(sum[:], sum[:], m.mask[:])
 	return sum
 }
