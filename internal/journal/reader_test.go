@@ -238,6 +238,26 @@ func TestUncertainRecordsAreWhatIsNotSettled(t *testing.T) {
 	}
 }
 
+// What all calls under way may have stored is uncertain, of a content that needs many, in a file that was written anew, too.
+func TestAllCallsUnderWayAreRemembered(t *testing.T) {
+	j := mustOpen(t, Config{Dir: t.TempDir()})
+	e := begin(t, j, "x", 40)
+	for i := range 40 {
+		sendFake(j, e, "shardId-000000000003", []int32{int32(i)})
+	}
+	j.mu.Lock()
+	err := j.rewrite()
+	j.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	crash(j)
+	j = mustOpen(t, j.cfg)
+	if got := j.Recovered()[0].Uncertain(); len(got) != 40 {
+		t.Errorf("unexpected calls; got %d; want 40", len(got))
+	}
+}
+
 // What the frames of a file in testdata say does not change with this package: other
 // versions have to read it, too.
 func TestFormatStaysAsItIs(t *testing.T) {

@@ -23,9 +23,9 @@ type state struct {
 	calls       []uint64 // that may have stored records of it, the oldest first
 }
 
-// maxCalls bounds the calls that are remembered of an entry. During an outage each attempt
-// leaves one.
-const maxCalls = 8
+// maxCalls bounds the calls that are remembered of an entry: up to twice as many. During an outage each
+// attempt leaves one, and 16 at most are under way at one time, but for who raises max_in_flight.
+const maxCalls = 32
 
 // within tells whether numbers are some of the entry's.
 func (s *state) within(d Disposition, next int) bool {
