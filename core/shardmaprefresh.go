@@ -41,6 +41,7 @@ type listing struct {
 	withClosed bool   // the next one lists closed shards, too
 	hadClosed  bool   // the last one did
 	lastError  string
+	lastDetail string
 	unanswered bool // no answer of Kinesis came
 }
 
@@ -163,7 +164,7 @@ func (pl *pipeline) refreshEnded(list, closed []types.Shard, err error, started 
 		pl.refreshSoon()
 	}
 	if pl.listing.lastError != "" {
-		pl.listing.lastError, pl.listing.unanswered = "", false
+		pl.listing.lastError, pl.listing.lastDetail, pl.listing.unanswered = "", "", false
 		pl.log(slog.LevelInfo, "shard map is available", "shards", len(list))
 	}
 	if pl.meta.missing != nil {
@@ -184,6 +185,7 @@ func (pl *pipeline) refreshFailed(err error) {
 	pl.listing.again = false
 	pl.listing.backoff = min(max(pl.listing.backoff+pl.listing.backoff/2, int64(refreshBackoffMin)), int64(refreshBackoffMax))
 	pl.listing.due = pl.now + int64(float64(pl.listing.backoff)*(0.8+0.4*rand.Float64()))
+	pl.listing.lastDetail = v.message
 	if pl.listing.lastError != v.code {
 		pl.listing.lastError, pl.listing.unanswered = v.code, v.foreign || v.code == codeNoAnswer
 		pl.log(slog.LevelWarn, "cannot list shards; trying again", pl.cfg.failureArgs(v, actionList)...)

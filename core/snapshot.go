@@ -38,6 +38,9 @@ type StreamSnapshot struct {
 	// LastError is the error code that requests fail with, or empty; LastDetail is a text
 	// for people, without data of records.
 	LastError, LastDetail string
+	// ListError is the error code that ListShards fails with, or empty; ListDetail is a text
+	// for people. Without a shard map (MapAge) records may wait for it.
+	ListError, ListDetail string
 	// MapAge is the time since the shard map was fetched, -1 without one.
 	MapAge time.Duration
 	// InUse is the most of a shard's present limit that was in use in the last seconds, 0
@@ -98,6 +101,7 @@ func (pl *pipeline) streamSnapshot() (s StreamSnapshot) {
 		s.MaxRecordBytes = pl.meta.maxRecordBytes
 		s.InFlight = pl.collector.inFlight
 		s.LastError, s.LastDetail = pl.logs.outage.code, pl.logs.outage.detail
+		s.ListError, s.ListDetail = pl.listing.lastError, pl.listing.lastDetail
 		s.MapAge = -1
 		s.Shards = make([]ShardSnapshot, 0, len(pl.shards.byID))
 		if b := pl.batches.oldest; b != nil {

@@ -63,7 +63,7 @@ var table = []Remedy{
 		Kind: NoCredentials, Codes: []string{"NoCredentials"},
 		Cause: "there are no credentials",
 		Do: "give the instance, task or service account a role, set AWS_PROFILE or {profile}, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; " +
-			"on EC2 in a container the hop limit of the metadata service has to be 2",
+			"on EC2 in a container the hop limit of the metadata service has to be 2; an emulator takes any keys",
 	},
 	{
 		Kind: SourceOutOfReach, refines: []Kind{NoCredentials},

@@ -90,6 +90,8 @@ func (in *Instance) waitsFor(stream string, o outage) outage {
 	case s == nil:
 	case s.LastError != "":
 		o.code, o.detail = s.LastError, s.LastDetail
+	case s.MapAge < 0 && s.ListError != "":
+		o.code, o.detail, o.action = s.ListError, s.ListDetail, listShards
 	case s.InUse >= noRoom:
 		return outage{reason: "capacity", detail: fmt.Sprintf("%s %s open, %d would do", plural.Count(len(s.Shards), "shard"), plural.Verb(len(s.Shards), "is", "are"), s.ShardsNeeded)}
 	case s.MapAge < 0 && s.Stats.KinesisRecords == 0: // no call has had an answer, nor failed

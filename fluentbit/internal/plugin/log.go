@@ -208,10 +208,16 @@ func (in *Instance) evicted(n int) {
 }
 
 // outage says why a chunk has to be retried.
-type outage struct{ reason, code, detail string }
+type outage struct {
+	reason, code, detail string
+	action               string // that failed; empty for putRecords
+}
 
-// putRecords is the action that delivery needs.
-const putRecords = "kinesis:PutRecords"
+// The actions that delivery needs.
+const (
+	putRecords = "kinesis:PutRecords"
+	listShards = "kinesis:ListShards"
+)
 
 // remedy is that of the code, or where there is none of the reason.
 func (o outage) remedy() *remedy.Remedy { return remedy.Find(cmp.Or(o.code, o.reason), o.detail, nil) }
@@ -305,7 +311,7 @@ func (h *health) problem(o outage) {
 		args = append(args, "detail", o.detail)
 	}
 	r := o.remedy()
-	args = append(args, "cause", r.Cause, "advice", r.Advice(remedy.Plugin, putRecords), "retries", retries)
+	args = append(args, "cause", r.Cause, "advice", r.Advice(remedy.Plugin, cmp.Or(o.action, putRecords)), "retries", retries)
 	level := slog.LevelError
 	if o.code == "ProvisionedThroughputExceededException" || o.reason == "not_accepted" || o.reason == "waiting" || o.reason == "capacity" {
 		level = slog.LevelWarn

@@ -175,6 +175,18 @@ func TestALongOutageDoesNotEndTheProcess(t *testing.T) {
 	wantExactly(t, consumed(t, s, "logs"), want)
 }
 
+// A chunk that waits for the list of shards says what keeps that away, not that nothing was heard.
+func TestChunkThatWaitsForTheShardsSaysWhyTheyAreUnknown(t *testing.T) {
+	s := kinesistest.New(kinesistest.WithStream("logs", 1))
+	s.Fault(kinesistest.Fault{Operation: "ListShards", Times: 1000, Effect: kinesistest.Effect{HTTPStatus: 400, ErrorCode: "UnrecognizedClientException", ErrorMessage: "The security token included in the request is invalid."}})
+	in, log := newReal(t, s, "flush_timeout", "300ms", "startup_check", "off")
+	chunk, _ := numbered(t, 0, 10)
+	wantCode(t, in.Flush("tag", chunk), Retry)
+	if got := log.String(); !strings.Contains(got, `reason=waiting code=UnrecognizedClientException`) || strings.Contains(got, "no answer within") {
+		t.Errorf("unexpected log; want the error of ListShards in the line about the chunk:\n%s", got)
+	}
+}
+
 func TestFlushesAtTheSameTimeDoNotMix(t *testing.T) {
 	s := kinesistest.New(kinesistest.WithStream("logs", 4), kinesistest.WithLimits(kinesistest.Limits{}))
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 2, Effect: kinesistest.Effect{EntryCode: "InternalFailure", EntryShare: 0.1}})

@@ -61,14 +61,19 @@ func (p *Page) problems(d *Document, streams []core.StreamSnapshot) []Problem {
 	}
 	for i := range streams {
 		s := &streams[i]
+		fails := func(code, detail, action string) {
+			r := remedy.Find(code, detail, nil)
+			text := r.Cause
+			if detail != "" {
+				text += ": " + detail
+			}
+			add("error", s.Stream, code, text, r.Advice(p.cfg.Names, action))
+		}
 		switch {
 		case s.LastError != "":
-			r := remedy.Find(s.LastError, s.LastDetail, nil)
-			text := r.Cause
-			if s.LastDetail != "" {
-				text += ": " + s.LastDetail
-			}
-			add("error", s.Stream, s.LastError, text, r.Advice(p.cfg.Names, "kinesis:PutRecords"))
+			fails(s.LastError, s.LastDetail, "kinesis:PutRecords")
+		case s.MapAge < 0 && s.ListError != "":
+			fails(s.ListError, s.ListDetail, "kinesis:ListShards")
 		case s.InUse >= noRoom && s.Backlog >= time.Second:
 			full := 0
 			for j := range s.Shards {

@@ -28,6 +28,11 @@ func TestPageSaysFirstWhatIsWrongAndWhatToDo(t *testing.T) {
 			level: "error", code: "RequestFailed", text: "an authority that is not known", advice: "set aws.ca_file",
 		},
 		{
+			name: "no list of shards", stream: core.StreamSnapshot{Stream: "logs", MapAge: -1, ListError: "AccessDeniedException", ListDetail: "no"},
+			level: "error", code: "AccessDeniedException", text: "a permission is missing: no", advice: "allow kinesis:ListShards",
+		},
+		{name: "the list cannot be fetched again", stream: core.StreamSnapshot{Stream: "logs", MapAge: time.Minute, ListError: "AccessDeniedException"}},
+		{
 			name: "no room", stream: core.StreamSnapshot{Stream: "logs", InUse: 1, Backlog: 12 * time.Second, ShardsNeeded: 3, Shards: []core.ShardSnapshot{full}},
 			level: "warn", code: "capacity", text: "1 of 1 shard has no room, what waits takes 12s; 3 shards would do", advice: "add shards",
 		},
