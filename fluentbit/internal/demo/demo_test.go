@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,14 +46,14 @@ func TestEveryEventIsAccountedFor(t *testing.T) {
 	for _, e := range events {
 		put(t, k, single, e)
 	}
-	// The fourth is lost, the first doubled, and two come from nowhere.
+	// The fourth is lost, the first doubled, and three come from nowhere.
 	put(t, k, combined, string(z.EncodeAll([]byte(strings.Join(events[:3], "\n")+"\n"+events[0]+"\n"), nil)))
 	put(t, k, combined, "{\"log\":\"other\"}\nno JSON\n"+`{"log":""}`+"\n")
 	for _, c := range []struct {
 		stream string
 		want   string
 		size   float64
-	}{{single, "read 4, lost 0, doubled 0, foreign 0", 4}, {combined, "read 6, lost 1, doubled 1, foreign 2", 2}} {
+	}{{single, "read 4, lost 0, doubled 0, foreign 0", 4}, {combined, "read 7, lost 1, doubled 1, foreign 3", 2}} {
 		got, err := k.read(t.Context(), c.stream)
 		if err != nil {
 			t.Fatal(err)
@@ -92,5 +94,34 @@ func TestOneRecordAnEventGetsShardsForItsNumber(t *testing.T) {
 		if got := modes[1].shards(events); got != shardCount {
 			t.Errorf("unexpected shards with aggregation; got %d; want %d", got, shardCount)
 		}
+	}
+}
+
+// What the host gets is what is counted, whatever it does with empty lines and with a line that does not end.
+func TestHostGetsTheLinesThatAreCounted(t *testing.T) {
+	from, dir := t.TempDir(), t.TempDir()
+	for name, text := range map[string]string{"a.log": "\nfirst\r\n\r\n\nsecond\nlast", "b.json": "{\"log\":\"third\"}\n\n{\"log\":\"\"}"} {
+		if err := os.WriteFile(filepath.Join(from, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, err := findInputs(filepath.Join(from, "*"), dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, f := range in.files {
+		if filepath.Dir(f.path) != dir {
+			t.Errorf("unexpected folder of what is shipped; got %s; want %s", f.path, dir)
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got += fmt.Sprintf("%v %s", f.json, text)
+	}
+	want := "false first\nsecond\nlast\ntrue {\"log\":\"third\"}\n{\"log\":\"\"}\n"
+	if got != want || in.count != 5 || len(in.expect) != 5 {
+		t.Errorf("unexpected files of %d events; got %q; want %q of 5", in.count, got, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,12 +25,11 @@ const (
 	fewLines = 2000
 	// maxInput bounds what is taken from /var/log.
 	maxInput = 64 << 20
-	// idleLog excludes files that are being written: the count would not hold.
-	idleLog = 10 * time.Minute
 )
 
-// file is one file to ship. In a JSON file each line is an event; a line of any
-// other file becomes {"log": line}.
+// file is one file to ship: a copy in which each line is an event and ends with a line feed,
+// since hosts differ in what they do with empty lines and with a last line without one. In a
+// JSON file each line is an event as it is; a line of any other file becomes {"log": line}.
 type file struct {
 	path string
 	json bool
@@ -37,6 +37,7 @@ type file struct {
 
 // inputs is what is shipped, and how often each event occurs in it.
 type inputs struct {
+	dir    string // of the copies
 	files  []file
 	what   string
 	expect map[string]int // by canonical JSON
@@ -49,7 +50,7 @@ func (in *inputs) describe() string {
 }
 
 func findInputs(logs, dir string, small bool) (*inputs, error) {
-	in := &inputs{expect: map[string]int{}}
+	in := &inputs{dir: dir, expect: map[string]int{}}
 	if logs != "" && logs != "sample" {
 		for _, pattern := range strings.Fields(logs) {
 			list, err := filepath.Glob(pattern)
@@ -77,7 +78,7 @@ func findInputs(logs, dir string, small bool) (*inputs, error) {
 			return in, nil
 		}
 	}
-	in = &inputs{expect: map[string]int{}, what: "a generated sample of Kubernetes logs"}
+	in = &inputs{dir: dir, expect: map[string]int{}, what: "a generated sample of Kubernetes logs"}
 	n := sampleEvents
 	if small {
 		n = 2000 // that emulator takes seconds for a megabyte
@@ -90,7 +91,7 @@ func findInputs(logs, dir string, small bool) (*inputs, error) {
 	return in, err
 }
 
-// addSystemLogs adds readable text logs that nobody is writing to.
+// addSystemLogs adds readable text logs.
 func (in *inputs) addSystemLogs() error {
 	return filepath.WalkDir("/var/log", func(p string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
@@ -98,7 +99,7 @@ func (in *inputs) addSystemLogs() error {
 		}
 		info, err := d.Info()
 		name := d.Name()
-		ok := err == nil && info.Size() > 0 && in.bytes+info.Size() < maxInput && time.Since(info.ModTime()) > idleLog &&
+		ok := err == nil && info.Size() > 0 && in.bytes+info.Size() < maxInput &&
 			(strings.HasSuffix(name, ".log") || name == "syslog" || name == "messages")
 		if ok {
 			_ = in.add(p)
@@ -107,39 +108,44 @@ func (in *inputs) addSystemLogs() error {
 	})
 }
 
-// add reads a file and counts its events.
+// add copies the events of a file, and counts them. Empty lines are none.
 func (in *inputs) add(path string) error {
-	path, err := filepath.Abs(path)
+	from, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	defer from.Close()
+	one := file{json: slices.Contains([]string{".json", ".jsonl", ".ndjson"}, filepath.Ext(path))}
+	one.path = filepath.Join(in.dir, fmt.Sprintf("events.%d%s", len(in.files), filepath.Ext(path)))
+	to, err := os.Create(one.path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	one := file{path: path, json: slices.Contains([]string{".json", ".jsonl", ".ndjson"}, filepath.Ext(path))}
-	r := bufio.NewReaderSize(f, 1<<20)
+	in.files = append(in.files, one)
+	return errors.Join(in.copy(to, from, one.json), to.Close())
+}
+
+func (in *inputs) copy(to io.Writer, from io.Reader, isJSON bool) error {
+	r, w := bufio.NewReaderSize(from, 1<<20), bufio.NewWriterSize(to, 1<<20)
 	for {
 		line, err := r.ReadBytes('\n')
-		in.bytes += int64(len(line))
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
 			key, bad := canonical(line)
-			if !one.json || bad != nil {
+			if !isJSON || bad != nil {
 				key = textEvent(string(line))
 			}
 			in.expect[key]++
 			in.count++
+			in.bytes += int64(len(line)) + 1
+			_, _ = w.Write(append(line, '\n')) // Flush has the error
 		}
 		if err == io.EOF {
-			break
+			return w.Flush()
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, w.Flush())
 		}
 	}
-	in.files = append(in.files, one)
-	return nil
 }
 
 // textEvent is the canonical form of the event that a line of text becomes.

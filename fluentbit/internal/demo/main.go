@@ -8,7 +8,7 @@
 //
 // Environment:
 //
-//	LOGS        files to ship, separated by blanks; patterns allowed. Default:
+//	LOGS        files to ship, as copies, separated by blanks; patterns allowed. Default:
 //	            logs under /var/log, or a generated sample if there are few;
 //	            LOGS=sample always takes the sample
 //	KINESIS     embedded (default), kinesalite or kinesis-local
