@@ -40,7 +40,7 @@ export PATH := $(PATH)$(addprefix :,$(wildcard $(CURDIR)/.cache/v0.0.1-$(shell a
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-.PHONY: build plugin host programs demo
+.PHONY: build plugin host programs demo demo-settings
 build: plugin host programs ## Build the plugin, the host program and the programs into build/
 
 programs: | check-tools ## Build kpl-http, kplcat, kpl-replay and kpl-local, which need no cgo, into build/
@@ -50,10 +50,16 @@ plugin: $(SO) ## Build build/out_kpl.so
 
 host: $(HOST) ## Build build/flb-host, a small program that loads the plugin as Fluent Bit does
 
-demo: build $(if $(filter kinesalite kinesis-local,$(KINESIS)),npm) ## Ship log lines through the plugin into a local Kinesis and read them back
+demo: demo-settings plugin host $(if $(filter kinesalite kinesis-local,$(KINESIS)),npm) ## Ship log lines through the plugin into a local Kinesis and read them back
+	@echo 'compiles the demo; the first time this takes a minute'
 	@OUT_KPL_SO=$(SO) FLB_HOST=$(HOST) LOGS='$(LOGS)' KINESIS='$(KINESIS)' FLUENT_BIT='$(FLUENT_BIT)' go run ./fluentbit/internal/demo
 
+demo-settings: # refuses before the build what the demo would refuse after it
+	@[[ -z '$(FLUENT_BIT)' ]] || command -v '$(FLUENT_BIT)' >/dev/null || { echo "error: FLUENT_BIT: '$(FLUENT_BIT)': cannot be run; allowed: the path of a fluent-bit, such as /opt/fluent-bit/bin/fluent-bit, or nothing" >&2; exit 1; }
+	@[[ -z '$(filter-out embedded kinesalite kinesis-local,$(KINESIS))' ]] || { echo "error: KINESIS: '$(KINESIS)': not known; allowed: embedded, kinesalite or kinesis-local" >&2; exit 1; }
+
 $(SO): $(GO_SOURCES) $(wildcard fluentbit/*.c fluentbit/*.h) | check-tools
+	@echo 'compiles the plugin; the first time this takes a minute or two'
 	CGO_ENABLED=1 go build -trimpath -buildmode=c-shared -o $@ ./fluentbit
 
 $(HOST): $(wildcard fluentbit/internal/host/*.c fluentbit/internal/host/*.h) | check-tools

@@ -125,3 +125,28 @@ func TestHostGetsTheLinesThatAreCounted(t *testing.T) {
 		t.Errorf("unexpected files of %d events; got %q; want %q of 5", in.count, got, want)
 	}
 }
+
+func TestWrongSettingsAreRefusedFirst(t *testing.T) {
+	for _, c := range []struct{ kinesis, fluentBit, want string }{
+		{"", "", ""},
+		{"kinesalite", "", ""},
+		{"aws", "", `KINESIS: "aws": not known; allowed: embedded, kinesalite or kinesis-local`},
+		{"", "/nope", `FLUENT_BIT: "/nope": cannot be run: stat /nope: no such file or directory; allowed: the path of a fluent-bit`},
+		{"", t.TempDir(), `is a directory; allowed: `},
+	} {
+		t.Setenv("KINESIS", c.kinesis)
+		t.Setenv("FLUENT_BIT", c.fluentBit)
+		err := check(c.kinesis, c.fluentBit)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("unexpected error for %q and %q; got %v; want %q", c.kinesis, c.fluentBit, err, c.want)
+		}
+		if err == nil {
+			continue
+		}
+		// LOGS would fail, too, were it looked at.
+		t.Setenv("LOGS", "/nope")
+		if got := demo(t.Context()); got == nil || got.Error() != err.Error() {
+			t.Errorf("unexpected error of the demo; got %v; want %v", got, err)
+		}
+	}
+}

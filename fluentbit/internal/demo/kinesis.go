@@ -17,6 +17,9 @@ import (
 	"github.com/outkpl/outkpl/internal/emulators"
 )
 
+// embedded is the Kinesis in this process.
+const embedded = "embedded"
+
 // local is a Kinesis on this machine.
 type local struct {
 	name string
@@ -28,7 +31,7 @@ type local struct {
 func startKinesis(ctx context.Context, kind string, events int) (*local, error) {
 	l := &local{name: kind}
 	switch kind {
-	case "", "embedded":
+	case "", embedded:
 		opts := []kinesistest.Option{kinesistest.WithLimits(kinesistest.AWSLimits)}
 		for _, m := range modes {
 			opts = append(opts, kinesistest.WithStream(m.stream, m.shards(events)))
@@ -37,9 +40,9 @@ func startKinesis(ctx context.Context, kind string, events int) (*local, error) 
 		if err := s.Start(); err != nil {
 			return nil, err
 		}
-		l.name, l.url, l.stop, l.api = "embedded", s.URL(), func() { _ = s.Close() }, s.SDK()
+		l.name, l.url, l.stop, l.api = embedded, s.URL(), func() { _ = s.Close() }, s.SDK()
 		return l, nil
-	case string(emulators.Kinesalite), string(emulators.KinesisLocal):
+	default: // check has seen it
 		s, err := emulators.Start(ctx, emulators.Kind(kind), emulators.Config{})
 		if err != nil {
 			return nil, fmt.Errorf("cannot start %s: %w", kind, err)
@@ -56,8 +59,6 @@ func startKinesis(ctx context.Context, kind string, events int) (*local, error) 
 			}
 		}
 		return l, nil
-	default:
-		return nil, fmt.Errorf("KINESIS=%q is not known; allowed: embedded, kinesalite, kinesis-local", kind)
 	}
 }
 

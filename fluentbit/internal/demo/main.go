@@ -24,10 +24,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"time"
 
+	"github.com/outkpl/outkpl/internal/emulators"
 	"github.com/outkpl/outkpl/internal/plural"
 )
 
@@ -44,6 +46,10 @@ func main() {
 var errNotAll = errors.New("not every event arrived exactly once")
 
 func demo(ctx context.Context) error {
+	kind := os.Getenv("KINESIS")
+	if err := check(kind, os.Getenv("FLUENT_BIT")); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "kpl-demo")
 	if err != nil {
 		return err
@@ -52,7 +58,6 @@ func demo(ctx context.Context) error {
 	for k, v := range account(dir) {
 		os.Setenv(k, v)
 	}
-	kind := os.Getenv("KINESIS")
 	in, err := findInputs(os.Getenv("LOGS"), dir, kind == "kinesis-local")
 	if err != nil {
 		return err
@@ -87,6 +92,21 @@ func demo(ctx context.Context) error {
 		ran = append(ran, outcome{mode: m, contents: got, confirmed: confirmed, took: took, found: in.compare(got)})
 	}
 	return report(in, ran)
+}
+
+// check refuses what could not be started, before anything takes time.
+func check(kinesis, fluentBit string) error {
+	switch kinesis {
+	case "", embedded, string(emulators.Kinesalite), string(emulators.KinesisLocal):
+	default:
+		return fmt.Errorf("KINESIS: %q: not known; allowed: %s, %s or %s", kinesis, embedded, emulators.Kinesalite, emulators.KinesisLocal)
+	}
+	if fluentBit != "" {
+		if _, err := exec.LookPath(fluentBit); err != nil {
+			return fmt.Errorf("FLUENT_BIT: %q: cannot be run: %w; allowed: the path of a fluent-bit, such as /opt/fluent-bit/bin/fluent-bit, or nothing", fluentBit, errors.Unwrap(err))
+		}
+	}
+	return nil
 }
 
 // account is the environment in which the plugin does not meet the account of the user. dir is
