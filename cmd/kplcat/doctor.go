@@ -53,9 +53,9 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if len(rest) == 1 {
 		problems = append(problems, o.setStream(rest[0])...)
 	} else {
-		problems = append(problems, &option.Problem{What: plural.Count(len(rest), "argument") + " are given", Allowed: "one stream, by name or ARN"})
+		problems = append(problems, &option.Problem{What: plural.Count(len(rest), "argument") + " " + plural.Verb(len(rest), "is", "are") + " given", Allowed: "one stream, by name or ARN"})
 	}
-	if err := asUsage(problems); err != nil {
+	if err := asUsage(problems, " doctor"); err != nil {
 		return exitUsage, err
 	}
 	shared, err := awsclient.Load(ctx, o.client())

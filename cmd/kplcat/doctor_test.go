@@ -61,6 +61,9 @@ func TestDoctorWritesOneRecordWhereItMay(t *testing.T) {
 				t.Errorf("unexpected output; got\n%s\nwant %q", r.stdout, want)
 			}
 		}
+		if strings.Contains(r.stdout, "not checked") || strings.Contains(r.stdout, "from now on") {
+			t.Errorf("unexpected output; got\n%s\nwant nothing of what the probe tells, nor of what comes later", r.stdout)
+		}
 		if got := s.Records(stream); len(got) != 1 || got[0].PartitionKey != "kplcat-doctor" {
 			t.Errorf("unexpected records; got %+v; want one", got)
 		}
@@ -69,6 +72,25 @@ func TestDoctorWritesOneRecordWhereItMay(t *testing.T) {
 	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.FailEntries("InternalFailure", "no")})
 	if r := kplcat(t, "", "doctor", stream, "--endpoint", s.URL(), "--probe-write"); r.code != exitError || !strings.Contains(r.stdout, "fail  probe write                    InternalFailure: no") {
 		t.Errorf("unexpected result of a record that is refused; got %+v", r)
+	}
+}
+
+func TestDoctorNamesThePermissionThatTheProbeLacks(t *testing.T) {
+	s := newServer(t, 1)
+	s.Fault(kinesistest.Fault{Operation: "PutRecords", Effect: kinesistest.Fail("AccessDeniedException", "no")})
+	r := kplcat(t, "", "doctor", stream, "--endpoint", s.URL(), "--probe-write")
+	if r.code != exitError || !strings.Contains(r.stdout, "fail  kinesis:PutRecords             AccessDeniedException: no") || !strings.Contains(r.stdout, "allow kinesis:PutRecords on") {
+		t.Errorf("unexpected result; got %+v", r)
+	}
+}
+
+// A port that answers without TLS is no fault of an action.
+func TestDoctorNamesTheTLSFault(t *testing.T) {
+	s := newServer(t, 1)
+	r := kplcat(t, "", "doctor", stream, "--endpoint", strings.Replace(s.URL(), "http:", "https:", 1))
+	want := "the endpoint does not speak TLS: "
+	if r.code != exitError || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, "-> begin --endpoint with http://") || strings.Contains(r.stdout, "kinesis:") || !strings.Contains(r.stdout, "\nfail  tls ") {
+		t.Errorf("unexpected result %d; got\n%s\nwant 1 and %q of tls alone", r.code, r.stdout, want)
 	}
 }
 
@@ -82,7 +104,7 @@ func TestDoctorUsage(t *testing.T) {
 		"bad/name --role=": "not the name of a stream",
 	} {
 		r := kplcat(t, "", append([]string{"doctor"}, strings.Fields(args)...)...)
-		if r.code != exitUsage || !strings.Contains(r.stderr, want) {
+		if r.code != exitUsage || !strings.Contains(r.stderr, want) || !strings.HasSuffix(r.stderr, "\nkplcat doctor --help says more.\n") {
 			t.Errorf("unexpected result of %q; got %+v; want %q", args, r, want)
 		}
 	}

@@ -80,7 +80,7 @@ var readFlags = slices.Concat([]flag{
 		Field: func(o *options) any { return &o.follow },
 	},
 	{
-		Spec:  option.Spec{Name: "limit", Arg: "N", Kind: option.Int, Min: 1, Group: groupRange, Doc: "End after N user records were shown."},
+		Spec:  option.Spec{Name: "limit", Arg: "N", Kind: option.Int, Min: 1, Group: groupRange, Doc: "End after N user records were shown; with --stats, behind the Kinesis record that has the Nth, all of which is counted."},
 		Field: func(o *options) any { return &o.limit },
 	},
 	{
@@ -204,6 +204,13 @@ var readFlags = slices.Concat([]flag{
 		Field: func(o *options) any { return &o.verify },
 	},
 	{
+		Spec: option.Spec{
+			Name: "verify-field", Arg: "NAME", Group: groupVerify,
+			Doc: "With --verify: compare the value of this key of each event of the stream that is a JSON object, such as log, in place of the whole event. Only keys of the object itself.",
+		},
+		Field: func(o *options) any { return &o.verifyField },
+	},
+	{
 		Spec:  option.Spec{Name: "json", Kind: option.Bool, Group: groupVerify, Doc: "With --verify: print lines of JSON."},
 		Field: func(o *options) any { return &o.json },
 	},
@@ -248,20 +255,26 @@ var doctorFlags = slices.Concat([]flag{
 func completion(shell string) string {
 	p := option.Program{
 		Name: "kplcat", Use: "kplcat --completion", Files: true, Flags: option.Specs(readFlags),
-		Commands: []option.Spec{{Name: "doctor", Doc: "Check the way to a stream"}, {Name: "top", Doc: "Show what comes into streams"}},
+		Commands: commands,
 	}
 	return p.Completion(shell)
 }
 
+// commands are the subcommands.
+var commands = []option.Spec{{Name: "doctor", Doc: "Check the way to a stream"}, {Name: "top", Doc: "Show what comes into streams"}}
+
 // usageError is a mistake in the command line.
-type usageError struct{ error }
+type usageError struct {
+	error
+	command string // with a blank before it; empty: none
+}
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// asUsage joins mistakes.
-func asUsage(problems []error) error {
+// asUsage joins mistakes. command is a subcommand with a blank before it, or empty.
+func asUsage(problems []error, command string) error {
 	if len(problems) == 0 {
 		return nil
 	}
-	return &usageError{errors.Join(problems...)}
+	return &usageError{errors.Join(problems...), command}
 }

@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -102,10 +105,43 @@ func parseTemplate(text string) (*template.Template, error) {
 	}
 	// Records differ in what they hold, so that only one kind of error is known by now.
 	err = t.Execute(io.Discard, lineData{Data: "{}"})
-	if err != nil && strings.Contains(err.Error(), "can't evaluate field") {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "template: "))
+	if err := fieldError(err); err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+var noField = regexp.MustCompile(`can't evaluate field (\w+) in type (\S+)`)
+
+// fieldError says which field a template asks for that does not exist, and is nil for other errors.
+func fieldError(err error) error {
+	if err == nil {
+		return nil
+	}
+	m := noField.FindStringSubmatch(err.Error())
+	switch {
+	case m == nil:
+		return nil
+	case !strings.HasSuffix(m[2], ".lineData"):
+		return fmt.Errorf("there is no field .%s in a %s", m[1], strings.TrimPrefix(m[2], "*"))
+	}
+	hint, names := "", templateFields()
+	if best := option.Nearest(m[1], names); best != "" {
+		hint = ", did you mean ." + best + "?"
+	}
+	return fmt.Errorf("there is no field .%s%s fields: .%s", m[1], cmp.Or(hint, ";"), strings.Join(names, " ."))
+}
+
+// templateFields are the names of what a template can ask for.
+func templateFields() (names []string) {
+	t := reflect.TypeFor[lineData]()
+	for i := range t.NumField() {
+		names = append(names, t.Field(i).Name)
+	}
+	for i := range t.NumMethod() {
+		names = append(names, t.Method(i).Name)
+	}
+	return names
 }
 
 func toJSON(v any) (string, error) {
@@ -206,7 +242,7 @@ func newPrinter(o *options, stdout io.Writer) printer {
 		return func(b []byte, s *shown) ([]byte, error) {
 			out.Reset()
 			if err := o.template.Execute(&out, s.data()); err != nil {
-				return nil, fmt.Errorf("--format: %w", err)
+				return nil, fmt.Errorf("--format: %w", cmp.Or(fieldError(err), err))
 			}
 			return append(append(b, out.Bytes()...), '\n'), nil
 		}

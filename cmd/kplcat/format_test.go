@@ -29,7 +29,7 @@ func TestTemplatesSeeWhatIsKnownOfARecord(t *testing.T) {
 
 func TestTemplatesThatAreWrongAreNamed(t *testing.T) {
 	for format, want := range map[string]string{
-		"{{.Kye}}":   "can't evaluate field Kye",
+		"{{.Kye}}":   "there is no field .Kye; fields: .Shard",
 		"{{.Key":     "unclosed action",
 		"{{bytes 1}": "--format",
 		"text":       `--format: "text": not a form of output; allowed: auto, json, compact or a Go template with {{ and }}`,

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(stderr, "%s\nkplcat --help says more.\n", prefixLines(err))
+		fmt.Fprintf(stderr, "%s\nkplcat%s --help says more.\n", prefixLines(err), usage.command)
 		return exitUsage
 	}
 	fmt.Fprintln(stderr, prefixLines(err))
@@ -101,6 +101,9 @@ func command(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		v.summary(stderr)
 	}
 	if err == nil && verify != nil && !verify.exact() {
+		if hint := verify.hint(o); hint != "" {
+			fmt.Fprintln(stderr, "kplcat: "+hint)
+		}
 		return exitError, nil
 	}
 	return exitOK, err

@@ -56,6 +56,7 @@ type options struct {
 	dedupe       bool
 	dedupeWindow int
 	verify       string // a file of events, or "-"
+	verifyField  string
 
 	role       string // of doctor
 	json       bool   // of doctor and --verify
@@ -69,7 +70,7 @@ func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	given, rest, problems := option.ReadArgs(readFlags, args, o)
 	if o.help || o.version || given.Has("completion") {
-		return o, asUsage(problems)
+		return o, asUsage(problems, "")
 	}
 	problems = append(problems, o.source(given, rest)...)
 	problems = append(problems, o.timeRange(given, time.Now())...)
@@ -81,7 +82,7 @@ func parseOptions(args []string) (*options, error) {
 	if o.events != "" && !given.Has("decompress") {
 		o.decompress = "auto"
 	}
-	return o, asUsage(problems)
+	return o, asUsage(problems, "")
 }
 
 // source tells streams from files.
@@ -103,7 +104,18 @@ func (o *options) source(given option.Given, rest []string) (problems []error) {
 		}
 		o.files = rest
 	case len(rest) > 1:
-		bad(fmt.Sprintf("%s are given: %q", plural.Count(len(rest), "argument"), rest), fmt.Sprintf("one stream, or files with a %c in their paths", os.PathSeparator))
+		p := &option.Problem{
+			What:    fmt.Sprintf("%s are given: %q", plural.Count(len(rest), "argument"), rest),
+			Allowed: fmt.Sprintf("one stream, or files with a %c in their paths", os.PathSeparator),
+		}
+		var names []string
+		for i := range commands {
+			names = append(names, commands[i].Name)
+		}
+		if best := option.Nearest(rest[0], names); best != "" {
+			p.Hint = fmt.Sprintf("did you mean kplcat %s?", best)
+		}
+		problems = append(problems, p)
 	default:
 		problems = o.setStream(rest[0])
 	}
@@ -216,6 +228,7 @@ func conflicts(given option.Given, o *options) (problems []error) {
 	needs("interval", "stats")
 	needs("dedupe-window", "dedupe")
 	needs("json", "verify")
+	needs("verify-field", "verify")
 	if o.files != nil {
 		for _, f := range []string{"from", "until", "follow", "shard", "poll", "interval", "kcl", "region", "endpoint", "profile", "role-arn", "external-id", "sts-endpoint", "wire-format"} {
 			if given.Has(f) {

@@ -123,7 +123,7 @@ func explain(err error, o *options) error {
 		}
 	}
 	if errors.Is(err, awsclient.ErrNoRegion) {
-		return fmt.Errorf("%w\n%s", err, setRegion)
+		return &reworded{err, "no region is set\n" + setRegion} // the error has the names of options of the library
 	}
 	r, action := remedyOf(err)
 	if r == nil {
@@ -140,6 +140,15 @@ func explain(err error, o *options) error {
 	}
 	return fmt.Errorf("%w\n%s: %s", err, r.Cause, advice)
 }
+
+// reworded is an error with a text of its own.
+type reworded struct {
+	error
+	text string
+}
+
+func (e *reworded) Error() string { return e.text }
+func (e *reworded) Unwrap() error { return e.error }
 
 // setRegion is what to do if nothing says which region is meant.
 const setRegion = "set --region, AWS_REGION or the region of the profile, or give the stream by its ARN"

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -55,7 +56,8 @@ On a terminal the table is renewed. Keys: q ends, p stops and goes on, s and b s
 shard or by bytes, + and - show more or fewer keys. --once prints one table after the
 interval, and is what happens when the output is no terminal.
 
-Exit codes: 0 done (also when interrupted); 1 something failed; 2 the command line is wrong.
+Exit codes: 0 done (also when interrupted); 1 something failed, or with --once no shard of
+a stream could be read; 2 the command line is wrong.
 `
 
 // topOptions are those of kplcat top beside the shared ones.
@@ -108,7 +110,7 @@ func runTop(ctx context.Context, args []string, stdin io.Reader, stdout, stderr 
 		problems = append(problems, one.setStream(name)...)
 		top.streams = append(top.streams, &one)
 	}
-	if err := asUsage(problems); err != nil {
+	if err := asUsage(problems, " top"); err != nil {
 		return exitUsage, err
 	}
 	screen, err := newScreen(stdin, stdout, top.once)
@@ -178,11 +180,15 @@ func watch(ctx context.Context, top *topOptions, screen *screen, warn *warner) e
 				continue
 			}
 			b.next(now)
+			unread := b.unread()
+			if screen.once && len(unread) == len(b.streams) {
+				return explainAll(unread, top.streams)
+			}
 			if err := screen.show(b.text(screen.lines())); err != nil {
 				return err
 			}
 			if screen.once {
-				return errEnough
+				return cmp.Or(explainAll(unread, top.streams), errEnough)
 			}
 		case key := <-screen.keys:
 			if !b.press(key) {
@@ -195,19 +201,69 @@ func watch(ctx context.Context, top *topOptions, screen *screen, warn *warner) e
 	}
 }
 
-// counting is the API of a stream that counts the reads that were refused.
+// unread says of streams of which no shard could be read yet why, by their numbers. Zeros would
+// say that nothing comes.
+func (b *topView) unread() map[int]error {
+	list := map[int]error{}
+	for i, t := range b.streams {
+		t.mu.Lock()
+		if !t.answered {
+			list[i] = fmt.Errorf("cannot read stream %s: %w", t.name, cmp.Or(t.failed, fmt.Errorf("no answer within %v", b.top.interval)))
+		}
+		t.mu.Unlock()
+	}
+	return list
+}
+
+func explainAll(unread map[int]error, streams []*options) error {
+	var list []error
+	for _, i := range slices.Sorted(maps.Keys(unread)) {
+		list = append(list, explain(unread[i], streams[i]))
+	}
+	return errors.Join(list...)
+}
+
+// counting is the API of a stream that counts the reads that were refused, and keeps what calls
+// failed with.
 type counting struct {
 	reader.API
 	st *traffic
 }
 
+// ListShards is the operation of that name.
+func (c *counting) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	out, err := c.API.ListShards(ctx, in, opts...)
+	c.st.noteFailure(ctx, err)
+	return out, err
+}
+
+// GetShardIterator is the operation of that name.
+func (c *counting) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	out, err := c.API.GetShardIterator(ctx, in, opts...)
+	c.st.noteFailure(ctx, err)
+	return out, err
+}
+
+func (t *traffic) noteFailure(ctx context.Context, err error) {
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = err
+}
+
 // GetRecords is the operation of that name.
 func (c *counting) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	out, err := c.API.GetRecords(ctx, in, opts...)
+	c.st.noteFailure(ctx, err)
+	c.st.mu.Lock()
+	defer c.st.mu.Unlock()
 	if reader.Throttled(err) {
-		c.st.mu.Lock()
 		c.st.throttled++
-		c.st.mu.Unlock()
+	}
+	if err == nil || reader.Throttled(err) { // the throttled reads are in the table
+		c.st.answered = true
 	}
 	return out, err
 }
@@ -232,6 +288,8 @@ type traffic struct {
 	shards    map[string]*shardTraffic
 	keys      heavy
 	throttled int64 // reads
+	answered  bool  // a shard
+	failed    error // of the last call that failed
 }
 
 type shardTraffic struct {

@@ -165,3 +165,27 @@ func TestRefusedReadsAreToldFromOtherFailures(t *testing.T) {
 		t.Error("unexpected throttle")
 	}
 }
+
+// Where nothing could be read, zeros would say that nothing comes.
+func TestTopOnceFailsWhereNothingCanBeRead(t *testing.T) {
+	newServer(t, 1) // sets credentials
+	r := kplcat(t, "", "top", "--once", "--interval", "1s", "--endpoint", "http://127.0.0.1:1", stream)
+	if r.code != exitError || r.stdout != "" || !strings.Contains(r.stderr, "kplcat: cannot read stream "+stream+": ") || !strings.Contains(r.stderr, "nothing listens at the endpoint: check host and port of --endpoint") {
+		t.Errorf("unexpected result; got %+v; want 1, the cause, and no table", r)
+	}
+}
+
+func TestTopOnceTellsTheStreamThatCannotBeRead(t *testing.T) {
+	s := newServer(t, 1)
+	s.Fault(kinesistest.Fault{Operation: "GetRecords", Effect: kinesistest.Fail("InternalFailure", "odd")})
+	r := kplcat(t, "", "top", "--once", "--interval", "1s", "--endpoint", s.URL(), stream)
+	if r.code != exitError || r.stdout != "" || !strings.Contains(r.stderr, "InternalFailure") {
+		t.Errorf("unexpected result; got %+v; want 1 and the cause", r)
+	}
+}
+
+func TestMistakesOfTopLeadToItsHelp(t *testing.T) {
+	if r := kplcat(t, "", "top", "--frm", "-15m", stream); r.code != exitUsage || r.stderr != "kplcat: --frm: no such flag\nkplcat top --help says more.\n" {
+		t.Errorf("unexpected result; got %+v", r)
+	}
+}

@@ -44,6 +44,9 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		if r = kplcat(t, "", args...); r.code != exitError || !strings.Contains(r.stderr, "\nkplcat: set --region, AWS_REGION or") {
 			t.Errorf("%q: unexpected failure without a region; got %+v", args, r)
 		}
+		if strings.Count(r.stderr, "set") != 2 { // no region is set; set --region
+			t.Errorf("%q: unexpected text without a region; got %s; want what to do once", args, r.stderr)
+		}
 	}
 }
 
@@ -95,6 +98,13 @@ func TestEveryUsageErrorNamesFlagValueAndWhatIsAllowed(t *testing.T) {
 		{"arn:aws:sqs:x:y:z", []string{`STREAM: "arn:aws:sqs:x:y:z": not the name of a stream; allowed: 1 to 128 of a-z A-Z 0-9 _ . -, or an ARN`}},
 		{"--folow s", []string{"--folow: no such flag; did you mean --follow?"}},
 		{"--zzzzzzzz s", []string{"--zzzzzzzz: no such flag\n"}},
+		{"--frm -15m s", []string{"--frm: no such flag; did you mean --from?\nkplcat --help"}},
+		{"-15m s", []string{"-15m: no such flag\n"}},
+		{"docter s", []string{`2 arguments are given: ["docter" "s"]; allowed: one stream, or files with a / in their paths; did you mean kplcat doctor?`}},
+		{"s --format {{.Foo}}", []string{`--format: "{{.Foo}}": there is no field .Foo; fields: .Shard .Source .Sequence`, " .Data .Field .JSON .Time; allowed: auto"}},
+		{"s --format {{.Shrad}}", []string{"there is no field .Shrad, did you mean .Shard? fields: .Shard "}},
+		{"s --format {{.Arrival.Foo}}", []string{"there is no field .Foo in a time.Time; allowed: "}},
+		{"s --verify-field log", []string{`--verify-field: "log": has no use without --verify`}},
 		{"s --limit", []string{"--limit: needs a value; allowed: --limit N"}},
 		{"s --follow=maybe", []string{`--follow: "maybe": not a boolean; allowed: true or false`}},
 		{"s --from=-1h --from=-2h", []string{`--from: "-2h": given again; allowed: once`}},
@@ -125,6 +135,11 @@ func TestEveryUsageErrorNamesFlagValueAndWhatIsAllowed(t *testing.T) {
 			r := kplcat(t, "", strings.Fields(tc.args)...)
 			if r.code != exitUsage || r.stdout != "" || !strings.HasSuffix(r.stderr, "kplcat --help says more.\n") {
 				t.Errorf("unexpected result; got %+v; want exit code 2 and the errors", r)
+			}
+			for _, internal := range []string{"lineData", "executing", "--15m"} {
+				if strings.Contains(r.stderr, internal) {
+					t.Errorf("unexpected word %s in\n%s", internal, r.stderr)
+				}
 			}
 			for _, w := range tc.want {
 				if !strings.Contains(r.stderr, w) {

@@ -30,6 +30,8 @@ type given struct {
 	events []givenEvent
 	lines  uint64
 	others uint64 // events of the stream that were not given
+	// objects and otherObject: there is a JSON object in the file, and in others.
+	objects, otherObject bool
 }
 
 // givenEvent is a line that differs from those before it.
@@ -105,6 +107,7 @@ func (g *given) read(in io.Reader) error {
 
 func (g *given) add(line []byte, number uint32) {
 	g.lines++
+	g.objects = g.objects || isObject(line)
 	f := eventFingerprint(line)
 	if i, known := g.at[f]; known {
 		g.events[i].given++
@@ -147,10 +150,41 @@ func (v *view) verify(data []byte) {
 	}
 	v.events += len(events)
 	for _, e := range events {
-		if !v.given.find(e) {
+		if !v.given.find(fieldOf(e, v.o.verifyField)) {
 			v.given.others++
+			v.given.otherObject = v.given.otherObject || isObject(e)
 		}
 	}
+}
+
+// isObject reports whether an event is a JSON object.
+func isObject(b []byte) bool {
+	b = bytes.TrimSpace(b)
+	return len(b) > 0 && b[0] == '{' && json.Valid(b)
+}
+
+// fieldOf is the value of a key of a JSON object, or the event as it is if it has none.
+func fieldOf(event []byte, name string) []byte {
+	var fields map[string]json.RawMessage
+	if name == "" || json.Unmarshal(event, &fields) != nil || fields[name] == nil {
+		return event
+	}
+	var text string
+	if json.Unmarshal(fields[name], &text) == nil {
+		return []byte(text) // the end of a line in it does not count
+	}
+	return fields[name]
+}
+
+// hint says what probably is the matter if nothing else was compared than texts and objects.
+func (g *given) hint(o *options) string {
+	if d := g.count(); d.Missing == 0 || g.objects || !g.otherObject {
+		return ""
+	}
+	if o.verifyField != "" {
+		return fmt.Sprintf("the stream holds JSON objects without the key %q of --verify-field, or with other values of it", o.verifyField)
+	}
+	return "the stream holds JSON objects, the file none: --verify-field log compares the value of their key log"
 }
 
 func (g *given) count() givenCounts {

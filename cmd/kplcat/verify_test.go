@@ -140,3 +140,27 @@ func TestVerifyTakesTheMemoryItSays(t *testing.T) {
 	runtime.KeepAlive(g)
 	runtime.KeepAlive(&b)
 }
+
+// Shippers make JSON objects of lines of text.
+func TestVerifyComparesAField(t *testing.T) {
+	s := newServer(t, 1)
+	for _, e := range []string{`{"log":"one","a":1}`, `{"log":"two\n"}`, `{"log":{"n":1}}`, `{"msg":"other"}`} {
+		put(t, s, 0, "k", []byte(e))
+	}
+	file := write(t, "events", "one\ntwo\n")
+	hint := "kplcat: the stream holds JSON objects, the file none: --verify-field log compares the value of their key log\n"
+	if r := of(t, s, "--verify", file); r.code != exitError || !strings.HasSuffix(r.stderr, hint) || strings.Contains(r.stdout, "hint") {
+		t.Errorf("unexpected result without the flag; got %+v; want the hint", r)
+	}
+	r := of(t, s, "--verify", file, "--verify-field", "log").ok(t)
+	if want := "2 events given, 2 different: 2 as often as given, 0 missing (by 0), 0 more (by 0); 2 in the stream not given\n"; r.stdout != want || strings.Contains(r.stderr, "hold") {
+		t.Errorf("unexpected result; got %+v; want %s", r, want)
+	}
+	of(t, s, "--verify", write(t, "more", "one\ntwo\n{\"n\":1}\n{\"msg\":\"other\"}\n"), "--verify-field=log").ok(t)
+	if r := of(t, s, "--verify", file, "--verify-field", "nosuch"); r.code != exitError || !strings.Contains(r.stderr, `without the key "nosuch" of --verify-field`) {
+		t.Errorf("unexpected result with another key; got %+v", r)
+	}
+	if r := of(t, s, "--verify", write(t, "objects", `{"log":"one"}`)); r.code != exitError || strings.Contains(r.stderr, "--verify-field") {
+		t.Errorf("unexpected hint; got %+v; want none where objects are given", r)
+	}
+}

@@ -37,6 +37,11 @@ func SplitArgs(specs []*Spec, args []string) (flags []Flag, rest []string) {
 		f.Name, f.Value, joined = strings.Cut(strings.TrimPrefix(a[1:], "-"), "=")
 		f.Spec = Find(specs, f.Name)
 		switch {
+		case f.Spec == nil && !joined:
+			// No flag has such a name, so it is the value of this one, whatever was meant.
+			if i+1 < len(args) && negative(args[i+1]) {
+				i++
+			}
 		case f.Spec == nil || joined:
 		case f.Spec.Kind == Bool:
 			f.Value = "true"
@@ -52,6 +57,9 @@ func SplitArgs(specs []*Spec, args []string) (flags []Flag, rest []string) {
 	}
 	return flags, rest
 }
+
+// negative tells values such as -15m from flags.
+func negative(a string) bool { return len(a) > 1 && a[0] == '-' && a[1] >= '0' && a[1] <= '9' }
 
 // Given are the names of the flags that a command line has, with the last value of each.
 type Given map[string]string
@@ -91,7 +99,8 @@ func ReadArgs[C any](options []Option[C], args []string, c *C) (given Given, res
 			for i, s := range specs {
 				known[i] = "--" + s.Name
 			}
-			p := &Problem{Name: "--" + f.Name, What: "no such flag", Hint: hinted("--", f.Name, specs)}
+			typed, _, _ := strings.Cut(f.Text, "=")
+			p := &Problem{Name: typed, What: "no such flag", Hint: hinted("--", f.Name, specs)}
 			if best := nearest(f.Name, known, few(f.Name)); best != "" && p.Hint == "" {
 				p.Hint = "did you mean " + best + "?"
 			}

@@ -63,6 +63,9 @@ func CutHint(hint, option string) (wrong, advice string) {
 // few is how many changes of a name are a slip.
 func few(name string) int { return min(2, (len(squash(name))+1)/3) }
 
+// Nearest returns the known name of which the given one is a slip, or "".
+func Nearest(name string, known []string) string { return nearest(name, known, few(name)) }
+
 // nearest returns the known name that takes the fewest changes, at most as many as given.
 func nearest(name string, known []string, most int) (best string) {
 	name = squash(name)

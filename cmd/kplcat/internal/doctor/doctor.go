@@ -138,6 +138,7 @@ type exam struct {
 	skewKnown bool
 	// unreachable: no call gets an answer.
 	unreachable bool
+	tls         bool // that is why
 	noDryRuns   bool // the service took a dry run for a call
 }
 

@@ -23,6 +23,7 @@ import (
 const (
 	getShardIterator = "kinesis:GetShardIterator"
 	getRecords       = "kinesis:GetRecords"
+	put              = "kinesis:PutRecords"
 )
 
 // reading tries what a consumer calls, at the tip of one shard.
@@ -58,8 +59,9 @@ func (e *exam) reading(ctx context.Context) {
 
 // writing asks whether a producer may write, without writing.
 func (e *exam) writing(ctx context.Context) {
-	const put = "kinesis:PutRecords"
 	switch {
+	case e.ProbeWrite && len(e.open) > 0 && (!e.aws || e.noDryRuns):
+		return // the probe tells
 	case !e.aws:
 		e.add(put, Note, "not checked: only AWS itself at its usual address knows dry runs; another server could store the record", "")
 		return
@@ -89,7 +91,7 @@ func (e *exam) wireFormat() {
 	if e.WireFormat == nil {
 		return
 	}
-	detail := e.WireFormat() + ": requests are written in it from now on"
+	detail := e.WireFormat() + ", in which requests are written"
 	if e.WireFormat() == "json" {
 		detail += "; each byte of data takes 1.33"
 	}
@@ -113,7 +115,7 @@ func (e *exam) probeWrite(ctx context.Context) {
 		Records: []types.PutRecordsRequestEntry{{PartitionKey: aws.String("kplcat-doctor"), ExplicitHashKey: &key, Data: []byte("kplcat doctor: probe write")}},
 	})
 	if err != nil {
-		e.refused(check, err, Producer)
+		e.refused(put, err, Producer)
 		return
 	}
 	if len(out.Records) != 1 {
@@ -143,6 +145,9 @@ func (e *exam) probeWrite(ctx context.Context) {
 // refused reports a call that failed. If only the other role needs it, it is a note.
 func (e *exam) refused(action string, err error, needs Role) {
 	level, detail, advice := e.classify(action, err)
+	if e.tls { // the way to all actions
+		action, needs = "tls", Both
+	}
 	if level == Fail && (e.Role != Both && needs != Both && needs != e.Role) {
 		level, advice = Note, "nothing: a "+string(e.Role)+" does not need it"
 	}
@@ -205,5 +210,11 @@ func (e *exam) classifyNetwork(err error) (level Level, detail, advice string) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		detail = fmt.Sprintf("no answer in %v", e.Timeout)
 	}
-	return Fail, detail, e.advice(remedy.Find(code, detail, err), "")
+	r := remedy.Find(code, detail, err)
+	switch r.Kind {
+	case remedy.NotTLS, remedy.UnknownAuthority, remedy.WrongCertificate:
+		e.tls, detail = true, r.Cause+": "+detail
+	default:
+	}
+	return Fail, detail, e.advice(r, "")
 }
