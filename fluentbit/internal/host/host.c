@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 #include <dirent.h>
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,8 @@
 #include <unistd.h>
 
 #include "host.h"
+
+#define MAX_WORKERS 1000
 
 static const char usage[] =
 "usage: flb-host [options] plugin.so [file...]\n"
@@ -21,7 +25,7 @@ static const char usage[] =
 "  --kubernetes N       N generated events; --seed S, --tags K (over K tags)\n"
 "  --repeat N           all inputs N times\n"
 "  --chunk-bytes N      default 2048000\n"
-"  --workers N          default 0: flush on the engine thread\n"
+"  --workers N          0 to 1000, default 0: flush on the engine thread\n"
 "  --retry-ms N         first wait before a retry, doubled up to 5 times; default 50\n"
 "  --max-seconds N      end N seconds after the last input; what waits for a worker is flushed once more, as the host does\n"
 "  --reload N           exit and start again N times, each time with all inputs\n"
@@ -66,6 +70,36 @@ static void add_input(struct options *o, const char *path, enum format format)
     f->inputs[f->input_count++] = (struct input){path, format};
 }
 
+/* A whole number of the command line. */
+static int number(const char *key, const char *value, int least, int most)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(value, &end, 10);
+    if (end == value || *end != '\0') {
+        die("%s: \"%s\": not a whole number; allowed: %d to %d", key, value, least, most);
+    }
+    if (errno != 0 || n < least || n > most) {
+        die("%s: \"%s\": out of range; allowed: %d to %d", key, value, least, most);
+    }
+    return (int)n;
+}
+
+static int retry_limit(const char *value)
+{
+    static const char *none[] = {"no_limits", "false", "off"};
+    size_t i;
+
+    for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        if (strcasecmp(value, none[i]) == 0) {
+            return -1;
+        }
+    }
+    return strcasecmp(value, "no_retries") == 0 ? 0 : number("retry_limit (or no_limits, no_retries)", value, 0, INT_MAX);
+}
+
 static void add_property(struct options *o, char *arg)
 {
     struct instance *in = &o->instances[o->instance_count - 1];
@@ -78,9 +112,9 @@ static void add_property(struct options *o, char *arg)
     in->props = must(realloc(in->props, (size_t)(in->prop_count + 1) * sizeof(*in->props)));
     in->props[in->prop_count++] = (struct property){arg, eq + 1};
     if (strcasecmp(arg, "workers") == 0) {
-        o->engine.workers = atoi(eq + 1);
+        o->engine.workers = number(arg, eq + 1, 0, MAX_WORKERS);
     } else if (strcasecmp(arg, "retry_limit") == 0) {
-        o->engine.retry_limit = strcasecmp(eq + 1, "no_limits") == 0 || strcasecmp(eq + 1, "off") == 0 ? -1 : atoi(eq + 1);
+        o->engine.retry_limit = retry_limit(eq + 1);
     }
 }
 
@@ -129,21 +163,21 @@ static void parse(struct options *o, int argc, char **argv)
             } else if (strcmp(a, "--seed") == 0) {
                 o->feed.seed = strtoull(v, NULL, 10);
             } else if (strcmp(a, "--tags") == 0) {
-                o->feed.tags = atoi(v);
+                o->feed.tags = number(a, v, 1, INT_MAX);
             } else if (strcmp(a, "--repeat") == 0) {
-                o->feed.repeat = atoi(v);
+                o->feed.repeat = number(a, v, 1, INT_MAX);
             } else if (strcmp(a, "--chunk-bytes") == 0) {
                 o->feed.chunk_bytes = strtoul(v, NULL, 10);
             } else if (strcmp(a, "--workers") == 0) {
-                o->engine.workers = atoi(v);
+                o->engine.workers = number(a, v, 0, MAX_WORKERS);
             } else if (strcmp(a, "--retry-ms") == 0) {
-                o->engine.retry_ms = atoi(v);
+                o->engine.retry_ms = number(a, v, 0, INT_MAX);
             } else if (strcmp(a, "--max-seconds") == 0) {
                 o->engine.max_seconds = atof(v);
             } else if (strcmp(a, "--reload") == 0) {
-                o->reload = atoi(v);
+                o->reload = number(a, v, 0, INT_MAX);
             } else if (strcmp(a, "--refuse") == 0) {
-                o->refuse = atoi(v);
+                o->refuse = number(a, v, 0, INT_MAX);
             } else if (strcmp(a, "--def-size") == 0) {
                 o->def_size = strtoul(v, NULL, 10);
             } else if (strcmp(a, "--metrics") == 0) {
@@ -151,7 +185,7 @@ static void parse(struct options *o, int argc, char **argv)
             } else if (strcmp(a, "--metrics-now") == 0) {
                 o->metrics_now = v;
             } else if (strcmp(a, "--log-level") == 0) {
-                level = atoi(v);
+                level = number(a, v, 0, 6);
             } else {
                 fputs(usage, stderr);
                 exit(2);

@@ -71,6 +71,21 @@ func TestLifecycle(t *testing.T) {
 			t.Errorf("unexpected end; got code %d; want 255; log:\n%s", r.code, r.log)
 		}
 	})
+	t.Run("numbers that are none are refused", func(t *testing.T) {
+		for _, c := range []struct{ args, want string }{
+			{"-p workers=two", `workers: "two": not a whole number; allowed: 0 to 1000`},
+			{"-p workers=-1", `workers: "-1": out of range; allowed: 0 to 1000`},
+			{"-p workers=", `workers: "": not a whole number; allowed: 0 to 1000`},
+			{"-p retry_limit=many", `retry_limit (or no_limits, no_retries): "many": not a whole number; allowed: 0 to 2147483647`},
+			{"--workers 2x", `--workers: "2x": not a whole number; allowed: 0 to 1000`},
+			{"--repeat 99999999999999999999", `--repeat: "99999999999999999999": out of range; allowed: 1 to 2147483647`},
+		} {
+			r := run(t, append(strings.Fields(c.args), "--dry-run", "-p", "stream=logs", "-p", "region=eu-west-1")...)
+			if r.code != 2 || !strings.Contains(r.log, "flb-host: "+c.want+"\n") {
+				t.Errorf("%s: unexpected end; got code %d; want 2 and %q; log:\n%s", c.args, r.code, c.want, r.log)
+			}
+		}
+	})
 	t.Run("reload", func(t *testing.T) {
 		srv := newServer(t)
 		r := run(t, to(srv, "logs", "--kubernetes", "2000", "--reload", "3", "--workers", "3")...)
