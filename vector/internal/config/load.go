@@ -158,6 +158,9 @@ func (l *loader) refuseStrangers() {
 	}
 }
 
+// programFlags are those of the program that are no options.
+var programFlags = []string{"config", "help", "version"}
+
 func (l *loader) readFlags(args []string) {
 	flags, rest := option.SplitArgs(l.specs, args)
 	known := make([]string, 0, len(l.specs))
@@ -167,6 +170,8 @@ func (l *loader) readFlags(args []string) {
 	seen := map[string]string{} // option -> the name that was there
 	for _, f := range flags {
 		switch {
+		case f.Spec == nil && option.Nearest(f.Name, programFlags) != "":
+			l.problem("flag "+f.Text, "", &option.Problem{What: "no such option", Hint: "did you mean --" + option.Nearest(f.Name, programFlags) + "?"})
 		case f.Spec == nil:
 			l.unknown("flag "+f.Text, "", f.Name, "no such option", known, l.specs)
 		case f.Missing:
