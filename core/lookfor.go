@@ -31,6 +31,9 @@ type Unanswered struct {
 // the first one finds those of all, but takes longer.
 const ownPlaces = 2
 
+// Verifies reports whether Unanswered may report true for any Kinesis record: WithVerifyUncertain is on.
+func (c *TracedCall) Verifies() bool { return c.pl.cfg.verify }
+
 // Unanswered returns what is needed to look for Kinesis record i as this call may store it. What an
 // earlier call may have stored of it with the same partition key was told then; but from the third
 // call on it is told again, since not all calls of an outage are kept. It reports false if that

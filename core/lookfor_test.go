@@ -40,7 +40,7 @@ func (l *lastWords) Sending(c *core.TracedCall) uint64 {
 	return token
 }
 
-func (l *lastWords) Confirmed([]core.ConfirmedRun) {}
+func (l *lastWords) Confirmed(*core.ConfirmedRuns) {}
 
 func (l *lastWords) Answered(token uint64, known bool) {
 	l.mu.Lock()

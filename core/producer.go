@@ -25,7 +25,7 @@ type Producer struct {
 
 	observations  sync.Pool // of *[]Observation
 	settledItems  sync.Pool // of *[]*item
-	confirmedRuns sync.Pool // of *[]ConfirmedRun
+	confirmedRuns spareRuns
 	outcomes      sync.Pool // of *[]Outcome
 	records       sync.Pool // of *spareRecords
 	emptyLists    sync.Pool // of *spareRecords without records

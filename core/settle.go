@@ -50,7 +50,7 @@ func (o *openBatches) removeBatch(b *Batch, now int64) {
 // settledNow is what unlock gives back, and what it reports after the lock.
 type settledNow struct {
 	items          []*item        // for the outcome function
-	confirmed      []ConfirmedRun // for the trace
+	confirmed      *ConfirmedRuns // for the trace; nil: none
 	batches        []*Batch
 	drained        []chan struct{} // of flushes
 	bytes, records int             // room in the buffer

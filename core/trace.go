@@ -19,21 +19,11 @@ type Trace interface {
 	// Sending is called before a call. What it returns is given to Answered.
 	Sending(c *TracedCall) (token uint64)
 	// Confirmed is called for records that are confirmed, before Done of their batches is
-	// closed. It must not keep the slice.
-	Confirmed(runs []ConfirmedRun)
+	// closed. It must not keep the runs.
+	Confirmed(runs *ConfirmedRuns)
 	// Answered is called after a call. known tells that for each Kinesis record of the call it
 	// is known whether it is stored, and that Confirmed was called for those that are confirmed.
 	Answered(token uint64, known bool)
-}
-
-// ConfirmedRun are user records of one batch, behind each other in it, that are stored in one
-// Kinesis record.
-type ConfirmedRun struct {
-	Batch *Batch
-	// First is the number of the first of them in the batch, N how many there are.
-	First, N int
-	// ShardID and SequenceNumber say where they are; see Result.
-	ShardID, SequenceNumber string
 }
 
 // WithTrace sets what is told of calls. Default: nothing, at no cost.
@@ -63,13 +53,21 @@ func (c *TracedCall) PartitionKey(i int) string { return c.req.keys[2*i+1] }
 // batch, and n numbers in there from first on. It may do so several times for numbers that are behind
 // each other.
 func (c *TracedCall) UserRecords(i int, f func(tag any, first, n int)) {
+	if items := c.req.records[i].items; len(items) != 1 {
+		tellItems(items, f)
+	} else {
+		f(items[0].batch.tag, int(items[0].index), 1)
+	}
+}
+
+func tellItems(items []*item, f func(tag any, first, n int)) {
 	// Items lie apart, and have left the processor's caches since they were made. Fetched by a loop that
 	// does nothing else they come many at a time, which takes a fraction of the time.
 	var fetched [64]struct {
 		batch *Batch
 		index int32
 	}
-	for items := c.req.records[i].items; len(items) > 0; {
+	for len(items) > 0 {
 		few := items[:min(len(items), len(fetched))]
 		items = items[len(few):]
 		for k, it := range few {
@@ -127,32 +125,22 @@ func (pl *pipeline) traceAnswered(token uint64, known bool) {
 // noteConfirmedRuns keeps for the trace that the records of a Kinesis record are confirmed. Called with
 // the lock held.
 func (pl *pipeline) noteConfirmedRuns(kr *kinesisRecord, a *attemptNode) {
-	list := pl.settled.confirmed
-	if list == nil {
-		if kept, _ := pl.p.confirmedRuns.Get().(*[]ConfirmedRun); kept != nil {
-			list = *kept
-		}
+	if pl.settled.confirmed == nil {
+		pl.settled.confirmed = pl.p.confirmedRuns.take()
 	}
-	for items := kr.items; len(items) > 0; {
-		n := runOf(items)
-		list = append(list, ConfirmedRun{items[0].batch, int(items[0].index), n, a.shardID, a.sequenceNumber})
-		items = items[n:]
-	}
-	pl.settled.confirmed = list
+	pl.settled.confirmed.add(kr.items, a)
 }
 
 // traceConfirmed tells the trace of confirmed records. Called without the lock.
-func (p *Producer) traceConfirmed(list []ConfirmedRun) {
-	if len(list) == 0 {
+func (p *Producer) traceConfirmed(list *ConfirmedRuns) {
+	if list == nil {
 		return
 	}
 	func() {
 		defer p.recoverForeign("the trace of calls")
 		p.cfg.trace.Confirmed(list)
 	}()
-	clear(list)
-	list = list[:0]
-	p.confirmedRuns.Put(&list)
+	p.confirmedRuns.give(list)
 }
 
 // uncertainties counts what makes it unknown whether something is stored, or confirmed. If it does

@@ -49,10 +49,10 @@ func (c *calls) Answered(token uint64, known bool) {
 	}
 }
 
-func (c *calls) Confirmed(list []core.ConfirmedRun) {
+func (c *calls) Confirmed(list *core.ConfirmedRuns) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, r := range list {
+	for r := range list.Backward() {
 		for k := range r.N {
 			select {
 			case <-r.Batch.Done():

@@ -88,7 +88,7 @@ func (p *places) Sending(call *core.TracedCall) uint64 {
 	return 0
 }
 
-func (p *places) Confirmed([]core.ConfirmedRun) {}
+func (p *places) Confirmed(*core.ConfirmedRuns) {}
 
 // A stream that is split while records without a key come gets each of them once.
 func TestUnkeyedRecordsWithoutAggregationSurviveASplit(t *testing.T) {

@@ -180,10 +180,10 @@ type numbers struct {
 func (n *numbers) Sending(*core.TracedCall) uint64 { return 0 }
 func (n *numbers) Answered(uint64, bool)           {}
 
-func (n *numbers) Confirmed(runs []core.ConfirmedRun) {
+func (n *numbers) Confirmed(runs *core.ConfirmedRuns) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, r := range runs {
+	for r := range runs.Backward() {
 		for i := range r.N {
 			n.last[r.First+i] = [2]string{r.ShardID, r.SequenceNumber}
 		}

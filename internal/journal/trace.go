@@ -91,6 +91,10 @@ type part struct {
 // hundreds in a call.
 func (j *Journal) divideCall(c *core.TracedCall) {
 	j.parts = j.parts[:0]
+	if !c.Verifies() {
+		j.parts = append(j.parts, part{next: c.Len()})
+		return
+	}
 	for i := range c.Len() {
 		d, can := c.Unanswered(i)
 		if n := len(j.parts); !can && n > 0 && !j.parts[n-1].can {
@@ -202,9 +206,9 @@ func (t trace) Answered(id uint64, known bool) {
 }
 
 // Confirmed writes which records are confirmed.
-func (t trace) Confirmed(list []core.ConfirmedRun) { t.j.confirm(list) }
+func (t trace) Confirmed(runs *core.ConfirmedRuns) { t.j.confirm(runs) }
 
-func (j *Journal) confirm(list []core.ConfirmedRun) {
+func (j *Journal) confirm(runs *core.ConfirmedRuns) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -215,10 +219,7 @@ func (j *Journal) confirm(list []core.ConfirmedRun) {
 	var p, put *Put
 	var w numbers
 	sequence := ""
-	// The producer works answers in from their last record to the first, and what is behind each other is
-	// shorter in the order of the numbers.
-	for i := range slices.Backward(list) {
-		r := &list[i]
+	for r := range runs.Backward() { // in the order of the numbers the list of them is shorter
 		if r.Batch != batch {
 			batch = r.Batch
 			if p, _ = batch.Tag().(*Put); p != nil && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {

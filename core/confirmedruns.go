@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package core
+
+import (
+	"iter"
+	"slices"
+	"sync"
+)
+
+// ConfirmedRun are user records of one batch, behind each other in it, that are stored in one
+// Kinesis record.
+type ConfirmedRun struct {
+	Batch *Batch
+	// First is the number of the first of them in the batch, N how many there are.
+	First, N int
+	// ShardID and SequenceNumber say where they are; see Result.
+	ShardID, SequenceNumber string
+}
+
+// ConfirmedRuns are the runs that an answer confirms. Keys that come by turns make a run of each
+// record, so a run takes 16 bytes.
+type ConfirmedRuns struct {
+	runs   []confirmedRun
+	places []confirmedPlace
+}
+
+type confirmedRun struct {
+	batch    *Batch
+	first, n int32
+}
+
+// confirmedPlace is where runs are.
+type confirmedPlace struct {
+	shardID, sequenceNumber string
+	end                     int // behind the last of them
+}
+
+// Backward returns the runs from the last to the first. The producer works answers in from their last
+// record to the first, so this is the order of the numbers.
+func (c *ConfirmedRuns) Backward() iter.Seq[ConfirmedRun] {
+	return func(yield func(ConfirmedRun) bool) {
+		for i, p := range slices.Backward(c.places) {
+			start := 0
+			if i > 0 {
+				start = c.places[i-1].end
+			}
+			for _, r := range slices.Backward(c.runs[start:p.end]) {
+				if !yield(ConfirmedRun{r.batch, int(r.first), int(r.n), p.shardID, p.sequenceNumber}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// add adds the items of a Kinesis record.
+func (c *ConfirmedRuns) add(items []*item, a *attemptNode) {
+	for len(items) > 0 {
+		n := runOf(items)
+		c.runs = append(c.runs, confirmedRun{items[0].batch, items[0].index, int32(n)})
+		items = items[n:]
+	}
+	c.places = append(c.places, confirmedPlace{a.shardID, a.sequenceNumber, len(c.runs)})
+}
+
+// spareRuns keeps lists to be used again: a sync.Pool would lose them to each second collection of
+// garbage, and to let them grow again is dear. The zero value is empty.
+type spareRuns struct {
+	mu   sync.Mutex
+	list []*ConfirmedRuns
+}
+
+// The lists that are kept take a megabyte at most.
+const (
+	mostSpareRuns = 4
+	longestRuns   = 16 << 10
+)
+
+func (s *spareRuns) take() *ConfirmedRuns {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.list) - 1
+	if n < 0 {
+		return &ConfirmedRuns{}
+	}
+	c := s.list[n]
+	s.list[n], s.list = nil, s.list[:n]
+	return c
+}
+
+func (s *spareRuns) give(c *ConfirmedRuns) {
+	clear(c.runs)
+	clear(c.places)
+	c.runs, c.places = c.runs[:0], c.places[:0]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.list) < mostSpareRuns && cap(c.runs) <= longestRuns {
+		s.list = append(s.list, c)
+	}
+}
