@@ -54,8 +54,8 @@ func (c *ConfirmedRuns) Backward() iter.Seq[ConfirmedRun] {
 	}
 }
 
-// add adds the items of a Kinesis record.
-func (c *ConfirmedRuns) add(items []*item, a *attemptNode) {
+// addRuns adds the items of a Kinesis record.
+func (c *ConfirmedRuns) addRuns(items []*item, a *attemptNode) {
 	for len(items) > 0 {
 		n := runOf(items)
 		c.runs = append(c.runs, confirmedRun{items[0].batch, items[0].index, int32(n)})

@@ -18,8 +18,8 @@ func TestConfirmedRunsComeBackward(t *testing.T) {
 	var spare spareRuns
 	for range 3 { // in memory that was used before
 		c := spare.take()
-		c.add(append(items(b, 7, 8, 9, 20), items(other, 21)...), &attemptNode{shardID: "s2"})
-		c.add(items(b, 3, 5, 6), &attemptNode{shardID: "s1"})
+		c.addRuns(append(items(b, 7, 8, 9, 20), items(other, 21)...), &attemptNode{shardID: "s2"})
+		c.addRuns(items(b, 3, 5, 6), &attemptNode{shardID: "s1"})
 		got := ""
 		for r := range c.Backward() {
 			got += fmt.Sprintf("%d+%d %s %v,", r.First, r.N, r.ShardID, r.Batch == other)

@@ -128,7 +128,7 @@ func (pl *pipeline) noteConfirmedRuns(kr *kinesisRecord, a *attemptNode) {
 	if pl.settled.confirmed == nil {
 		pl.settled.confirmed = pl.p.confirmedRuns.take()
 	}
-	pl.settled.confirmed.add(kr.items, a)
+	pl.settled.confirmed.addRuns(kr.items, a)
 }
 
 // traceConfirmed tells the trace of confirmed records. Called without the lock.
