@@ -22,7 +22,7 @@ import (
 const (
 	sampleEvents = 50_000
 	// fewLines is where /var/log is not worth shipping.
-	fewLines = 2000
+	fewLines = 20_000
 	// maxInput bounds what is taken from /var/log.
 	maxInput = 64 << 20
 )
