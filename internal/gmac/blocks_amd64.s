@@ -57,6 +57,18 @@ TEXT ·hasVPCLMULQDQ(SB), NOSPLIT, $0-1
 	VEXTRACTI128 $1, Y6, X0 \
 	VPXOR X0, X6, X6
 
+// REPEAT ends a round, and after the last one the function. What is added in a round is in Y4, Y5 and Y6.
+#define REPEAT \
+	HALVES     \
+	REDUCE     \
+	ADDQ $1024, SI \
+	SUBQ $1, CX    \
+	JNZ  loop      \
+	VPSHUFB X7, X8, X8 \
+	VMOVDQU X8, (DI)   \
+	VZEROUPPER         \
+	RET
+
 // LOAD2 and MULTIPLY2 take two blocks at once, and add the products with their powers to Y4 (low), Y5 (middle) and Y6 (high).
 #define LOAD2(i) \
 	VMOVDQU (32*i)(SI), Y0 \
@@ -127,16 +139,7 @@ loop:
 	LOAD2(0)                    // last, as it needs the sum of the blocks before
 	VPXOR Y8, Y0, Y0
 	MULTIPLY2(0)
-	HALVES
-	REDUCE
-	ADDQ $1024, SI
-	SUBQ $1, CX
-	JNZ loop
-
-	VPSHUFB X7, X8, X8
-	VMOVDQU X8, (DI)
-	VZEROUPPER
-	RET
+	REPEAT
 
 // LOAD4 and MULTIPLY4 take four blocks at once.
 #define LOAD4(i) \
@@ -198,13 +201,4 @@ loop:
 	VPXOR Y0, Y5, Y5
 	VEXTRACTI64X4 $1, Z6, Y0
 	VPXOR Y0, Y6, Y6
-	HALVES
-	REDUCE
-	ADDQ $1024, SI
-	SUBQ $1, CX
-	JNZ loop
-
-	VPSHUFB X7, X8, X8
-	VMOVDQU X8, (DI)
-	VZEROUPPER
-	RET
+	REPEAT
