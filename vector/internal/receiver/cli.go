@@ -92,7 +92,7 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		return exitOK
 	case "run", "check", "print-config":
 	default:
-		_, _ = fmt.Fprintf(stderr, "unknown command %q\n\n%s", command, usage)
+		_, _ = fmt.Fprintf(stderr, "unknown command %q%s\n\n%s", command, meantCommand(command), usage)
 		return exitUsage
 	}
 	for _, a := range args {
@@ -139,6 +139,21 @@ func Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer)
 		return exitFailed
 	}
 	return exitOK
+}
+
+// meantCommand is the advice for a command that does not exist.
+func meantCommand(given string) string {
+	var names []string
+	for i := range commands {
+		names = append(names, commands[i].Name)
+	}
+	if best := option.Nearest(given, names); best != "" {
+		return "; did you mean kpl-http " + best + "?"
+	}
+	if strings.ContainsAny(given, "./") {
+		return "; the file of the configuration is named by --config"
+	}
+	return ""
 }
 
 // sourcesOf takes the file out of the arguments.

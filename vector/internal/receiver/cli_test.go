@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -70,7 +71,9 @@ func TestCommands(t *testing.T) {
 		{"a slip in an option", []string{"--server.lissten=:1"}, 2, "", "no such option; did you mean server.listen?\n"},
 		{"a flag that is none", []string{"--zzzzzzzzzzz=1"}, 2, "", "no such option; kpl-http options lists all\n"},
 		{"help", []string{"run", "--help"}, 0, "print-config", ""},
-		{"unknown command", []string{"serve"}, 2, "", "unknown command"},
+		{"unknown command", []string{"serve"}, 2, "", "unknown command \"serve\"\n"},
+		{"a slip in a command", []string{"chekc", good}, 2, "", "unknown command \"chekc\"; did you mean kpl-http check?\n"},
+		{"a file where a command stands", []string{good}, 2, "", "; the file of the configuration is named by --config\n"},
 		{"config without a file", []string{"--config"}, 2, "", "--config needs a file"},
 		{"run with a bad file", []string{"--config", bad}, 2, "", "lissten"},
 		{"run of an address that is taken by nobody's choice", []string{"--config=" + good, "--server.listen=192.0.2.1:1", "--server.drain_delay=0", "--aws.startup_check=off"}, 1, "", "cannot listen on server.listen"},
@@ -80,6 +83,25 @@ func TestCommands(t *testing.T) {
 			code := Main(t.Context(), c.args, nil, &out, &errOut)
 			if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errOut.String(), c.errOut) {
 				t.Errorf("unexpected end; got %d, %q, %q; want %d, %q, %q", code, out.String(), errOut.String(), c.code, c.out, c.errOut)
+			}
+		})
+	}
+}
+
+// A server that could not start has nothing to drain: it does not speak of it.
+func TestServerThatCannotStartDoesNotDrain(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	for _, o := range []string{"server.admin_listen", "native.listen", "otlp_grpc.listen"} {
+		t.Run(o, func(t *testing.T) {
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = taken.Close() }()
+			args := []string{"--route.stream=logs", "--aws.startup_check=off", "--server.drain_delay=3s", "--server.listen=127.0.0.1:0", "--server.admin_listen=off", "--" + o + "=" + taken.Addr().String()}
+			var out bytes.Buffer
+			if code := Main(t.Context(), args, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "cannot listen on "+o) || strings.Contains(out.String(), "drain") {
+				t.Errorf("unexpected end; got %d, %s; want 1, and nothing of draining", code, out.String())
 			}
 		})
 	}

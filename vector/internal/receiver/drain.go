@@ -42,7 +42,7 @@ func (s *Server) Start() error {
 	}
 	if a := s.cfg.Server.AdminListen; a != "off" && a != "" {
 		if s.adminLn, err = s.listen("tcp", a); err != nil {
-			return errors.Join(fmt.Errorf("cannot listen on server.admin_listen %s: %w", a, err), s.mainLn.Close())
+			return fmt.Errorf("cannot listen on server.admin_listen %s: %w", a, err)
 		}
 		s.serve(func() error { return s.admin.Serve(s.plain(s.adminLn, adminListen)) })
 	}
@@ -56,6 +56,7 @@ func (s *Server) Start() error {
 	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "otlp_grpc_listen", s.otlp.addr(), "native_listen", s.native.addr(),
 		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled(),
 		"region", s.where.region, "endpoint", s.where.endpoint)
+	s.started = true
 	s.warnOfStrangers()
 	return nil
 }
@@ -145,9 +146,11 @@ func (s *Server) AdminAddr() string {
 // Everything but the delay has drain_timeout, or as long as ctx if that is less.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.log.Info("draining", "requests", s.counters.inFlight.Load())
-	if s.mainLn != nil {
+	if s.started {
+		s.log.Info("draining", "requests", s.counters.inFlight.Load())
 		wait(ctx, s.cfg.Server.DrainDelay)
+	} else if s.mainLn != nil {
+		_ = s.mainLn.Close() // nobody serves it yet who would
 	}
 	total := s.cfg.Server.DrainTimeout
 	ctx, cancel := context.WithTimeout(ctx, total)
@@ -189,7 +192,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			"kept", "by their clients: they got 503 or no answer, and send them again")
 	}
 	err := errors.Join(errs...)
-	s.log.Info("drained", "everything_delivered", err == nil)
+	if s.started {
+		s.log.Info("drained", "everything_delivered", err == nil)
+	}
 	return err
 }
 
