@@ -4,7 +4,6 @@ package core
 
 import (
 	"iter"
-	"slices"
 	"sync"
 )
 
@@ -14,7 +13,8 @@ type ConfirmedRun struct {
 	Batch *Batch
 	// First is the number of the first of them in the batch, N how many there are.
 	First, N int
-	// ShardID and SequenceNumber say where they are; see Result.
+	// ShardID and SequenceNumber say where they are; see Result. They are empty without
+	// WithVerifyUncertain: nothing is looked for then.
 	ShardID, SequenceNumber string
 }
 
@@ -22,7 +22,7 @@ type ConfirmedRun struct {
 // record, so a run takes 16 bytes.
 type ConfirmedRuns struct {
 	runs   []confirmedRun
-	places []confirmedPlace
+	places []confirmedPlace // none if nobody asks where they are
 }
 
 type confirmedRun struct {
@@ -36,32 +36,46 @@ type confirmedPlace struct {
 	end                     int // behind the last of them
 }
 
-// Backward returns the runs from the last to the first. The producer works answers in from their last
-// record to the first, so this is the order of the numbers.
-func (c *ConfirmedRuns) Backward() iter.Seq[ConfirmedRun] {
+// All returns the runs, in no order that means anything.
+func (c *ConfirmedRuns) All() iter.Seq[ConfirmedRun] {
 	return func(yield func(ConfirmedRun) bool) {
-		for i, p := range slices.Backward(c.places) {
-			start := 0
-			if i > 0 {
-				start = c.places[i-1].end
+		var p confirmedPlace
+		places := c.places
+		for i, r := range c.runs {
+			for len(places) > 0 && i >= p.end {
+				p, places = places[0], places[1:]
 			}
-			for _, r := range slices.Backward(c.runs[start:p.end]) {
-				if !yield(ConfirmedRun{r.batch, int(r.first), int(r.n), p.shardID, p.sequenceNumber}) {
-					return
-				}
+			if !yield(ConfirmedRun{r.batch, int(r.first), int(r.n), p.shardID, p.sequenceNumber}) {
+				return
 			}
 		}
 	}
 }
 
 // addRuns adds the items of a Kinesis record.
-func (c *ConfirmedRuns) addRuns(items []*item, a *attemptNode) {
+func (c *ConfirmedRuns) addRuns(items []*item) {
 	for len(items) > 0 {
 		n := runOf(items)
 		c.runs = append(c.runs, confirmedRun{items[0].batch, items[0].index, int32(n)})
 		items = items[n:]
 	}
+}
+
+// addPlace says where the runs are that were added since the last place. If any have one, all have.
+func (c *ConfirmedRuns) addPlace(a *attemptNode) {
 	c.places = append(c.places, confirmedPlace{a.shardID, a.sequenceNumber, len(c.runs)})
+}
+
+// addBefore adds an item alone. Where it is the one before the last run, as with records that are not
+// aggregated, the run begins with it: nobody asks where they are.
+func (c *ConfirmedRuns) addBefore(it *item) {
+	if k := len(c.runs) - 1; k >= 0 {
+		if r := &c.runs[k]; r.first == it.index+1 && r.batch == it.batch {
+			r.first, r.n = it.index, r.n+1
+			return
+		}
+	}
+	c.runs = append(c.runs, confirmedRun{it.batch, it.index, 1})
 }
 
 // spareRuns keeps lists to be used again: a sync.Pool would lose them to each second collection of

@@ -128,7 +128,15 @@ func (pl *pipeline) noteConfirmedRuns(kr *kinesisRecord, a *attemptNode) {
 	if pl.settled.confirmed == nil {
 		pl.settled.confirmed = pl.p.confirmedRuns.take()
 	}
-	pl.settled.confirmed.addRuns(kr.items, a)
+	switch c := pl.settled.confirmed; {
+	case pl.cfg.verify:
+		c.addRuns(kr.items)
+		c.addPlace(a)
+	case len(kr.items) == 1:
+		c.addBefore(kr.items[0])
+	default:
+		c.addRuns(kr.items)
+	}
 }
 
 // traceConfirmed tells the trace of confirmed records. Called without the lock.

@@ -14,6 +14,7 @@ import (
 // calls is a core.Trace that notes what it is told.
 type calls struct {
 	mu        sync.Mutex
+	places    bool           // it is told where records are
 	sent      map[string]int // tag and number of a record, by how often it was sent
 	open      int
 	unclear   int
@@ -52,14 +53,18 @@ func (c *calls) Answered(token uint64, known bool) {
 func (c *calls) Confirmed(list *core.ConfirmedRuns) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for r := range list.Backward() {
+	for r := range list.All() {
 		for k := range r.N {
 			select {
 			case <-r.Batch.Done():
 				c.late++
 			default:
 			}
-			if res := r.Batch.Result(r.First + k); r.Batch.Tag() != nil && res.SequenceNumber == r.SequenceNumber && res.ShardID == r.ShardID && r.ShardID != "" {
+			res := r.Batch.Result(r.First + k)
+			if !c.places {
+				res.ShardID, res.SequenceNumber = "", "" // nobody asks for them
+			}
+			if r.Batch.Tag() != nil && res.SequenceNumber == r.SequenceNumber && res.ShardID == r.ShardID {
 				c.confirmed[r.First+k]++
 			}
 		}
@@ -67,14 +72,18 @@ func (c *calls) Confirmed(list *core.ConfirmedRuns) {
 }
 
 func TestTraceIsToldOfCallsBeforeThemAndOfUncertainAnswers(t *testing.T) {
-	for _, lost := range []int{0, 1} {
-		t.Run(fmt.Sprint("answers lost ", lost), func(t *testing.T) {
+	for _, mode := range []struct {
+		lost                int
+		verify, aggregation bool
+	}{{0, false, true}, {1, false, true}, {0, false, false}, {1, false, false}, {0, true, true}} {
+		lost := mode.lost
+		t.Run(fmt.Sprintf("%+v", mode), func(t *testing.T) {
 			s := kinesistest.New(kinesistest.WithStream("logs", 2))
 			if lost > 0 {
 				s.Fault(kinesistest.Fault{Operation: "PutRecords", Times: lost, Effect: kinesistest.LoseReply()})
 			}
-			c := &calls{sent: map[string]int{}, confirmed: map[int]int{}}
-			p, err := core.New(s.Client(), core.WithTrace(c), core.WithRetryBackoff(1e6, 1e6))
+			c := &calls{places: mode.verify, sent: map[string]int{}, confirmed: map[int]int{}}
+			p, err := core.New(s.Client(), core.WithTrace(c), core.WithRetryBackoff(1e6, 1e6), core.WithVerifyUncertain(mode.verify), core.WithAggregation(mode.aggregation))
 			if err != nil {
 				t.Fatal(err)
 			}

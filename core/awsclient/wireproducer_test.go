@@ -183,7 +183,7 @@ func (n *numbers) Answered(uint64, bool)           {}
 func (n *numbers) Confirmed(runs *core.ConfirmedRuns) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for r := range runs.Backward() {
+	for r := range runs.All() {
 		for i := range r.N {
 			n.last[r.First+i] = [2]string{r.ShardID, r.SequenceNumber}
 		}
@@ -199,7 +199,7 @@ func TestSequenceNumbersOutliveTheMemoryOfAnswers(t *testing.T) {
 		e.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 5, Probability: 0.5, Effect: kinesistest.Effect{EntryCode: "ProvisionedThroughputExceededException", EntryShare: 0.3}})
 		e.Fault(kinesistest.Fault{Operation: "PutRecords", Seed: 6, Probability: 0.2, Effect: kinesistest.LoseReply()})
 		var noted numbers
-		stored, batch, st := deliver(t, e, 20_000, core.WithPlaces(false), core.WithTrace(&noted), core.WithAggregation(aggregation), core.WithAdaptiveRate(false), core.WithAggregationMaxCount(20), core.WithCollectionMaxCount(map[bool]int{true: 10, false: 200}[aggregation]))
+		stored, batch, st := deliver(t, e, 20_000, core.WithPlaces(false), core.WithTrace(&noted), core.WithVerifyUncertain(true), core.WithAggregation(aggregation), core.WithAdaptiveRate(false), core.WithAggregationMaxCount(20), core.WithCollectionMaxCount(map[bool]int{true: 10, false: 200}[aggregation]))
 		if err := batch.Err(); err != nil || len(stored) != 20_000 || st.Throttled == 0 || st.RequestErrors == 0 {
 			t.Fatalf("unexpected outcome; got %v, %d stored, %d throttled, %d failed requests", err, len(stored), st.Throttled, st.RequestErrors)
 		}

@@ -187,7 +187,7 @@ func (j *Journal) endAll(list []*Entry) {
 		}
 	}
 	if !ended {
-		j.enc.b = j.enc.b[:j.enc.start]
+		j.enc.takeBack()
 		return
 	}
 	j.enc.end()

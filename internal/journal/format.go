@@ -110,12 +110,13 @@ func (h *header) seed() uint32 { return crc32.Checksum(h.salt[:], castagnoli) }
 // encoder appends frames.
 type encoder struct {
 	b     []byte
-	start int // of the frame under way
+	start int  // of the last frame
+	open  bool // it is under way
 	seed  uint32
 }
 
 func (e *encoder) begin(k kind) {
-	e.start = len(e.b)
+	e.start, e.open = len(e.b), true
 	e.b = append(e.b, byte(k), 0, 0, 0, 0, 0, 0, 0)
 }
 
@@ -123,13 +124,21 @@ func (e *encoder) begin(k kind) {
 func (e *encoder) end() bool {
 	head, body := e.b[e.start:e.start+frameHead], e.b[e.start+frameHead:]
 	if len(body) > maxBody {
-		e.b = e.b[:e.start]
+		e.takeBack()
 		return false
 	}
+	e.open = false
 	binary.LittleEndian.PutUint32(head, uint32(head[0])|uint32(len(body))<<8)
 	binary.LittleEndian.PutUint32(head[4:], checksum(e.seed, head[:4]))
 	e.b = binary.LittleEndian.AppendUint32(e.b, checksum(e.seed, body))
 	return true
+}
+
+// takeBack takes the frame that is under way back, if there is one.
+func (e *encoder) takeBack() {
+	if e.open {
+		e.b, e.open = e.b[:e.start], false
+	}
 }
 
 // twice repeats the last frame.

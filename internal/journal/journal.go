@@ -125,6 +125,7 @@ type Journal struct {
 	order      []string          // the same, in their order
 	parts      []part            // of that call
 	looks      bool              // a record could be looked for: last is kept
+	marked     []*Put            // with marks, within one call
 	finished   []*Entry          // by this process, the oldest first
 	relics     []*Entry          // finished by an earlier one, and not taken
 	sweeper    *time.Timer       // nil: there are none of both

@@ -5,6 +5,7 @@ package journal
 import (
 	"bytes"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -182,6 +183,50 @@ func TestSetOfRanges(t *testing.T) {
 		}
 		if a.n != b.n || !slices.Equal(slices.Collect(a.all), slices.Collect(b.all)) {
 			t.Errorf("unexpected set of %v; got %d numbers; want %d", r, a.n, b.n)
+		}
+	}
+}
+
+func TestMarksAreWrittenAsRisingStretches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var m marks
+	for round := range 2000 {
+		var want set
+		if !m.empty() {
+			t.Fatal("unexpected marks before the first one")
+		}
+		for range rng.IntN(40) {
+			first := rng.IntN(300)
+			if next := first + rng.IntN(150); rng.IntN(2) == 0 {
+				m.addRange(first, next)
+				want.addRange(first, next)
+			} else {
+				m.add(first)
+				want.add(first)
+			}
+		}
+		if round%5 == 0 {
+			m.clear() // what was not written is no more
+			want = set{}
+		}
+		var got, in set
+		in.add(7)
+		e, last := encoder{}, -1
+		m.appendTo(&e, &in)
+		d := decoder{b: e.b}
+		d.stretches(func(first, next int) {
+			if first <= last || next <= first {
+				t.Fatalf("unexpected stretch from %d to %d; want one that begins above %d", first, next, last)
+			}
+			got.addRange(first, next)
+			last = next
+		})
+		if d.bad || len(d.b) > 0 || !slices.Equal(slices.Collect(got.all), slices.Collect(want.all)) {
+			t.Fatalf("unexpected numbers; got %v; want %v", slices.Collect(got.all), slices.Collect(want.all))
+		}
+		want.add(7)
+		if in.n != want.n || !slices.Equal(slices.Collect(in.all), slices.Collect(want.all)) {
+			t.Fatalf("unexpected set; got %v; want %v", slices.Collect(in.all), slices.Collect(want.all))
 		}
 	}
 }

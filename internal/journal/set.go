@@ -69,3 +69,62 @@ func (s *set) missing(total int) []int32 {
 	}
 	return list
 }
+
+// marks are numbers of records that are about to be written. The zero value has none.
+type marks struct {
+	words     []uint64
+	low, high int // only the words from low to below high have any
+}
+
+func (m *marks) empty() bool { return m.high == 0 }
+
+func (m *marks) add(n int) {
+	i := n >> 6
+	if i >= len(m.words) || i < m.low || i >= m.high {
+		m.addRange(n, n+1)
+		return
+	}
+	m.words[i] |= 1 << (n & 63)
+}
+
+// addRange adds the numbers from first to below next.
+func (m *marks) addRange(first, next int) {
+	if first >= next {
+		return
+	}
+	for next > len(m.words)<<6 {
+		m.words = append(m.words, 0)
+	}
+	low, high := first>>6, (next+63)>>6
+	if m.empty() {
+		m.low = low
+	}
+	m.low, m.high = min(m.low, low), max(m.high, high)
+	for n := first; n < next; {
+		word, end := n>>6, min(next, (n|63)+1)
+		m.words[word] |= ^uint64(0) >> (64 - (end - n)) << (n & 63)
+		n = end
+	}
+}
+
+// appendTo writes the numbers, adds them to a set if there is one, and has none then.
+func (m *marks) appendTo(e *encoder, in *set) {
+	var w numbers
+	for i := m.low; i < m.high; i++ {
+		for word := m.words[i]; word != 0; {
+			first := bits.TrailingZeros64(word)
+			next := first + bits.TrailingZeros64(^(word >> first))
+			if w.addRange(e, int32(i<<6+first), int32(i<<6+next)); in != nil {
+				in.addRange(i<<6+first, i<<6+next)
+			}
+			word &= ^uint64(0) << next // 0 for 64
+		}
+	}
+	m.clear()
+	w.end(e)
+}
+
+func (m *marks) clear() {
+	clear(m.words[m.low:m.high])
+	m.low, m.high = 0, 0
+}

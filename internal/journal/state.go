@@ -277,7 +277,8 @@ type UncertainRecord struct {
 	ShardID, After string
 	// PartitionKey is its outer one.
 	PartitionKey string
-	// Numbers are those of the entry's records that are in it, in their order there.
+	// Numbers are those of the entry's records that are in it, in their order there; of Kinesis records that
+	// cannot be looked for they rise.
 	Numbers []int32
 	// Unanswered is what is needed to look for it, nil if it cannot be looked for.
 	Unanswered *core.Unanswered

@@ -16,8 +16,27 @@ type Put struct {
 	// batch.
 	Numbers []int32
 
-	stream string // its name; guarded by the journal's mu
+	// Guarded by the journal's mu:
+	stream string // its name
+	marks  marks  // numbers that are about to be written
 }
+
+// mark marks the records of a batch from first on, of which it has so many.
+func (p *Put) mark(first, n int) {
+	switch {
+	case p.Numbers != nil:
+		for _, number := range p.Numbers[first : first+n] {
+			p.marks.add(int(number))
+		}
+	case n == 1: // most are, where keys come by turns
+		p.marks.add(first)
+	default:
+		p.marks.addRange(first, first+n)
+	}
+}
+
+// of tells whether it has records of an entry of the journal that has not ended.
+func (p *Put) of(j *Journal) bool { return p.Entry != nil && !p.Entry.gone && p.Entry.j == j }
 
 // Options make a producer tell the journal of its calls.
 func (j *Journal) Options() []core.Option {
@@ -46,6 +65,7 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 		return 0
 	}
 	id, e := j.lastID+1, &j.enc
+	defer j.tidy()
 	e.begin(kindSent)
 	start := e.start
 	e.uint(id)
@@ -69,7 +89,6 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 		}
 	}
 	if kept.entries == 0 || !e.end() {
-		e.b = e.b[:start]
 		return 0
 	}
 	j.lastID = id
@@ -129,12 +148,22 @@ func (j *Journal) appendPlaces(c *core.TracedCall) {
 
 // appendUserRecords writes the user records of a part of a call.
 func (j *Journal) appendUserRecords(c *core.TracedCall, part *part, id uint64, kept *call) {
+	if part.can {
+		j.appendInOrder(c, part.first, id, kept)
+	} else {
+		j.appendMarked(c, part, id, kept)
+	}
+	j.enc.uint(0)
+}
+
+// appendInOrder writes the user records of a Kinesis record that can be looked for, as they are in it.
+func (j *Journal) appendInOrder(c *core.TracedCall, at int, id uint64, kept *call) {
 	e := &j.enc
 	var put *Put
 	var w numbers
-	add := func(tag any, first, n int) {
+	c.UserRecords(at, func(tag any, first, n int) {
 		p, _ := tag.(*Put)
-		if p == nil || p != put && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {
+		if p == nil || p != put && !p.of(j) {
 			return
 		}
 		if p != put {
@@ -152,14 +181,45 @@ func (j *Journal) appendUserRecords(c *core.TracedCall, part *part, id uint64, k
 		for _, number := range p.Numbers[first : first+n] {
 			w.add(e, number)
 		}
+	})
+	if put != nil {
+		w.end(e)
+	}
+}
+
+// appendMarked writes those of Kinesis records that cannot be looked for, rising: keys that come by turns
+// lie apart in their Kinesis records, but one behind the other in the call.
+func (j *Journal) appendMarked(c *core.TracedCall, part *part, id uint64, kept *call) {
+	var put *Put
+	add := func(tag any, first, n int) {
+		p, _ := tag.(*Put)
+		if p == nil || p != put && !p.of(j) {
+			return
+		}
+		if put = p; p.marks.empty() {
+			j.marked, p.stream = append(j.marked, p), c.Stream
+			j.noteCall(&p.Entry.state, id, kept)
+		}
+		p.mark(first, n)
 	}
 	for i := part.first; i < part.next; i++ {
 		c.UserRecords(i, add)
 	}
-	if put != nil {
-		w.end(e)
+	for _, p := range j.marked {
+		j.enc.uint(p.Entry.state.id)
+		p.marks.appendTo(&j.enc, nil)
 	}
-	e.uint(0)
+}
+
+// tidy ends what writes a frame, also if something has panicked: a half frame would make a file of which
+// much cannot be used, and what is marked as sent must not become confirmed.
+func (j *Journal) tidy() {
+	j.enc.takeBack()
+	for _, p := range j.marked {
+		p.marks.clear()
+	}
+	clear(j.marked)
+	j.marked = j.marked[:0]
 }
 
 // noteCall notes that a call may store records of an entry.
@@ -214,15 +274,14 @@ func (j *Journal) confirm(runs *core.ConfirmedRuns) {
 	if j.closed {
 		return
 	}
-	e := &j.enc
+	defer j.tidy()
 	var batch *core.Batch // of the run before, and p its tag if it is an entry of ours
-	var p, put *Put
-	var w numbers
+	var p *Put
 	sequence := ""
-	for r := range runs.Backward() { // in the order of the numbers the list of them is shorter
+	for r := range runs.All() {
 		if r.Batch != batch {
 			batch = r.Batch
-			if p, _ = batch.Tag().(*Put); p != nil && (p.Entry == nil || p.Entry.gone || p.Entry.j != j) {
+			if p, _ = batch.Tag().(*Put); p != nil && !p.of(j) {
 				p = nil
 			}
 		}
@@ -233,31 +292,21 @@ func (j *Journal) confirm(runs *core.ConfirmedRuns) {
 			sequence = r.SequenceNumber
 			j.notePlace(place{p.stream, r.ShardID}, sequence)
 		}
-		if p != put {
-			if put == nil {
-				e.begin(kindSettled)
-			} else {
-				w.end(e)
-			}
-			put = p
-			e.uint(p.Entry.state.id)
-			e.b = append(e.b, byte(Confirmed), 0)
+		if p.marks.empty() {
+			j.marked = append(j.marked, p)
 		}
-		settled := &p.Entry.state.settled
-		if p.Numbers == nil {
-			w.addRange(e, int32(r.First), int32(r.First+r.N))
-			settled.addRange(r.First, r.First+r.N)
-			continue
-		}
-		for _, number := range p.Numbers[r.First : r.First+r.N] {
-			w.add(e, number)
-			settled.add(int(number))
-		}
+		p.mark(r.First, r.N)
 	}
-	if put == nil {
+	if len(j.marked) == 0 {
 		return
 	}
-	w.end(e)
+	e := &j.enc
+	e.begin(kindSettled)
+	for _, p := range j.marked {
+		e.uint(p.Entry.state.id)
+		e.b = append(e.b, byte(Confirmed), 0)
+		p.marks.appendTo(e, &p.Entry.state.settled)
+	}
 	e.end()
 	j.flush()
 }
