@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// ConfirmedRun are user records of one batch, behind each other in it, that are stored in one
-// Kinesis record.
+// ConfirmedRun are user records of one batch, behind each other in it, that are stored: in one Kinesis
+// record, if it says in which.
 type ConfirmedRun struct {
 	Batch *Batch
 	// First is the number of the first of them in the batch, N how many there are.

@@ -224,14 +224,28 @@ func (e *Entry) Take(look bool) (uncertain int, ok bool) {
 }
 
 // unansweredOf are the records for which one can look, each once for each place: sent again with its
-// key a record may be where any of the calls has stored it.
+// key a record may be where any of the calls has stored it. Several batches of a content may have parts of one.
 func unansweredOf(list []UncertainRecord) (out []UncertainRecord) {
-	known := map[core.Unanswered]bool{}
+	known := map[core.Unanswered]int{}
 	for _, q := range list {
-		if q.Unanswered != nil && !known[*q.Unanswered] {
-			known[*q.Unanswered] = true
-			out = append(out, q)
+		if q.Unanswered == nil {
+			continue
 		}
+		k, ok := known[*q.Unanswered]
+		if !ok {
+			known[*q.Unanswered] = len(out)
+			out = append(out, q)
+			continue
+		}
+		if slices.Equal(out[k].Numbers, q.Numbers) {
+			continue
+		}
+		var has set
+		for _, n := range out[k].Numbers {
+			has.add(int(n))
+		}
+		more := slices.DeleteFunc(slices.Clone(q.Numbers), func(n int32) bool { return has.has(int(n)) })
+		out[k].Numbers = slices.Concat(out[k].Numbers, more)
 	}
 	return out
 }

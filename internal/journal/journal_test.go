@@ -212,7 +212,10 @@ func TestMarksAreWrittenAsRisingStretches(t *testing.T) {
 		var got, in set
 		in.add(7)
 		e, last := encoder{}, -1
-		m.appendTo(&e, &in)
+		m.appendTo(&e, nil, &in)
+		if m.clear(); len(m.words) > 7 {
+			t.Fatalf("unexpected memory; got %d words for 450 numbers", len(m.words))
+		}
 		d := decoder{b: e.b}
 		d.stretches(func(first, next int) {
 			if first <= last || next <= first {

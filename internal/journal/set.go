@@ -70,7 +70,7 @@ func (s *set) missing(total int) []int32 {
 	return list
 }
 
-// marks are numbers of records that are about to be written. The zero value has none.
+// marks are records of a batch that are about to be written, by their numbers in it. The zero value has none.
 type marks struct {
 	words     []uint64
 	low, high int // only the words from low to below high have any
@@ -92,35 +92,44 @@ func (m *marks) addRange(first, next int) {
 	if first >= next {
 		return
 	}
-	for next > len(m.words)<<6 {
-		m.words = append(m.words, 0)
-	}
 	low, high := first>>6, (next+63)>>6
-	if m.empty() {
-		m.low = low
+	if n := high - len(m.words); n > 0 {
+		m.words = append(m.words, make([]uint64, n)...)
 	}
-	m.low, m.high = min(m.low, low), max(m.high, high)
 	for n := first; n < next; {
 		word, end := n>>6, min(next, (n|63)+1)
 		m.words[word] |= ^uint64(0) >> (64 - (end - n)) << (n & 63)
 		n = end
 	}
+	if m.empty() {
+		m.low = low
+	}
+	m.low, m.high = min(m.low, low), max(m.high, high)
 }
 
-// appendTo writes the numbers, adds them to a set if there is one, and has none then.
-func (m *marks) appendTo(e *encoder, in *set) {
+// appendTo writes the numbers in the content of what is marked, and adds them to a set if there is one.
+// inContent are those of the records of the batch, nil if they are the same.
+func (m *marks) appendTo(e *encoder, inContent []int32, in *set) {
 	var w numbers
+	add := func(first, next int) {
+		if w.addRange(e, int32(first), int32(next)); in != nil {
+			in.addRange(first, next)
+		}
+	}
 	for i := m.low; i < m.high; i++ {
 		for word := m.words[i]; word != 0; {
 			first := bits.TrailingZeros64(word)
 			next := first + bits.TrailingZeros64(^(word >> first))
-			if w.addRange(e, int32(i<<6+first), int32(i<<6+next)); in != nil {
-				in.addRange(i<<6+first, i<<6+next)
-			}
 			word &= ^uint64(0) << next // 0 for 64
+			if first, next = i<<6+first, i<<6+next; inContent == nil {
+				add(first, next)
+				continue
+			}
+			for _, n := range inContent[first:next] {
+				add(int(n), int(n)+1)
+			}
 		}
 	}
-	m.clear()
 	w.end(e)
 }
 

@@ -18,21 +18,16 @@ type Put struct {
 
 	// Guarded by the journal's mu:
 	stream string // its name
-	marks  marks  // numbers that are about to be written
+	marks  marks  // within one call of the journal
 }
 
-// mark marks the records of a batch from first on, of which it has so many.
+// mark marks records of the batch from first on.
 func (p *Put) mark(first, n int) {
-	switch {
-	case p.Numbers != nil:
-		for _, number := range p.Numbers[first : first+n] {
-			p.marks.add(int(number))
-		}
-	case n == 1: // most are, where keys come by turns
+	if n == 1 { // as most are, where keys come by turns
 		p.marks.add(first)
-	default:
-		p.marks.addRange(first, first+n)
+		return
 	}
+	p.marks.addRange(first, first+n)
 }
 
 // of tells whether it has records of an entry of the journal that has not ended.
@@ -64,8 +59,9 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	if j.closed {
 		return 0
 	}
-	id, e := j.lastID+1, &j.enc
 	defer j.tidy()
+	j.lastID++ // entries may know it from here on, even if it is not written
+	id, e := j.lastID, &j.enc
 	e.begin(kindSent)
 	start := e.start
 	e.uint(id)
@@ -91,7 +87,6 @@ func (j *Journal) sending(c *core.TracedCall) uint64 {
 	if kept.entries == 0 || !e.end() {
 		return 0
 	}
-	j.lastID = id
 	kept.frame = append([]byte(nil), e.b[start:]...)
 	j.calls[id] = kept
 	j.flush()
@@ -207,14 +202,19 @@ func (j *Journal) appendMarked(c *core.TracedCall, part *part, id uint64, kept *
 	}
 	for _, p := range j.marked {
 		j.enc.uint(p.Entry.state.id)
-		p.marks.appendTo(&j.enc, nil)
+		p.marks.appendTo(&j.enc, p.Numbers, nil)
 	}
+	j.unmark()
 }
 
 // tidy ends what writes a frame, also if something has panicked: a half frame would make a file of which
 // much cannot be used, and what is marked as sent must not become confirmed.
 func (j *Journal) tidy() {
 	j.enc.takeBack()
+	j.unmark()
+}
+
+func (j *Journal) unmark() {
 	for _, p := range j.marked {
 		p.marks.clear()
 	}
@@ -305,7 +305,7 @@ func (j *Journal) confirm(runs *core.ConfirmedRuns) {
 	for _, p := range j.marked {
 		e.uint(p.Entry.state.id)
 		e.b = append(e.b, byte(Confirmed), 0)
-		p.marks.appendTo(e, &p.Entry.state.settled)
+		p.marks.appendTo(e, p.Numbers, &p.Entry.state.settled)
 	}
 	e.end()
 	j.flush()

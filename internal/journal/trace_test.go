@@ -167,6 +167,22 @@ func TestRecordsThatCanBeLookedForAreWrittenOneByOne(t *testing.T) {
 		putTraced(t, p, e, records, nil)
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
+		for _, c := range j.calls {
+			times := map[int32]int{}
+			d := decoder{b: c.frame[frameHead : len(c.frame)-frameTail]}
+			if _, _, ok := readSent(&d, func(q *UncertainRecord, entry uint64, numbers []int32) {
+				if len(numbers) == 0 {
+					t.Errorf("unexpected Kinesis record %q; it has entry %d without records", q.PartitionKey, entry)
+				}
+				for _, n := range numbers {
+					if times[n]++; times[n] > 1 {
+						t.Errorf("unexpected Kinesis record %q; it has record %d, which another one of the call has", q.PartitionKey, n)
+					}
+				}
+			}); !ok {
+				t.Error("unexpected frame; it cannot be read")
+			}
+		}
 		crash(j)
 		byKey := map[string]kinesistest.Record{}
 		for _, r := range s.Records("logs") {
@@ -204,4 +220,34 @@ func TestRecordsThatCanBeLookedForAreWrittenOneByOne(t *testing.T) {
 			t.Errorf("unexpected uncertain records; got %d, and %d Kinesis records that can be looked for; want %d and 4", len(seen), can, len(records))
 		}
 	})
+}
+
+// What has no entry that is under way here is not written, and no call is kept for it.
+func TestRecordsOfNoEntryAreNotWritten(t *testing.T) {
+	for _, aggregation := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			j, other := mustOpen(t, Config{Dir: t.TempDir()}), mustOpen(t, Config{Dir: t.TempDir()})
+			s := kinesistest.New(kinesistest.WithStream("logs", 1), kinesistest.WithLimits(kinesistest.Limits{}))
+			p := tracedProducer(t, s, j, core.WithAggregation(aggregation), core.WithVerifyUncertain(aggregation))
+			ended := begin(t, j, "content", 10)
+			ended.End()
+			j.mu.Lock()
+			j.flush()
+			j.mu.Unlock()
+			before := j.Stats().Written
+			for name, e := range map[string]*Entry{"none": nil, "ended": ended, "of another journal": begin(t, other, "content", 10)} {
+				b := putTraced(t, p, e, make([]core.Record, 10), nil)
+				if err := b.Wait(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				settled := 0
+				if e != nil {
+					settled = e.state.settled.n
+				}
+				if n := j.Stats().Written - before; n != 0 || len(j.calls) != 0 || settled != 0 {
+					t.Errorf("unexpected note of an entry that is %s; got %d bytes, %d calls, %d settled; want none", name, n, len(j.calls), settled)
+				}
+			}
+		})
+	}
 }

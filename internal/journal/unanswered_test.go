@@ -3,6 +3,8 @@
 package journal
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/outkpl/outkpl/core"
@@ -40,5 +42,22 @@ func TestARecordIsLookedForAtEachOfItsCalls(t *testing.T) {
 	list := unansweredOf([]UncertainRecord{{PartitionKey: "key", Unanswered: first}, {PartitionKey: "key", Unanswered: again}, {PartitionKey: "key", Unanswered: first}, {PartitionKey: "other"}})
 	if len(list) != 2 || list[0].Unanswered != first || list[1].Unanswered != again {
 		t.Errorf("unexpected records: %+v; want one for each place", list)
+	}
+}
+
+// Two batches of one content may have records in one aggregate.
+func TestARecordIsLookedForWithThoseOfAllBatches(t *testing.T) {
+	at := func() *core.Unanswered { return &core.Unanswered{PartitionKey: "key", After: "50"} }
+	parts := [][]int32{{0, 2, 4}, {0, 2, 4}, {1, 2, 3}, {9}}
+	var given []UncertainRecord
+	for _, numbers := range parts {
+		given = append(given, UncertainRecord{PartitionKey: "key", Unanswered: at(), Numbers: slices.Clip(numbers)})
+	}
+	list := unansweredOf(given)
+	if len(list) != 1 || !slices.Equal(list[0].Numbers, []int32{0, 2, 4, 1, 3, 9}) {
+		t.Errorf("unexpected records: %+v; want one with the numbers of all", list)
+	}
+	if fmt.Sprint(parts) != "[[0 2 4] [0 2 4] [1 2 3] [9]]" {
+		t.Errorf("unexpected numbers of the parts; got %v; want them as they were", parts)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -88,21 +89,32 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// A server that could not start has nothing to drain: it does not speak of it.
+// A server that could not start has nothing to drain: it does not speak of it, nor wait, and gives its other
+// addresses free.
 func TestServerThatCannotStartDoesNotDrain(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-west-1")
+	listen := func(address string) net.Listener {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ln
+	}
 	for _, o := range []string{"server.admin_listen", "native.listen", "otlp_grpc.listen"} {
 		t.Run(o, func(t *testing.T) {
-			taken, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
+			taken, free := listen("127.0.0.1:0"), listen("127.0.0.1:0")
 			defer func() { _ = taken.Close() }()
-			args := []string{"--route.stream=logs", "--aws.startup_check=off", "--server.drain_delay=3s", "--server.listen=127.0.0.1:0", "--server.admin_listen=off", "--" + o + "=" + taken.Addr().String()}
+			_ = free.Close()
+			args := []string{"--route.stream=logs", "--aws.startup_check=off", "--server.drain_delay=1m", "--server.admin_listen=off", "--server.listen=" + free.Addr().String(), "--" + o + "=" + taken.Addr().String()}
 			var out bytes.Buffer
+			began := time.Now()
 			if code := Main(t.Context(), args, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "cannot listen on "+o) || strings.Contains(out.String(), "drain") {
 				t.Errorf("unexpected end; got %d, %s; want 1, and nothing of draining", code, out.String())
 			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("unexpected end after %v; want it not to wait for drain_delay", took)
+			}
+			_ = listen(free.Addr().String()).Close()
 		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 // that was taken is in Kinesis.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Start(); err != nil {
+		s.failed = true
 		return errors.Join(err, s.Shutdown(context.Background()))
 	}
 	var failed error
@@ -56,7 +57,6 @@ func (s *Server) Start() error {
 	s.log.Info("serving", "listen", s.mainLn.Addr().String(), "otlp_grpc_listen", s.otlp.addr(), "native_listen", s.native.addr(),
 		"admin_listen", s.AdminAddr(), "tls", s.main.TLSConfig != nil, "authentication", s.cfg.Auth.Enabled(),
 		"region", s.where.region, "endpoint", s.where.endpoint)
-	s.started = true
 	s.warnOfStrangers()
 	return nil
 }
@@ -146,10 +146,13 @@ func (s *Server) AdminAddr() string {
 // Everything but the delay has drain_timeout, or as long as ctx if that is less.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	if s.started {
+	switch {
+	case !s.failed:
 		s.log.Info("draining", "requests", s.counters.inFlight.Load())
-		wait(ctx, s.cfg.Server.DrainDelay)
-	} else if s.mainLn != nil {
+		if s.mainLn != nil {
+			wait(ctx, s.cfg.Server.DrainDelay)
+		}
+	case s.mainLn != nil:
 		_ = s.mainLn.Close() // nobody serves it yet who would
 	}
 	total := s.cfg.Server.DrainTimeout
@@ -192,7 +195,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			"kept", "by their clients: they got 503 or no answer, and send them again")
 	}
 	err := errors.Join(errs...)
-	if s.started {
+	if !s.failed {
 		s.log.Info("drained", "everything_delivered", err == nil)
 	}
 	return err

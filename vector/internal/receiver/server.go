@@ -77,7 +77,7 @@ type Server struct {
 	native, otlp    *grpcListener // nil: off
 	adminMux        *http.ServeMux
 	mainLn, adminLn net.Listener
-	started         bool // it has served
+	failed          bool // it could not start
 	serving         sync.WaitGroup
 	serveErr        chan error
 }
