@@ -24,7 +24,6 @@ import (
 // that was taken is in Kinesis.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.Start(); err != nil {
-		s.failed = true
 		return errors.Join(err, s.Shutdown(context.Background()))
 	}
 	var failed error
@@ -36,8 +35,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // Start opens the listeners and serves. Shutdown must be called, also after an error.
-func (s *Server) Start() error {
-	var err error
+func (s *Server) Start() (err error) {
+	defer func() { s.failed = err != nil }()
 	if s.mainLn, err = s.listen("tcp", s.cfg.Server.Listen); err != nil {
 		return fmt.Errorf("cannot listen on server.listen %s: %w", s.cfg.Server.Listen, err)
 	}
