@@ -128,14 +128,13 @@ func (pl *pipeline) noteConfirmedRuns(kr *kinesisRecord, a *attemptNode) {
 	if pl.settled.confirmed == nil {
 		pl.settled.confirmed = pl.p.confirmedRuns.take()
 	}
-	switch c := pl.settled.confirmed; {
-	case pl.cfg.verify:
-		c.addRuns(kr.items)
-		c.addPlace(a)
-	case len(kr.items) == 1:
+	c := pl.settled.confirmed
+	if len(kr.items) == 1 && !pl.cfg.verify {
 		c.addBefore(kr.items[0])
-	default:
-		c.addRuns(kr.items)
+		return
+	}
+	if c.addRuns(kr.items); pl.cfg.verify {
+		c.addPlace(a)
 	}
 }
 

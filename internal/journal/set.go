@@ -4,9 +4,27 @@ package journal
 
 import "math/bits"
 
+// bitmap has a bit for each number.
+type bitmap []uint64
+
+// addRange adds the numbers from first to below next, and returns how many are new.
+func (b *bitmap) addRange(first, next int) (added int) {
+	if more := (next+63)>>6 - len(*b); more > 0 {
+		*b = append(*b, make([]uint64, more)...)
+	}
+	for n := first; n < next; {
+		w, end := &(*b)[n>>6], min(next, (n|63)+1)
+		mask := ^uint64(0) >> (64 - (end - n)) << (n & 63)
+		added += bits.OnesCount64(mask &^ *w)
+		*w |= mask
+		n = end
+	}
+	return added
+}
+
 // set is a set of numbers of records.
 type set struct {
-	words []uint64
+	words bitmap
 	n     int
 }
 
@@ -14,34 +32,15 @@ func (s *set) has(n int) bool {
 	return n>>6 < len(s.words) && s.words[n>>6]>>(n&63)&1 != 0
 }
 
-func (s *set) add(n int) {
-	for n>>6 >= len(s.words) {
-		s.words = append(s.words, 0)
-	}
-	if w := &s.words[n>>6]; *w>>(n&63)&1 == 0 {
-		*w |= 1 << (n & 63)
-		s.n++
-	}
-}
+func (s *set) add(n int) { s.addRange(n, n+1) }
 
 // addRange adds the numbers from first to below next.
-func (s *set) addRange(first, next int) {
-	for next > len(s.words)<<6 {
-		s.words = append(s.words, 0)
-	}
-	for n := first; n < next; {
-		word, end := n>>6, min(next, (n|63)+1)
-		mask := ^uint64(0) >> (64 - (end - n)) << (n & 63)
-		s.n += bits.OnesCount64(mask &^ s.words[word])
-		s.words[word] |= mask
-		n = end
-	}
-}
+func (s *set) addRange(first, next int) { s.n += s.words.addRange(first, next) }
 
 // grow makes room for numbers below n, so that add need not.
 func (s *set) grow(n int) {
 	if words := (n + 63) / 64; cap(s.words) < words {
-		s.words = append(make([]uint64, 0, words), s.words...)
+		s.words = append(make(bitmap, 0, words), s.words...)
 	}
 }
 
@@ -72,7 +71,7 @@ func (s *set) missing(total int) []int32 {
 
 // marks are records of a batch that are about to be written, by their numbers in it. The zero value has none.
 type marks struct {
-	words     []uint64
+	words     bitmap
 	low, high int // only the words from low to below high have any
 }
 
@@ -92,15 +91,8 @@ func (m *marks) addRange(first, next int) {
 	if first >= next {
 		return
 	}
+	m.words.addRange(first, next)
 	low, high := first>>6, (next+63)>>6
-	if n := high - len(m.words); n > 0 {
-		m.words = append(m.words, make([]uint64, n)...)
-	}
-	for n := first; n < next; {
-		word, end := n>>6, min(next, (n|63)+1)
-		m.words[word] |= ^uint64(0) >> (64 - (end - n)) << (n & 63)
-		n = end
-	}
 	if m.empty() {
 		m.low = low
 	}

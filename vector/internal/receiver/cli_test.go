@@ -6,14 +6,12 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -85,36 +83,6 @@ func TestCommands(t *testing.T) {
 			if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errOut.String(), c.errOut) {
 				t.Errorf("unexpected end; got %d, %q, %q; want %d, %q, %q", code, out.String(), errOut.String(), c.code, c.out, c.errOut)
 			}
-		})
-	}
-}
-
-// A server that could not start has nothing to drain: it does not speak of it, nor wait, and gives its other
-// addresses free.
-func TestServerThatCannotStartDoesNotDrain(t *testing.T) {
-	t.Setenv("AWS_REGION", "eu-west-1")
-	listen := func(address string) net.Listener {
-		ln, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ln
-	}
-	for _, o := range []string{"server.admin_listen", "native.listen", "otlp_grpc.listen"} {
-		t.Run(o, func(t *testing.T) {
-			taken, free := listen("127.0.0.1:0"), listen("127.0.0.1:0")
-			defer func() { _ = taken.Close() }()
-			_ = free.Close()
-			args := []string{"--route.stream=logs", "--aws.startup_check=off", "--server.drain_delay=1m", "--server.admin_listen=off", "--server.listen=" + free.Addr().String(), "--" + o + "=" + taken.Addr().String()}
-			var out bytes.Buffer
-			began := time.Now()
-			if code := Main(t.Context(), args, nil, &out, &out); code != exitFailed || !strings.Contains(out.String(), "cannot listen on "+o) || strings.Contains(out.String(), "drain") {
-				t.Errorf("unexpected end; got %d, %s; want 1, and nothing of draining", code, out.String())
-			}
-			if took := time.Since(began); took > 30*time.Second {
-				t.Errorf("unexpected end after %v; want it not to wait for drain_delay", took)
-			}
-			_ = listen(free.Addr().String()).Close()
 		})
 	}
 }

@@ -3,7 +3,11 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -12,8 +16,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/outkpl/outkpl/core"
 	"github.com/outkpl/outkpl/core/deadletter"
 	"github.com/outkpl/outkpl/core/kinesistest"
+	"github.com/outkpl/outkpl/vector/internal/config"
 )
 
 // Whatever was answered with 200 before, during and after the signal is in Kinesis.
@@ -167,4 +173,59 @@ func TestShutdownWithoutStart(t *testing.T) {
 		t.Errorf("unexpected error; got %v; want one that names the address", err)
 	}
 	r.stop()
+}
+
+// A server that cannot start has nothing to drain: it does not speak of it, nor wait, and gives its other
+// addresses free. One that started does all that.
+func TestServerThatCannotStartDoesNotDrain(t *testing.T) {
+	for _, taken := range []string{"", "server.listen", "server.admin_listen", "native.listen", "otlp_grpc.listen"} {
+		t.Run("taken "+taken, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				addresses := map[string]string{"server.listen": "127.0.0.1:1", "server.admin_listen": "127.0.0.1:2", "native.listen": "127.0.0.1:3", "otlp_grpc.listen": "127.0.0.1:4"}
+				args := []string{"--route.stream=logs", "--server.drain_delay=3s"}
+				for name, address := range addresses {
+					args = append(args, "--"+name+"="+address)
+				}
+				cfg, err := config.Load(config.Sources{Args: args})
+				if err != nil {
+					t.Fatal(err)
+				}
+				producer, err := core.New(kinesistest.New(kinesistest.WithStream("logs", 1)).Client())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var opened []*pipes
+				var out bytes.Buffer
+				s, err := New(cfg, producer, Deps{Logger: slog.New(slog.NewTextHandler(&out, nil)), Listen: func(_, address string) (net.Listener, error) {
+					if address == addresses[taken] {
+						return nil, errors.New("address already in use")
+					}
+					opened = append(opened, newPipes())
+					return opened[len(opened)-1], nil
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel() // what starts ends at once
+				began := time.Now()
+				err = s.Run(ctx)
+				took, drained := time.Since(began), strings.Contains(out.String(), "drain")
+				if taken == "" {
+					if err != nil || took < 3*time.Second || !drained {
+						t.Errorf("unexpected end after %v; got %v, %s; want it drained", took, err, out.String())
+					}
+				} else if err == nil || !strings.Contains(err.Error(), "cannot listen on "+taken) || took >= 3*time.Second || drained {
+					t.Errorf("unexpected end after %v; got %v, %s; want it to name the address, at once, and nothing of draining", took, err, out.String())
+				}
+				for i, ln := range opened {
+					select {
+					case <-ln.closed:
+					default:
+						t.Errorf("listener %d is left open", i)
+					}
+				}
+			})
+		})
+	}
 }
